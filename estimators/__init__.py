@@ -1,0 +1,1 @@
+"""Scores: does a picture obey its controls, does it look real, and can the scores be trusted."""

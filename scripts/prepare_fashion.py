@@ -1,0 +1,270 @@
+"""Turn the public "Fashion Product Images" data set into shards with captions in two languages.
+
+The data set (Kaggle, P. Aggarwal) is a folder with `images/ID.jpg` and `styles.csv`. Innerwear,
+nightwear, children's wear and what is not fashion are left out; the rest is written as WebDataset
+shards, each sample an `ID.webp` (square, white padding) and an `ID.json`:
+
+    python scripts/prepare_fashion.py fashion-dataset --output-dir data/fashion
+
+The split depends on the id alone: 85.5% train, 4.5% val, 10% test. The captions of shards that
+were made earlier are compared with what this script would write by
+
+    python scripts/prepare_fashion.py --check data/fashion
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fashion_captions import Product, record
+
+from vqgan.images import ImageError, fit_square, load_image
+
+COLUMNS = (
+    "id",
+    "gender",
+    "masterCategory",
+    "subCategory",
+    "articleType",
+    "baseColour",
+    "season",
+    "year",
+    "usage",
+    "productDisplayName",
+)
+CATEGORIES = ("Apparel", "Accessories", "Footwear")
+LEFT_OUT = ("Innerwear", "Loungewear and Nightwear")
+SPLITS = ("train", "val", "test")
+WEBP_QUALITY = 80
+
+
+class SourceError(ValueError):
+    """The folder given is not the data set, or the output folder cannot be used."""
+
+
+def read_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of `styles.csv` by column name; commas astray in the last column are put back.
+
+    Rows with too few columns are passed over.
+
+    Raises:
+        SourceError: there is no such file, or it has other columns.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist: give the folder that holds images/ and styles.csv")
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        rows = csv.reader(stream)
+        header = next(rows, [])
+        if tuple(header) != COLUMNS:
+            raise SourceError(f"{path} has columns {header}, wanted {list(COLUMNS)}")
+        last = len(COLUMNS) - 1
+        for row in rows:
+            if len(row) > last:
+                yield dict(zip(COLUMNS, [*row[:last], ",".join(row[last:])], strict=True))
+
+
+def to_product(row: dict[str, str]) -> Product:
+    """The part of a row that captions are made of, spaces tidied."""
+    tidy = {name: " ".join(value.split()) for name, value in row.items()}
+    return Product(
+        id=tidy["id"],
+        title=tidy["productDisplayName"],
+        gender=tidy["gender"],
+        category=tidy["masterCategory"],
+        type=tidy["articleType"],
+        colour=tidy["baseColour"] or "NA",
+        usage=tidy["usage"] or "NA",
+    )
+
+
+def reason_left_out(row: dict[str, str], product: Product) -> str:
+    """Why a row is no sample, or an empty string if it is one."""
+    if row["masterCategory"] not in CATEGORIES:
+        return "not fashion"
+    if row["subCategory"] in LEFT_OUT:
+        return "innerwear and nightwear"
+    if row["gender"] in ("Boys", "Girls"):
+        return "children's wear"
+    if not (product.id.isascii() and product.id.isdigit()):
+        return "id is not a number"
+    return "" if product.known else "no words for its attributes"
+
+
+def split_of(identity: str) -> str:
+    """`train`, `val` or `test`, from the id alone."""
+    bucket = int(_digest(identity), 16) % 1000
+    return "test" if bucket < 100 else "val" if bucket < 145 else "train"
+
+
+def _digest(identity: str) -> str:
+    return hashlib.sha256(f"fashion-{identity}".encode()).hexdigest()
+
+
+def encode_image(path: Path, size: int) -> bytes:
+    """A picture as a square WebP, padded with white. Raises `ImageError` if it cannot be read."""
+    stream = io.BytesIO()
+    fit_square(load_image(path), size).save(stream, "WEBP", quality=WEBP_QUALITY)
+    return stream.getvalue()
+
+
+class Shards:
+    """Writes the samples of one split to `NAME-000.tar`, `NAME-001.tar`, …
+
+    A shard is named `*.part` until it is complete. Equal samples give equal bytes.
+    """
+
+    def __init__(self, folder: Path, name: str, shard_size: int) -> None:
+        self.folder, self.name, self.shard_size = folder, name, shard_size
+        self.count = 0
+        self.tar: tarfile.TarFile | None = None
+        self.part = folder
+
+    def write(self, key: str, files: dict[str, bytes]) -> None:
+        """Add a sample: the bytes of its files by extension."""
+        if self.count % self.shard_size == 0:
+            self.close()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.part = self.folder / f"{self.name}-{self.count // self.shard_size:03d}.tar.part"
+            self.tar = tarfile.open(self.part, "w", format=tarfile.USTAR_FORMAT)
+        assert self.tar is not None
+        for extension, content in files.items():
+            member = tarfile.TarInfo(f"{key}.{extension}")
+            member.size = len(content)
+            self.tar.addfile(member, io.BytesIO(content))
+        self.count += 1
+
+    def close(self) -> None:
+        """Finish the shard that is being written."""
+        if self.tar is not None:
+            self.tar.close()
+            self.part.rename(self.part.with_suffix(""))
+            self.tar = None
+
+
+def prepare(
+    source: Path, output: Path, *, size: int = 224, shard_size: int = 2000, limit: int = 0
+) -> tuple[Counter[str], Counter[str]]:
+    """Write all shards of the data set in `source`.
+
+    Returns how many samples each split got, and how many rows were left out for what reason.
+    `limit` stops after that many samples (0: none). Raises `SourceError`.
+    """
+    if any(output.glob("*/*.tar")):
+        raise SourceError(f"{output} already holds shards: remove them or name another folder")
+    left_out: Counter[str] = Counter()
+    products = list(select(read_rows(source / "styles.csv"), left_out))
+    shards = {name: Shards(output / name, f"fashion-{name}", shard_size) for name in SPLITS}
+    for product in products:
+        if limit and sum(shard.count for shard in shards.values()) == limit:
+            break
+        try:
+            image = encode_image(source / "images" / f"{product.id}.jpg", size)
+        except ImageError:
+            left_out["image missing or unreadable"] += 1
+            continue
+        text = json.dumps(record(product), ensure_ascii=False).encode()
+        shards[split_of(product.id)].write(product.id, {"webp": image, "json": text})
+    for shard in shards.values():
+        shard.close()
+    return Counter({name: shards[name].count for name in SPLITS}), left_out
+
+
+def select(rows: Iterable[dict[str, str]], left_out: Counter[str]) -> list[Product]:
+    """The rows to keep, each id once, in an order that mixes types and does not depend on the file.
+
+    Reasons for leaving rows out are counted in `left_out`.
+    """
+    kept: dict[str, Product] = {}
+    for row in rows:
+        product = to_product(row)
+        reason = reason_left_out(row, product)
+        if not reason and product.id in kept:
+            reason = "id seen before"
+        if reason:
+            left_out[reason] += 1
+        else:
+            kept[product.id] = product
+    return sorted(kept.values(), key=lambda product: _digest(product.id))
+
+
+def check(folder: Path) -> tuple[int, int]:
+    """Rebuild the records of existing shards: how many come out equal and in their split, of how many.
+
+    Raises:
+        SourceError: the folder has no shards.
+    """
+    equal = total = 0
+    for path in sorted(folder.rglob("*.tar")):
+        for old in read_records(path):
+            names = ("id", "title", "gender", "category", "type", "colour", "usage")
+            product = Product(**{name: old[name] for name in names})
+            in_place = split_of(product.id) in (path.parent.name, path.stem.split("-")[1])
+            equal += in_place and product.known and record(product) == old
+            total += 1
+    if not total:
+        raise SourceError(f"no shards with JSON records under {folder}")
+    return equal, total
+
+
+def read_records(path: Path) -> Iterator[dict[str, str]]:
+    """The JSON records of one shard."""
+    with tarfile.open(path) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.name.endswith(".json") else None
+            if stream is not None:
+                yield json.loads(stream.read())
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line; exits with 2 if it makes no sense."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("source", type=Path, nargs="?", help="folder with images/ and styles.csv")
+    parser.add_argument("--output-dir", type=Path, default=Path("data/fashion"))
+    parser.add_argument("--size", type=int, default=224, help="pixels per side (default 224)")
+    parser.add_argument("--shard-size", type=int, default=2000, help="samples per shard")
+    parser.add_argument("--limit", type=int, default=0, help="stop after so many samples")
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help="compare existing shards")
+    options = parser.parse_args(arguments)
+    if (options.source is None) == (options.check is None):
+        parser.error("give either the data set's folder or --check FOLDER")
+    if options.size < 1 or options.shard_size < 1:
+        parser.error("--size and --shard-size must be at least 1")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point. Returns the exit code: 0, or 2 for input that cannot be used."""
+    options = parse_arguments(arguments)
+    try:
+        if options.check:
+            equal, total = check(options.check)
+            print(f"{equal} of {total} records reproduced exactly ({equal / total:.2%})")
+            return 0
+        written, left_out = prepare(
+            options.source,
+            options.output_dir,
+            size=options.size,
+            shard_size=options.shard_size,
+            limit=options.limit,
+        )
+    except SourceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name in SPLITS:
+        print(f"{options.output_dir / name}: {written[name]} samples")
+    for reason, count in left_out.most_common():
+        print(f"left out, {reason}: {count}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

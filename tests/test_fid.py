@@ -1,0 +1,89 @@
+"""The Frechet distance against closed forms, and what it must not depend on."""
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from estimators.fid import (
+    Statistics,
+    frechet_distance,
+    load_statistics,
+    save_statistics,
+    statistics,
+)
+
+
+def gaussian(mean, covariance):
+    return Statistics(np.asarray(mean, float), np.asarray(covariance, float), 100)
+
+
+def test_closed_form_of_one_dimension():
+    # N(1, 4) and N(4, 25): (1 - 4)^2 + (2 - 5)^2
+    assert frechet_distance(gaussian([1], [[4]]), gaussian([4], [[25]])) == pytest.approx(18)
+
+
+def test_closed_form_of_diagonal_covariances():
+    a, b = np.array([1.0, 4.0, 0.0]), np.array([9.0, 4.0, 2.0])
+    distance = frechet_distance(gaussian([0, 0, 0], np.diag(a)), gaussian([1, 2, 2], np.diag(b)))
+    assert distance == pytest.approx(9 + np.square(np.sqrt(a) - np.sqrt(b)).sum())
+
+
+def test_equals_the_textbook_root_for_full_covariances():
+    rng = np.random.default_rng(1)
+    a, b = statistics(rng.normal(size=(60, 7))), statistics(rng.normal(size=(50, 7)) @ np.eye(7)[::-1])
+    root = sqrtm(a.covariance @ b.covariance).real
+    textbook = np.square(a.mean - b.mean).sum() + np.trace(a.covariance + b.covariance - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(textbook)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
+
+
+def test_a_set_against_itself_is_zero_even_when_it_is_smaller_than_its_features():
+    few = np.random.default_rng(2).normal(size=(5, 40))
+    assert frechet_distance(statistics(few), statistics(few)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_shifted_set_is_the_squared_shift_away():
+    x = np.random.default_rng(3).normal(size=(200, 6))
+    shift = np.arange(6.0)
+    distance = frechet_distance(statistics(x), statistics(x + shift))
+    assert distance == pytest.approx(np.square(shift).sum())
+
+
+def test_the_order_of_the_pictures_does_not_matter():
+    x = np.random.default_rng(4).normal(size=(64, 8)).astype(np.float32)
+    other = statistics(np.random.default_rng(5).normal(size=(64, 8)))
+    shuffled = np.random.default_rng(6).permutation(x)
+    first, second = statistics(x), statistics(shuffled)
+    assert frechet_distance(first, other) == pytest.approx(frechet_distance(second, other), 1e-9)
+
+
+def test_statistics_are_float64_and_unbiased():
+    x = np.random.default_rng(7).normal(size=(30, 4)).astype(np.float32)
+    stats = statistics(x)
+    assert stats.mean.dtype == stats.covariance.dtype == np.float64
+    np.testing.assert_allclose(stats.covariance, np.cov(x.astype(float), rowvar=False))
+
+
+@pytest.mark.parametrize(
+    "features", [np.zeros((1, 3)), np.zeros(3), np.array([[1.0, np.nan], [0.0, 0.0]])]
+)
+def test_refuses_what_has_no_statistics(features):
+    with pytest.raises(ValueError, match="at least 2 pictures|NaN"):
+        statistics(features)
+
+
+def test_refuses_statistics_of_two_extractors():
+    with pytest.raises(ValueError, match="2 and of 1 features"):
+        frechet_distance(gaussian([0, 0], np.eye(2)), gaussian([0], [[1]]))
+
+
+def test_statistics_survive_a_file(tmp_path):
+    stats = statistics(np.random.default_rng(8).normal(size=(9, 3)))
+    save_statistics(tmp_path / "s.npz", stats, "tiny")
+    loaded, about = load_statistics(tmp_path / "s.npz")
+    assert about == "tiny"
+    assert loaded.count == 9
+    assert frechet_distance(loaded, stats) == pytest.approx(0, abs=1e-9)
+    (tmp_path / "bad.npz").write_text("no archive")
+    with pytest.raises(ValueError, match="fid ref"):
+        load_statistics(tmp_path / "bad.npz")

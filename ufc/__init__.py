@@ -1,0 +1,1 @@
+"""Second stage: a non-autoregressive transformer under text, reference and kept-block controls."""

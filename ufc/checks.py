@@ -1,0 +1,126 @@
+"""Checks of values that people wrote, each with an error that says what was got and wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+RESERVED_NAMES = ("grid.png",)  # written by the program itself
+_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
+
+
+class RequestError(ValueError):
+    """A request that cannot be carried out; the message is one line for the person who wrote it."""
+
+
+def check_id(value: object) -> None:
+    """Raise `RequestError` unless `value` can be part of a file name on any system."""
+    value = check_text("id", value)
+    if not value or len(value.encode()) > 160:
+        raise RequestError(f'id: got "{shortened(value)}", wanted 1 to 160 bytes')
+    if _UNSAFE_IN_NAMES.search(value) or ".." in value or value.startswith("."):
+        raise RequestError(
+            f'id: "{shortened(value)}" would leave the output folder or make a bad file name; '
+            'use no separators, no leading dot, no ".." and none of <>:"|?*'
+        )
+    if value != value.strip():
+        raise RequestError(f'id: "{shortened(value)}" begins or ends with a space')
+
+
+def check_output(value: object, field: str = "output") -> None:
+    """Raise `RequestError` unless `value` is a picture path that stays in the output folder."""
+    value = check_text(field, value)
+    parts = value.split("/")
+    unsafe = any(
+        not part or part.startswith(".") or part != part.strip() or _UNSAFE_IN_NAMES.search(part)
+        for part in parts
+    )
+    if unsafe or len(value.encode()) > 1_000 or any(len(part.encode()) > 240 for part in parts):
+        raise RequestError(
+            f'{field}: "{shortened(value)}" would leave the output folder or make a bad file name; '
+            "give a relative path with / between plain names"
+        )
+    if not value.lower().endswith(PICTURE_SUFFIXES):
+        raise RequestError(
+            f'{field}: "{shortened(value)}" must end in one of {listed(PICTURE_SUFFIXES)}'
+        )
+    if value.lower() in RESERVED_NAMES:
+        raise RequestError(f'{field}: "{value}" is written by the program itself; choose another')
+
+
+def check_text(name: str, value: object) -> str:
+    """The value itself; `RequestError` unless it is text that can be written as UTF-8."""
+    if not isinstance(value, str):
+        raise RequestError(f"{name}: got {shown(value)}, wanted text")
+    if "\0" in value:
+        raise RequestError(f"{name}: the text holds a NUL character; remove it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{name}: the text is not valid Unicode; write it as UTF-8") from None
+    return value
+
+
+def check_integer(name: str, value: object, low: int, high: int) -> None:
+    """Raise `RequestError` unless `value` is a whole number from `low` to `high`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RequestError(f"{name}: got {shown(value)}, wanted a whole number")
+    if not low <= value <= high:
+        raise RequestError(f"{name}: got {shown(value)}, wanted {low} to {high}")
+
+
+def check_number(name: str, value: object, low: float, high: float) -> None:
+    """Raise `RequestError` unless `value` is a number from `low` to `high`."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise RequestError(f"{name}: got {shown(value)}, wanted a number")
+    if not low <= value <= high:  # nor NaN
+        raise RequestError(f"{name}: got {shown(value)}, wanted {low:g} to {high:g}")
+
+
+def check_range(blocks: Iterable[int], num_blocks: int) -> None:
+    """Raise `RequestError` where a block is outside 0..num_blocks-1."""
+    wrong = [block for block in blocks if not 0 <= block < num_blocks]
+    if wrong:
+        raise RequestError(
+            f"preserve_blocks: {shortened(listed(str(block) for block in wrong))} out of range, "
+            f"wanted 0 to {num_blocks - 1}"
+        )
+
+
+def refuse_unknown(value: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
+    """Raise `RequestError` where an object has a field that is not `known`."""
+    unknown = sorted(str(name) for name in value if name not in known)
+    if unknown:
+        raise RequestError(
+            f"unknown field{'s' * (len(unknown) > 1)} {shortened(listed(unknown))} in {where}; "
+            f"known are {listed(known)}"
+        )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, with commas."""
+    return ", ".join(names)
+
+
+def shown(value: object) -> str:
+    """A value as JSON would name it, short enough for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'the text "{shortened(value)}"'
+    if isinstance(value, int | float):
+        try:
+            return shortened(str(value))
+        except ValueError:  # too many digits to print
+            return "a very large number"
+    return "a list" if isinstance(value, list | tuple) else "an object"
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,126 @@
+"""Text, reference and kept-block controls as one sequence of tokens.
+
+    text ids | reference 1 codes [SEP] reference 2 codes [SEP] ...
+
+An absent control is absent: it has no tokens. Samples of different lengths share a batch by
+padding that no token ever looks at.
+
+Shapes: B batch, C control tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+SEGMENT_TEXT, SEGMENT_TARGET, SEGMENT_SCORE, SEGMENT_REFERENCE = range(4)
+MAX_REFERENCES = 8
+SEGMENTS = SEGMENT_REFERENCE + MAX_REFERENCES
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """One id space for everything that is embedded: text, codes, and the marks between them."""
+
+    text: int
+    codes: int
+
+    @property
+    def text_mask(self) -> int:
+        return self.text
+
+    @property
+    def code_base(self) -> int:
+        return self.text + 1
+
+    @property
+    def code_mask(self) -> int:
+        return self.code_base + self.codes
+
+    @property
+    def sep(self) -> int:
+        return self.code_mask + 1
+
+    @property
+    def rel(self) -> int:
+        return self.code_mask + 2
+
+    @property
+    def fdl(self) -> int:
+        return self.code_mask + 3
+
+    @property
+    def size(self) -> int:
+        return self.code_mask + 4
+
+
+@dataclass(frozen=True)
+class ControlItem:
+    """The controls of one sample: text ids (may be empty) and reference grids of codes (h, w)."""
+
+    text: Sequence[int] = ()
+    references: Sequence[Tensor] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not len(self.text) and not self.references
+
+
+@dataclass(frozen=True)
+class Controls:
+    """A batch of control sequences; all fields (B, C)."""
+
+    ids: Tensor
+    segments: Tensor
+    rows: Tensor
+    cols: Tensor
+    valid: Tensor
+
+    @property
+    def batch(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def length(self) -> int:
+        return self.ids.shape[1]
+
+    def to(self, device: torch.device | str) -> Controls:
+        return Controls(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def assemble(items: Sequence[ControlItem], vocabulary: Vocabulary) -> Controls:
+    """Lay out the controls of a batch.
+
+    Raises `ValueError` for more than `MAX_REFERENCES` references.
+    """
+    rows = [sequence(item, vocabulary) for item in items]
+    length = max(row.shape[1] for row in rows)
+    packed = torch.zeros(len(rows), 4, length, dtype=torch.int64)
+    valid = torch.zeros(len(rows), length, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        packed[index, :, : row.shape[1]] = row
+        valid[index, : row.shape[1]] = True
+    return Controls(*packed.unbind(1), valid)
+
+
+def sequence(item: ControlItem, vocabulary: Vocabulary) -> Tensor:
+    """One sample's tokens as rows of ids, segments, rows, columns: (4, C)."""
+    if len(item.references) > MAX_REFERENCES:
+        raise ValueError(
+            f"got {len(item.references)} reference images, at most {MAX_REFERENCES} are possible"
+        )
+    place = torch.arange(len(item.text))
+    text = torch.tensor(list(item.text), dtype=torch.int64)
+    parts = [torch.stack([text, torch.full_like(place, SEGMENT_TEXT), place, place])]
+    for number, codes_HW in enumerate(item.references):
+        height, width = codes_HW.shape
+        cells = torch.arange(height * width)
+        ids = codes_HW.reshape(-1).cpu() + vocabulary.code_base
+        segment = torch.full_like(cells, SEGMENT_REFERENCE + number)
+        parts.append(torch.stack([ids, segment, cells // width, cells % width]))
+        end = [vocabulary.sep, SEGMENT_REFERENCE + number, height, width]
+        parts.append(torch.tensor(end)[:, None])
+    return torch.cat(parts, dim=1)

@@ -1,0 +1,336 @@
+"""What is asked for and what came of it: `Request` and `Result`, plain data, JSON both ways.
+
+The editor saves requests, the command line reads them and every picture embeds its own, so that
+it can be made again. Everything here is checked on construction; nothing here needs torch.
+
+Blocks are the cells of the model's token grid, counted row by row from 0 at the top left;
+`preserve_blocks` lists the blocks to keep.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ufc.checks import (
+    RequestError,
+    check_id,
+    check_integer,
+    check_number,
+    check_output,
+    check_range,
+    check_text,
+    listed,
+    refuse_unknown,
+    shortened,
+    shown,
+)
+
+__all__ = [
+    "Reference",
+    "Request",
+    "RequestError",
+    "Result",
+    "format_blocks",
+    "parse_blocks",
+]
+
+ORDERS = ("pnag", "maskgit", "mask-predict", "halton")
+LANGUAGES = ("en", "zh")
+STATUSES = ("pending", "done", "failed")
+MAX_SEED = 2**63 - 1
+MAX_BLOCKS = 2**16
+
+# Inclusive ranges.
+_INTEGERS: dict[str, tuple[int, int]] = {
+    "seed": (0, MAX_SEED),
+    "num_images_per_prompt": (1, 10_000),
+    "num_inference_steps": (1, 1_000),
+    "num_candidates": (1, 64),
+    "patience": (1, 1_000),
+    "feather": (0, 1_024),
+}
+_NUMBERS: dict[str, tuple[float, float]] = {
+    "guidance_scale": (0.0, 100.0),
+    "temperature": (0.0, 100.0),
+    "time_budget": (0.001, 86_400.0),
+}
+_TEXTS = ("prompt", "negative_prompt", "image", "mask_image", "output")
+_CHOICES = {"lang": LANGUAGES, "order": ORDERS}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference image and how much it counts.
+
+    Raises:
+        RequestError: an ill-typed path, or a weight outside 0 < weight <= 10.
+    """
+
+    path: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_text("reference_images path", self.path)
+        if not self.path:
+            raise RequestError("reference_images: got an empty path, wanted a picture file")
+        check_number("reference_images weight", self.weight, 0.0, 10.0)
+        if self.weight == 0:
+            raise RequestError("reference_images: got weight 0; leave the reference out instead")
+
+    @classmethod
+    def from_json(cls, value: object) -> Reference:
+        """From `"path"` or `{"path": …, "weight": …}`."""
+        if isinstance(value, Mapping):
+            refuse_unknown(value, ("path", "weight"), "reference_images")
+            if "path" not in value:
+                raise RequestError("reference_images: an entry has no path")
+            return cls(**value)
+        return cls(value)  # type: ignore[arg-type]  # checked on construction
+
+    def to_json(self) -> str | dict[str, Any]:
+        """The path alone where the weight is 1."""
+        return self.path if self.weight == 1 else {"path": self.path, "weight": self.weight}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of a prompts file: which controls, which recipe, how many pictures.
+
+    None means "not said": the command line's flags, then the checkpoint's own defaults, decide.
+    White in a mask (after `invert_mask`) is drawn anew, black is kept. Picture `i` of a request
+    uses seed `seed + i`.
+
+    Raises:
+        RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
+    """
+
+    id: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    lang: str | None = None
+    reference_images: tuple[Reference, ...] = ()
+    image: str | None = None
+    mask_image: str | None = None
+    invert_mask: bool = False
+    preserve_blocks: tuple[int, ...] | None = None
+    seed: int | None = None
+    num_images_per_prompt: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    temperature: float | None = None
+    num_candidates: int | None = None
+    patience: int | None = None
+    time_budget: float | None = None
+    order: str | None = None
+    feather: int | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is not None:
+            check_id(self.id)
+        for name in _TEXTS:
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise RequestError(f"{name}: got {shown(value)}, wanted one of {listed(choices)}")
+        for name, (low, high) in _INTEGERS.items():
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), low, high)
+        for name, (least, most) in _NUMBERS.items():
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), least, most)
+        if not isinstance(self.invert_mask, bool):
+            raise RequestError(f"invert_mask: got {shown(self.invert_mask)}, wanted true or false")
+        if self.seed is not None and self.seed + (self.num_images_per_prompt or 1) - 1 > MAX_SEED:
+            raise RequestError(
+                f"seed: {self.seed} leaves no seeds for the pictures after the first"
+            )
+        if self.output is not None:
+            check_output(self.output)
+        self._check_blocks_are_integers()
+        self._check_editing()
+
+    def _check_blocks_are_integers(self) -> None:
+        for block in self.preserve_blocks or ():
+            check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
+
+    def _check_editing(self) -> None:
+        if self.image is None:
+            for name in ("mask_image", "preserve_blocks"):
+                if getattr(self, name):
+                    raise RequestError(f"{name}: needs the image it belongs to; give an image too")
+        elif not self.mask_image and not self.preserve_blocks:
+            raise RequestError(
+                "image: nothing says what to keep of it; give a mask_image or preserve_blocks, "
+                "or give it as a reference image"
+            )
+        elif self.mask_image and self.preserve_blocks:
+            raise RequestError("got both mask_image and preserve_blocks; give one of them")
+
+    @classmethod
+    def from_json(cls, value: object) -> Request:
+        """From a JSON object; unknown and ill-typed fields are errors.
+
+        `preserve_blocks` may be a list of numbers or text such as "0-47,60"; a number given as
+        `id` is taken as text; null means "not said".
+        """
+        if not isinstance(value, Mapping):
+            raise RequestError(f"got {shown(value)}, wanted a JSON object with fields")
+        names = tuple(field.name for field in fields(cls))
+        refuse_unknown(value, names, "request")
+        data = {name: item for name, item in value.items() if item is not None}
+        if isinstance(data.get("id"), int) and not isinstance(data["id"], bool):
+            data["id"] = str(data["id"])
+        if "reference_images" in data:
+            references = data["reference_images"]
+            if not isinstance(references, list):
+                raise RequestError(f"reference_images: got {shown(references)}, wanted a list")
+            data["reference_images"] = tuple(Reference.from_json(item) for item in references)
+        blocks = data.get("preserve_blocks")
+        if isinstance(blocks, str):
+            data["preserve_blocks"] = parse_blocks(blocks)
+        elif isinstance(blocks, list):
+            for block in blocks:
+                check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
+            data["preserve_blocks"] = tuple(sorted(set(blocks)))
+        elif blocks is not None:
+            raise RequestError(f'preserve_blocks: got {shown(blocks)}, wanted a list or "0-47,60"')
+        return cls(**data)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with the fields that say something; `from_json` gives the same back."""
+        data: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value is False or value == ():
+                continue
+            data[field.name] = list(value) if isinstance(value, tuple) else value
+        if self.reference_images:
+            data["reference_images"] = [item.to_json() for item in self.reference_images]
+        return data
+
+    def check_controls(self) -> None:
+        """Raise `RequestError` where there is nothing to go by."""
+        has_prompt = bool(self.prompt and self.prompt.strip())
+        if not has_prompt and not self.reference_images and self.image is None:
+            raise RequestError(
+                "nothing says what to draw: give a prompt, a reference image or an image to edit"
+            )
+
+    def check_blocks(self, num_blocks: int) -> None:
+        """Raise `RequestError` for blocks outside 0..num_blocks-1, or where all are kept."""
+        if self.preserve_blocks:
+            check_range(self.preserve_blocks, num_blocks)
+            if len(set(self.preserve_blocks)) == num_blocks:
+                raise RequestError(
+                    f"preserve_blocks: all {num_blocks} blocks are kept, so nothing is left to "
+                    "draw; leave some out"
+                )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one picture of a request: the further fields of its manifest line.
+
+    `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
+    time of its batch; `steps` counts those run; `group` names the batch it was drawn in.
+    """
+
+    file_name: str
+    status: str = "pending"
+    seed: int | None = None
+    index: int = 0
+    compliance: float | None = None
+    fidelity: float | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    model: str | None = None
+    backend: Mapping[str, Any] | None = None
+    versions: Mapping[str, Any] | None = None
+    group: str | None = None
+    notices: tuple[str, ...] = ()
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        check_output(self.file_name, "file_name")
+        if self.status not in STATUSES:
+            raise RequestError(f"status: got {shown(self.status)}, wanted {listed(STATUSES)}")
+        check_integer("index", self.index, 0, 10_000)
+        if self.seed is not None:
+            check_integer("seed", self.seed, 0, MAX_SEED)
+        if self.steps is not None:
+            check_integer("steps", self.steps, 0, 10_000)
+        for name in ("compliance", "fidelity", "seconds"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), -math.inf, math.inf)
+        for name in ("model", "group", "error"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        for name in ("backend", "versions"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise RequestError(f"{name}: got {shown(value)}, wanted an object")
+        for notice in self.notices:
+            check_text("notices", notice)
+
+    @classmethod
+    def from_json(cls, value: object) -> Result:
+        """From a JSON object; unknown and ill-typed fields are errors."""
+        if not isinstance(value, Mapping):
+            raise RequestError(f"got {shown(value)}, wanted a JSON object with fields")
+        refuse_unknown(value, tuple(field.name for field in fields(cls)), "result")
+        data = {name: item for name, item in value.items() if item is not None}
+        if "file_name" not in data:
+            raise RequestError("file_name: is missing from this manifest line")
+        if not isinstance(data.get("notices", []), list):
+            raise RequestError(f"notices: got {shown(data['notices'])}, wanted a list")
+        return cls(**data | {"notices": tuple(data.get("notices", ()))})
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with the fields that say something."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        data["notices"] = list(self.notices)
+        return {name: value for name, value in data.items() if value is not None and value != []}
+
+
+# What a manifest line has beyond the request; `seed` is in both.
+RESULT_FIELDS = frozenset(field.name for field in fields(Result)) - {"seed"}
+
+
+def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:
+    """Blocks from text such as "0-47,60": sorted, each once.
+
+    Raises:
+        RequestError: not of that form, or a block outside 0..num_blocks-1.
+    """
+    limit = MAX_BLOCKS if num_blocks is None else num_blocks
+    blocks: set[int] = set()
+    for part in text.replace("，", ",").split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
+        if match is None:
+            raise RequestError(
+                f'preserve_blocks: got "{shortened(text)}", wanted numbers and ranges such as 0-47,60'
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise RequestError(f"preserve_blocks: the range {first}-{last} runs backwards")
+        check_range((first, last), limit)
+        blocks.update(range(first, last + 1))
+    return tuple(sorted(blocks))
+
+
+def format_blocks(blocks: Iterable[int]) -> str:
+    """The shortest text that `parse_blocks` reads back as the same blocks."""
+    runs: list[list[int]] = []
+    for block in sorted(set(blocks)):
+        if runs and block == runs[-1][1] + 1:
+            runs[-1][1] = block
+        else:
+            runs.append([block, block])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

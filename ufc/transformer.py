@@ -1,0 +1,319 @@
+"""The bidirectional transformer over control and image tokens.
+
+    [REL] [FDL] | text ids | reference codes [SEP] ... | target grid
+
+Who sees whom:
+  controls  see controls only (`control_attention="prefix"`), so their keys and values are
+            computed once a request, or everything (`"full"`, as in the paper);
+  target    sees controls and target;
+  [REL]     sees controls, target and itself: does the picture obey its controls?
+  [FDL]     sees target and itself: does the picture look real?
+Nothing but themselves looks at [REL] and [FDL], so a pass that only predicts leaves them out.
+
+Blocks in the manner of Qwen: RMSNorm, rotary positions, SwiGLU, biases on QKV only; QK-norm.
+
+Shapes: B batch, C control tokens, T target cells, S target cells and score tokens, N heads,
+D width, V codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ufc.attention import attend, rotary_table, rotate
+from ufc.controls import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
+from vqgan.checkpoint import CheckpointError, load_module, save_module
+
+
+@dataclass(frozen=True)
+class UFCConfig:
+    """Sizes of the transformer."""
+
+    codes: int = 2048
+    text_vocabulary: int = 2000
+    grid: int = 8
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    feed_forward: int = 704
+    dropout: float = 0.0
+    rope_base: float = 100.0
+    control_attention: str = "prefix"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ValueError(
+                f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
+            )
+        if self.control_attention not in ("prefix", "full"):
+            raise ValueError(
+                f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
+            )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.text_vocabulary, self.codes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UFCConfig:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise CheckpointError(
+                f"transformer config has unknown keys {unknown}; known are {sorted(known)}"
+            )
+        return cls(**values)
+
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Controls ready to be looked at by any number of target passes.
+
+    `layers` holds a (keys, values) pair of shape (B, N, C, D / N) for every block; in full
+    attention it is empty and the embedded controls are run along with each target.
+    """
+
+    layers: list[KeysValues]
+    embedded_BCD: Tensor
+    table: Tensor
+    valid_BC: Tensor | None
+    hidden_BCD: Tensor | None = None
+
+    def take(self, index_M: Tensor) -> Prefix:
+        """The prefixes of the given batch rows, in order (rows may repeat)."""
+        return Prefix(
+            [(k[index_M], v[index_M]) for k, v in self.layers],
+            self.embedded_BCD[index_M],
+            self.table[:, index_M],
+            None if self.valid_BC is None else self.valid_BC[index_M],
+        )
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Final hidden states: target (B, T, D) and, if asked for, [REL] and [FDL] (B, D)."""
+
+    target: Tensor
+    rel: Tensor | None = None
+    fdl: Tensor | None = None
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU, each behind an RMSNorm and around a skip connection."""
+
+    def __init__(self, config: UFCConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.head_width = config.width // config.heads
+        self.norm1 = nn.RMSNorm(config.width)
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.q_norm = nn.RMSNorm(self.head_width)
+        self.k_norm = nn.RMSNorm(self.head_width)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.norm2 = nn.RMSNorm(config.width)
+        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
+        self.down = nn.Linear(config.feed_forward, config.width, bias=False)
+        self.dropout = config.dropout
+
+    def forward(
+        self,
+        x_BSD: Tensor,
+        table: Tensor,
+        mask: Tensor | None,
+        past: KeysValues | None,
+        backend: str,
+    ) -> tuple[Tensor, KeysValues]:
+        """New hidden states, and this block's own keys and values."""
+        batch, length, width = x_BSD.shape
+        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q, k = rotate(self.q_norm(q), table), rotate(self.k_norm(k), table)
+        own = (k, v)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        mixed = attend(q, k, v, mask, backend).transpose(1, 2).reshape(batch, length, width)
+        x_BSD = x_BSD + F.dropout(self.out(mixed), self.dropout, self.training)
+        gate, up = self.gate_up(self.norm2(x_BSD)).chunk(2, dim=-1)
+        fed = self.down(F.silu(gate) * up)
+        return x_BSD + F.dropout(fed, self.dropout, self.training), own
+
+
+class UFCTransformer(nn.Module):
+    """M6-UFC's second stage (Zhang et al. 2021): heads for codes, text, [REL] and [FDL]."""
+
+    def __init__(self, config: UFCConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        self.backend = "sdpa"
+        self.embedding = nn.Embedding(self.vocabulary.size, config.width)
+        self.segment = nn.Embedding(SEGMENTS, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(config.width)
+        self.code_bias = nn.Parameter(torch.zeros(config.codes))
+        self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
+        self.rel_head = score_head(config.width)
+        self.fdl_head = score_head(config.width)
+        self.apply(self.initialise)
+        for block in self.blocks:
+            for last in (block.out, block.down):
+                nn.init.normal_(last.weight, std=0.02 / (2 * config.depth) ** 0.5)
+
+    @staticmethod
+    def initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    @torch.no_grad()
+    def start_from_codebook(self, codebook_VD: Tensor) -> None:
+        """Give codes that look alike embeddings that look alike, through a random projection."""
+        standard = (codebook_VD - codebook_VD.mean(0)) / codebook_VD.std(0).clamp_min(1e-6)
+        projection = torch.randn(standard.shape[1], self.config.width) / standard.shape[1] ** 0.5
+        rows = slice(self.vocabulary.code_base, self.vocabulary.code_mask)
+        self.embedding.weight[rows] += 0.02 * standard.to(projection.dtype) @ projection
+
+    def encode_controls(self, controls: Controls) -> Prefix:
+        """Run the controls by themselves; the result serves every step, candidate and score."""
+        config = self.config
+        table = rotary_table(
+            controls.rows, controls.cols, config.width // config.heads, config.rope_base
+        )[:, :, None]
+        x_BCD = self.embedding(controls.ids) + self.segment(controls.segments)
+        valid_BC = None if bool(controls.valid.all()) else controls.valid
+        if config.control_attention == "full" or controls.length == 0:
+            return Prefix([], x_BCD, table, valid_BC)
+        mask = None if valid_BC is None else self_or_valid(valid_BC)
+        embedded, layers = x_BCD, []
+        for block in self.blocks:
+            x_BCD, own = block(x_BCD, table, mask, None, self.backend)
+            layers.append(own)
+        return Prefix(layers, embedded, table, valid_BC, self.norm(x_BCD))
+
+    def forward(self, codes_BT: Tensor, prefix: Prefix | None, scores: bool = False) -> Hidden:
+        """Hidden states of a target grid under its controls.
+
+        `codes_BT` is the row-major grid, with V for a masked cell. The grid is square unless it
+        has another size than the config's, in which case its side is the square root of T.
+        With `scores`, [REL] and [FDL] are run along.
+        """
+        x_BSD, table = self.embed_target(codes_BT, scores)
+        control_tokens = 0 if prefix is None else prefix.embedded_BCD.shape[1]
+        if prefix is not None and not prefix.layers and control_tokens:
+            hidden = self.run_full(x_BSD, table, prefix, codes_BT.shape[1], scores)
+        else:
+            valid_BC = prefix.valid_BC if prefix is not None and control_tokens else None
+            mask = target_mask(x_BSD, control_tokens, valid_BC, codes_BT.shape[1], scores)
+            layers = prefix.layers if prefix is not None and prefix.layers else None
+            for number, block in enumerate(self.blocks):
+                past = None if layers is None else layers[number]
+                x_BSD, _ = block(x_BSD, table, mask, past, self.backend)
+            hidden = self.norm(x_BSD)
+        if not scores:
+            return Hidden(hidden)
+        return Hidden(hidden[:, :-2], hidden[:, -2], hidden[:, -1])
+
+    def run_full(
+        self, x_BSD: Tensor, table: Tensor, prefix: Prefix, cells: int, scores: bool
+    ) -> Tensor:
+        """One pass over controls and target together (the paper's attention)."""
+        controls = prefix.embedded_BCD.shape[1]
+        rows = target_mask(x_BSD, controls, prefix.valid_BC, cells, scores)
+        if rows is not None:
+            batch, total = x_BSD.shape[0], controls + x_BSD.shape[1]
+            rows = rows.expand(batch, 1, -1, total)
+            of_controls = rows[:, :, :1].expand(-1, -1, controls, -1) | torch.eye(
+                controls, total, dtype=torch.bool, device=rows.device
+            )
+            rows = torch.cat([of_controls, rows], dim=2)
+        x = torch.cat([prefix.embedded_BCD, x_BSD], dim=1)
+        wide = table[:, None, None].expand(-1, x.shape[0], 1, -1, -1)
+        table = torch.cat([prefix.table, wide], dim=3)
+        for block in self.blocks:
+            x, _ = block(x, table, rows, None, self.backend)
+        return self.norm(x)[:, controls:]
+
+    def embed_target(self, codes_BT: Tensor, scores: bool) -> tuple[Tensor, Tensor]:
+        """Embedded grid with the score tokens behind it, (B, S, D), and its rotary table."""
+        config, vocabulary, device = self.config, self.vocabulary, codes_BT.device
+        cells = codes_BT.shape[1]
+        side = config.grid if cells == config.grid**2 else round(cells**0.5)
+        place = torch.arange(cells, device=device)
+        ids, rows, cols = codes_BT + vocabulary.code_base, place // side, place % side
+        segments = torch.full_like(place, SEGMENT_TARGET)
+        if scores:
+            marks = torch.tensor([vocabulary.rel, vocabulary.fdl], device=device)
+            ids = torch.cat([ids, marks.expand(ids.shape[0], 2)], dim=1)
+            segments = F.pad(segments, (0, 2), value=SEGMENT_SCORE)
+            rows, cols = F.pad(rows, (0, 2)), F.pad(cols, (0, 2))
+        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
+        return self.embedding(ids) + self.segment(segments), table
+
+    def code_logits(self, hidden_MD: Tensor) -> Tensor:
+        """Logits over the V codes for the cells that ask, (M, V)."""
+        rows = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
+        return F.linear(hidden_MD, rows, self.code_bias)
+
+    def text_logits(self, hidden_MD: Tensor) -> Tensor:
+        """Logits over text ids, (M, text_vocabulary)."""
+        rows = self.embedding.weight[: self.vocabulary.text]
+        return F.linear(hidden_MD, rows, self.text_bias)
+
+    def score_logits(self, hidden: Hidden) -> tuple[Tensor, Tensor]:
+        """Compliance and fidelity before the sigmoid, (B,) each."""
+        if hidden.rel is None or hidden.fdl is None:
+            raise ValueError("no [REL] and [FDL] states here: run the pass with scores=True")
+        return self.rel_head(hidden.rel).squeeze(-1), self.fdl_head(hidden.fdl).squeeze(-1)
+
+    def save_pretrained(
+        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+    ) -> None:
+        """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
+        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | PathLike[str]) -> UFCTransformer:
+        """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
+        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values))).eval()
+
+
+def score_head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
+
+
+def self_or_valid(valid_BC: Tensor) -> Tensor:
+    """Controls see the valid controls; padding sees itself, so that no row is empty."""
+    own = torch.eye(valid_BC.shape[1], dtype=torch.bool, device=valid_BC.device)
+    return valid_BC[:, None, None, :] | own
+
+
+def target_mask(
+    x_BSD: Tensor, controls: int, valid_BC: Tensor | None, cells: int, scores: bool
+) -> Tensor | None:
+    """Who among target cells, [REL] and [FDL] sees which keys: (1 or B, 1, S, C + S), or None."""
+    if valid_BC is None and not scores:
+        return None
+    length = x_BSD.shape[1]
+    seen = torch.ones(length, controls + length, dtype=torch.bool, device=x_BSD.device)
+    if scores:
+        seen[:, controls + cells :] = False
+        seen[-2, -2] = seen[-1, -1] = True
+        seen[-1, :controls] = False
+    if valid_BC is None:
+        return seen[None, None]
+    keys = F.pad(valid_BC, (0, length), value=True)
+    return seen[None, None] & keys[:, None, None, :]

@@ -1,0 +1,150 @@
+"""Model folders: `config.json` beside safetensors weights, checked on the way in.
+
+Weights may be split into several files with an index, in the layout of the Hugging Face hub.
+Pickles are never read here; `vqgan.convert` turns them into safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+class CheckpointError(ValueError):
+    """A model folder that cannot be used; the message says what was found, and the remedy."""
+
+
+def save_module(
+    module: nn.Module,
+    config: dict[str, Any],
+    folder: str | PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_size: str = "1GB",
+) -> None:
+    """Write `config.json` and the weights, floating-point ones cast to `dtype` if given."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("model*.safetensors*"):
+        stale.unlink()
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
+    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
+
+
+def cast(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is not None and value.is_floating_point():
+        value = value.to(dtype)
+    return value.detach().cpu().contiguous()
+
+
+def load_module(
+    folder: str | PathLike[str], build: Callable[[dict[str, Any]], Module]
+) -> Module:
+    """Build a module from the folder's config and load its weights strictly, as float32."""
+    folder = Path(folder)
+    config = read_json(folder / "config.json")
+    try:
+        module = build(config)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+    load_strictly(module, read_weights(folder), folder)
+    return module
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | PathLike[str]) -> None:
+    """Copy weights into `module`; every missing, unexpected or misshapen key is listed."""
+    expected = module.state_dict()
+    missing = sorted(set(expected) - set(state))
+    unexpected = sorted(set(state) - set(expected))
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in sorted(set(expected) & set(state))
+        if state[name].shape != expected[name].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise CheckpointError(
+            f"the weights in {where} do not fit its config: missing keys {missing or 'none'}; "
+            f"unexpected keys {unexpected or 'none'}; wrong shapes {misshapen or 'none'}. "
+            "Was config.json taken from another model?"
+        )
+    module.load_state_dict(state)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, split or whole."""
+    index = folder / INDEX
+    if index.is_file():
+        names = sorted(set(read_json(index)["weight_map"].values()))
+    else:
+        names = [WEIGHTS]
+    state: dict[str, Tensor] = {}
+    for name in names:
+        state.update(read_safetensors(folder / name))
+    return state
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of one file. Raises `CheckpointError` if it is missing, damaged or a pickle."""
+    if not path.is_file():
+        pickles = sorted(p.name for p in path.parent.glob("*") if is_pickle(p))
+        hint = (
+            f"; found {pickles}: run `python -m vqgan.convert` to turn a pickle into safetensors"
+            if pickles
+            else ""
+        )
+        raise CheckpointError(f"no weights at {path}{hint}")
+    if is_pickle(path):
+        raise CheckpointError(
+            f"{path} is a pickle, which could run code when read: "
+            "convert it with `python -m vqgan.convert`"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or damaged ({error}): fetch or export it again"
+        ) from error
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins like a pickle or a zip of pickles (torch.save)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    return head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; `CheckpointError` if there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist: is {path.parent} a model folder?") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds a {type(values).__name__}, wanted an object")
+    return values
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

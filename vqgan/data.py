@@ -1,0 +1,213 @@
+"""Pictures with records, read from WebDataset shards or from an ImageFolder.
+
+Both are map-style: an index of where each sample lies is made once (tar headers, or the lines of
+`metadata.jsonl`), and bytes are read when asked for. A training step then is a pure function of
+its number (`batch_indices`), and a resumed run sees exactly what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqgan.images import fit_square, load_image, to_tensor
+
+IMAGE_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
+
+
+class DataError(ValueError):
+    """Training data that cannot be used; the message says what was found and what is wanted."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture and what is known of it (`text`, `text_zh`, `captions`, attributes ...)."""
+
+    id: str
+    image: Image.Image
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+class Samples(Protocol):
+    """What a training set offers: a length, whole samples, and records without their pictures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def record(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where one file of a shard lies."""
+
+    shard: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        with self.shard.open("rb") as stream:
+            stream.seek(self.offset)
+            return stream.read(self.size)
+
+
+class ShardSamples:
+    """WebDataset shards: `ID.webp` (or jpg, png) beside `ID.json` and / or `ID.txt`."""
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self.samples: list[tuple[str, dict[str, Member]]] = []
+        for shard in shards:
+            grouped: dict[str, dict[str, Member]] = {}
+            for name, member in shard_members(shard):
+                stem, _, suffix = name.rpartition(".")
+                grouped.setdefault(stem, {})["." + suffix.lower()] = member
+            self.samples += [(stem, files) for stem, files in grouped.items() if has_image(files)]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        stem, files = self.samples[index]
+        suffix = next(suffix for suffix in IMAGE_SUFFIXES if suffix in files)
+        return Sample(Path(stem).name, load_image(files[suffix].read()), self.record(index))
+
+    def record(self, index: int) -> dict[str, Any]:
+        files = self.samples[index][1]
+        record = json.loads(files[".json"].read()) if ".json" in files else {}
+        if ".txt" in files:
+            record.setdefault("text", files[".txt"].read().decode("utf-8").strip())
+        return record
+
+
+class FolderSamples:
+    """A folder of pictures with an optional `metadata.jsonl` (`file_name`, `text`, `text_zh`...)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rows: list[tuple[Path, dict[str, Any]]] = []
+        metadata = folder / "metadata.jsonl"
+        if not metadata.is_file():
+            paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            self.rows = [(path, {}) for path in paths]
+            return
+        for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                path = folder / record.pop("file_name")
+            except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+                raise DataError(
+                    f'{metadata}, line {number}: wanted an object with "file_name" ({error})'
+                ) from error
+            if not path.is_file():
+                raise DataError(f"{metadata}, line {number}: there is no picture {path}")
+            self.rows.append((path, record))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, record = self.rows[index]
+        return Sample(path.stem, load_image(path), record)
+
+    def record(self, index: int) -> dict[str, Any]:
+        return self.rows[index][1]
+
+
+def open_dataset(path: str | PathLike[str]) -> Samples:
+    """Open a folder of `*.tar` shards, a single shard, or an ImageFolder.
+
+    Raises `DataError` when there is nothing to read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"there is no data at {path}")
+    shards = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
+    samples: Samples = ShardSamples(shards) if shards else FolderSamples(path)
+    if not len(samples):
+        raise DataError(
+            f"{path} has neither *.tar shards with pictures nor an ImageFolder "
+            f"({', '.join(IMAGE_SUFFIXES)}, optionally with metadata.jsonl)"
+        )
+    return samples
+
+
+def shard_members(shard: Path) -> list[tuple[str, Member]]:
+    """Names and places of a shard's files, from its headers alone."""
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            return [
+                (info.name, Member(shard, info.offset_data, info.size))
+                for info in archive
+                if info.isfile()
+            ]
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{shard} is not a readable, uncompressed tar file ({error})") from error
+
+
+def has_image(files: dict[str, Member]) -> bool:
+    return any(suffix in files for suffix in IMAGE_SUFFIXES)
+
+
+class Pixels:
+    """Square pictures as uint8 tensors, kept in memory once decoded while they fit.
+
+    `cache_bytes` bounds the memory; a larger set is decoded from its shards each time.
+    """
+
+    def __init__(self, samples: Samples, resolution: int, cache_bytes: float = 2e9) -> None:
+        self.samples = samples
+        self.resolution = resolution
+        total = len(samples) * 3 * resolution * resolution
+        self.cache: dict[int, Tensor] | None = {} if total <= cache_bytes else None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def uint8(self, index: int) -> Tensor:
+        """One picture, (3, H, W) uint8."""
+        if self.cache is not None and index in self.cache:
+            return self.cache[index]
+        square = fit_square(self.samples[index].image, self.resolution)
+        pixels = ((to_tensor(square)[0] + 1) * 127.5).round().to(torch.uint8)
+        if self.cache is not None:
+            self.cache[index] = pixels
+        return pixels
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        """Pictures as float (B, 3, H, W) in -1..1."""
+        return torch.stack([self.uint8(index) for index in indices]).float() / 127.5 - 1
+
+
+def batch_indices(size: int, batch_size: int, step: int, seed: int) -> list[int]:
+    """The samples of training step `step`: a slice of endless seeded permutations of the set."""
+    indices: list[int] = []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        epoch, place = divmod(position, size)
+        indices.append(int(permutation(size, seed, epoch)[place]))
+    return indices
+
+
+_permutations: dict[tuple[int, int], tuple[int, Tensor]] = {}
+
+
+def permutation(size: int, seed: int, epoch: int) -> Tensor:
+    """Order of an epoch, (size,) int64; the current one is kept, as every step asks for it."""
+    held = _permutations.get((size, seed))
+    if held is None or held[0] != epoch:
+        generator = torch.Generator().manual_seed((seed << 20) + epoch)
+        held = (epoch, torch.randperm(size, generator=generator))
+        _permutations[(size, seed)] = held
+    return held[1]
+
+

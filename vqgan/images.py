@@ -1,0 +1,314 @@
+"""The one pixel convention, and the only door through which untrusted image files come in.
+
+Outside the models a picture is uint8, H W 3 (or a PIL image), 0..255; inside it is float32,
+B 3 H W, -1..1. Masks are PIL `L` images of 0 and 255: white is to be drawn anew, black is kept.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image"
+Pictures: TypeAlias = "Image.Image | np.ndarray | Sequence[Image.Image] | Sequence[np.ndarray]"
+
+MAX_PIXELS = 64 * 1024 * 1024  # decoded pixels; above any phone's camera, below PIL's own alarm
+MASK_THRESHOLD = 127  # grey values above it count as white
+WHITE = (255, 255, 255)
+
+# Only formats that decode in-process: no EPS (runs Ghostscript), no format without a signature.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+
+
+class ImageError(ValueError):
+    """A picture or mask that cannot be used; the message is one line for the person who gave it."""
+
+
+@dataclass(frozen=True)
+class SquareFit:
+    """Where a picture of `width` x `height` lies inside its square of `resolution` pixels.
+
+    The content box is `left, top, left + inner_width, top + inner_height`, in square pixels;
+    what lies outside it is padding.
+    """
+
+    width: int
+    height: int
+    resolution: int
+    left: int
+    top: int
+    inner_width: int
+    inner_height: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Content box (left, upper, right, lower) for `Image.crop` and `Image.paste`."""
+        right, lower = self.left + self.inner_width, self.top + self.inner_height
+        return self.left, self.top, right, lower
+
+    @property
+    def exact(self) -> bool:
+        """True where the picture already is the square: fitting it changes no pixel."""
+        return (self.width, self.height) == (self.resolution, self.resolution)
+
+
+def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read any ordinary picture as an upright 8-bit RGB image.
+
+    16-bit, CMYK, palette and grey pictures are converted, alpha is composited on white, the EXIF
+    orientation is applied, and of an animation the first frame is taken. `source` is a path,
+    the bytes of a file, an open binary file or a PIL image (which is never changed).
+
+    Raises:
+        ImageError: missing, unreadable, truncated or empty file, or more than `max_pixels`.
+    """
+    return _on_background(_decode(source, max_pixels), WHITE)
+
+
+def load_mask(
+    source: ImageSource, *, invert: bool = False, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Read a mask as an `L` image of 0 (keep) and 255 (draw anew), thresholded at 127.
+
+    Anything `load_image` reads will do; here alpha is composited on black, so that white strokes
+    on a transparent canvas mean what they look like. `invert` exchanges the two colours first.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    grey = _on_background(_decode(source, max_pixels), (0, 0, 0)).convert("L")
+    low, high = (255, 0) if invert else (0, 255)
+    return grey.point([high if value > MASK_THRESHOLD else low for value in range(256)])
+
+
+def match_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Bring a mask to a picture's `size` (width, height) by nearest neighbour.
+
+    A mask may be smaller or larger than its picture (one pixel per block, say) but must have its
+    proportions, to within one pixel.
+
+    Raises:
+        ImageError: the proportions differ.
+    """
+    if mask.size == size:
+        return mask
+    (mask_w, mask_h), (width, height) = mask.size, size
+    off_h = abs(mask_h - mask_w * height / width)
+    off_w = abs(mask_w - mask_h * width / height)
+    if min(off_h, off_w) >= 1:
+        raise ImageError(
+            f"the mask is {mask_w} x {mask_h} pixels but the image is {width} x {height}; "
+            "give a mask of the image's size, or at least of its proportions"
+        )
+    return mask.resize(size, Image.Resampling.NEAREST)
+
+
+def square_fit(size: tuple[int, int], resolution: int) -> SquareFit:
+    """How a picture of `size` (width, height) is laid into a square of `resolution` pixels.
+
+    The longer side fills the square, the shorter is centred.
+
+    Raises:
+        ImageError: a side is not positive.
+    """
+    width, height = size
+    if min(width, height, resolution) < 1:
+        raise ImageError(f"cannot fit {width} x {height} pixels into a square of {resolution}")
+    side = max(width, height)
+    inner_width = max(1, round(width * resolution / side))
+    inner_height = max(1, round(height * resolution / side))
+    left, top = (resolution - inner_width) // 2, (resolution - inner_height) // 2
+    return SquareFit(width, height, resolution, left, top, inner_width, inner_height)
+
+
+def fit_square(
+    image: Image.Image, resolution: int, fill: tuple[int, int, int] = WHITE
+) -> Image.Image:
+    """Resize a picture into a square without stretching or cropping it; returns RGB.
+
+    The longer side becomes `resolution` (antialiased bicubic) and the rest is filled evenly on
+    both sides, with white by default, as product pictures have it. `square_fit(image.size,
+    resolution)` says where the content lies and `undo_square` takes it out again. A picture
+    that has the size already comes back with the same pixels.
+    """
+    fit = square_fit(image.size, resolution)
+    content = image.convert("RGB")
+    if fit.exact:
+        return content
+    if content.size != (fit.inner_width, fit.inner_height):
+        size = fit.inner_width, fit.inner_height
+        content = content.resize(size, Image.Resampling.BICUBIC)
+    square = Image.new("RGB", (resolution, resolution), fill)
+    square.paste(content, fit.box)
+    return square
+
+
+def fit_mask(mask: Image.Image, resolution: int) -> Image.Image:
+    """`fit_square` for masks: nearest neighbour, padding is kept (black); returns `L` 0/255."""
+    fit = square_fit(mask.size, resolution)
+    content = mask.convert("L").resize(
+        (fit.inner_width, fit.inner_height), Image.Resampling.NEAREST
+    )
+    square = Image.new("L", (resolution, resolution), 0)
+    square.paste(content, fit.box)
+    return square
+
+
+def undo_square(square: Image.Image, fit: SquareFit) -> Image.Image:
+    """Cut the content out of a square picture and bring it back to its first width and height.
+
+    The picture's own mode decides the resampling: nearest for `L` masks, bicubic otherwise.
+
+    Raises:
+        ImageError: `square` is not `fit.resolution` pixels wide and high.
+    """
+    if square.size != (fit.resolution, fit.resolution):
+        raise ImageError(
+            f"got a picture of {square.width} x {square.height} pixels, "
+            f"wanted the square of {fit.resolution} that the geometry was made for"
+        )
+    content = square.crop(fit.box)
+    if content.size == (fit.width, fit.height):
+        return content
+    method = Image.Resampling.NEAREST if square.mode == "L" else Image.Resampling.BICUBIC
+    return content.resize((fit.width, fit.height), method)
+
+
+def to_tensor(images: Pictures) -> Tensor:
+    """Pictures outside to pixels inside: float32, B 3 H W, -1..1.
+
+    `images` is one PIL image, one uint8 array (H W 3 or B H W 3), or a sequence of equal-sized
+    PIL images or H W 3 arrays.
+
+    Raises:
+        ImageError: no picture, different sizes, or an array that is not uint8 with 3 channels.
+    """
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        batch = images
+    else:
+        items = [images] if isinstance(images, np.ndarray | Image.Image) else images
+        arrays = [_to_array(item) for item in items]
+        sizes = sorted({array.shape for array in arrays})
+        if len(sizes) != 1:
+            got = " and ".join(f"{w} x {h}" for h, w, *_ in sizes) or "no picture"
+            raise ImageError(f"got {got}, wanted pictures of one size; use fit_square first")
+        batch = np.stack(arrays)
+    if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[-1] != 3:
+        raise ImageError(f"got {batch.dtype} {batch.shape}, wanted uint8 of shape (B, H, W, 3)")
+    pixels = torch.from_numpy(np.require(batch, requirements="CW")).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1.0)
+
+
+def to_uint8(x_BCHW: Tensor) -> np.ndarray:
+    """Pixels inside (B 3 H W, -1..1, clamped) to pictures outside: uint8, B H W 3, 0..255."""
+    scaled = x_BCHW.detach().to("cpu", torch.float32).add(1.0).mul_(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def to_pil(x_BCHW: Tensor) -> list[Image.Image]:
+    """Pixels inside (B 3 H W, -1..1, clamped) to a list of B RGB images."""
+    return [Image.fromarray(array) for array in to_uint8(x_BCHW)]
+
+
+def _to_array(item: Image.Image | np.ndarray) -> np.ndarray:
+    return np.asarray(item.convert("RGB")) if isinstance(item, Image.Image) else item
+
+
+def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
+    """Open, check the size before decoding, decode wholly, turn upright; any mode."""
+    name = _name_of(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PIL's size alarm; the limit below is ours
+            if isinstance(source, Image.Image):
+                return _decode_open(source, name, max_pixels)
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=_formats()) as image:
+                return _decode_open(image, name, max_pixels)
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file{_hint(name)}") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: is a folder, wanted a picture file") from None
+    except PermissionError:
+        raise ImageError(f"{name}: no permission to read it") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(
+            f"{name}: not a picture this program reads; convert it to PNG or JPEG"
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name}: has far too many pixels; shrink it first") from None
+    except MemoryError:
+        raise ImageError(f"{name}: too large for this machine's memory; shrink it first") from None
+    except Exception as error:  # noqa: BLE001  (decoders raise anything at all on damaged files)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: cannot be read, truncated or damaged ({reason})") from None
+
+
+def _decode_open(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: is empty ({width} x {height} pixels)")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
+            "shrink it first"
+        )
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _on_background(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    """Any mode to RGB, alpha composited on `colour`."""
+    if image.mode.startswith(("I", "F")):
+        image = _deep_to_grey(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, (*colour, 255))
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError:
+        raise ImageError(f"pictures of mode {image.mode} are not read; convert to RGB") from None
+
+
+def _deep_to_grey(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float grey to `L`, scaled by the range that the mode or values imply."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    peak = values.max(initial=0.0)
+    if image.mode.startswith("I;16"):
+        top = 65535.0
+    elif image.mode == "F":
+        top = next((t for t in (1.0, 255.0, 65535.0) if peak <= t), peak)
+    else:
+        top = next((t for t in (255.0, 65535.0) if peak <= t), peak)
+    return Image.fromarray(np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8))
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _name_of(source: ImageSource) -> str:
+    if isinstance(source, Image.Image | bytes):
+        return "image"
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else "image"
+
+
+def _hint(name: str) -> str:
+    return "; download it first" if name.startswith(("http://", "https://")) else ""

@@ -1,0 +1,72 @@
+"""What the tokenizer is trained to do: look like the picture, pixel by pixel and to a network.
+
+VQGAN's losses (Esser et al. 2021) with the adaptive weight between reconstruction and PatchGAN,
+plus a squared and a chroma term: at small sizes LPIPS hardly sees colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the reconstruction terms."""
+
+    l1: float = 1.0
+    l2: float = 2.0
+    perceptual: float = 1.0
+    chroma: float = 1.0
+
+
+def chroma(x_BCHW: Tensor) -> Tensor:
+    """Colour without lightness: every channel minus the mean of the three."""
+    return x_BCHW - x_BCHW.mean(1, keepdim=True)
+
+
+def reconstruction_loss(
+    x_BCHW: Tensor,
+    y_BCHW: Tensor,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    weights: LossWeights,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of L1, squared, chroma and LPIPS distances, and its parts for the log."""
+    parts = {
+        "l1": F.l1_loss(y_BCHW, x_BCHW),
+        "l2": F.mse_loss(y_BCHW, x_BCHW),
+        "chroma": F.l1_loss(chroma(y_BCHW), chroma(x_BCHW)),
+        "perceptual": perceptual(y_BCHW, x_BCHW).mean(),
+    }
+    total = sum(getattr(weights, name) * part for name, part in parts.items())
+    return torch.as_tensor(total), {name: part.detach() for name, part in parts.items()}
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Hinge loss, 1/2 E[relu(1 - D(x)) + relu(1 + D(y))]."""
+    return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
+
+
+def adaptive_weight(
+    reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor, most: float = 1e4
+) -> Tensor:
+    """Ratio of the two losses' gradients at the decoder's last layer, clipped and detached."""
+    (of_reconstruction,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
+    (of_adversarial,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
+    return (of_reconstruction.norm() / (of_adversarial.norm() + 1e-4)).clamp(0, most).detach()
+
+
+def discriminator_ramp(step: int, start: int, length: int) -> float:
+    """0 before `start`, then linearly to 1 over `length` steps: a sudden start ruins pictures."""
+    return min(1.0, max(0.0, (step - start) / max(1, length)))
+
+
+def patch_discriminator(width: int = 64, layers: int = 2) -> nn.Module:
+    """taming's PatchGAN; taming-transformers is imported only here and in tests."""
+    from taming.modules.discriminator.model import NLayerDiscriminator, weights_init
+
+    return NLayerDiscriminator(input_nc=3, ndf=width, n_layers=layers).apply(weights_init)

@@ -1,0 +1,57 @@
+"""How well a tokenizer gives a picture back: PSNR, LPIPS, and how much of its codebook it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vqgan.data import Pixels
+from vqgan.losses import chroma
+from vqgan.model import VQGAN
+from vqgan.quantizer import codebook_usage
+
+
+def psnr(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each picture in dB, (B,), for pixels in -1..1 (peak 2)."""
+    mse_B = (x_BCHW - y_BCHW).square().flatten(1).mean(1)
+    return 10 * torch.log10(4 / mse_B.clamp_min(1e-10))
+
+
+@torch.no_grad()
+def reconstruction_report(
+    model: VQGAN,
+    pixels: Pixels,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    indices: Sequence[int] | None = None,
+    batch_size: int = 32,
+) -> dict[str, float | int]:
+    """Means over pictures of PSNR, LPIPS and chroma error on the garment, and codebook usage.
+
+    The chroma error is the mean absolute error of `chroma` where the picture is not near white.
+    """
+    indices = range(len(pixels)) if indices is None else indices
+    counts_V = torch.zeros(model.config.n_embed)
+    totals = torch.zeros(3, dtype=torch.float64)
+    for start in range(0, len(indices), batch_size):
+        x = pixels.batch(indices[start : start + batch_size])
+        codes = model.encode(x)
+        y = model.decode(codes)
+        counts_V += torch.bincount(codes.flatten(), minlength=model.config.n_embed)
+        garment = (x.amin(1, keepdim=True) < 0.8).float()
+        error = (chroma(x) - chroma(y)).abs().mean(1, keepdim=True) * garment
+        totals[0] += psnr(x, y).sum()
+        totals[1] += perceptual(y, x).sum()
+        totals[2] += (error.flatten(1).sum(1) / garment.flatten(1).sum(1).clamp_min(1)).sum()
+    means = totals / len(indices)
+    used, perplexity = codebook_usage(counts_V)
+    return {
+        "pictures": len(indices),
+        "psnr": float(means[0]),
+        "lpips": float(means[1]),
+        "chroma_error": float(means[2]),
+        "codes_used": used,
+        "codes": model.config.n_embed,
+        "perplexity": perplexity,
+    }

@@ -1,0 +1,293 @@
+"""The image tokenizer: encoder, codebook, decoder.
+
+Parameter names and shapes are those of taming-transformers, so that its public checkpoints load
+strictly. Two settings go beyond it: `norm_groups` (taming: 32) and `patch_size`, which folds
+p x p pixels into channels before the first convolution (taming: 1) and saves the layers at full
+resolution, where a CPU spends most of its time.
+
+Shapes: B batch, C channels, H W image, h w grid, D codebook width, V codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from vqgan.checkpoint import CheckpointError, load_module, save_module
+from vqgan.quantizer import VectorQuantizer
+
+
+@dataclass(frozen=True)
+class VQGANConfig:
+    """Sizes of a tokenizer. The defaults of names shared with taming's `ddconfig` follow it."""
+
+    resolution: int = 256
+    in_channels: int = 3
+    out_ch: int = 3
+    ch: int = 128
+    ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
+    num_res_blocks: int = 2
+    attn_resolutions: tuple[int, ...] = (16,)
+    z_channels: int = 256
+    double_z: bool = False
+    dropout: float = 0.0
+    embed_dim: int = 256
+    n_embed: int = 1024
+    l2_norm: bool = False
+    norm_groups: int = 32
+    patch_size: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("ch_mult", "attn_resolutions"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.resolution % self.downsampling:
+            raise ValueError(
+                f"resolution {self.resolution} is not a multiple of {self.downsampling} "
+                f"(patch_size {self.patch_size} x {len(self.ch_mult) - 1} halvings): change one"
+            )
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per grid cell along one side."""
+        return self.patch_size * 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def grid(self) -> int:
+        """Grid cells along one side."""
+        return self.resolution // self.downsampling
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> VQGANConfig:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise CheckpointError(
+                f"tokenizer config has unknown keys {unknown}; known are {sorted(known)}"
+            )
+        return cls(**values)
+
+
+def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(min(groups, channels), channels, eps=1e-6)
+
+
+class ResnetBlock(nn.Module):
+    """norm, SiLU, conv, twice, around a skip connection."""
+
+    def __init__(self, inner: int, outer: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.norm1 = group_norm(inner, config.norm_groups)
+        self.conv1 = nn.Conv2d(inner, outer, 3, padding=1)
+        self.norm2 = group_norm(outer, config.norm_groups)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
+        if inner != outer:
+            self.nin_shortcut = nn.Conv2d(inner, outer, 1)
+        self.same_width = inner == outer
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
+        h = self.conv2(self.dropout(F.silu(self.norm2(h), inplace=True)))
+        return h + (x if self.same_width else self.nin_shortcut(x))
+
+
+class AttnBlock(nn.Module):
+    """One-head self-attention over the cells of the feature map."""
+
+    def __init__(self, channels: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, config.norm_groups)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        h = self.norm(x)
+        q, k, v = (rearrange(f(h), "b c h w -> b 1 (h w) c") for f in (self.q, self.k, self.v))
+        h = F.scaled_dot_product_attention(q, k, v)
+        h = rearrange(h, "b 1 (h w) c -> b c h w", h=height, w=width)
+        return x + self.proj_out(h)
+
+
+class Downsample(nn.Module):
+    """Stride-2 convolution with taming's padding (one row below, one column right)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """The residual blocks, and their attention blocks, of one resolution."""
+
+    def __init__(self, widths: list[int], attention: bool, config: VQGANConfig) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(
+            ResnetBlock(inner, outer, config)
+            for inner, outer in zip(widths, widths[1:], strict=False)
+        )
+        self.attn = nn.ModuleList(
+            AttnBlock(outer, config) for outer in (widths[1:] if attention else [])
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, block in enumerate(self.block):
+            x = block(x)
+            if self.attn:
+                x = self.attn[index](x)
+        return x
+
+
+class Middle(nn.Module):
+    """Block, attention, block at the grid's resolution."""
+
+    def __init__(self, channels: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(channels, channels, config)
+        self.attn_1 = AttnBlock(channels, config)
+        self.block_2 = ResnetBlock(channels, channels, config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class Encoder(nn.Module):
+    """Images (B, 3, H, W) to features (B, z, h, w)."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        channels = config.ch
+        resolution = config.resolution // config.patch_size
+        self.conv_in = nn.Conv2d(config.in_channels * config.patch_size**2, channels, 3, padding=1)
+        self.down = nn.ModuleList()
+        for index, mult in enumerate(config.ch_mult):
+            widths = [channels] + [config.ch * mult] * config.num_res_blocks
+            level = Level(widths, resolution in config.attn_resolutions, config)
+            channels = widths[-1]
+            if index < len(config.ch_mult) - 1:
+                level.downsample = Downsample(channels)
+                resolution //= 2
+            self.down.append(level)
+        self.mid = Middle(channels, config)
+        self.norm_out = group_norm(channels, config.norm_groups)
+        outer = 2 * config.z_channels if config.double_z else config.z_channels
+        self.conv_out = nn.Conv2d(channels, outer, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(x_BCHW, self.patch_size) if self.patch_size > 1 else x_BCHW
+        x = self.conv_in(x)
+        for level in self.down:
+            x = level(x)
+            if hasattr(level, "downsample"):
+                x = level.downsample(x)
+        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+
+
+class Decoder(nn.Module):
+    """Features (B, z, h, w) to images (B, 3, H, W)."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        resolution = config.grid
+        channels = config.ch * config.ch_mult[-1]
+        self.conv_in = nn.Conv2d(config.z_channels, channels, 3, padding=1)
+        self.mid = Middle(channels, config)
+        levels: list[Level] = []
+        for index in reversed(range(len(config.ch_mult))):
+            widths = [channels] + [config.ch * config.ch_mult[index]] * (config.num_res_blocks + 1)
+            level = Level(widths, resolution in config.attn_resolutions, config)
+            channels = widths[-1]
+            if index > 0:
+                level.upsample = Upsample(channels)
+                resolution *= 2
+            levels.insert(0, level)
+        self.up = nn.ModuleList(levels)
+        self.norm_out = group_norm(channels, config.norm_groups)
+        self.conv_out = nn.Conv2d(channels, config.out_ch * config.patch_size**2, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.mid(self.conv_in(z))
+        for index in reversed(range(len(self.up))):
+            level = self.up[index]
+            x = level(x)
+            if hasattr(level, "upsample"):
+                x = level.upsample(x)
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x
+
+
+class VQGAN(nn.Module):
+    """Images to codes and back (Esser et al. 2021)."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantize = VectorQuantizer(config.n_embed, config.embed_dim, config.l2_norm)
+        encoded = 2 * config.z_channels if config.double_z else config.z_channels
+        self.quant_conv = nn.Conv2d(encoded, config.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x_BCHW: Tensor) -> Tensor:
+        """Encoder output before quantisation, (B, D, h, w)."""
+        x = x_BCHW.contiguous(memory_format=torch.channels_last)
+        return self.quant_conv(self.encoder(x))
+
+    def encode(self, x_BCHW: Tensor) -> Tensor:
+        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64."""
+        return self.quantize.codes(self.features(x_BCHW))
+
+    def decode_vectors(self, vectors_BDHW: Tensor) -> Tensor:
+        """Codebook vectors (B, D, h, w) to images near -1..1, not clamped."""
+        x = vectors_BDHW.contiguous(memory_format=torch.channels_last)
+        return self.decoder(self.post_quant_conv(x))
+
+    def decode(self, codes_BHW: Tensor) -> Tensor:
+        """Codes (B, h, w) to images in -1..1, (B, 3, H, W)."""
+        return self.decode_vectors(self.quantize.vectors(codes_BHW)).clamp(-1, 1)
+
+    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction (B, 3, H, W), commitment loss, codes (B, h, w)."""
+        quantised, commitment, codes_BHW = self.quantize(self.features(x_BCHW))
+        return self.decode_vectors(quantised), commitment, codes_BHW
+
+    def save_pretrained(
+        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+    ) -> None:
+        """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
+        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | PathLike[str]) -> VQGAN:
+        """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
+        model = load_module(folder, lambda values: cls(VQGANConfig.from_dict(values)))
+        return model.to(memory_format=torch.channels_last).eval()

@@ -45,7 +45,7 @@ _HUES = (
 
 @dataclass(frozen=True)
 class DominantColour:
-    """A name of ``NAMES``, its Lab (L 0..100, a and b about -100..100), its share of the product."""
+    """A name of ``NAMES``, its Lab (L 0..100, a and b about -100..100), its part of the product."""
 
     name: str
     lab: tuple[float, float, float]
@@ -117,9 +117,7 @@ def agreement(
         count=len(own),
         same=same,
         same_by_chance=float(chance.mean()) if permutations else float("nan"),
-        nearer=_nearer(
-            np.array([c.lab for c in pictures]), np.array([c.lab for c in references])
-        ),
+        nearer=_nearer(np.array([c.lab for c in pictures]), np.array([c.lab for c in references])),
         p_value=float((1 + (chance >= same).sum()) / (1 + permutations)),
     )
 

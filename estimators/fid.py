@@ -11,16 +11,32 @@ matrix, and no imaginary part, ever arises. It falls with N: compare only sets o
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.features import EXTRACTORS, INPUT_SIZE, Extractor, extract, load_extractor
+from vqgan.data import open_dataset
+
 FloatArray = NDArray[np.float64]
 
 FEW_PICTURES = 2048  # below it the covariance is poorly known and the distance biased upwards
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ref` or `calc`; returns 0, or 2 after one line on standard error for bad input."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 @dataclass(frozen=True)
@@ -71,9 +87,9 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
 
     ``about`` says how the features were made; who compares must find the same words.
     """
-    np.savez(
-        path, mu=stats.mean, sigma=stats.covariance, count=stats.count, about=np.array(about)
-    )
+    with Path(path).open("wb") as stream:
+        arrays = {"mu": stats.mean, "sigma": stats.covariance, "count": np.array(stats.count)}
+        np.savez(stream, about=np.array(about), **arrays)
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
@@ -97,3 +113,76 @@ def _root(covariance: FloatArray) -> FloatArray:
     """The symmetric square root of a positive semi-definite matrix."""
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
+
+
+def _ref(args: argparse.Namespace) -> None:
+    extractor = load_extractor(args.extractor, args.input_size)
+    stats = _statistics_of(extractor, args.data, args.size)
+    save_statistics(args.output, stats, _recipe(extractor, args.size))
+    print(f"{args.output}: statistics of {stats.count} pictures")
+
+
+def _calc(args: argparse.Namespace) -> None:
+    extractor = load_extractor(args.extractor, args.input_size)
+    drawn = _statistics_of(extractor, args.data, args.size)
+    if args.ref.endswith(".npz"):
+        reference, about = load_statistics(args.ref)
+        if about != _recipe(extractor, args.size):
+            raise ValueError(
+                f"{args.ref} was made with {about!r}, this is {_recipe(extractor, args.size)!r}; "
+                "give the same options, or make it again"
+            )
+    else:
+        reference = _statistics_of(extractor, args.ref, args.size)
+    report = {
+        "fd": frechet_distance(drawn, reference),
+        "pictures": drawn.count,
+        "reference_pictures": reference.count,
+        "recipe": _recipe(extractor, args.size),
+    }
+    print(json.dumps(report, indent=1))
+    if min(drawn.count, reference.count) < FEW_PICTURES:
+        print(
+            f"note: under {FEW_PICTURES} pictures the distance is biased upwards; compare it only "
+            "with distances of as many pictures",
+            file=sys.stderr,
+        )
+
+
+def _statistics_of(extractor: Extractor, data: str, size: int | None) -> Statistics:
+    samples = open_dataset(data)
+    images = (samples[index].image for index in range(len(samples)))
+    return statistics(extract(extractor, images, size=size)[:, extractor.frechet])
+
+
+def _recipe(extractor: Extractor, size: int | None) -> str:
+    shrunk = f"shrunk to {size} px" if size else "unshrunk"
+    return f"{extractor.about}, pictures {shrunk}, antialiased bicubic"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m estimators.fid",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    ref = commands.add_parser("ref", help="write the statistics of a set of pictures")
+    ref.add_argument("data", help="folder of pictures or shards")
+    ref.add_argument("-o", "--output", required=True, help="the .npz to write")
+    ref.set_defaults(run=_ref)
+    calc = commands.add_parser("calc", help="the distance of a set of pictures from another")
+    calc.add_argument("data", help="folder of pictures or shards")
+    calc.add_argument("--ref", required=True, help="what `ref` wrote, or a folder, or shards")
+    calc.set_defaults(run=_calc)
+    for command in (ref, calc):
+        command.add_argument(
+            "--size", type=int, help="shrink the pictures to this many pixels first"
+        )
+        command.add_argument("--extractor", choices=EXTRACTORS, default="alexnet")
+        command.add_argument("--input-size", type=int, default=INPUT_SIZE)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

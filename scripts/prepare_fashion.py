@@ -18,6 +18,7 @@ import argparse
 import csv
 import hashlib
 import io
+import itertools
 import json
 import sys
 import tarfile
@@ -60,7 +61,7 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
         SourceError: there is no such file, or it has other columns.
     """
     if not path.is_file():
-        raise SourceError(f"{path} does not exist: give the folder that holds images/ and styles.csv")
+        raise SourceError(f"{path} does not exist: give the folder with images/ and styles.csv")
     with path.open(encoding="utf-8", errors="replace", newline="") as stream:
         rows = csv.reader(stream)
         header = next(rows, [])
@@ -116,66 +117,67 @@ def encode_image(path: Path, size: int) -> bytes:
     return stream.getvalue()
 
 
-class Shards:
-    """Writes the samples of one split to `NAME-000.tar`, `NAME-001.tar`, …
+def write_shards(
+    folder: Path, name: str, samples: Iterator[tuple[str, dict[str, bytes]]], shard_size: int
+) -> int:
+    """Write samples (key, files by extension) to `NAME-000.tar`, `NAME-001.tar`, …
 
-    A shard is named `*.part` until it is complete. Equal samples give equal bytes.
+    A shard is called `*.part` until it is complete; equal samples give equal bytes. Returns how
+    many samples were written.
     """
+    written = 0
+    for index in itertools.count():
+        chunk = list(itertools.islice(samples, shard_size))
+        if not chunk:
+            break
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}-{index:03d}.tar"
+        part = path.with_suffix(".tar.part")
+        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for key, files in chunk:
+                for extension, content in files.items():
+                    member = tarfile.TarInfo(f"{key}.{extension}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        part.rename(path)
+        written += len(chunk)
+    return written
 
-    def __init__(self, folder: Path, name: str, shard_size: int) -> None:
-        self.folder, self.name, self.shard_size = folder, name, shard_size
-        self.count = 0
-        self.tar: tarfile.TarFile | None = None
-        self.part = folder
 
-    def write(self, key: str, files: dict[str, bytes]) -> None:
-        """Add a sample: the bytes of its files by extension."""
-        if self.count % self.shard_size == 0:
-            self.close()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.part = self.folder / f"{self.name}-{self.count // self.shard_size:03d}.tar.part"
-            self.tar = tarfile.open(self.part, "w", format=tarfile.USTAR_FORMAT)
-        assert self.tar is not None
-        for extension, content in files.items():
-            member = tarfile.TarInfo(f"{key}.{extension}")
-            member.size = len(content)
-            self.tar.addfile(member, io.BytesIO(content))
-        self.count += 1
-
-    def close(self) -> None:
-        """Finish the shard that is being written."""
-        if self.tar is not None:
-            self.tar.close()
-            self.part.rename(self.part.with_suffix(""))
-            self.tar = None
+def samples_of(
+    products: Iterable[Product], images: Path, size: int, left_out: Counter[str]
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Key and files of each product whose image can be read; the others are counted."""
+    for product in products:
+        try:
+            image = encode_image(images / f"{product.id}.jpg", size)
+        except ImageError:
+            left_out["image missing or unreadable"] += 1
+            continue
+        text = json.dumps(record(product), ensure_ascii=False).encode()
+        yield product.id, {"webp": image, "json": text}
 
 
 def prepare(
     source: Path, output: Path, *, size: int = 224, shard_size: int = 2000, limit: int = 0
 ) -> tuple[Counter[str], Counter[str]]:
-    """Write all shards of the data set in `source`.
+    """Write the shards of the data set in `source`, of its first `limit` products if not 0.
 
     Returns how many samples each split got, and how many rows were left out for what reason.
-    `limit` stops after that many samples (0: none). Raises `SourceError`.
+
+    Raises:
+        SourceError: `source` is not the data set, or `output` already holds shards.
     """
     if any(output.glob("*/*.tar")):
         raise SourceError(f"{output} already holds shards: remove them or name another folder")
+    written: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    products = list(select(read_rows(source / "styles.csv"), left_out))
-    shards = {name: Shards(output / name, f"fashion-{name}", shard_size) for name in SPLITS}
-    for product in products:
-        if limit and sum(shard.count for shard in shards.values()) == limit:
-            break
-        try:
-            image = encode_image(source / "images" / f"{product.id}.jpg", size)
-        except ImageError:
-            left_out["image missing or unreadable"] += 1
-            continue
-        text = json.dumps(record(product), ensure_ascii=False).encode()
-        shards[split_of(product.id)].write(product.id, {"webp": image, "json": text})
-    for shard in shards.values():
-        shard.close()
-    return Counter({name: shards[name].count for name in SPLITS}), left_out
+    products = select(read_rows(source / "styles.csv"), left_out)[: limit or None]
+    for split in SPLITS:
+        members = [product for product in products if split_of(product.id) == split]
+        samples = samples_of(members, source / "images", size, left_out)
+        written[split] = write_shards(output / split, f"fashion-{split}", samples, shard_size)
+    return written, left_out
 
 
 def select(rows: Iterable[dict[str, str]], left_out: Counter[str]) -> list[Product]:
@@ -197,7 +199,7 @@ def select(rows: Iterable[dict[str, str]], left_out: Counter[str]) -> list[Produ
 
 
 def check(folder: Path) -> tuple[int, int]:
-    """Rebuild the records of existing shards: how many come out equal and in their split, of how many.
+    """Rebuild the records of existing shards: how many come out equal, in their split; of how many.
 
     Raises:
         SourceError: the folder has no shards.
@@ -207,7 +209,7 @@ def check(folder: Path) -> tuple[int, int]:
         for old in read_records(path):
             names = ("id", "title", "gender", "category", "type", "colour", "usage")
             product = Product(**{name: old[name] for name in names})
-            in_place = split_of(product.id) in (path.parent.name, path.stem.split("-")[1])
+            in_place = split_of(product.id) in (path.parent.name, *path.stem.split("-"))
             equal += in_place and product.known and record(product) == old
             total += 1
     if not total:
@@ -216,12 +218,15 @@ def check(folder: Path) -> tuple[int, int]:
 
 
 def read_records(path: Path) -> Iterator[dict[str, str]]:
-    """The JSON records of one shard."""
-    with tarfile.open(path) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.name.endswith(".json") else None
-            if stream is not None:
-                yield json.loads(stream.read())
+    """The JSON records of one shard. Raises `SourceError` if it is damaged."""
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.name.endswith(".json") else None
+                if stream is not None:
+                    yield json.loads(stream.read())
+    except (OSError, tarfile.TarError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read as a shard: {error}") from error
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -231,13 +236,13 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, default=Path("data/fashion"))
     parser.add_argument("--size", type=int, default=224, help="pixels per side (default 224)")
     parser.add_argument("--shard-size", type=int, default=2000, help="samples per shard")
-    parser.add_argument("--limit", type=int, default=0, help="stop after so many samples")
+    parser.add_argument("--limit", type=int, default=0, help="only so many products (0: all)")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="compare existing shards")
     options = parser.parse_args(arguments)
     if (options.source is None) == (options.check is None):
         parser.error("give either the data set's folder or --check FOLDER")
-    if options.size < 1 or options.shard_size < 1:
-        parser.error("--size and --shard-size must be at least 1")
+    if options.size < 1 or options.shard_size < 1 or options.limit < 0:
+        parser.error("--size and --shard-size must be at least 1, --limit at least 0")
     return options
 
 

@@ -199,7 +199,7 @@ def test_masks_must_have_the_proportions_of_their_image():
     mask = Image.new("L", (50, 38), 255)
     assert match_mask(mask, (101, 77)).size == (101, 77)
     assert match_mask(Image.new("L", (8, 8)), (64, 64)).size == (64, 64)
-    with pytest.raises(ImageError, match="50 x 38.*101 x 101"):
+    with pytest.raises(ImageError, match=r"50 x 38.*101 x 101"):
         match_mask(mask, (101, 101))
 
 

@@ -173,7 +173,7 @@ def test_manifest_lines_are_one_picture_each(tmp_path):
 
 
 def test_manifest_lines_and_prompts_may_not_share_ids(tmp_path):
-    with pytest.raises(RequestError, match="line 1.*used already.*line 2"):
+    with pytest.raises(RequestError, match=r"line 1.*used already.*line 2"):
         read_rows(write(tmp_path, manifest_line() + '\n{"id": "a", "prompt": "hat"}'))
 
 

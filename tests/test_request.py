@@ -111,8 +111,10 @@ def test_bad_fields_are_named(field, value, message):
         "a\nb",
         " a",
         "x" * 161,
-    ]
-    + ["a..b", "a\x1bb", "a*"],
+        "a..b",
+        "a\x1bb",
+        "a*",
+    ],
 )
 def test_unsafe_ids_are_refused(value):
     with pytest.raises(RequestError, match="id: "):

@@ -26,8 +26,8 @@ def attend(
 ) -> Tensor:
     """softmax(q k' / sqrt(D)) v, (B, N, Q, D).
 
-    `mask` is boolean, True where a query may look, and broadcasts to (B, 1, Q, T). A query must
-    see at least one key.
+    `mask` is boolean, True where a query may look, or a bias added to the scores; it broadcasts
+    to (B, 1, Q, T). A query must see at least one key.
     """
     if backend == "sdpa":
         return F.scaled_dot_product_attention(q_BNQD, k_BNTD, v_BNTD, attn_mask=mask)
@@ -40,7 +40,7 @@ def attend_math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """The formula itself, in float32."""
     scores = q.float() @ k.float().transpose(-1, -2) / math.sqrt(q.shape[-1])
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
+        scores = scores + as_bias(mask, scores.dtype)
     return (scores.softmax(-1) @ v.float()).to(q.dtype)
 
 
@@ -52,11 +52,18 @@ def attend_xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     if mask is not None:
         batch, heads, queries, keys = *q.shape[:3], k.shape[2]
         padded = q.new_zeros(batch, heads, queries, -(-keys // 8) * 8)
-        bias = padded[..., :keys].masked_fill_(~mask.expand(batch, heads, queries, keys), -math.inf)
+        bias = padded[..., :keys].add_(as_bias(mask, q.dtype))
     out = memory_efficient_attention(
         *(x.transpose(1, 2).contiguous() for x in (q, k, v)), attn_bias=bias
     )
     return out.transpose(1, 2)
+
+
+def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a boolean mask lets a query look and -inf elsewhere; a bias stays as it is."""
+    if mask.dtype != torch.bool:
+        return mask.to(dtype)
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, -math.inf)
 
 
 @functools.cache

@@ -59,10 +59,14 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class ControlItem:
-    """The controls of one sample: text ids (may be empty) and reference grids of codes (h, w)."""
+    """The controls of one sample: text ids (may be empty) and reference grids of codes (h, w).
+
+    `weights` says how strongly each reference is looked at; 1 is as trained.
+    """
 
     text: Sequence[int] = ()
     references: Sequence[Tensor] = ()
+    weights: Sequence[float] = ()
 
     @property
     def empty(self) -> bool:
@@ -71,13 +75,16 @@ class ControlItem:
 
 @dataclass(frozen=True)
 class Controls:
-    """A batch of control sequences; all fields (B, C)."""
+    """A batch of control sequences; all fields (B, C).
+
+    `weight` is 0 for padding, 1 for a token as trained, and multiplies the attention it gets.
+    """
 
     ids: Tensor
     segments: Tensor
     rows: Tensor
     cols: Tensor
-    valid: Tensor
+    weight: Tensor
 
     @property
     def batch(self) -> int:
@@ -99,11 +106,18 @@ def assemble(items: Sequence[ControlItem], vocabulary: Vocabulary) -> Controls:
     rows = [sequence(item, vocabulary) for item in items]
     length = max(row.shape[1] for row in rows)
     packed = torch.zeros(len(rows), 4, length, dtype=torch.int64)
-    valid = torch.zeros(len(rows), length, dtype=torch.bool)
-    for index, row in enumerate(rows):
+    weight = torch.zeros(len(rows), length)
+    for index, (item, row) in enumerate(zip(items, rows, strict=True)):
         packed[index, :, : row.shape[1]] = row
-        valid[index, : row.shape[1]] = True
-    return Controls(*packed.unbind(1), valid)
+        weight[index, : row.shape[1]] = 1
+        for number, factor in enumerate(item.weights):
+            weight[index, row_of_reference(row, number)] = factor
+    return Controls(*packed.unbind(1), weight)
+
+
+def row_of_reference(row: Tensor, number: int) -> Tensor:
+    """Positions of a reference's tokens in a sequence (4, C)."""
+    return (row[1] == SEGMENT_REFERENCE + number).nonzero().squeeze(1)
 
 
 def sequence(item: ControlItem, vocabulary: Vocabulary) -> Tensor:

@@ -132,11 +132,11 @@ def read_metadata(source: str | PathLike[str] | BinaryIO) -> Metadata:
         with Image.open(source, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height <= _MAX_PIXELS:
                 image.load()  # a PNG may have text behind its pixels
-            info = {name: text for name, text in image.info.items() if isinstance(text, str)}
+            info = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
             comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
     except FileNotFoundError:
         raise RequestError(f"{source}: no such file") from None
-    except Exception as error:  # noqa: BLE001  (decoders raise anything at all on damaged files)
+    except Exception as error:  # decoders raise anything at all on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RequestError(f"{source}: cannot be read as a picture ({reason})") from None
     if isinstance(comment, bytes | str):

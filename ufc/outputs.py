@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -47,16 +48,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     A reader sees the old file or the whole new one. Nothing is left behind on an error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".ufc-", suffix=".tmp", dir=path.parent)
+    partial = path.parent / f".ufc-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(partial, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -98,12 +98,8 @@ class Manifest:
         self.rows = read_manifest(self.path)
 
     def begin(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add the rows of a run before it starts; a row whose picture is done stays as it is."""
-        for row in rows:
-            old = self.rows.get(row["file_name"])
-            done = old is not None and old.get("status") == "done" == row["status"]
-            if not done:
-                self.rows[row["file_name"]] = dict(row)
+        """Write the rows of a run before it starts, each in the place of its older one."""
+        self.rows |= {row["file_name"]: dict(row) for row in rows}
         self._rewrite()
 
     def record(self, row: Mapping[str, Any]) -> None:
@@ -165,6 +161,8 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
         if old is None or old.get("status") != "done":
             continue
         changed = [name for name in fields if old.get(name) != row.get(name)]
+        if _weights(old) != _weights(row):
+            changed.append("the model's weights")
         if changed:
             raise RequestError(
                 f"{folder / row['file_name']}: was drawn with other values of {listed(changed)}; "
@@ -172,11 +170,10 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
             )
 
 
+def _weights(row: Mapping[str, Any]) -> object:
+    versions = row.get("versions")
+    return versions.get("weights") if isinstance(versions, Mapping) else None
+
+
 def _line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -315,7 +315,8 @@ def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
         if match is None:
             raise RequestError(
-                f'preserve_blocks: got "{shortened(text)}", wanted numbers and ranges such as 0-47,60'
+                f'preserve_blocks: got "{shortened(text)}", '
+                "wanted numbers and ranges such as 0-47,60"
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:

@@ -144,7 +144,9 @@ def refine(
     for step in range(config.steps):
         if not len(at_work):
             break
-        trial = attempt(predict, state, locked_BT, ranks_BT, at_work, step, config, generators, codes)
+        trial = attempt(
+            predict, state, locked_BT, ranks_BT, at_work, step, config, generators, codes
+        )
         accept(score, state, trial, at_work, step, config)
         steps_B[at_work] = step + 1
         total_B = total_score(state, config)
@@ -314,9 +316,7 @@ def total_score(state: Canvas, config: SamplerConfig) -> Tensor:
     return weight * state.compliance + (1 - weight) * state.fidelity
 
 
-def order_ranks(
-    order: str, codes_BT: Tensor, generators: Sequence[torch.Generator]
-) -> Tensor:
+def order_ranks(order: str, codes_BT: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Fixed places in the order of filling (halton, rolled by each image's own draw), or zeros."""
     if order != "halton":
         return torch.zeros_like(codes_BT)

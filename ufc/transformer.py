@@ -89,7 +89,7 @@ class Prefix:
     layers: list[KeysValues]
     embedded_BCD: Tensor
     table: Tensor
-    valid_BC: Tensor | None
+    weight_BC: Tensor | None
     hidden_BCD: Tensor | None = None
 
     def take(self, index_M: Tensor) -> Prefix:
@@ -98,7 +98,7 @@ class Prefix:
             [(k[index_M], v[index_M]) for k, v in self.layers],
             self.embedded_BCD[index_M],
             self.table[:, index_M],
-            None if self.valid_BC is None else self.valid_BC[index_M],
+            None if self.weight_BC is None else self.weight_BC[index_M],
         )
 
 
@@ -194,15 +194,15 @@ class UFCTransformer(nn.Module):
             controls.rows, controls.cols, config.width // config.heads, config.rope_base
         )[:, :, None]
         x_BCD = self.embedding(controls.ids) + self.segment(controls.segments)
-        valid_BC = None if bool(controls.valid.all()) else controls.valid
+        weight_BC = None if bool((controls.weight == 1).all()) else controls.weight
         if config.control_attention == "full" or controls.length == 0:
-            return Prefix([], x_BCD, table, valid_BC)
-        mask = None if valid_BC is None else self_or_valid(valid_BC)
+            return Prefix([], x_BCD, table, weight_BC)
+        mask = None if weight_BC is None else controls_mask(weight_BC, x_BCD.dtype)
         embedded, layers = x_BCD, []
         for block in self.blocks:
             x_BCD, own = block(x_BCD, table, mask, None, self.backend)
             layers.append(own)
-        return Prefix(layers, embedded, table, valid_BC, self.norm(x_BCD))
+        return Prefix(layers, embedded, table, weight_BC, self.norm(x_BCD))
 
     def forward(self, codes_BT: Tensor, prefix: Prefix | None, scores: bool = False) -> Hidden:
         """Hidden states of a target grid under its controls.
@@ -216,8 +216,8 @@ class UFCTransformer(nn.Module):
         if prefix is not None and not prefix.layers and control_tokens:
             hidden = self.run_full(x_BSD, table, prefix, codes_BT.shape[1], scores)
         else:
-            valid_BC = prefix.valid_BC if prefix is not None and control_tokens else None
-            mask = target_mask(x_BSD, control_tokens, valid_BC, codes_BT.shape[1], scores)
+            weight_BC = prefix.weight_BC if prefix is not None and control_tokens else None
+            mask = target_mask(x_BSD, control_tokens, weight_BC, codes_BT.shape[1], scores)
             layers = prefix.layers if prefix is not None and prefix.layers else None
             for number, block in enumerate(self.blocks):
                 past = None if layers is None else layers[number]
@@ -232,13 +232,10 @@ class UFCTransformer(nn.Module):
     ) -> Tensor:
         """One pass over controls and target together (the paper's attention)."""
         controls = prefix.embedded_BCD.shape[1]
-        rows = target_mask(x_BSD, controls, prefix.valid_BC, cells, scores)
+        rows = target_mask(x_BSD, controls, prefix.weight_BC, cells, scores)
         if rows is not None:
-            batch, total = x_BSD.shape[0], controls + x_BSD.shape[1]
-            rows = rows.expand(batch, 1, -1, total)
-            of_controls = rows[:, :, :1].expand(-1, -1, controls, -1) | torch.eye(
-                controls, total, dtype=torch.bool, device=rows.device
-            )
+            # A control token sees what a target cell sees: everything but [REL] and [FDL].
+            of_controls = rows[:, :, :1].expand(-1, -1, controls, -1)
             rows = torch.cat([of_controls, rows], dim=2)
         x = torch.cat([prefix.embedded_BCD, x_BSD], dim=1)
         wide = table[:, None, None].expand(-1, x.shape[0], 1, -1, -1)
@@ -295,17 +292,18 @@ def score_head(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
 
 
-def self_or_valid(valid_BC: Tensor) -> Tensor:
-    """Controls see the valid controls; padding sees itself, so that no row is empty."""
-    own = torch.eye(valid_BC.shape[1], dtype=torch.bool, device=valid_BC.device)
-    return valid_BC[:, None, None, :] | own
+def controls_mask(weight_BC: Tensor, dtype: torch.dtype) -> Tensor:
+    """Controls see controls, (B, 1, C, C); padding sees itself, so that no row is empty."""
+    own = torch.eye(weight_BC.shape[1], dtype=torch.bool, device=weight_BC.device)
+    seen = weight_BC[:, None, None, :] > 0
+    return weigh(seen | own, torch.where(seen, weight_BC[:, None, None, :], 1), dtype)
 
 
 def target_mask(
-    x_BSD: Tensor, controls: int, valid_BC: Tensor | None, cells: int, scores: bool
+    x_BSD: Tensor, controls: int, weight_BC: Tensor | None, cells: int, scores: bool
 ) -> Tensor | None:
     """Who among target cells, [REL] and [FDL] sees which keys: (1 or B, 1, S, C + S), or None."""
-    if valid_BC is None and not scores:
+    if weight_BC is None and not scores:
         return None
     length = x_BSD.shape[1]
     seen = torch.ones(length, controls + length, dtype=torch.bool, device=x_BSD.device)
@@ -313,7 +311,14 @@ def target_mask(
         seen[:, controls + cells :] = False
         seen[-2, -2] = seen[-1, -1] = True
         seen[-1, :controls] = False
-    if valid_BC is None:
+    if weight_BC is None:
         return seen[None, None]
-    keys = F.pad(valid_BC, (0, length), value=True)
-    return seen[None, None] & keys[:, None, None, :]
+    weight = F.pad(weight_BC, (0, length), value=1.0)[:, None, None, :]
+    return weigh(seen[None, None] & (weight > 0), weight, x_BSD.dtype)
+
+
+def weigh(seen: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask, or, where some weight is neither 0 nor 1, its logarithm as a bias."""
+    if bool(((weight == 0) | (weight == 1)).all()):
+        return seen
+    return torch.where(seen, weight.log(), -torch.inf).to(dtype)

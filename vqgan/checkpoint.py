@@ -53,9 +53,7 @@ def cast(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return value.detach().cpu().contiguous()
 
 
-def load_module(
-    folder: str | PathLike[str], build: Callable[[dict[str, Any]], Module]
-) -> Module:
+def load_module(folder: str | PathLike[str], build: Callable[[dict[str, Any]], Module]) -> Module:
     """Build a module from the folder's config and load its weights strictly, as float32."""
     folder = Path(folder)
     config = read_json(folder / "config.json")

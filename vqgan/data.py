@@ -209,5 +209,3 @@ def permutation(size: int, seed: int, epoch: int) -> Tensor:
         held = (epoch, torch.randperm(size, generator=generator))
         _permutations[(size, seed)] = held
     return held[1]
-
-

@@ -205,7 +205,7 @@ def to_tensor(images: Pictures) -> Tensor:
         batch = np.stack(arrays)
     if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[-1] != 3:
         raise ImageError(f"got {batch.dtype} {batch.shape}, wanted uint8 of shape (B, H, W, 3)")
-    pixels = torch.from_numpy(np.require(batch, requirements="CW")).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.require(batch, requirements=["C", "W"])).permute(0, 3, 1, 2)
     return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1.0)
 
 
@@ -251,7 +251,7 @@ def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
         raise ImageError(f"{name}: has far too many pixels; shrink it first") from None
     except MemoryError:
         raise ImageError(f"{name}: too large for this machine's memory; shrink it first") from None
-    except Exception as error:  # noqa: BLE001  (decoders raise anything at all on damaged files)
+    except Exception as error:  # decoders raise anything at all on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: cannot be read, truncated or damaged ({reason})") from None
 

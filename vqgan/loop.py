@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from vqgan.checkpoint import CheckpointError
 
 
-def learning_rate_scale(step: int, warmup_steps: int, progress: float, floor: float = 0.02) -> float:
+def learning_rate_scale(
+    step: int, warmup_steps: int, progress: float, floor: float = 0.02
+) -> float:
     """Linear warm-up, then a cosine from 1 to `floor` as `progress` goes from 0 to 1."""
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
     return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
@@ -29,7 +31,9 @@ def learning_rate_scale(step: int, warmup_steps: int, progress: float, floor: fl
 class Clock:
     """How far a run is, by steps or by minutes, whichever limit is nearer; survives a resume."""
 
-    def __init__(self, max_steps: int, max_minutes: float | None, spent_seconds: float = 0.0) -> None:
+    def __init__(
+        self, max_steps: int, max_minutes: float | None, spent_seconds: float = 0.0
+    ) -> None:
         self.max_steps = max_steps
         self.max_seconds = max_minutes * 60 if max_minutes else math.inf
         self.started = time.monotonic() - spent_seconds

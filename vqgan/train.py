@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ class TokenizerTrainer:
         if config.freeze_encoder:
             for part in (self.model.encoder, self.model.quant_conv, self.model.quantize):
                 part.requires_grad_(False)
-        self.perceptual = lpips_model(config.perceptual_net).to(self.device)
+        self.perceptual = perceptual_distance(config.perceptual_net, self.device)
         self.discriminator = patch_discriminator().to(self.device)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -226,8 +227,10 @@ STATEFUL = (
 
 def start_model(config: TokenizerTrainConfig) -> VQGAN:
     """A fresh model, or the one to go on from."""
-    return VQGAN.from_pretrained(config.init_from) if config.init_from else VQGAN(
-        config.model_config()
+    return (
+        VQGAN.from_pretrained(config.init_from)
+        if config.init_from
+        else VQGAN(config.model_config())
     )
 
 
@@ -237,6 +240,14 @@ def discriminator_ramp_at(config: TokenizerTrainConfig, progress: float) -> floa
         return 0.0
     start, length = config.discriminator_start, max(config.discriminator_ramp, 1e-6)
     return discriminator_ramp(round(progress * 1e6), round(start * 1e6), round(length * 1e6))
+
+
+def perceptual_distance(net: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """LPIPS with the given backbone, or for `none` a distance that is always 0."""
+    if net == "none":
+        return lambda x, y: x.new_zeros(len(x))
+    model: nn.Module = lpips_model(net).to(device)
+    return model
 
 
 def pick_device(name: str) -> torch.device:
@@ -262,7 +273,11 @@ def main(config: TokenizerTrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     pixels = Pixels(open_dataset(config.train_data_dir), config.resolution)
-    val = Pixels(open_dataset(config.val_data_dir), config.resolution) if config.val_data_dir else None
+    val = (
+        Pixels(open_dataset(config.val_data_dir), config.resolution)
+        if config.val_data_dir
+        else None
+    )
     trainer = TokenizerTrainer(config)
     checkpoints = Checkpoints(output, config.checkpoints_total_limit)
     spent = 0.0
@@ -305,8 +320,3 @@ def validate(trainer: TokenizerTrainer, pixels: Pixels, log: MetricsLog, output:
     report = reconstruction_report(model, pixels, trainer.perceptual, range(count))
     log.write(trainer.step, **{f"val_{name}": value for name, value in report.items()})
     save_grid(model, pixels, output / f"grid-{trainer.step:06d}.png")
-
-
-def recipe(config: TokenizerTrainConfig) -> dict[str, Any]:
-    """The settings of a run, as plain values."""
-    return asdict(config)

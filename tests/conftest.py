@@ -1,0 +1,60 @@
+"""A whole pipeline, tiny and untrained, made here: it tests plumbing and draws noise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ufc.pipeline import UFCPipeline
+from ufc.text import TextTokenizer
+from ufc.transformer import UFCConfig, UFCTransformer
+from vqgan.model import VQGAN, VQGANConfig
+
+TEXTS = ["men's blue shirt", "women's red bag", "男士黑色手表", "女士粉色上衣"] * 4
+
+TINY_VQGAN = VQGANConfig(
+    resolution=16,
+    ch=8,
+    ch_mult=(1, 2),
+    num_res_blocks=1,
+    attn_resolutions=(),
+    z_channels=8,
+    embed_dim=4,
+    n_embed=16,
+    norm_groups=2,
+    patch_size=2,
+)
+
+
+def tiny_tokenizer(seed: int = 0) -> VQGAN:
+    torch.manual_seed(seed)
+    model = VQGAN(TINY_VQGAN)
+    torch.nn.init.normal_(model.quantize.embedding.weight, std=0.3)
+    return model.eval()
+
+
+def tiny_transformer(text_vocabulary: int, seed: int = 1, **changes: object) -> UFCTransformer:
+    torch.manual_seed(seed)
+    sizes = {"width": 32, "depth": 2, "heads": 2, "feed_forward": 48} | changes
+    config = UFCConfig(codes=16, text_vocabulary=text_vocabulary, grid=4, **sizes)  # type: ignore[arg-type]
+    model = UFCTransformer(config)
+    with torch.no_grad():  # larger than the usual start, so that inputs make a difference
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(8)
+    return model.eval()
+
+
+def make_pipeline(**changes: object) -> UFCPipeline:
+    text = TextTokenizer.train(TEXTS, 300)
+    return UFCPipeline(tiny_tokenizer(), tiny_transformer(text.size, **changes), text, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def text() -> TextTokenizer:
+    return TextTokenizer.train(TEXTS, 300)
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> UFCPipeline:
+    return make_pipeline()

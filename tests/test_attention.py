@@ -1,0 +1,63 @@
+"""Every backend computes the same attention."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from ufc.attention import attend, resolve_backend, rotary_table, rotate
+
+
+def inputs(queries: int = 5, keys: int = 7) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(2, 3, n, 8, generator=generator) for n in (queries, keys, keys))
+
+
+@pytest.mark.parametrize("masked", ["no", "bool", "bias"])
+def test_sdpa_agrees_with_the_formula(masked: str) -> None:
+    q, k, v = inputs()
+    mask = None
+    if masked != "no":
+        mask = torch.rand(2, 1, 5, 7, generator=torch.Generator().manual_seed(1)) > 0.3
+        mask[..., 0] = True
+    if masked == "bias":
+        mask = torch.where(mask, 0.7, -torch.inf)
+    torch.testing.assert_close(
+        attend(q, k, v, mask, "sdpa"), attend(q, k, v, mask, "math"), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_bf16_stays_near_fp32() -> None:
+    q, k, v = inputs()
+    half = attend(*(x.bfloat16() for x in (q, k, v)), None, "sdpa").float()
+    torch.testing.assert_close(half, attend(q, k, v, None, "math"), atol=3e-2, rtol=3e-2)
+
+
+def test_xformers_without_a_gpu_falls_back_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    resolve_backend.cache_clear()
+    with caplog.at_level(logging.INFO):
+        assert resolve_backend("xformers", "cpu") == "sdpa"
+        assert resolve_backend("xformers", "cpu") == "sdpa"
+    assert len(caplog.records) == 1
+
+
+def test_auto_and_unknown_backends() -> None:
+    assert resolve_backend("auto", "cpu") == "sdpa"
+    assert resolve_backend("math", "cpu") == "math"
+    with pytest.raises(ValueError, match="flash"):
+        resolve_backend("flash", "cpu")
+
+
+def test_rotary_scores_depend_on_relative_position_only() -> None:
+    q, k, _ = (x[:1, :1, :1] for x in inputs())
+
+    def score(row_q: int, col_q: int, row_k: int, col_k: int) -> torch.Tensor:
+        place = [torch.tensor([n]) for n in (row_q, col_q, row_k, col_k)]
+        turned_q = rotate(q, rotary_table(place[0], place[1], 8, 100.0))
+        turned_k = rotate(k, rotary_table(place[2], place[3], 8, 100.0))
+        return (turned_q * turned_k).sum()
+
+    torch.testing.assert_close(score(1, 2, 4, 6), score(3, 5, 6, 9))
+    assert not torch.isclose(score(1, 2, 4, 6), score(1, 2, 6, 4))

@@ -1,0 +1,115 @@
+"""The order of the rooms, and that importing does nothing but define things."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("vqgan", "estimators", "ufc", "webui")  # each imports only from those before it
+MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+# What drawing must do without: the extras of pyproject.toml, by the names they are imported under.
+EXTRAS = (
+    "accelerate",
+    "kornia",
+    "lpips",
+    "scipy",
+    "streamlit",
+    "taming",
+    "torch_fidelity",
+    "torchmetrics",
+    "torchvision",
+    "webdataset",
+    "xformers",
+)
+
+# Runs in a fresh interpreter: imports the modules named on the command line and prints, one a
+# line, whatever was written, made, moved or removed meanwhile.
+WATCH_IMPORTS = """
+import importlib, os, sys
+
+touched = []
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink")
+
+def watch(event, arguments):
+    if event == "open":
+        path, mode, flags = arguments
+        writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if writes and path != os.devnull:
+            touched.append(f"open {path}")
+    elif event in CHANGES:
+        touched.append(f"{event} {arguments}")
+
+import torch, numpy, PIL.Image  # what they do at import is theirs
+sys.addaudithook(watch)
+for name in sys.argv[1:]:
+    before = len(touched)
+    importlib.import_module(name)
+    touched[before:] = [f"{name}: {what}" for what in touched[before:]]
+print("\\n".join(touched), end="")
+"""
+
+BLOCK_EXTRAS = f"""
+import importlib.abc, sys
+
+class NotInstalled(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (an extra)", name=name)
+        return None
+
+sys.meta_path.insert(0, NotInstalled())
+"""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_names(path: Path) -> set[str]:
+    """Absolute names of everything a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module)
+    return names
+
+
+def run_python(program: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-B", "-c", program, *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(folder), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_rooms_import_only_from_those_before_them(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    later = ROOMS[ROOMS.index(room) + 1 :]
+    wrong = sorted(name for name in imported_names(path) if name.partition(".")[0] in later)
+    assert not wrong, f"{module_name(path)} imports {wrong}; the order is {' → '.join(ROOMS)}"
+
+
+def test_importing_prints_nothing_and_touches_no_file(tmp_path: Path) -> None:
+    names = [module_name(path) for path in MODULES]
+    result = run_python(WATCH_IMPORTS, *names, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert result.stderr == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawing_needs_no_extras(tmp_path: Path) -> None:
+    wanted = ("vqgan.model", "ufc.pipeline", "ufc.cli", "ufc.showcase")
+    names = [name for name in map(module_name, MODULES) if name in wanted]
+    result = run_python(BLOCK_EXTRAS + WATCH_IMPORTS, *names, folder=tmp_path)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,135 @@
+"""Who sees whom, and that computing controls once changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny_transformer
+
+from ufc.controls import ControlItem, assemble
+from ufc.transformer import UFCConfig, UFCTransformer
+from vqgan.checkpoint import CheckpointError
+
+GRID = torch.arange(16).view(4, 4) % 16
+MASK = 16
+
+
+def target(*rows: int) -> torch.Tensor:
+    codes = torch.randint(
+        0, 16, (max(1, len(rows)), 16), generator=torch.Generator().manual_seed(3)
+    )
+    codes[:, 5:9] = MASK
+    return codes
+
+
+def prefix(model: UFCTransformer, *items: ControlItem):  # type: ignore[no-untyped-def]
+    return model.encode_controls(assemble(items, model.vocabulary))
+
+
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_controls_change_the_prediction(attention: str) -> None:
+    model = tiny_transformer(50, control_attention=attention)
+    outputs = [
+        model(target(), prefix(model, item)).target
+        for item in (ControlItem(), ControlItem([1, 2]), ControlItem([1, 2], [GRID]))
+    ]
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)
+    assert not torch.allclose(outputs[1], outputs[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_padding_is_never_seen(attention: str) -> None:
+    model = tiny_transformer(50, control_attention=attention)
+    short, long = ControlItem([4, 5]), ControlItem([1, 2, 3], [GRID, GRID.flip(0)])
+    together = model(target(0, 1), prefix(model, short, long), scores=True)
+    alone = model(target(0, 1)[:1], prefix(model, short), scores=True)
+    torch.testing.assert_close(together.target[:1], alone.target, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(together.rel[:1], alone.rel, atol=2e-4, rtol=1e-4)
+
+
+def test_no_controls_is_the_same_as_no_prefix() -> None:
+    model = tiny_transformer(50)
+    empty = model(target(), prefix(model, ControlItem())).target
+    torch.testing.assert_close(empty, model(target(), None).target)
+    beside = model(target(0, 1), prefix(model, ControlItem(), ControlItem([1, 2, 3]))).target
+    torch.testing.assert_close(beside[:1], empty, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_score_tokens_do_not_disturb_the_prediction(attention: str) -> None:
+    model = tiny_transformer(50, control_attention=attention)
+    controls = prefix(model, ControlItem([1, 2]))
+    torch.testing.assert_close(
+        model(target(), controls, scores=True).target, model(target(), controls).target,
+        atol=2e-4, rtol=1e-4,
+    )  # fmt: skip
+
+
+def test_controls_in_prefix_mode_do_not_see_the_target() -> None:
+    model = tiny_transformer(50)
+    controls = prefix(model, ControlItem([1, 2]))
+    assert len(controls.layers) == model.config.depth
+    assert controls.hidden_BCD is not None
+
+
+def test_fidelity_token_looks_at_no_control_itself() -> None:
+    """One block deep, where nothing can have travelled through the target."""
+    model = tiny_transformer(50, depth=1)
+    with_text = model(target(), prefix(model, ControlItem([1, 2])), scores=True)
+    without = model(target(), None, scores=True)
+    torch.testing.assert_close(with_text.fdl, without.fdl, atol=2e-4, rtol=1e-4)
+    assert not torch.allclose(with_text.rel, without.rel, atol=1e-3)
+
+
+def test_a_weight_of_zero_hides_a_reference_and_one_changes_nothing() -> None:
+    model = tiny_transformer(50)
+
+    def run(item: ControlItem) -> torch.Tensor:
+        return model(target(), prefix(model, item)).target
+
+    plain = run(ControlItem([1], [GRID]))
+    torch.testing.assert_close(run(ControlItem([1], [GRID], [1.0])), plain)
+    stronger = run(ControlItem([1], [GRID], [3.0]))
+    assert not torch.allclose(stronger, plain, atol=1e-4)
+    hidden = run(ControlItem([1], [GRID], [0.0]))
+    torch.testing.assert_close(hidden, run(ControlItem([1])), atol=2e-4, rtol=1e-4)
+
+
+def test_rows_of_a_prefix_can_be_repeated() -> None:
+    model = tiny_transformer(50)
+    pair = prefix(model, ControlItem([1, 2]), ControlItem([3]))
+    codes = target(0, 1, 2)
+    taken = model(codes, pair.take(torch.tensor([1, 0, 1]))).target
+    alone = model(codes[1:2], prefix(model, ControlItem([1, 2]))).target
+    torch.testing.assert_close(taken[1:2], alone, atol=2e-4, rtol=1e-4)
+
+
+def test_runs_on_another_grid() -> None:
+    model = tiny_transformer(50)
+    assert model(torch.zeros(1, 36, dtype=torch.int64), None).target.shape == (1, 36, 32)
+
+
+def test_saved_and_loaded_model_is_the_same(tmp_path: Path) -> None:
+    model = tiny_transformer(50)
+    model.save_pretrained(tmp_path)
+    loaded = UFCTransformer.from_pretrained(tmp_path)
+    torch.testing.assert_close(loaded(target(), None).target, model(target(), None).target)
+
+
+def test_a_config_that_does_not_fit_lists_every_key(tmp_path: Path) -> None:
+    tiny_transformer(50).save_pretrained(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"depth": 2', '"depth": 3'))
+    with pytest.raises(CheckpointError, match=r"missing keys.*blocks\.2\..*unexpected keys none"):
+        UFCTransformer.from_pretrained(tmp_path)
+
+
+def test_impossible_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="width 30"):
+        UFCConfig(width=30, heads=4)
+    with pytest.raises(ValueError, match="control_attention"):
+        UFCConfig(control_attention="half")
+    with pytest.raises(ValueError, match="at most 8"):
+        assemble([ControlItem([], [GRID] * 9)], UFCConfig().vocabulary)

@@ -1,0 +1,203 @@
+"""One batch after another: through the pipeline, onto the disk, into the manifest."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ufc.checks import RequestError
+from ufc.commands.model import Loaded
+from ufc.commands.terminal import Terminal
+from ufc.inputs import check_inputs, input_hashes, load_inputs, located
+from ufc.jobs import RECIPE, Job
+from ufc.metadata import Metadata, describe
+from ufc.outputs import Manifest, save_picture
+from ufc.pipeline import PipelineOutput, UFCPipeline
+from ufc.request import Request, Result
+
+
+def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
+    """Find what does not fit the model or cannot be opened, before anything is drawn.
+
+    Raises:
+        RequestError: with the line that it comes from.
+    """
+    for job in jobs:
+        try:
+            job.request.check_controls()
+            job.request.check_blocks(pipe.grid**2)
+        except RequestError as error:
+            raise RequestError(located(job, str(error))) from None
+    check_inputs(jobs, pipe.resolution)
+
+
+class Easel:
+    """Draws batches with one model into one folder, and counts what came of them."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        folder: Path,
+        terminal: Terminal,
+        *,
+        with_metadata: bool = True,
+        overwrite: bool = False,
+    ) -> None:
+        self.loaded = loaded
+        self.folder = folder
+        self.terminal = terminal
+        self.with_metadata = with_metadata
+        self.overwrite = overwrite
+        self.drawn = 0
+        self.failed = 0
+
+    def row(self, job: Job, group: str, **outcome: Any) -> dict[str, Any]:
+        """The manifest line of a picture, "pending" unless `outcome` says more."""
+        request = relative_to(job.request, self.folder)
+        return request.to_json() | self.result(job, group, **outcome).to_json()
+
+    def result(self, job: Job, group: str, **outcome: Any) -> Result:
+        """What a picture's manifest line says beyond its request."""
+        return Result(
+            job.file_name,
+            seed=job.request.seed,
+            index=job.index,
+            model=self.loaded.name,
+            backend=self.loaded.backend,
+            versions=self.loaded.versions,
+            group=group,
+            **outcome,
+        )
+
+    def draw(self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest) -> None:
+        """Draw a whole batch, write those of its pictures that are `wanted`.
+
+        Where a batch fails, each of its pictures is tried alone; where that fails too, the
+        picture is marked as failed. An OSError while writing ends the run.
+        """
+        try:
+            out = draw_batch(self.loaded.pipe, batch, self._on_step(batch, wanted))
+        except Exception as error:  # whatever it is, the other pictures are drawn
+            if len(batch) > 1:
+                self.terminal.notice(f"a batch failed ({error}); drawing its pictures one by one")
+                for number, job in enumerate(batch):
+                    if job.file_name in wanted:
+                        self.draw([job], f"{group}.{number}", wanted, manifest)
+            else:
+                self._fail(batch[0], group, error, manifest)
+            return
+        for notice in out.notices:
+            self.terminal.notice(notice)
+        for position, job in enumerate(batch):
+            if job.file_name in wanted:
+                self._write(job, group, out, position, len(batch), manifest)
+
+    def _write(
+        self, job: Job, group: str, out: PipelineOutput, i: int, size: int, manifest: Manifest
+    ) -> None:
+        outcome = {
+            "status": "done",
+            "compliance": _number(out.compliance[i]),
+            "fidelity": _number(out.fidelity[i]),
+            "steps": out.steps[i],
+            "notices": tuple(out.notices),
+        }
+        metadata = self._metadata(job, group, out, i, outcome) if self.with_metadata else None
+        path = self.folder / job.file_name
+        save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
+        row = self.row(job, group, seconds=round(out.seconds / size, 3), **outcome)
+        manifest.record(row)
+        self.drawn += 1
+        self.terminal.reach(self.drawn + self.failed)
+        self.terminal.result(f"{path}  {scores(row)}", row)
+
+    def _metadata(
+        self, job: Job, group: str, out: PipelineOutput, i: int, outcome: dict[str, Any]
+    ) -> Metadata:
+        result = self.result(job, group, **outcome | {"notices": ()})
+        blocks = {
+            "grid": self.loaded.pipe.grid,
+            "confidence": [[_number(x) for x in row] for row in out.confidence[i].tolist()],
+            "provenance": out.provenance[i],
+        }
+        return describe(
+            job.request,
+            replace(result, model=Path(self.loaded.name).name),
+            input_hashes(job.request),
+            out.images[i].size,
+            curves=[{k: _number(v) for k, v in point.items()} for point in out.curves[i]],
+            blocks=blocks,
+        )
+
+    def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        row = self.row(job, group, status="failed", error=text.replace("\0", ""))
+        manifest.record(row)
+        self.failed += 1
+        self.terminal.reach(self.drawn + self.failed)
+        self.terminal.error(f"ufc: {located(job, f'{job.file_name} failed: {text}')}")
+
+    def _on_step(self, batch: Sequence[Job], wanted: set[str]) -> Any:
+        steps = batch[0].request.num_inference_steps or 1
+        share = sum(job.file_name in wanted for job in batch) / steps
+
+        def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
+            self.terminal.advance(share)
+
+        return advance
+
+
+def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> PipelineOutput:
+    """Hand a batch to the pipeline; the pictures of a batch share a recipe."""
+    requests = [job.request for job in batch]
+    inputs = [load_inputs(request) for request in requests]
+    recipe = {name: getattr(requests[0], name) for name in RECIPE}
+    return pipe(
+        prompt=[request.prompt for request in requests],
+        negative_prompt=[request.negative_prompt for request in requests],
+        reference_images=[list(item.references) for item in inputs],
+        reference_weights=[[r.weight for r in request.reference_images] for request in requests],
+        image=[item.image for item in inputs],
+        mask_image=[item.mask for item in inputs],
+        preserve_blocks=[
+            list(request.preserve_blocks) if request.preserve_blocks else None
+            for request in requests
+        ],
+        seed=[request.seed or 0 for request in requests],
+        callback_on_step_end=on_step,
+        **{name: value for name, value in recipe.items() if value is not None},
+    )
+
+
+def relative_to(request: Request, folder: Path) -> Request:
+    """The request with its paths as seen from the output folder, so that both can be moved."""
+
+    def seen(path: str) -> str:
+        try:
+            return Path(
+                os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+            ).as_posix()
+        except ValueError:  # another drive
+            return os.path.realpath(path)
+
+    return replace(
+        request,
+        reference_images=tuple(replace(r, path=seen(r.path)) for r in request.reference_images),
+        image=request.image and seen(request.image),
+        mask_image=request.mask_image and seen(request.mask_image),
+    )
+
+
+def scores(row: dict[str, Any]) -> str:
+    """Compliance, fidelity and time of a manifest line, for people."""
+    said = [f"{name} {row[name]:.2f}" for name in ("compliance", "fidelity") if name in row]
+    return "  ".join([*said, f"{row['seconds']:.2f} s"])
+
+
+def _number(value: float | None) -> float | None:
+    """Six digits are enough; what is no number is nothing."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 6)

@@ -1,0 +1,185 @@
+"""Flags as dataclasses: one field, one flag, said once for every command that has it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import typer
+
+Flags = TypeVar("Flags")
+
+Device = Literal["auto", "cpu", "cuda"]
+DType = Literal["auto", "fp32", "bf16", "fp16"]
+Attention = Literal["auto", "sdpa", "xformers", "math"]
+Order = Literal["pnag", "maskgit", "mask-predict", "halton"]
+Language = Literal["en", "zh"]
+PictureFormat = Literal["png", "jpg", "webp"]
+
+
+def option(help: str, panel: str | None = None, **settings: Any) -> Any:
+    """A flag with its help text and the panel that it is listed in."""
+    return typer.Option(help=help, rich_help_panel=panel, show_default=False, **settings)
+
+
+def switch(name: str, help: str, panel: str | None = None) -> Any:
+    """A flag without a value and without an opposite."""
+    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False)
+
+
+CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
+
+
+@dataclass(kw_only=True)
+class DrawFlags:
+    """What `generate` and `edit` have in common. None means "not said"."""
+
+    prompt: Annotated[str | None, option("What to draw, in English or Chinese.", CONTROLS)] = None
+    negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
+    lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
+    reference_image: Annotated[
+        list[str] | None, option("A picture to follow; may be given several times.", CONTROLS)
+    ] = None
+    reference_weight: Annotated[
+        list[float] | None,
+        option("How much each reference counts, in their order (1).", CONTROLS),
+    ] = None
+    image: Annotated[
+        str | None,
+        option(
+            "A picture to keep parts of. It is fitted into the model's square (padded with white "
+            "where it is not square), and the result has the model's size.",
+            CONTROLS,
+        ),
+    ] = None
+    mask_image: Annotated[
+        str | None,
+        option("White is drawn anew, black is kept; the image's size or proportions.", CONTROLS),
+    ] = None
+    invert_mask: Annotated[
+        bool, switch("--invert-mask", "Black is drawn anew, white is kept.", CONTROLS)
+    ] = False
+    preserve_blocks: Annotated[
+        str | None,
+        option(
+            "Blocks to keep, such as 0-47,60: cells of the model's grid, counted row by row "
+            "from 0 at the top left.",
+            CONTROLS,
+        ),
+    ] = None
+    feather: Annotated[
+        int | None, option("Pixels over which kept parts blend into the new.", CONTROLS)
+    ] = None
+
+    seed: Annotated[
+        int | None, option("Picture i uses seed + i; drawn at random otherwise.", SAMPLING)
+    ] = None
+    num_images_per_prompt: Annotated[int | None, option("Pictures per prompt (1).", SAMPLING)] = (
+        None
+    )
+    num_inference_steps: Annotated[int | None, option("Refinement steps.", SAMPLING)] = None
+    guidance_scale: Annotated[
+        float | None, option("How strongly the controls are followed.", SAMPLING)
+    ] = None
+    temperature: Annotated[
+        float | None, option("Variety of the codes; 0 takes the likeliest.", SAMPLING)
+    ] = None
+    num_candidates: Annotated[
+        int | None, option("Canvases tried per step, the best is kept.", SAMPLING)
+    ] = None
+    order: Annotated[Order | None, option("How the canvas is filled.", SAMPLING)] = None
+    patience: Annotated[
+        int | None, option("Stop after so many steps without a better score.", SAMPLING)
+    ] = None
+    time_budget: Annotated[
+        float | None,
+        option("Stop after so many seconds; such a run is not exactly repeatable.", SAMPLING),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        option("Pictures drawn together (1; a manifest fed back keeps its own).", SAMPLING, min=1),
+    ] = None
+
+    model: Annotated[
+        str | None,
+        option("A bundled name, a folder, or a hub id.", MODEL, envvar="UFC_MODEL"),
+    ] = None
+    revision: Annotated[str | None, option("Version of a hub model.", MODEL)] = None
+    model_dir: Annotated[
+        str | None,
+        option("Folder of models to find names in.", MODEL, envvar="UFC_MODEL_DIR"),
+    ] = None
+    cache_dir: Annotated[str | None, option("Where hub downloads are kept.", MODEL)] = None
+    local_files_only: Annotated[bool, switch("--local-files-only", "Download nothing.", MODEL)] = (
+        False
+    )
+    device: Annotated[Device | None, option("auto, cpu or cuda.", MODEL, envvar="UFC_DEVICE")] = (
+        None
+    )
+    dtype: Annotated[
+        DType | None, option("auto, fp32, bf16 or fp16.", MODEL, envvar="UFC_DTYPE")
+    ] = None
+    attention_backend: Annotated[
+        Attention | None,
+        option("auto, sdpa, xformers or math.", MODEL, envvar="UFC_ATTENTION_BACKEND"),
+    ] = None
+    deterministic: Annotated[
+        bool,
+        switch("--deterministic", "Only exactly repeatable operations; slower on a GPU.", MODEL),
+    ] = False
+    output_dir: Annotated[
+        str | None,
+        option("Folder for the pictures (outputs/YYYY-MM-DD).", OUTPUT, envvar="UFC_OUTPUT_DIR"),
+    ] = None
+    format: Annotated[PictureFormat | None, option("png (default), jpg or webp.", OUTPUT)] = None
+    resume: Annotated[bool, switch("--resume", "Keep what is done, draw the rest.", OUTPUT)] = False
+    overwrite: Annotated[bool, switch("--overwrite", "Draw again what is there.", OUTPUT)] = False
+    grid: Annotated[
+        bool, switch("--grid", "Also write grid.png, all pictures on one sheet.", OUTPUT)
+    ] = False
+    no_metadata: Annotated[
+        bool, switch("--no-metadata", "Leave the request out of the pictures.", OUTPUT)
+    ] = False
+    dry_run: Annotated[bool, switch("--dry-run", "Check everything, draw nothing.", OUTPUT)] = False
+    json: Annotated[bool, switch("--json", "Results as JSON lines.", OUTPUT)] = False
+    quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
+
+
+@dataclass(kw_only=True)
+class GenerateFlags(DrawFlags):
+    """Flags of `ufc generate`."""
+
+    prompts_file: Annotated[
+        str | None,
+        option(
+            "A .jsonl or .txt file, or a manifest.jsonl to make its pictures again; its lines go "
+            "before flags, which fill in what they leave open.",
+            CONTROLS,
+        ),
+    ] = None
+    limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
+
+
+def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
+    """A function that typer can read, with one option for each field of `flags`."""
+
+    def invoke(**values: Any) -> int:
+        return run(flags(**values))
+
+    hints = get_type_hints(flags, include_extras=True)
+    invoke.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if field.default is MISSING else field.default,
+                annotation=hints[field.name],
+            )
+            for field in fields(flags)  # type: ignore[arg-type]
+        ]
+    )
+    invoke.__annotations__ = {field.name: hints[field.name] for field in fields(flags)}  # type: ignore[arg-type]
+    invoke.__doc__ = help
+    return invoke

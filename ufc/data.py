@@ -1,0 +1,257 @@
+"""Training samples of the second stage: cached codes, and a draw of controls for each.
+
+Every batch is a function of its step, so a resumed run goes on with the batch it was about to see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ufc.controls import ControlItem
+from ufc.masking import training_masks
+from ufc.text import TextTokenizer
+from vqgan.data import Pixels, Samples, batch_indices
+from vqgan.model import VQGAN
+
+
+@dataclass(frozen=True)
+class ControlOdds:
+    """How the controls of a sample are drawn.
+
+    Attributes:
+        references: odds of 0, 1, 2 ... reference images; drawn once a step, so that batches have
+            one length and little padding.
+        text: chance that the text is there, without and with references.
+        reference_drop: chance that a reference is left out all the same.
+        neighbour: chance that a reference is another picture with the same attributes instead of
+            a crop of the sample itself.
+        word_drop: chance, beside references, that words are dropped from the text (up to half of
+            them), so that references have to supply what the words do not say.
+        masked_text: chance, beside references, that words are masked and have to be told.
+    """
+
+    references: tuple[float, ...] = (0.62, 0.28, 0.1)
+    text: tuple[float, float] = (0.88, 0.7)
+    reference_drop: float = 0.1
+    neighbour: float = 0.35
+    word_drop: float = 0.5
+    masked_text: float = 0.15
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """One step's samples.
+
+    `codes_BT` are the targets and `masks_BT` the cells to fill. `text_labels` are the true ids
+    of masked words, aligned with each item's text, -1 where nothing is asked.
+    """
+
+    codes_BT: Tensor
+    masks_BT: Tensor
+    items: list[ControlItem]
+    text_labels: list[list[int]]
+
+
+def captions(record: dict[str, Any]) -> list[str]:
+    """All texts of a sample, the canonical ones counted twice: they are what users type."""
+    canonical = [record[key] for key in ("text", "text_zh") if record.get(key)]
+    return canonical + list(record.get("captions") or []) + canonical
+
+
+def training_texts(samples: Samples) -> list[str]:
+    """Every text of a set, to learn a vocabulary from."""
+    return [text for index in range(len(samples)) for text in captions(samples.record(index))]
+
+
+def attribute_neighbours(records: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[list[int]]:
+    """For each sample, those of its own group: equal in all `keys` (empty without attributes)."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        if all(record.get(key) for key in keys):
+            groups[tuple(str(record[key]) for key in keys)].append(index)
+    by_sample: list[list[int]] = [[] for _ in records]
+    for members in groups.values():
+        for index in members:
+            by_sample[index] = members
+    return by_sample
+
+
+def reference_augmentation() -> Callable[[Tensor], Tensor]:
+    """Crops, flips, small turns and shifts by kornia; colours stay, they are to be carried over."""
+    import kornia.augmentation as aug
+
+    flip = aug.RandomHorizontalFlip(p=0.5)
+    turn = aug.RandomAffine(degrees=10.0, translate=(0.08, 0.08), scale=(0.8, 1.15), p=0.8)
+
+    def augment(x_BCHW: Tensor) -> Tensor:
+        side = x_BCHW.shape[-1]
+        crop = aug.RandomResizedCrop((side, side), scale=(0.5, 1.0), ratio=(0.8, 1.25), p=0.7)
+        # Product pictures lie on white: shift the range so that the fill, 0, is white.
+        return 1 - turn(crop(flip(1 - x_BCHW)))
+
+    return augment
+
+
+class CodeCache:
+    """Codes of every picture: as it is, flipped, and augmented `augmentations` times.
+
+    Kept as int16 in one safetensors file beside the run, under a key of tokenizer and data.
+    """
+
+    def __init__(self, codes_NVT: Tensor, grid: int) -> None:
+        self.codes_NVT = codes_NVT
+        self.grid = grid
+
+    def target(self, index: int, flipped: bool) -> Tensor:
+        """Codes of a picture (T,) int64."""
+        return self.codes_NVT[index, int(flipped)].long()
+
+    def reference(self, index: int, variant: int) -> Tensor:
+        """Codes of one of its augmented versions, (h, w) int64."""
+        return self.codes_NVT[index, 2 + variant].long().view(self.grid, self.grid)
+
+    @property
+    def augmentations(self) -> int:
+        return self.codes_NVT.shape[1] - 2
+
+    @classmethod
+    def build(
+        cls,
+        tokenizer: VQGAN,
+        pixels: Pixels,
+        file: str | PathLike[str],
+        *,
+        augmentations: int,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CodeCache:
+        """Read the cache if it is there and fits, else encode the set and write it."""
+        file, grid = Path(file), tokenizer.config.grid
+        key = cache_key(tokenizer, pixels, augmentations, seed)
+        if file.is_file():
+            with safe_open(file, framework="pt") as stored:
+                if (stored.metadata() or {}).get("key") == key:
+                    return cls(stored.get_tensor("codes"), grid)
+        codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"codes": codes}, file, metadata={"key": key})
+        return cls(codes, grid)
+
+
+def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
+    """Digest of what the codes depend on."""
+    digest = hashlib.sha256(f"{len(pixels)} {pixels.resolution} {augmentations} {seed}".encode())
+    for index in range(0, len(pixels), max(1, len(pixels) // 64)):
+        digest.update(repr(sorted(pixels.samples.record(index).items(), key=str)).encode())
+    for name, value in tokenizer.state_dict().items():
+        if not name.startswith(("decoder.", "post_quant_conv.")):
+            digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def encode_all(
+    tokenizer: VQGAN,
+    pixels: Pixels,
+    augmentations: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    batch_size: int = 64,
+) -> Tensor:
+    """(N, 2 + augmentations, T) int16."""
+    device = next(tokenizer.parameters()).device
+    augment = reference_augmentation() if augmentations else None
+    out = torch.empty(len(pixels), 2 + augmentations, tokenizer.config.grid**2, dtype=torch.int16)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for start in range(0, len(pixels), batch_size):
+            rows = range(start, min(start + batch_size, len(pixels)))
+            x = pixels.batch(rows)
+            variants = [x, x.flip(-1)] + [augment(x) for _ in range(augmentations) if augment]
+            for place, variant in enumerate(variants):
+                codes = tokenizer.encode(variant.to(device)).flatten(1)
+                out[rows.start : rows.stop, place] = codes.to(torch.int16).cpu()
+            if progress is not None:
+                progress(rows.stop, len(pixels))
+    return out
+
+
+class Batches:
+    """Draws the batch of any step."""
+
+    def __init__(
+        self,
+        cache: CodeCache,
+        samples: Samples,
+        text: TextTokenizer,
+        *,
+        batch_size: int,
+        seed: int,
+        odds: ControlOdds | None = None,
+        neighbour_keys: Sequence[str] = ("type", "colour", "gender"),
+    ) -> None:
+        self.cache = cache
+        self.records = [samples.record(index) for index in range(len(samples))]
+        self.text = text
+        self.batch_size = batch_size
+        self.seed = seed
+        self.odds = odds or ControlOdds()
+        self.neighbours = attribute_neighbours(self.records, neighbour_keys)
+        self.ids = [[text.encode(caption) for caption in captions(r)] for r in self.records]
+
+    def __call__(self, step: int) -> TrainBatch:
+        """The batch of a step."""
+        rng = random.Random(f"{self.seed}/{step}")
+        generator = torch.Generator().manual_seed(rng.getrandbits(62))
+        indices = batch_indices(len(self.records), self.batch_size, step, self.seed)
+        counts = range(len(self.odds.references))
+        references = rng.choices(counts, self.odds.references)[0] if self.cache.augmentations else 0
+        drawn = [self.draw_controls(index, references, rng) for index in indices]
+        codes = [self.cache.target(index, rng.random() < 0.5) for index in indices]
+        return TrainBatch(
+            codes_BT=torch.stack(codes),
+            masks_BT=training_masks(len(indices), self.cache.grid, generator),
+            items=[item for item, _ in drawn],
+            text_labels=[labels for _, labels in drawn],
+        )
+
+    def draw_controls(
+        self, index: int, references: int, rng: random.Random
+    ) -> tuple[ControlItem, list[int]]:
+        """Controls of one sample, and the true ids of the words that are masked in them."""
+        odds = self.odds
+        kept = [n for n in range(references) if rng.random() >= odds.reference_drop]
+        masked = bool(kept) and rng.random() < odds.masked_text
+        pictures = [self.draw_reference(index, rng, own=masked) for _ in kept]
+        present = masked or rng.random() < odds.text[1 if kept else 0]
+        ids = list(rng.choice(self.ids[index])) if present and self.ids[index] else []
+        labels = [-1] * len(ids)
+        if masked:
+            share = rng.uniform(0.15, 1.0)
+            for place in range(len(ids)):
+                if rng.random() < share:
+                    labels[place], ids[place] = ids[place], self.text.size
+        elif kept and rng.random() < odds.word_drop:
+            share = rng.uniform(0, 0.5)
+            ids = [token for token in ids if rng.random() >= share]
+            labels = [-1] * len(ids)
+        return ControlItem(ids, pictures), labels
+
+    def draw_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
+        """An augmented picture of the sample itself, or of a neighbour."""
+        others = self.neighbours[index]
+        if not own and len(others) > 1 and rng.random() < self.odds.neighbour:
+            index = rng.choice(others)
+        return self.cache.reference(index, rng.randrange(self.cache.augmentations))

@@ -1,0 +1,189 @@
+"""The second stage's losses: masked codes, masked words, compliance, fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ufc.controls import ControlItem
+from ufc.data import TrainBatch
+from ufc.guidance import make_predict, make_prefix
+from ufc.masking import random_box, random_ratio_mask
+from ufc.sampler import SamplerConfig, refine
+from ufc.transformer import Prefix, UFCTransformer
+
+
+@dataclass(frozen=True)
+class CodeLoss:
+    """Loss of masked codes, with what the log and the estimators' training reuse."""
+
+    loss: Tensor
+    logits_NV: Tensor
+    correct_N: Tensor
+    prefix: Prefix
+
+
+def code_loss(model: UFCTransformer, batch: TrainBatch, label_smoothing: float) -> CodeLoss:
+    """Cross-entropy on the masked target cells."""
+    prefix = make_prefix(model, batch.items)
+    blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
+    hidden = model(blank_BT, prefix).target
+    logits_NV = model.code_logits(hidden[batch.masks_BT]).float()
+    labels_N = batch.codes_BT[batch.masks_BT]
+    loss = F.cross_entropy(logits_NV, labels_N, label_smoothing=label_smoothing)
+    return CodeLoss(loss, logits_NV, logits_NV.detach().argmax(-1) == labels_N, prefix)
+
+
+def text_loss(
+    model: UFCTransformer, prefix: Prefix, text_labels: Sequence[list[int]]
+) -> Tensor | None:
+    """Cross-entropy on the masked words, which see the reference pictures; None if there are none.
+
+    The states of the controls come from the prefix; with `control_attention="full"` there are
+    none apart from a target, and no words are told.
+    """
+    hidden_BCD = prefix.hidden_BCD
+    if hidden_BCD is None or not any(label >= 0 for labels in text_labels for label in labels):
+        return None
+    labels_BC = torch.full(hidden_BCD.shape[:2], -1, dtype=torch.int64)
+    for row, labels in enumerate(text_labels):
+        labels_BC[row, : len(labels)] = torch.tensor(labels, dtype=torch.int64)
+    labels_BC = labels_BC.to(hidden_BCD.device)
+    asked = labels_BC >= 0
+    return F.cross_entropy(model.text_logits(hidden_BCD[asked]).float(), labels_BC[asked])
+
+
+@dataclass(frozen=True)
+class EstimatorBatch:
+    """Canvases with the truth about them; a label of -1 is not asked for."""
+
+    codes_BT: Tensor
+    items: list[ControlItem]
+    compliance: Tensor
+    fidelity: Tensor
+
+
+def estimator_loss(
+    model: UFCTransformer, batch: EstimatorBatch
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """Binary cross-entropies of [REL] and [FDL], and their accuracies for the log."""
+    hidden = model(batch.codes_BT, make_prefix(model, batch.items), scores=True)
+    losses, log = [], {}
+    for name, logits_B, labels_B in zip(
+        ("compliance", "fidelity"),
+        model.score_logits(hidden),
+        (batch.compliance, batch.fidelity),
+        strict=True,
+    ):
+        asked = labels_B >= 0
+        logits, labels = logits_B[asked].float(), labels_B[asked].float()
+        losses.append(F.binary_cross_entropy_with_logits(logits, labels))
+        log[f"{name}_accuracy"] = float(((logits > 0) == (labels > 0.5)).float().mean())
+    return losses[0], losses[1], log
+
+
+@torch.no_grad()
+def estimator_batch(
+    model: UFCTransformer,
+    batch: TrainBatch,
+    logits_NV: Tensor,
+    generator: torch.Generator,
+    count: int,
+) -> EstimatorBatch:
+    """Right and wrong canvases from the first `count` samples of a step, four kinds of them.
+
+    real with its own controls          compliance 1, fidelity 1
+    real with another sample's          compliance 0, fidelity 1
+    the model's own fill                fidelity 0
+    real, with some of its cells wrong  fidelity 0
+
+    Half of the real ones, own and exchanged controls alike, are part-masked.
+    """
+    vocabulary_mask = model.config.codes
+    real_BT, items = batch.codes_BT[:count], batch.items[:count]
+    device = real_BT.device
+    exchanged = items[1:] + items[:1]
+    part = torch.rand(count, generator=generator) < 0.5
+    hidden_cells = batch.masks_BT[:count] & part.to(device)[:, None]
+    seen_BT = real_BT.masked_fill(hidden_cells, vocabulary_mask)
+    half = count // 2
+    filled_BT = torch.cat(
+        [
+            one_shot_fill(batch, logits_NV, generator)[:half],
+            progressive_fill(model, items[half:], generator),
+        ]
+    )
+    corrupted_BT = corrupt(real_BT, batch.codes_BT, generator)
+    knows = torch.tensor([0 if item.empty else 1 for item in items], device=device)
+    differs = torch.tensor(
+        [1 if a is not b and not b.empty else 0 for a, b in zip(items, exchanged, strict=True)],
+        device=device,
+    )
+    unasked = torch.full((count,), -1, device=device)
+    ones, zeros = torch.ones(count, device=device), torch.zeros(count, device=device)
+    return EstimatorBatch(
+        codes_BT=torch.cat([seen_BT, seen_BT, filled_BT, corrupted_BT]),
+        items=[*items, *exchanged, *items, *items],
+        compliance=torch.cat(
+            [
+                torch.where(knows > 0, ones, unasked),
+                torch.where(differs > 0, zeros, unasked),
+                unasked,
+                unasked,
+            ]
+        ),
+        fidelity=torch.cat([ones, unasked, zeros, zeros]),
+    )
+
+
+def one_shot_fill(batch: TrainBatch, logits_NV: Tensor, generator: torch.Generator) -> Tensor:
+    """The step's targets with the masked cells drawn from the model's own logits, (B, T)."""
+    drawn_N = torch.multinomial(logits_NV.detach().softmax(-1).cpu(), 1, generator=generator)
+    filled = batch.codes_BT.clone()
+    filled[batch.masks_BT] = drawn_N.squeeze(1).to(filled.device)
+    return filled
+
+
+def progressive_fill(
+    model: UFCTransformer, items: list[ControlItem], generator: torch.Generator
+) -> Tensor:
+    """Pictures the model draws in a few steps, as it would for a user, (B, T)."""
+    steps = int(torch.randint(2, 9, (), generator=generator))
+    scale = 1 + 3 * float(torch.rand((), generator=generator))
+    device = model.embedding.weight.device
+    start = torch.zeros(len(items), model.config.grid**2, dtype=torch.int64, device=device)
+    seeds = torch.randint(2**31, (len(items),), generator=generator).tolist()
+    predict = make_predict(
+        model, make_prefix(model, items), make_prefix(model, [ControlItem()] * len(items)), scale
+    )
+    refined = refine(
+        predict,
+        lambda codes, owner: (torch.zeros(len(codes)), torch.zeros(len(codes))),
+        start,
+        torch.zeros_like(start, dtype=torch.bool),
+        model.config.codes,
+        SamplerConfig(order="maskgit", steps=steps),
+        [torch.Generator().manual_seed(seed) for seed in seeds],
+    )
+    return refined.canvas.codes
+
+
+def corrupt(real_BT: Tensor, others_BT: Tensor, generator: torch.Generator) -> Tensor:
+    """Real grids of which 10 to 60 % of the cells, a box or scattered, come from another picture."""
+    count, cells = real_BT.shape
+    grid = round(cells**0.5)
+    wrong = real_BT.clone()
+    for row in range(count):
+        other = others_BT[int(torch.randint(len(others_BT), (), generator=generator))]
+        if float(torch.rand((), generator=generator)) < 0.5:
+            where = random_box(grid, generator).flatten()
+        else:
+            where = random_ratio_mask(cells, generator)
+            where &= torch.rand(cells, generator=generator) < 0.6
+        where = where.to(real_BT.device)
+        wrong[row, where] = other[where]
+    return wrong

@@ -1,0 +1,630 @@
+"""`UFCPipeline`: words, reference images and kept blocks in; scored pictures out.
+
+The only place where tokenizer, transformer, controls and sampler meet. The CLI, the editor and
+the scripts all come through here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ufc.attention import resolve_backend
+from ufc.canvas import EditCanvas, blank_edit, edit_canvas, paste_back
+from ufc.controls import ControlItem
+from ufc.guidance import make_predict, make_prefix, make_score
+from ufc.sampler import Canvas, Refined, SamplerConfig, refine
+from ufc.store import check_hashes, resolve_model
+from ufc.text import TextTokenizer
+from ufc.transformer import UFCTransformer
+from vqgan.checkpoint import CheckpointError, read_json
+from vqgan.images import fit_square, to_pil, to_tensor
+from vqgan.model import VQGAN
+
+DEFAULTS: dict[str, Any] = {
+    "num_inference_steps": 12,
+    "guidance_scale": 3.0,
+    "temperature": 1.0,
+    "choice_temperature": 4.5,
+    "num_candidates": 1,
+    "order": "maskgit",
+    "compliance_weight": 0.5,
+}
+
+StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
+
+
+@dataclass
+class PipelineOutput:
+    """Pictures and what is known of them; every list has one entry a picture.
+
+    Attributes:
+        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
+        compliance: whether the picture obeys its controls, 0..1 (None where it had none).
+        fidelity: whether it looks real, 0..1.
+        curves: scores after each step, as dicts of step, compliance, fidelity.
+        confidence: probability of each block's code when it was drawn, (B, grid, grid).
+        provenance: for each block, row-major: kept, step, candidate, confidence.
+        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
+        steps: refinement steps taken.
+        seeds: the seed of each picture (None where a generator was given).
+        seconds: wall time of the whole call.
+        notices: what was changed on the way in (a prompt that was shortened, say).
+    """
+
+    images: Any
+    compliance: list[float | None]
+    fidelity: list[float]
+    curves: list[list[dict[str, float]]]
+    confidence: np.ndarray[Any, Any]
+    provenance: list[list[dict[str, Any]]]
+    codes: Tensor
+    steps: list[int]
+    seeds: list[int | None]
+    seconds: float
+    notices: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make."""
+
+    prompt: str | None
+    negative_prompt: str | None
+    references: Sequence[Image.Image]
+    reference_weights: Sequence[float]
+    edit: EditCanvas | None
+    seed: int | None
+
+
+class UFCPipeline:
+    """Everything needed to make pictures from a folder of weights."""
+
+    def __init__(
+        self,
+        tokenizer: VQGAN,
+        transformer: UFCTransformer,
+        text: TextTokenizer,
+        defaults: dict[str, Any] | None = None,
+        name: str = "unnamed",
+    ) -> None:
+        if tokenizer.config.n_embed != transformer.config.codes:
+            raise CheckpointError(
+                f"the tokenizer has {tokenizer.config.n_embed} codes, the transformer was made "
+                f"for {transformer.config.codes}: they are not of one model"
+            )
+        if text.size != transformer.config.text_vocabulary:
+            raise CheckpointError(
+                f"tokenizer.json has {text.size} ids, the transformer was made for "
+                f"{transformer.config.text_vocabulary}: they are not of one model"
+            )
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+        self.transformer = transformer.eval().requires_grad_(False)
+        self.text = text
+        self.defaults = DEFAULTS | (defaults or {})
+        self.name = name
+        self.dtype = torch.float32
+        self._interrupt = False
+
+    @property
+    def resolution(self) -> int:
+        """Side of a picture in pixels."""
+        return self.tokenizer.config.resolution
+
+    @property
+    def grid(self) -> int:
+        """Blocks along one side of a picture."""
+        return self.tokenizer.config.grid
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.embedding.weight.device
+
+    @property
+    def backend(self) -> str:
+        """The attention backend in use."""
+        return self.transformer.backend
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | PathLike[str] = "fashion-64",
+        *,
+        revision: str | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        local_files_only: bool = False,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention_backend: str = "auto",
+    ) -> UFCPipeline:
+        """Load a bundled model by name, a folder, or a repository of the Hugging Face hub.
+
+        Raises:
+            CheckpointError: no such model, or files that are damaged, changed or do not fit.
+        """
+        folder = resolve_model(model, revision, cache_dir, local_files_only)
+        index = read_json(folder / "model_index.json")
+        check_hashes(folder)
+        pipeline = cls(
+            VQGAN.from_pretrained(folder / "tokenizer"),
+            UFCTransformer.from_pretrained(folder / "transformer"),
+            TextTokenizer.load(folder / "tokenizer.json"),
+            index.get("defaults"),
+            name=folder.name,
+        )
+        return pipeline.to(device, dtype, attention_backend)
+
+    def to(
+        self,
+        device: str | torch.device = "auto",
+        dtype: str = "auto",
+        attention_backend: str = "auto",
+    ) -> UFCPipeline:
+        """Move to a device and precision. `auto` is a GPU in bf16 where there is one, else fp32."""
+        if str(device) == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(device)
+        self.dtype = pick_dtype(dtype, device)
+        self.tokenizer.to(device)
+        self.transformer.to(device, self.dtype)
+        self.transformer.backend = resolve_backend(attention_backend, device.type)
+        return self
+
+    def save_pretrained(
+        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+    ) -> None:
+        """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save_pretrained(folder / "tokenizer", dtype)
+        self.transformer.save_pretrained(folder / "transformer", dtype)
+        self.text.save(folder / "tokenizer.json")
+        index = {
+            "_class_name": "UFCPipeline",
+            "tokenizer": ["vqgan.model", "VQGAN"],
+            "transformer": ["ufc.transformer", "UFCTransformer"],
+            "text": ["ufc.text", "TextTokenizer"],
+            "defaults": self.defaults,
+        }
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str | None] | None = None,
+        negative_prompt: str | Sequence[str | None] | None = None,
+        reference_images: Any = None,
+        reference_weights: Any = None,
+        image: Any = None,
+        mask_image: Any = None,
+        preserve_blocks: Any = None,
+        *,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        temperature: float | None = None,
+        num_images_per_prompt: int = 1,
+        num_candidates: int | None = None,
+        patience: int | None = None,
+        time_budget: float | None = None,
+        order: str | None = None,
+        compliance_weight: float | None = None,
+        feather: int = 0,
+        seed: int | Sequence[int] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> PipelineOutput:
+        """Make pictures under any subset of controls.
+
+        One value makes one picture (or `num_images_per_prompt` of them); a list makes one picture
+        an entry, as one batch. A missing setting takes the model's own default.
+
+        Args:
+            prompt: words, English or Chinese.
+            negative_prompt: words to steer away from; takes the place of the empty branch.
+            reference_images: pictures to take after; a list for one picture, or a list of lists.
+            reference_weights: how strongly to look at each (1 is as trained, 0 leaves it out).
+            image: the picture to edit; fitted into the model's square.
+            mask_image: white is drawn anew, black is kept (grey is cut at 127).
+            preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
+            num_inference_steps: the most refinement steps.
+            guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
+            temperature: of the codes' distribution.
+            num_candidates: canvases tried each step.
+            patience: stop after so many steps without a better score.
+            time_budget: stop after so many seconds.
+            order: `pnag`, `maskgit`, `mask-predict` or `halton`.
+            feather: width in pixels of a blended band outside the kept pixels.
+            seed: picture i of a prompt uses seed + i; a list gives each picture its own.
+            generator: one CPU generator, or one a picture, instead of a seed.
+            output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
+            callback_on_step_end: called as f(pipeline, step, step, state) after each step with
+                `codes`, `confidence`, `compliance`, `fidelity`, and `image()` to draw a preview;
+                may set `pipeline._interrupt = True` to stop and keep the best so far.
+
+        Raises:
+            ValueError: controls that contradict each other or do not fit the model.
+        """
+        started = time.monotonic()
+        count = count_pictures(prompt, image, preserve_blocks, reference_images, seed, generator)
+        count *= num_images_per_prompt
+        notices: list[str] = []
+        jobs = self.make_jobs(
+            count,
+            num_images_per_prompt,
+            prompt,
+            negative_prompt,
+            reference_images,
+            reference_weights,
+            image,
+            mask_image,
+            preserve_blocks,
+            seed,
+            generator,
+        )
+        settings = self.sampler_config(
+            num_inference_steps,
+            temperature,
+            num_candidates,
+            patience,
+            time_budget,
+            order,
+            compliance_weight,
+        )
+        scale = self.defaults["guidance_scale"] if guidance_scale is None else guidance_scale
+        generators = make_generators(jobs, generator)
+        items, negatives = self.encode_controls(jobs, notices)
+        edits = [job.edit or blank_edit(self.grid, self.resolution) for job in jobs]
+        codes_BT, locked_BT = self.start_codes(jobs, edits)
+        refined = self.refine(
+            items,
+            negatives,
+            codes_BT,
+            locked_BT,
+            scale,
+            settings,
+            generators,
+            callback_on_step_end,
+        )
+        pictures = paste_back(self.decode(refined.canvas.codes), edits, feather)
+        return self.output(jobs, items, edits, refined, pictures, output_type, started, notices)
+
+    def sampler_config(
+        self,
+        steps: int | None,
+        temperature: float | None,
+        candidates: int | None,
+        patience: int | None,
+        time_budget: float | None,
+        order: str | None,
+        compliance_weight: float | None,
+    ) -> SamplerConfig:
+        """Settings of a call over the model's defaults."""
+
+        def pick(value: Any, name: str) -> Any:
+            return self.defaults[name] if value is None else value
+
+        return SamplerConfig(
+            order=pick(order, "order"),
+            steps=pick(steps, "num_inference_steps"),
+            candidates=pick(candidates, "num_candidates"),
+            temperature=pick(temperature, "temperature"),
+            choice_temperature=self.defaults["choice_temperature"],
+            patience=patience,
+            time_budget=time_budget,
+            compliance_weight=pick(compliance_weight, "compliance_weight"),
+        )
+
+    def make_jobs(
+        self,
+        count: int,
+        copies: int,
+        prompt: Any,
+        negative_prompt: Any,
+        references: Any,
+        weights: Any,
+        image: Any,
+        mask_image: Any,
+        preserve_blocks: Any,
+        seed: Any,
+        generator: Any,
+    ) -> list[Job]:
+        """Spread the arguments of a call over its pictures, each edit prepared once."""
+        rows = count // copies
+        prompts = spread(prompt, rows, "prompt")
+        negatives = spread(negative_prompt, rows, "negative_prompt")
+        pictures = spread(image, rows, "image")
+        masks = spread(mask_image, rows, "mask_image")
+        blocks = spread_lists(preserve_blocks, rows, "preserve_blocks", int)
+        reference_rows = spread_lists(references, rows, "reference_images", None)
+        weight_rows = spread_lists(weights, rows, "reference_weights", float | int)
+        seeds = spread_seeds(seed, rows, copies, generator)
+        jobs = []
+        for row in range(rows):
+            edit = edit_canvas(pictures[row], masks[row], blocks[row], self.grid, self.resolution)
+            refs = list(reference_rows[row] or [])
+            given = list(weight_rows[row] or [1.0] * len(refs))
+            if len(given) != len(refs):
+                raise ValueError(
+                    f"got {len(refs)} reference images and {len(given)} weights: give one each"
+                )
+            for copy in range(copies):
+                jobs.append(
+                    Job(prompts[row], negatives[row], refs, given, edit, seeds[row * copies + copy])
+                )
+        return jobs
+
+    def encode_controls(
+        self, jobs: Sequence[Job], notices: list[str]
+    ) -> tuple[list[ControlItem], list[ControlItem]]:
+        """Control tokens of each picture, and those of its negative branch."""
+        known: dict[int, Tensor] = {}
+
+        def reference_codes(picture: Image.Image) -> Tensor:
+            if id(picture) not in known:
+                known[id(picture)] = self.encode([picture])[0]
+            return known[id(picture)]
+
+        items, negatives = [], []
+        for job in jobs:
+            used = [
+                (picture, weight)
+                for picture, weight in zip(job.references, job.reference_weights, strict=True)
+                if weight > 0
+            ]
+            items.append(
+                ControlItem(
+                    self.encode_text(job.prompt, notices),
+                    [reference_codes(picture) for picture, _ in used],
+                    [weight for _, weight in used],
+                )
+            )
+            negatives.append(ControlItem(self.encode_text(job.negative_prompt, notices)))
+        return items, negatives
+
+    def encode_text(self, prompt: str | None, notices: list[str]) -> list[int]:
+        """Ids of a prompt, shortened with a notice when it is too long."""
+        if not prompt:
+            return []
+        ids, most = self.text.encode_all(prompt), self.text.max_tokens
+        if len(ids) > most:
+            kept = self.text.decode(ids[:most])
+            notice = f"prompt has {len(ids)} tokens, used the first {most}: {kept!r}"
+            if notice not in notices:
+                notices.append(notice)
+        return ids[:most]
+
+    @torch.no_grad()
+    def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Codes of pictures, each fitted into the model's square: (B, grid, grid)."""
+        squares = [fit_square(picture, self.resolution) for picture in pictures]
+        return self.tokenizer.encode(to_tensor(squares).to(self.device)).cpu()
+
+    @torch.no_grad()
+    def decode(self, codes_BT: Tensor) -> Tensor:
+        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0."""
+        codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.n_embed, 0)
+        grids = codes.view(-1, self.grid, self.grid).to(self.device)
+        return self.tokenizer.decode(grids).float().cpu()
+
+    def start_codes(
+        self, jobs: Sequence[Job], edits: Sequence[EditCanvas]
+    ) -> tuple[Tensor, Tensor]:
+        """Codes of the kept blocks and which they are, (B, T) each."""
+        locked = torch.stack([edit.locked_T for edit in edits])
+        codes = torch.zeros(len(edits), self.grid**2, dtype=torch.int64)
+        known: dict[int, Tensor] = {}
+        for row, edit in enumerate(edits):
+            if edit.locked_T.any():
+                if id(edit) not in known:
+                    erased = edit.erased_CHW[None].to(self.device)
+                    with torch.no_grad():
+                        known[id(edit)] = self.tokenizer.encode(erased).flatten().cpu()
+                codes[row] = known[id(edit)]
+        return codes.to(self.device), locked.to(self.device)
+
+    @torch.no_grad()
+    def refine(
+        self,
+        items: list[ControlItem],
+        negatives: list[ControlItem],
+        codes_BT: Tensor,
+        locked_BT: Tensor,
+        guidance_scale: float,
+        settings: SamplerConfig,
+        generators: Sequence[torch.Generator],
+        callback: StepCallback | None,
+    ) -> Refined:
+        """Run the sampler under the controls."""
+        prefix = make_prefix(self.transformer, items)
+        guided = guidance_scale != 1 and not all(
+            item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
+        )
+        negative = make_prefix(self.transformer, negatives) if guided else None
+        self._interrupt = False
+
+        def on_step(step: int, canvas: Canvas) -> bool:
+            if callback is not None:
+                callback(self, step, step, self.step_state(canvas))
+            return self._interrupt
+
+        return refine(
+            make_predict(self.transformer, prefix, negative, guidance_scale),
+            make_score(self.transformer, prefix),
+            codes_BT,
+            locked_BT,
+            self.transformer.config.codes,
+            settings,
+            generators,
+            on_step,
+        )
+
+    def step_state(self, canvas: Canvas) -> dict[str, Any]:
+        """What a callback is told of a step."""
+        return {
+            "codes": canvas.codes,
+            "confidence": canvas.confidence,
+            "compliance": canvas.compliance,
+            "fidelity": canvas.fidelity,
+            "image": lambda: to_pil(self.decode(canvas.codes)),
+        }
+
+    def output(
+        self,
+        jobs: Sequence[Job],
+        items: Sequence[ControlItem],
+        edits: Sequence[EditCanvas],
+        refined: Refined,
+        pixels: Tensor,
+        output_type: str,
+        started: float,
+        notices: list[str],
+    ) -> PipelineOutput:
+        canvas = refined.canvas
+        free = [item.empty for item in items]
+        return PipelineOutput(
+            images=present(pixels, canvas.codes, output_type),
+            compliance=[
+                None if no_controls else float(value)
+                for no_controls, value in zip(free, canvas.compliance, strict=True)
+            ],
+            fidelity=canvas.fidelity.tolist(),
+            curves=refined.curves,
+            confidence=canvas.confidence.view(-1, self.grid, self.grid).float().cpu().numpy(),
+            provenance=[provenance(canvas, edits[row], row) for row in range(len(jobs))],
+            codes=canvas.codes.cpu(),
+            steps=refined.steps,
+            seeds=[job.seed for job in jobs],
+            seconds=time.monotonic() - started,
+            notices=notices,
+        )
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is bf16 on a GPU, and fp32 on a CPU."""
+    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in names:
+        raise ValueError(f"dtype {name!r} is unknown; choose one of auto, {', '.join(names)}")
+    return names[name]
+
+
+def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
+    """Pictures in the form asked for."""
+    if output_type == "pil":
+        return to_pil(pixels_BCHW)
+    if output_type == "np":
+        return np.stack([np.asarray(picture) for picture in to_pil(pixels_BCHW)])
+    if output_type == "pt":
+        return pixels_BCHW
+    if output_type == "codes":
+        return codes_BT
+    raise ValueError(f"output_type {output_type!r} is unknown; choose pil, np, pt or codes")
+
+
+def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:
+    """Where each block of a picture came from, row-major."""
+    return [
+        {"kept": True}
+        if kept
+        else {"kept": False, "step": step, "candidate": candidate, "confidence": round(sure, 4)}
+        for kept, step, candidate, sure in zip(
+            edit.locked_T.tolist(),
+            canvas.filled_step[row].tolist(),
+            canvas.filled_candidate[row].tolist(),
+            canvas.confidence[row].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def count_pictures(*arguments: Any) -> int:
+    """How many pictures a call asks for: the length of its lists.
+
+    References and blocks are lists for one picture already; a list of lists makes a batch.
+    """
+    prompt, image, blocks, references, seed, generator = arguments
+    lengths = {len(value) for value in (prompt, image, seed, generator) if is_list(value)}
+    for nested in (blocks, references):
+        if is_list(nested) and any(is_list(entry) or entry is None for entry in nested):
+            lengths.add(len(nested))
+    lengths.discard(1)
+    if len(lengths) > 1:
+        raise ValueError(f"the lists of this call have different lengths: {sorted(lengths)}")
+    return lengths.pop() if lengths else 1
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def spread(value: Any, rows: int, name: str) -> list[Any]:
+    """One entry a picture, from one for all or a list."""
+    if not is_list(value):
+        return [value] * rows
+    if len(value) == 1:
+        return list(value) * rows
+    if len(value) != rows:
+        raise ValueError(f"{name} has {len(value)} entries for {rows} pictures: give one each")
+    return list(value)
+
+
+def spread_lists(value: Any, rows: int, name: str, entry: Any) -> list[Any]:
+    """Like `spread`, for arguments that are lists already for one picture."""
+    if value is None or (is_list(value) and not any(is_list(v) or v is None for v in value)):
+        return [value] * rows
+    if entry is None and not is_list(value):
+        return [[value]] * rows
+    return spread(value, rows, name)
+
+
+def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
+    """A seed for every picture; drawn where none was given."""
+    count = rows * copies
+    if generator is not None:
+        if seed is not None:
+            raise ValueError("got both seed and generator: give one of them")
+        return [None] * count
+    if seed is None:
+        return [random.SystemRandom().randrange(2**31) for _ in range(count)]
+    if is_list(seed):
+        if len(seed) == count:
+            return list(seed)
+        return [s + copy for s in spread(seed, rows, "seed") for copy in range(copies)]
+    return [seed + copy for copy in range(count)]
+
+
+def make_generators(jobs: Sequence[Job], generator: Any) -> list[torch.Generator]:
+    """A CPU generator for each picture, so that none depends on its batch."""
+    if generator is None:
+        return [torch.Generator().manual_seed(job.seed or 0) for job in jobs]
+    given = list(generator) if is_list(generator) else [generator]
+    if len(given) == len(jobs):
+        return given
+    if len(given) != 1:
+        raise ValueError(f"got {len(given)} generators for {len(jobs)} pictures: give one each")
+    seeds = torch.randint(2**62, (len(jobs),), generator=given[0]).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -21,7 +21,7 @@ NAMES = (
     "yellow", "olive", "green", "blue", "navy", "purple",
 )  # fmt: skip
 
-GROUND_LIGHTNESS, GROUND_CHROMA = 93.0, 5.0  # Lab; the ground is lighter and paler than this
+GROUND_LIGHTNESS, GROUND_CHROMA = 95.5, 4.0  # Lab; the ground is lighter and paler than this
 
 _D65 = np.array([0.95047, 1.0, 1.08883])
 _RGB_TO_XYZ = np.array(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from estimators import reference_test
+from estimators import references
 from estimators.colour import (
     NAMES,
     agreement,
@@ -79,17 +79,17 @@ def colours(seed, count=60):
 
 
 def test_agreement_of_equal_and_of_unrelated_pictures():
-    references = colours(0)
-    same = agreement(references, references)
+    given = colours(0)
+    same = agreement(given, given)
     assert (same.same, same.nearer) == (1.0, pytest.approx(1.0, abs=0.01))
     assert same.p_value < 0.01
-    strangers = agreement(colours(1), references)
+    strangers = agreement(colours(1), given)
     assert strangers.same == pytest.approx(strangers.same_by_chance, abs=0.12)
     assert strangers.nearer == pytest.approx(0.5, abs=0.1)
     assert strangers.p_value > 0.01
-    assert agreement(references, references) == same  # seeded
+    assert agreement(given, given) == same  # seeded
     with pytest.raises(ValueError, match="equal numbers"):
-        agreement(references, references[1:])
+        agreement(given, given[1:])
 
 
 def test_pictures_that_ignore_their_references_score_chance():
@@ -108,12 +108,12 @@ def test_colour_words_are_taken_out_of_captions():
 
 @pytest.mark.parametrize("types", ["aabbbc", "abcd", "aabbcc", "ab", "baaaa"])
 def test_references_are_others_of_the_same_type(types):
-    chosen = reference_test.pair_up(types)
+    chosen = references.pair_up(types)
     assert all(index != other for index, other in enumerate(chosen))
     for index, other in enumerate(chosen):
         assert types[index] == types[other] or types.count(types[index]) == 1
     with pytest.raises(ValueError, match="2 or more"):
-        reference_test.pair_up("a")
+        references.pair_up("a")
 
 
 def test_the_reference_test_from_the_command_line(tmp_path, capsys):
@@ -132,7 +132,7 @@ def test_the_reference_test_from_the_command_line(tmp_path, capsys):
         record = {"id": str(row), "text": f"a {name.lower()} shirt", "type": "T", "colour": name}
         lines.append(json.dumps({"file_name": f"{row}.png", **record}))
     (data / "metadata.jsonl").write_text("\n".join(lines))
-    assert reference_test.main(["prompts", str(data), "-o", str(requests)]) == 0
+    assert references.main(["prompts", str(data), "-o", str(requests)]) == 0
     rows = [json.loads(line) for line in (requests / "prompts.jsonl").read_text().splitlines()]
     assert {row["prompt"] for row in rows} == {"a shirt"}
     for row in rows:  # a generator that copies its reference
@@ -140,13 +140,13 @@ def test_the_reference_test_from_the_command_line(tmp_path, capsys):
         reference.resize((32, 32)).save(drawn / f"{row['id']}-{row['seed']}-0.png")
     capsys.readouterr()
     judge = ["judge", str(drawn), "--requests", str(requests)]
-    assert reference_test.main([*judge, "--json"]) == 0
+    assert references.main([*judge, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["count"], report["same"]) == (12, 1.0)
     assert report["same_by_chance"] < 0.5
-    assert reference_test.main(judge) == 0
+    assert references.main(judge) == 0
     assert "by chance 50.0%" in capsys.readouterr().out
-    assert reference_test.main(["judge", str(data), "--requests", str(requests)]) == 2
+    assert references.main(["judge", str(data), "--requests", str(requests)]) == 2
 
 
 def test_names_are_distinct():

@@ -99,6 +99,7 @@ class Manifest:
 
     def begin(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write the rows of a run before it starts, each in the place of its older one."""
+        self.rows = read_manifest(self.path)  # another run may have added to it
         self.rows |= {row["file_name"]: dict(row) for row in rows}
         self._rewrite()
 

@@ -58,6 +58,7 @@ class TrainConfig:
     checkpointing_steps: int = 500
     checkpoints_total_limit: int = 2
     validation_steps: int = 500
+    logging_steps: int = 50
     validation_prompts: tuple[str, ...] = (
         "men's navy blue striped polo t-shirt",
         "women's red handbag",
@@ -268,7 +269,7 @@ def main(config: TrainConfig) -> Path:
     clock = Clock(config.max_train_steps, config.max_train_minutes, spent)
     while (progress := clock.progress(trainer.step)) < 1:
         averages.add(trainer.train_step(to_device(batches(trainer.step), trainer.device), progress))
-        if trainer.step % 50 == 0:
+        if trainer.step % config.logging_steps == 0:
             rate = trainer.step * config.train_batch_size / clock.seconds
             log.write(
                 trainer.step,

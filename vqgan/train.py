@@ -74,6 +74,7 @@ class TokenizerTrainConfig:
     checkpointing_steps: int = 500
     checkpoints_total_limit: int = 2
     validation_steps: int = 500
+    logging_steps: int = 50
     validation_pictures: int = 394
     resume_from_checkpoint: str | None = None
     init_from: str | None = None
@@ -296,7 +297,7 @@ def main(config: TokenizerTrainConfig) -> Path:
         flip_B = torch.rand(len(x), generator=torch.Generator().manual_seed(trainer.step)) < 0.5
         x = torch.where(flip_B.to(x.device)[:, None, None, None], x.flip(-1), x)
         values = trainer.train_step(x, progress)
-        if trainer.step % 50 == 0:
+        if trainer.step % config.logging_steps == 0:
             rate = trainer.step * config.train_batch_size / clock.seconds
             log.write(trainer.step, **values, images_per_second=rate, minutes=clock.seconds / 60)
         if trainer.step % config.validation_steps == 0 and trainer.quantised:

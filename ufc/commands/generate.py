@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ufc.checks import RequestError
 from ufc.commands import draw
-from ufc.commands.terminal import say
 from ufc.commands.flags import DrawFlags, GenerateFlags
+from ufc.commands.terminal import say
 from ufc.jobs import name_from_prompt, with_defaults
 from ufc.prompts import Row, read_rows
 from ufc.request import Reference, Request, parse_blocks

@@ -1,8 +1,8 @@
 """Does a picture take its reference's colour when the caption names none?
 
-    python -m estimators.reference_test prompts VAL_DATA -o requests
+    python -m estimators.references prompts VAL_DATA -o requests
     ufc generate --prompts-file requests/prompts.jsonl --output-dir pictures
-    python -m estimators.reference_test judge pictures --requests requests
+    python -m estimators.references judge pictures --requests requests
 
 Each caption loses its colour words and is given the picture of another product as its reference,
 of the same type where there is one. Only through the reference can the colour be known.
@@ -137,7 +137,7 @@ def _judge(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m estimators.reference_test",
+        prog="python -m estimators.references",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

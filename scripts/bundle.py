@@ -1,0 +1,51 @@
+"""Put a trained model into `weights/`: half precision, and every file's sha256 in the manifest.
+
+    python scripts/bundle.py runs/model --name fashion-64
+
+The model card (`README.md` in its folder) is kept if there is one. `--default NAME=VALUE` changes
+a sampling default that is stored with the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from ufc.pipeline import UFCPipeline
+from ufc.store import MANIFEST, bundled_folder, manifest
+from vqgan.checkpoint import CheckpointError
+from vqgan.model import VQGAN
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="output folder of `ufc train`")
+    parser.add_argument("--name", required=True, help="name under weights/")
+    parser.add_argument("--tokenizer", help="take the first stage from here instead")
+    parser.add_argument("--default", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args()
+    try:
+        pipeline = UFCPipeline.from_pretrained(options.model, device="cpu", dtype="fp32")
+        if options.tokenizer:
+            pipeline.tokenizer = VQGAN.from_pretrained(options.tokenizer)
+    except CheckpointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for pair in options.default:
+        name, _, value = pair.partition("=")
+        pipeline.defaults[name] = json.loads(value)
+    root = bundled_folder()
+    pipeline.save_pretrained(root / options.name, torch.float16)
+    (root / MANIFEST).write_text(json.dumps(manifest(root), indent=2) + "\n")
+    size = sum(p.stat().st_size for p in root.rglob("*.safetensors")) / 2**20
+    print(f"{root / options.name} written; {Path(root).name}/ holds {size:.1f} MiB of weights")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

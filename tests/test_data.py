@@ -1,0 +1,160 @@
+"""Reading samples, and drawing a step's batch from its number alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_VQGAN, tiny_tokenizer
+from toy_data import write_folder, write_shards
+
+from ufc.controls import ControlItem
+from ufc.data import Batches, CodeCache, ControlOdds, attribute_neighbours, training_texts
+from ufc.masking import training_masks
+from ufc.text import TextTokenizer
+from vqgan.data import DataError, Pixels, batch_indices, open_dataset
+
+
+def test_shards_and_folder_hold_the_same(tmp_path: Path) -> None:
+    folder = open_dataset(write_folder(tmp_path / "f"))
+    shards = open_dataset(write_shards(tmp_path / "s"))
+    assert len(folder) == len(shards) == 8
+    by_id = {shards[i].id: shards[i] for i in range(8)}
+    for index in range(8):
+        sample = folder[index]
+        assert by_id[sample.id].record == sample.record
+        assert by_id[sample.id].image.tobytes() == sample.image.tobytes()
+
+
+def test_folder_without_metadata_and_single_shard(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "f")
+    (folder / "metadata.jsonl").unlink()
+    assert len(open_dataset(folder)) == 8
+    shards = write_shards(tmp_path / "s")
+    assert len(open_dataset(shards / "toy-000.tar")) == 4
+
+
+@pytest.mark.parametrize("case", ["missing", "empty", "line", "picture", "tar"])
+def test_unusable_data_is_named(tmp_path: Path, case: str) -> None:
+    folder = tmp_path / "d"
+    if case != "missing":
+        folder.mkdir()
+    if case == "line":
+        (folder / "metadata.jsonl").write_text('{"text": "x"}\n')
+    if case == "picture":
+        (folder / "metadata.jsonl").write_text('{"file_name": "no.png"}\n')
+    if case == "tar":
+        (folder / "x.tar").write_bytes(b"not a tar" * 100)
+    wanted = {
+        "missing": "no data at", "empty": "neither", "line": "line 1", "picture": "no picture",
+        "tar": "tar file",
+    }  # fmt: skip
+    with pytest.raises(DataError, match=wanted[case]):
+        open_dataset(folder)
+
+
+def test_pixels_with_and_without_cache_agree(tmp_path: Path) -> None:
+    samples = open_dataset(write_folder(tmp_path / "f"))
+    cached, streamed = Pixels(samples, 16), Pixels(samples, 16, cache_bytes=0)
+    x = cached.batch([0, 3])
+    assert x.shape == (2, 3, 16, 16) and x.min() >= -1 and x.max() <= 1
+    assert torch.equal(x, cached.batch([0, 3]))
+    assert torch.equal(x, streamed.batch([0, 3]))
+
+
+def test_every_epoch_visits_everything_once() -> None:
+    seen = [index for step in range(9) for index in batch_indices(12, 4, step, seed=3)]
+    for epoch in range(3):
+        assert sorted(seen[epoch * 12 : (epoch + 1) * 12]) == list(range(12))
+    assert seen[:12] != seen[12:24]
+    assert batch_indices(12, 4, 7, seed=3) == seen[28:32]
+
+
+def batches(tmp_path: Path, **settings: object) -> Batches:
+    samples = open_dataset(write_folder(tmp_path / "f"))
+    text = TextTokenizer.train(training_texts(samples), 300)
+    cache = CodeCache.build(
+        tiny_tokenizer(), Pixels(samples, TINY_VQGAN.resolution), tmp_path / "codes.safetensors",
+        augmentations=2, seed=0,
+    )  # fmt: skip
+    return Batches(
+        cache, samples, text, batch_size=6, seed=1, neighbour_keys=("type", "colour"), **settings
+    )  # type: ignore[arg-type]
+
+
+def test_codes_are_cached_and_made_again_for_another_tokenizer(tmp_path: Path) -> None:
+    samples = open_dataset(write_folder(tmp_path / "f"))
+    pixels, file = Pixels(samples, 16), tmp_path / "codes.safetensors"
+    settings = {"augmentations": 1, "seed": 0}
+    first = CodeCache.build(tiny_tokenizer(), pixels, file, **settings)
+    written = file.stat().st_mtime_ns
+    again = CodeCache.build(tiny_tokenizer(), pixels, file, **settings)
+    assert file.stat().st_mtime_ns == written
+    assert torch.equal(first.codes_NVT, again.codes_NVT)
+    CodeCache.build(tiny_tokenizer(5), pixels, file, **settings)
+    assert file.stat().st_mtime_ns != written
+    direct = tiny_tokenizer().encode(pixels.batch([2])).flatten()
+    assert torch.equal(first.target(2, flipped=False), direct)
+
+
+def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
+    draw = batches(tmp_path)
+    one, two, other = draw(4), draw(4), draw(5)
+    assert torch.equal(one.codes_BT, two.codes_BT) and torch.equal(one.masks_BT, two.masks_BT)
+    assert [i.text for i in one.items] == [i.text for i in two.items]
+    assert not torch.equal(one.masks_BT, other.masks_BT)
+
+
+def test_every_combination_of_controls_is_drawn(tmp_path: Path) -> None:
+    draw = batches(tmp_path)
+    kinds: dict[tuple[bool, int], int] = {}
+    masked = dropped = 0
+    for step in range(150):
+        batch = draw(step)
+        for item, labels in zip(batch.items, batch.text_labels, strict=True):
+            kind = (bool(item.text), len(item.references))
+            kinds[kind] = kinds.get(kind, 0) + 1
+            masked += any(label >= 0 for label in labels)
+            dropped += not item.text and bool(item.references)
+            assert len(labels) == len(item.text)
+            for token, label in zip(item.text, labels, strict=True):
+                assert (token == draw.text.size) == (label >= 0)
+    assert set(kinds) == {(t, r) for t in (False, True) for r in (0, 1, 2)}
+    assert min(kinds.values()) >= 5
+    assert masked > 10 and dropped > 10
+
+
+def test_without_augmentations_there_are_no_references(tmp_path: Path) -> None:
+    samples = open_dataset(write_folder(tmp_path / "f"))
+    text = TextTokenizer.train(training_texts(samples), 300)
+    cache = CodeCache.build(
+        tiny_tokenizer(), Pixels(samples, 16), tmp_path / "c.safetensors", augmentations=0, seed=0
+    )
+    draw = Batches(cache, samples, text, batch_size=4, seed=0, odds=ControlOdds((0.0, 1.0)))
+    assert not any(item.references for item in draw(0).items)
+
+
+def test_neighbours_share_all_attributes() -> None:
+    records = [{"type": "a", "colour": "x"}, {"type": "a", "colour": "x"}, {"type": "b"}]
+    assert attribute_neighbours(records, ("type", "colour")) == [[0, 1], [0, 1], []]
+
+
+def test_masks_have_the_four_strategies() -> None:
+    masks = training_masks(400, 8, torch.Generator().manual_seed(0))
+    shares = masks.float().mean(1)
+    assert (shares > 0).all()
+    assert 0.1 < (shares == 1).float().mean() < 0.35
+    assert (shares < 0.3).float().mean() > 0.05
+
+
+def test_text_of_any_script_survives(text: TextTokenizer) -> None:
+    for words in ("men's blue shirt", "女士粉色上衣", "👗 naïve Ω mixed 红色", "never seen words"):
+        assert text.decode(text.encode_all(words)) == words.lower().replace("ω", "ω")
+    assert text.encode("   ") == []
+    assert len(text.encode("word " * 500)) == text.max_tokens
+    assert max(text.encode_all("[MASK] <mask> [PAD]")) < text.size
+
+
+def test_an_item_without_controls_is_empty() -> None:
+    assert ControlItem().empty and not ControlItem([1]).empty

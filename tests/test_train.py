@@ -1,0 +1,165 @@
+"""Both trainers: they learn, they resume as if unbroken, and what they write can be used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_VQGAN
+from toy_data import write_folder, write_shards
+
+import ufc.train
+import vqgan.train
+from ufc.pipeline import UFCPipeline
+from ufc.train import TrainConfig
+from vqgan.checkpoint import CheckpointError
+from vqgan.data import DataError
+from vqgan.model import VQGAN
+from vqgan.train import TokenizerTrainConfig
+
+
+def tokenizer_config(data: Path, out: Path, **changes: object) -> TokenizerTrainConfig:
+    names = ("resolution", "ch", "ch_mult", "num_res_blocks", "attn_resolutions", "z_channels",
+             "embed_dim", "n_embed", "norm_groups", "patch_size")  # fmt: skip
+    sizes = {name: getattr(TINY_VQGAN, name) for name in names}
+    config = TokenizerTrainConfig(
+        train_data_dir=str(data), output_dir=str(out), train_batch_size=4, max_train_steps=24,
+        perceptual_net="none", codebook_start=4, lr_warmup_steps=2, learning_rate=3e-3,
+        discriminator_start=0.5, checkpointing_steps=12, validation_steps=12, logging_steps=6, device="cpu",
+        **sizes,
+    )  # fmt: skip
+    return replace(config, **changes)
+
+
+def model_config(data: Path, tokenizer: Path, out: Path, **changes: object) -> TrainConfig:
+    config = TrainConfig(
+        train_data_dir=str(data), tokenizer=str(tokenizer), output_dir=str(out), width=32, depth=1,
+        heads=2, feed_forward=48, text_vocabulary=300, train_batch_size=4, max_train_steps=12,
+        estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6, logging_steps=3,
+        validation_prompts=("red bag",), neighbour_keys=("type",), lr_warmup_steps=2, device="cpu",
+    )  # fmt: skip
+    return replace(config, **changes)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return VQGAN.from_pretrained(folder).state_dict()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("data") / "shards", 12)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tokenizer")
+    return vqgan.train.main(tokenizer_config(data, out))
+
+
+@pytest.fixture(scope="module")
+def model(data: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ufc.train.main(model_config(data, tokenizer, tmp_path_factory.mktemp("model")))
+
+
+def test_tokenizer_training_lowers_the_loss_and_logs(tokenizer: Path) -> None:
+    rows = [json.loads(line) for line in (tokenizer / "metrics.jsonl").read_text().splitlines()]
+    found = [row for row in rows if "val_psnr" in row]
+    assert found[-1]["val_psnr"] > found[0]["val_psnr"]
+    assert {"val_lpips", "val_codes_used", "val_perplexity"} <= set(found[-1])
+    assert (tokenizer / "grid-000024.png").is_file()
+
+
+def test_tokenizer_resumes_as_if_unbroken(data: Path, tokenizer: Path, tmp_path: Path) -> None:
+    steps = {"max_train_steps": 24}
+    half = vqgan.train.TokenizerTrainer
+    stopped = tokenizer_config(data, tmp_path, **steps)
+    trained = half.train_step
+    try:
+        half.train_step = kill_after(trained, 15)  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            vqgan.train.main(stopped)
+    finally:
+        half.train_step = trained  # type: ignore[method-assign]
+    vqgan.train.main(replace(stopped, resume_from_checkpoint="latest"))
+    for name, value in weights(tokenizer).items():
+        torch.testing.assert_close(weights(tmp_path)[name], value, msg=name)
+
+
+def kill_after(step, count):  # type: ignore[no-untyped-def]
+    calls = []
+
+    def killed(self, *arguments):  # type: ignore[no-untyped-def]
+        calls.append(0)
+        if len(calls) > count:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    return killed
+
+
+def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:
+    config = tokenizer_config(
+        data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4
+    )
+    vqgan.train.main(config)
+    before, after = weights(tokenizer), weights(tmp_path)
+    for name, value in after.items():
+        moved = not torch.equal(value, before[name])
+        assert moved == name.startswith(("decoder.", "post_quant_conv.")), name
+
+
+def test_model_training_writes_a_model_that_draws(model: Path) -> None:
+    pipeline = UFCPipeline.from_pretrained(model)
+    out = pipeline("red bag", seed=0, num_inference_steps=3)
+    assert out.images[0].size == (16, 16)
+    rows = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    assert {"code_loss", "samples_per_second", "lr"} <= set(rows[-1])
+    assert any(name.startswith("accuracy_") for name in rows[-1])
+    assert any("compliance_accuracy" in row for row in rows)
+    assert (model / "preview-000012.png").is_file()
+
+
+def test_model_training_resumes_as_if_unbroken(
+    data: Path, tokenizer: Path, model: Path, tmp_path: Path
+) -> None:
+    trainer, trained = ufc.train.Trainer, ufc.train.Trainer.train_step
+    config = model_config(data, tokenizer, tmp_path)
+    try:
+        trainer.train_step = kill_after(trained, 8)  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            ufc.train.main(config)
+    finally:
+        trainer.train_step = trained  # type: ignore[method-assign]
+    ufc.train.main(replace(config, resume_from_checkpoint="latest"))
+    one, two = (UFCPipeline.from_pretrained(m).transformer.state_dict() for m in (model, tmp_path))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, msg=name)
+
+
+def test_model_training_goes_on_from_a_model(data: Path, model: Path, tmp_path: Path) -> None:
+    config = model_config(data, model, tmp_path, init_from=str(model), max_train_steps=2)
+    pipeline = UFCPipeline.from_pretrained(ufc.train.main(config))
+    assert pipeline.text.size == UFCPipeline.from_pretrained(model).text.size
+
+
+def test_held_out_figures_are_logged(data: Path, tokenizer: Path, tmp_path: Path) -> None:
+    val = write_folder(tmp_path / "val", 6)
+    out = ufc.train.main(
+        model_config(data, tokenizer, tmp_path / "m", val_data_dir=str(val), max_train_steps=2)
+    )
+    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"val_code_loss", "val_compliance_loss", "val_fidelity_accuracy"} <= set(last)
+
+
+def test_what_cannot_be_trained_on_is_named(tmp_path: Path, tokenizer: Path) -> None:
+    with pytest.raises(DataError, match="no data at"):
+        vqgan.train.main(tokenizer_config(tmp_path / "no", tmp_path / "out"))
+    folder = write_folder(tmp_path / "f")
+    (folder / "metadata.jsonl").unlink()
+    with pytest.raises(DataError, match="has no texts"):
+        ufc.train.main(model_config(folder, tokenizer, tmp_path / "out"))
+    with pytest.raises(CheckpointError, match="no-such"):
+        ufc.train.main(model_config(folder, Path("no-such"), tmp_path / "out"))

@@ -71,7 +71,7 @@ class TappedConvolutions(nn.Module):
 
     def __init__(self, layers: nn.Sequential, taps: tuple[int, ...]) -> None:
         super().__init__()
-        self.layers = layers[: max(taps) + 1]
+        self.layers = nn.Sequential(*list(layers)[: max(taps) + 1])
         self.taps = frozenset(taps)
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
@@ -114,13 +114,11 @@ def make_extractor(
     Few features there make the distance steadier: its covariance has to be known from the pictures.
     """
     net = TappedConvolutions(layers, taps).eval().requires_grad_(False)
-    net = net.to(memory_format=torch.channels_last)
-    widths = [net(torch.zeros(1, 3, input_size, input_size)).shape[1]]
     last = TappedConvolutions(layers, (max(taps),)).eval()
-    widths.append(last(torch.zeros(1, 3, input_size, input_size)).shape[1])
-    return Extractor(
-        name, input_size, net, slice(widths[0] - widths[1], widths[0]), _hash_weights(net)
-    )
+    nn.utils.convert_conv2d_weight_memory_format(net, torch.channels_last)
+    blank = torch.zeros(1, 3, input_size, input_size)
+    total, final = net(blank).shape[1], last(blank).shape[1]
+    return Extractor(name, input_size, net, slice(total - final, total), _hash_weights(net))
 
 
 @torch.inference_mode()

@@ -88,8 +88,13 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
     ``about`` says how the features were made; who compares must find the same words.
     """
     with Path(path).open("wb") as stream:
-        arrays = {"mu": stats.mean, "sigma": stats.covariance, "count": np.array(stats.count)}
-        np.savez(stream, about=np.array(about), **arrays)
+        np.savez(
+            stream,
+            mu=stats.mean,
+            sigma=stats.covariance,
+            count=np.array(stats.count),
+            about=np.array(about),
+        )
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:

@@ -75,10 +75,10 @@ def fit_probe(features: Features, labels: Sequence[str], l2: float = L2) -> Prob
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
         value = nn.functional.cross_entropy(x @ weight + bias, y) + l2 / 2 * weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(loss)  # type: ignore[arg-type]
+    optimiser.step(loss)
     return Probe(classes, weight.detach().numpy(), bias.detach().numpy())
 
 

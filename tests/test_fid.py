@@ -1,8 +1,15 @@
 """The Frechet distance against closed forms, and what it must not depend on."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
+from estimators import fid
+from estimators.features import make_extractor
 from estimators.fid import (
     Statistics,
     frechet_distance,
@@ -87,3 +94,30 @@ def test_statistics_survive_a_file(tmp_path):
     (tmp_path / "bad.npz").write_text("no archive")
     with pytest.raises(ValueError, match="fid ref"):
         load_statistics(tmp_path / "bad.npz")
+
+
+def test_ref_and_calc_from_the_command_line(tmp_path, capsys, monkeypatch):
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+    tiny = make_extractor("random", layers, (1,), 16)
+    monkeypatch.setattr(fid, "load_extractor", lambda *_: tiny)
+    rng = np.random.default_rng(0)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for number in range(8):
+            pixels = rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    a, b, ref = str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "a.npz")
+    assert fid.main(["ref", a, "-o", ref]) == 0
+    capsys.readouterr()
+    figures = {}
+    for fake, against in ((a, ref), (b, ref), (b, a)):
+        assert fid.main(["calc", fake, "--ref", against]) == 0
+        printed = capsys.readouterr()
+        assert "biased upwards" in printed.err
+        figures[fake, against] = json.loads(printed.out)["fd"]
+    assert figures[a, ref] == pytest.approx(0, abs=1e-9)
+    assert figures[b, ref] == pytest.approx(figures[b, a])
+    assert figures[b, ref] > 0
+    assert fid.main(["calc", b, "--ref", ref, "--size", "8"]) == 2
+    assert "give the same options" in capsys.readouterr().err

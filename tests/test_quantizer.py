@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqgan.quantizer import CodebookUpdater, VectorQuantizer, codebook_usage, nearest_codes
+from vqgan.quantizer import (
+    CodebookUpdater,
+    VectorQuantizer,
+    code_neighbours,
+    codebook_usage,
+    nearest_codes,
+)
 
 
 @pytest.mark.parametrize("l2_norm", [False, True])
@@ -69,3 +75,13 @@ def test_updater_state_survives_a_resume() -> None:
 
 def test_usage_of_equal_shares() -> None:
     assert codebook_usage(torch.tensor([5, 5, 0, 0])) == (2, pytest.approx(2.0))
+
+
+def test_alike_codes_share_a_label_and_lonely_ones_keep_theirs() -> None:
+    torch.manual_seed(0)
+    dense, sparse = torch.randn(20, 3) * 0.01, torch.randn(20, 3) * 10
+    indices, weights = code_neighbours(torch.cat([dense, sparse]), count=5)
+    assert torch.equal(indices[:, 0], torch.arange(40))
+    torch.testing.assert_close(weights.sum(1), torch.ones(40))
+    assert weights[:20, 0].max() < weights[20:, 0].min()
+    assert (indices[:20] < 20).all()

@@ -28,7 +28,8 @@ def tokenizer_config(data: Path, out: Path, **changes: object) -> TokenizerTrain
     config = TokenizerTrainConfig(
         train_data_dir=str(data), output_dir=str(out), train_batch_size=4, max_train_steps=24,
         perceptual_net="none", codebook_start=4, lr_warmup_steps=2, learning_rate=3e-3,
-        discriminator_start=0.5, checkpointing_steps=12, validation_steps=12, logging_steps=6, device="cpu",
+        discriminator_start=0.5, checkpointing_steps=12, validation_steps=12, logging_steps=6,
+        device="cpu",
         **sizes,
     )  # fmt: skip
     return replace(config, **changes)
@@ -38,7 +39,8 @@ def model_config(data: Path, tokenizer: Path, out: Path, **changes: object) -> T
     config = TrainConfig(
         train_data_dir=str(data), tokenizer=str(tokenizer), output_dir=str(out), width=32, depth=1,
         heads=2, feed_forward=48, text_vocabulary=300, train_batch_size=4, max_train_steps=12,
-        estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6, logging_steps=3,
+        estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6,
+        logging_steps=3,
         validation_prompts=("red bag",), neighbour_keys=("type",), lr_warmup_steps=2, device="cpu",
     )  # fmt: skip
     return replace(config, **changes)

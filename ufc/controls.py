@@ -112,7 +112,8 @@ def assemble(items: Sequence[ControlItem], vocabulary: Vocabulary) -> Controls:
         weight[index, : row.shape[1]] = 1
         for number, factor in enumerate(item.weights):
             weight[index, row_of_reference(row, number)] = factor
-    return Controls(*packed.unbind(1), weight)
+    ids, segments, places, columns = packed.unbind(1)
+    return Controls(ids, segments, places, columns, weight)
 
 
 def row_of_reference(row: Tensor, number: int) -> Tensor:

@@ -42,7 +42,7 @@ class ControlOdds:
         masked_text: chance, beside references, that words are masked and have to be told.
     """
 
-    references: tuple[float, ...] = (0.62, 0.28, 0.1)
+    references: tuple[float, ...] = (0.8, 0.17, 0.03)
     text: tuple[float, float] = (0.88, 0.7)
     reference_drop: float = 0.1
     neighbour: float = 0.35

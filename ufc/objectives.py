@@ -27,15 +27,40 @@ class CodeLoss:
     prefix: Prefix
 
 
-def code_loss(model: UFCTransformer, batch: TrainBatch, label_smoothing: float) -> CodeLoss:
-    """Cross-entropy on the masked target cells."""
+Neighbours = tuple[Tensor, Tensor]
+
+
+def code_loss(
+    model: UFCTransformer,
+    batch: TrainBatch,
+    label_smoothing: float,
+    neighbours: Neighbours | None = None,
+) -> CodeLoss:
+    """Cross-entropy on the masked target cells.
+
+    With `neighbours` (see `vqgan.quantizer.code_neighbours`) a part of each label goes to codes
+    that look nearly the same, so that choosing among them is not held against the model.
+    """
     prefix = make_prefix(model, batch.items)
     blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
     hidden = model(blank_BT, prefix).target
     logits_NV = model.code_logits(hidden[batch.masks_BT]).float()
     labels_N = batch.codes_BT[batch.masks_BT]
-    loss = F.cross_entropy(logits_NV, labels_N, label_smoothing=label_smoothing)
+    loss = soft_cross_entropy(logits_NV, labels_N, label_smoothing, neighbours)
     return CodeLoss(loss, logits_NV, logits_NV.detach().argmax(-1) == labels_N, prefix)
+
+
+def soft_cross_entropy(
+    logits_NV: Tensor, labels_N: Tensor, label_smoothing: float, neighbours: Neighbours | None
+) -> Tensor:
+    """Mean cross-entropy with uniform smoothing, and smoothing among alike codes if given."""
+    if neighbours is None:
+        return F.cross_entropy(logits_NV, labels_N, label_smoothing=label_smoothing)
+    indices_VK, weights_VK = neighbours
+    log_p_NV = logits_NV.log_softmax(-1)
+    alike_NK = log_p_NV.gather(1, indices_VK[labels_N])
+    loss = -(weights_VK[labels_N] * alike_NK).sum(-1).mean()
+    return (1 - label_smoothing) * loss - label_smoothing * log_p_NV.mean()
 
 
 def text_loss(
@@ -173,7 +198,7 @@ def progressive_fill(
 
 
 def corrupt(real_BT: Tensor, others_BT: Tensor, generator: torch.Generator) -> Tensor:
-    """Real grids of which 10 to 60 % of the cells, a box or scattered, come from another picture."""
+    """Real grids with 10 to 60 % of their cells, a box or scattered, from another picture."""
     count, cells = real_BT.shape
     grid = round(cells**0.5)
     wrong = real_BT.clone()

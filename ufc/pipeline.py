@@ -7,23 +7,22 @@ the scripts all come through here.
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ufc.arguments import Job, count_pictures, make_generators, make_jobs
 from ufc.attention import resolve_backend
-from ufc.canvas import EditCanvas, blank_edit, edit_canvas, paste_back
+from ufc.canvas import EditCanvas, blank_edit, paste_back
 from ufc.controls import ControlItem
 from ufc.guidance import make_predict, make_prefix, make_score
+from ufc.output import PipelineOutput, present, provenance
 from ufc.sampler import Canvas, Refined, SamplerConfig, refine
 from ufc.store import check_hashes, resolve_model
 from ufc.text import TextTokenizer
@@ -43,49 +42,6 @@ DEFAULTS: dict[str, Any] = {
 }
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
-
-
-@dataclass
-class PipelineOutput:
-    """Pictures and what is known of them; every list has one entry a picture.
-
-    Attributes:
-        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
-        compliance: whether the picture obeys its controls, 0..1 (None where it had none).
-        fidelity: whether it looks real, 0..1.
-        curves: scores after each step, as dicts of step, compliance, fidelity.
-        confidence: probability of each block's code when it was drawn, (B, grid, grid).
-        provenance: for each block, row-major: kept, step, candidate, confidence.
-        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
-        steps: refinement steps taken.
-        seeds: the seed of each picture (None where a generator was given).
-        seconds: wall time of the whole call.
-        notices: what was changed on the way in (a prompt that was shortened, say).
-    """
-
-    images: Any
-    compliance: list[float | None]
-    fidelity: list[float]
-    curves: list[list[dict[str, float]]]
-    confidence: np.ndarray[Any, Any]
-    provenance: list[list[dict[str, Any]]]
-    codes: Tensor
-    steps: list[int]
-    seeds: list[int | None]
-    seconds: float
-    notices: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to make."""
-
-    prompt: str | None
-    negative_prompt: str | None
-    references: Sequence[Image.Image]
-    reference_weights: Sequence[float]
-    edit: EditCanvas | None
-    seed: int | None
 
 
 class UFCPipeline:
@@ -271,18 +227,20 @@ class UFCPipeline:
         count = count_pictures(prompt, image, preserve_blocks, reference_images, seed, generator)
         count *= num_images_per_prompt
         notices: list[str] = []
-        jobs = self.make_jobs(
+        jobs = make_jobs(
             count,
             num_images_per_prompt,
-            prompt,
-            negative_prompt,
-            reference_images,
-            reference_weights,
-            image,
-            mask_image,
-            preserve_blocks,
-            seed,
-            generator,
+            self.grid,
+            self.resolution,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            reference_images=reference_images,
+            reference_weights=reference_weights,
+            image=image,
+            mask_image=mask_image,
+            preserve_blocks=preserve_blocks,
+            seed=seed,
+            generator=generator,
         )
         settings = self.sampler_config(
             num_inference_steps,
@@ -336,45 +294,6 @@ class UFCPipeline:
             time_budget=time_budget,
             compliance_weight=pick(compliance_weight, "compliance_weight"),
         )
-
-    def make_jobs(
-        self,
-        count: int,
-        copies: int,
-        prompt: Any,
-        negative_prompt: Any,
-        references: Any,
-        weights: Any,
-        image: Any,
-        mask_image: Any,
-        preserve_blocks: Any,
-        seed: Any,
-        generator: Any,
-    ) -> list[Job]:
-        """Spread the arguments of a call over its pictures, each edit prepared once."""
-        rows = count // copies
-        prompts = spread(prompt, rows, "prompt")
-        negatives = spread(negative_prompt, rows, "negative_prompt")
-        pictures = spread(image, rows, "image")
-        masks = spread(mask_image, rows, "mask_image")
-        blocks = spread_lists(preserve_blocks, rows, "preserve_blocks", int)
-        reference_rows = spread_lists(references, rows, "reference_images", None)
-        weight_rows = spread_lists(weights, rows, "reference_weights", float | int)
-        seeds = spread_seeds(seed, rows, copies, generator)
-        jobs = []
-        for row in range(rows):
-            edit = edit_canvas(pictures[row], masks[row], blocks[row], self.grid, self.resolution)
-            refs = list(reference_rows[row] or [])
-            given = list(weight_rows[row] or [1.0] * len(refs))
-            if len(given) != len(refs):
-                raise ValueError(
-                    f"got {len(refs)} reference images and {len(given)} weights: give one each"
-                )
-            for copy in range(copies):
-                jobs.append(
-                    Job(prompts[row], negatives[row], refs, given, edit, seeds[row * copies + copy])
-                )
-        return jobs
 
     def encode_controls(
         self, jobs: Sequence[Job], notices: list[str]
@@ -530,101 +449,3 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in names:
         raise ValueError(f"dtype {name!r} is unknown; choose one of auto, {', '.join(names)}")
     return names[name]
-
-
-def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
-    """Pictures in the form asked for."""
-    if output_type == "pil":
-        return to_pil(pixels_BCHW)
-    if output_type == "np":
-        return np.stack([np.asarray(picture) for picture in to_pil(pixels_BCHW)])
-    if output_type == "pt":
-        return pixels_BCHW
-    if output_type == "codes":
-        return codes_BT
-    raise ValueError(f"output_type {output_type!r} is unknown; choose pil, np, pt or codes")
-
-
-def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:
-    """Where each block of a picture came from, row-major."""
-    return [
-        {"kept": True}
-        if kept
-        else {"kept": False, "step": step, "candidate": candidate, "confidence": round(sure, 4)}
-        for kept, step, candidate, sure in zip(
-            edit.locked_T.tolist(),
-            canvas.filled_step[row].tolist(),
-            canvas.filled_candidate[row].tolist(),
-            canvas.confidence[row].tolist(),
-            strict=True,
-        )
-    ]
-
-
-def count_pictures(*arguments: Any) -> int:
-    """How many pictures a call asks for: the length of its lists.
-
-    References and blocks are lists for one picture already; a list of lists makes a batch.
-    """
-    prompt, image, blocks, references, seed, generator = arguments
-    lengths = {len(value) for value in (prompt, image, seed, generator) if is_list(value)}
-    for nested in (blocks, references):
-        if is_list(nested) and any(is_list(entry) or entry is None for entry in nested):
-            lengths.add(len(nested))
-    lengths.discard(1)
-    if len(lengths) > 1:
-        raise ValueError(f"the lists of this call have different lengths: {sorted(lengths)}")
-    return lengths.pop() if lengths else 1
-
-
-def is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def spread(value: Any, rows: int, name: str) -> list[Any]:
-    """One entry a picture, from one for all or a list."""
-    if not is_list(value):
-        return [value] * rows
-    if len(value) == 1:
-        return list(value) * rows
-    if len(value) != rows:
-        raise ValueError(f"{name} has {len(value)} entries for {rows} pictures: give one each")
-    return list(value)
-
-
-def spread_lists(value: Any, rows: int, name: str, entry: Any) -> list[Any]:
-    """Like `spread`, for arguments that are lists already for one picture."""
-    if value is None or (is_list(value) and not any(is_list(v) or v is None for v in value)):
-        return [value] * rows
-    if entry is None and not is_list(value):
-        return [[value]] * rows
-    return spread(value, rows, name)
-
-
-def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
-    """A seed for every picture; drawn where none was given."""
-    count = rows * copies
-    if generator is not None:
-        if seed is not None:
-            raise ValueError("got both seed and generator: give one of them")
-        return [None] * count
-    if seed is None:
-        return [random.SystemRandom().randrange(2**31) for _ in range(count)]
-    if is_list(seed):
-        if len(seed) == count:
-            return list(seed)
-        return [s + copy for s in spread(seed, rows, "seed") for copy in range(copies)]
-    return [seed + copy for copy in range(count)]
-
-
-def make_generators(jobs: Sequence[Job], generator: Any) -> list[torch.Generator]:
-    """A CPU generator for each picture, so that none depends on its batch."""
-    if generator is None:
-        return [torch.Generator().manual_seed(job.seed or 0) for job in jobs]
-    given = list(generator) if is_list(generator) else [generator]
-    if len(given) == len(jobs):
-        return given
-    if len(given) != 1:
-        raise ValueError(f"got {len(given)} generators for {len(jobs)} pictures: give one each")
-    seeds = torch.randint(2**62, (len(jobs),), generator=given[0]).tolist()
-    return [torch.Generator().manual_seed(seed) for seed in seeds]

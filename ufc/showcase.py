@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ufc.pipeline import PipelineOutput, UFCPipeline
+    from ufc.output import PipelineOutput
+    from ufc.pipeline import UFCPipeline
 
 PROMPTS = (
     "men's navy blue striped polo t-shirt",

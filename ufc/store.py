@@ -61,7 +61,7 @@ def fetch(
             snapshot_download(
                 repository,
                 revision=revision,
-                cache_dir=cache_dir,
+                cache_dir=None if cache_dir is None else Path(cache_dir),
                 local_files_only=local_only,
                 allow_patterns=["*.json", "*.safetensors", "*.md"],
             )

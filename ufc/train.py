@@ -22,6 +22,7 @@ from ufc.transformer import UFCConfig, UFCTransformer
 from vqgan.data import DataError, Pixels, Samples, open_dataset
 from vqgan.loop import Checkpoints, Clock, MetricsLog, WeightAverage, learning_rate_scale
 from vqgan.model import VQGAN
+from vqgan.quantizer import code_neighbours
 from vqgan.train import pick_device
 
 
@@ -48,7 +49,8 @@ class TrainConfig:
     learning_rate: float = 1e-3
     lr_warmup_steps: int = 200
     weight_decay: float = 0.03
-    label_smoothing: float = 0.02
+    label_smoothing: float = 0.01
+    alike_codes: int = 16
     text_weight: float = 0.1
     estimator_weight: float = 0.25
     estimator_steps: int = 6
@@ -88,6 +90,8 @@ class Trainer:
             fused=True,
         )
         self.average = WeightAverage(self.model, config.ema_decay)
+        codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
+        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
         self.precision = mixed_precision(config.mixed_precision, self.device)
         self.step = 0
 
@@ -98,8 +102,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
         with self.precision():
-            found = code_loss(self.model, batch, config.label_smoothing)
-            loss, values = found.loss, {"code_loss": found.loss.detach()}
+            found = code_loss(self.model, batch, config.label_smoothing, self.neighbours)
+            loss = found.loss
+            values: dict[str, Any] = {"code_loss": found.loss.detach()}
             told = text_loss(self.model, found.prefix, batch.text_labels)
             if told is not None:
                 loss = loss + config.text_weight * told

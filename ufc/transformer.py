@@ -168,9 +168,9 @@ class UFCTransformer(nn.Module):
         self.rel_head = score_head(config.width)
         self.fdl_head = score_head(config.width)
         self.apply(self.initialise)
-        for block in self.blocks:
-            for last in (block.out, block.down):
-                nn.init.normal_(last.weight, std=0.02 / (2 * config.depth) ** 0.5)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
 
     @staticmethod
     def initialise(module: nn.Module) -> None:

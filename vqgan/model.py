@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -154,6 +154,8 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(
             AttnBlock(outer, config) for outer in (widths[1:] if attention else [])
         )
+        self.downsample: Downsample | None = None
+        self.upsample: Upsample | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         for index, block in enumerate(self.block):
@@ -199,12 +201,15 @@ class Encoder(nn.Module):
         outer = 2 * config.z_channels if config.double_z else config.z_channels
         self.conv_out = nn.Conv2d(channels, outer, 3, padding=1)
 
+    def levels(self) -> list[Level]:
+        return cast(list[Level], list(self.down))
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x = F.pixel_unshuffle(x_BCHW, self.patch_size) if self.patch_size > 1 else x_BCHW
         x = self.conv_in(x)
-        for level in self.down:
+        for level in self.levels():
             x = level(x)
-            if hasattr(level, "downsample"):
+            if level.downsample is not None:
                 x = level.downsample(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
@@ -232,12 +237,14 @@ class Decoder(nn.Module):
         self.norm_out = group_norm(channels, config.norm_groups)
         self.conv_out = nn.Conv2d(channels, config.out_ch * config.patch_size**2, 3, padding=1)
 
+    def levels(self) -> list[Level]:
+        return cast(list[Level], list(self.up))
+
     def forward(self, z: Tensor) -> Tensor:
         x = self.mid(self.conv_in(z))
-        for index in reversed(range(len(self.up))):
-            level = self.up[index]
+        for level in reversed(self.levels()):
             x = level(x)
-            if hasattr(level, "upsample"):
+            if level.upsample is not None:
                 x = level.upsample(x)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x
@@ -255,7 +262,7 @@ class VQGAN(nn.Module):
         encoded = 2 * config.z_channels if config.double_z else config.z_channels
         self.quant_conv = nn.Conv2d(encoded, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, x_BCHW: Tensor) -> Tensor:
         """Encoder output before quantisation, (B, D, h, w)."""
@@ -290,4 +297,5 @@ class VQGAN(nn.Module):
     def from_pretrained(cls, folder: str | PathLike[str]) -> VQGAN:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
         model = load_module(folder, lambda values: cls(VQGANConfig.from_dict(values)))
-        return model.to(memory_format=torch.channels_last).eval()
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.eval()

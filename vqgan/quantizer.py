@@ -136,6 +136,24 @@ class CodebookUpdater:
         self.sums_VD.copy_(state["sums_VD"])
 
 
+def code_neighbours(
+    codebook_VD: Tensor, count: int = 16, width: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """For every code the `count` nearest ones, itself first, and how like it they are.
+
+    Returns indices and weights, (V, count) each. A weight is a Gaussian of the distance, `width`
+    times the median distance between nearest codes wide; a row sums to 1. A codebook packs many
+    codes where data is dense (a white background, say), and those are nearly the same.
+    """
+    count = min(count, codebook_VD.shape[0])
+    distances_VV = torch.cdist(codebook_VD, codebook_VD).fill_diagonal_(0)
+    nearest_VK, indices_VK = distances_VV.topk(count, largest=False)
+    if count == 1:
+        return indices_VK, torch.ones_like(nearest_VK)
+    scale = width * nearest_VK[:, 1].median().clamp_min(1e-12)
+    return indices_VK, (-0.5 * (nearest_VK / scale).square()).softmax(-1)
+
+
 def codebook_usage(counts_V: Tensor) -> tuple[int, float]:
     """How many codes appear at least once, and exp(entropy) of their frequencies (perplexity)."""
     share_V = counts_V.double() / counts_V.sum().clamp_min(1)

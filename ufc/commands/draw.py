@@ -60,9 +60,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
             with_metadata=not flags.no_metadata,
             overwrite=flags.overwrite or flags.resume,
         )
-        batches = form_batches(jobs, flags.batch_size)
-        run_name = secrets.token_hex(3)
-        groups = {f"{run_name}-{number}": batch for number, batch in enumerate(batches)}
+        groups = name_groups(form_batches(jobs, flags.batch_size))
         pending = [easel.row(job, group) for group, batch in groups.items() for job in batch]
         if flags.resume:
             refuse_changed(folder, pending, [field.name for field in fields(Request)])
@@ -102,6 +100,17 @@ def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row]) -> list[Job]:
         refuse_existing(folder, (job.file_name for job in jobs if job.file_name not in old))
     groups = {name: row.get("group") for name, row in old.items()}
     return [replace(job, group=groups.get(job.file_name) or job.group) for job in jobs]
+
+
+def name_groups(batches: Sequence[list[Job]]) -> dict[str, list[Job]]:
+    """Batches by name: the one that a manifest recorded for all of its pictures, or a new one."""
+    run = secrets.token_hex(3)
+    groups: dict[str, list[Job]] = {}
+    for number, batch in enumerate(batches):
+        recorded = {job.group for job in batch}
+        name = recorded.pop() if len(recorded) == 1 else None
+        groups[f"{run}-{number}" if name is None or name in groups else name] = batch
+    return groups
 
 
 def first_seeds(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:

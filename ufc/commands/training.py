@@ -192,7 +192,9 @@ def _flag(field: Field[Any], hint: Any) -> tuple[str, Any, None]:
     kind: Any = bool if inner is bool else str
     if get_origin(inner) in (tuple, list):
         kind, text = list[str], f"{text} May be given several times."
-    return field.name, Annotated[kind | None, option((text + default).strip())], None
+    metavar = {bool: None, int: "<int>", float: "<float>"}.get(inner, "<text>")
+    help = option((text + default).strip(), metavar=metavar)
+    return field.name, Annotated[kind | None, help], None
 
 
 def _default(field: Field[Any]) -> str:

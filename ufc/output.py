@@ -1,0 +1,73 @@
+"""What a pipeline call gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ufc.canvas import EditCanvas
+from ufc.sampler import Canvas
+from vqgan.images import to_pil
+
+
+@dataclass
+class PipelineOutput:
+    """Pictures and what is known of them; every list has one entry a picture.
+
+    Attributes:
+        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
+        compliance: whether the picture obeys its controls, 0..1 (None where it had none).
+        fidelity: whether it looks real, 0..1.
+        curves: scores after each step, as dicts of step, compliance, fidelity.
+        confidence: probability of each block's code when it was drawn, (B, grid, grid).
+        provenance: for each block, row-major: kept, step, candidate, confidence.
+        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
+        steps: refinement steps taken.
+        seeds: the seed of each picture (None where a generator was given).
+        seconds: wall time of the whole call.
+        notices: what was changed on the way in (a prompt that was shortened, say).
+    """
+
+    images: Any
+    compliance: list[float | None]
+    fidelity: list[float]
+    curves: list[list[dict[str, float]]]
+    confidence: np.ndarray[Any, Any]
+    provenance: list[list[dict[str, Any]]]
+    codes: Tensor
+    steps: list[int]
+    seeds: list[int | None]
+    seconds: float
+    notices: list[str] = field(default_factory=list)
+
+
+def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
+    """Pictures in the form asked for."""
+    if output_type == "pil":
+        return to_pil(pixels_BCHW)
+    if output_type == "np":
+        return np.stack([np.asarray(picture) for picture in to_pil(pixels_BCHW)])
+    if output_type == "pt":
+        return pixels_BCHW
+    if output_type == "codes":
+        return codes_BT
+    raise ValueError(f"output_type {output_type!r} is unknown; choose pil, np, pt or codes")
+
+
+def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:
+    """Where each block of a picture came from, row-major."""
+    return [
+        {"kept": True}
+        if kept
+        else {"kept": False, "step": step, "candidate": candidate, "confidence": round(sure, 4)}
+        for kept, step, candidate, sure in zip(
+            edit.locked_T.tolist(),
+            canvas.filled_step[row].tolist(),
+            canvas.filled_candidate[row].tolist(),
+            canvas.confidence[row].tolist(),
+            strict=True,
+        )
+    ]

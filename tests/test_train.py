@@ -39,7 +39,7 @@ def model_config(data: Path, tokenizer: Path, out: Path, **changes: object) -> T
     config = TrainConfig(
         train_data_dir=str(data), tokenizer=str(tokenizer), output_dir=str(out), width=32, depth=1,
         heads=2, feed_forward=48, text_vocabulary=300, train_batch_size=4, max_train_steps=12,
-        estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6,
+        estimator_start=0.0, estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6,
         logging_steps=3,
         validation_prompts=("red bag",), neighbour_keys=("type",), lr_warmup_steps=2, device="cpu",
     )  # fmt: skip

@@ -106,6 +106,13 @@ def test_rows_of_a_prefix_can_be_repeated() -> None:
     torch.testing.assert_close(taken[1:2], alone, atol=2e-4, rtol=1e-4)
 
 
+def test_cells_know_their_place_when_all_are_masked() -> None:
+    model = tiny_transformer(50)
+    hidden = model(torch.full((1, 16), MASK), None).target[0]
+    apart = torch.cdist(hidden, hidden) + torch.eye(16)
+    assert apart.min() > 1e-3
+
+
 def test_runs_on_another_grid() -> None:
     model = tiny_transformer(50)
     assert model(torch.zeros(1, 36, dtype=torch.int64), None).target.shape == (1, 36, 32)

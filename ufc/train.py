@@ -53,6 +53,7 @@ class TrainConfig:
     alike_codes: int = 16
     text_weight: float = 0.1
     estimator_weight: float = 0.25
+    estimator_start: float = 0.3
     estimator_steps: int = 6
     estimator_samples: int = 8
     ema_decay: float = 0.999
@@ -109,7 +110,7 @@ class Trainer:
             if told is not None:
                 loss = loss + config.text_weight * told
                 values["text_loss"] = told.detach()
-            if self.step % config.estimator_steps == 0:
+            if progress >= config.estimator_start and self.step % config.estimator_steps == 0:
                 estimated, log = self.estimate(batch, found)
                 loss = loss + config.estimator_weight * estimated
                 values |= log

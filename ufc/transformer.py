@@ -77,6 +77,8 @@ class UFCConfig:
 
 KeysValues = tuple[Tensor, Tensor]
 
+PLACE_FEATURES = 16
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -161,6 +163,7 @@ class UFCTransformer(nn.Module):
         self.backend = "sdpa"
         self.embedding = nn.Embedding(self.vocabulary.size, config.width)
         self.segment = nn.Embedding(SEGMENTS, config.width)
+        self.place = nn.Linear(PLACE_FEATURES, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
@@ -258,7 +261,10 @@ class UFCTransformer(nn.Module):
             segments = F.pad(segments, (0, 2), value=SEGMENT_SCORE)
             rows, cols = F.pad(rows, (0, 2)), F.pad(cols, (0, 2))
         table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
-        return self.embedding(ids) + self.segment(segments), table
+        x_BSD = self.embedding(ids) + self.segment(segments)
+        # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
+        x_BSD[:, :cells] += self.place(place_features(place // side, place % side, side))
+        return x_BSD, table
 
     def code_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over the V codes for the cells that ask, (M, V)."""
@@ -286,6 +292,14 @@ class UFCTransformer(nn.Module):
     def from_pretrained(cls, folder: str | PathLike[str]) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
         return load_module(folder, lambda values: cls(UFCConfig.from_dict(values))).eval()
+
+
+def place_features(rows_T: Tensor, cols_T: Tensor, side: int) -> Tensor:
+    """Where a cell lies in the whole picture, on any grid: sines and cosines, (T, 16)."""
+    centres_T2 = (torch.stack([rows_T, cols_T], dim=-1) + 0.5) / side
+    octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
+    angles = (centres_T2[..., None] * octaves).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 def score_head(width: int) -> nn.Sequential:

@@ -28,7 +28,7 @@ from vqgan.perceptual import backbone_help, import_torchvision
 
 Features = NDArray[np.float32]
 
-INPUT_SIZE = 128  # pixels; 224 costs three times as much and ranks real pictures no better
+INPUT_SIZE = 128  # pixels; 224, the size it was trained at, takes three times as long
 
 # After these modules of `features`: relu3, relu4, relu5 and relu3_3, relu4_3, relu5_3.
 _TAPS = {"alexnet": (7, 9, 11), "vgg16": (15, 22, 29)}

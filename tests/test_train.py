@@ -14,11 +14,11 @@ from toy_data import write_folder, write_shards
 import ufc.train
 import vqgan.train
 from ufc.pipeline import UFCPipeline
-from ufc.train import TrainConfig
+from ufc.recipe import TrainConfig
 from vqgan.checkpoint import CheckpointError
 from vqgan.data import DataError
 from vqgan.model import VQGAN
-from vqgan.train import TokenizerTrainConfig
+from vqgan.recipe import TokenizerTrainConfig
 
 
 def tokenizer_config(data: Path, out: Path, **changes: object) -> TokenizerTrainConfig:
@@ -39,8 +39,8 @@ def model_config(data: Path, tokenizer: Path, out: Path, **changes: object) -> T
     config = TrainConfig(
         train_data_dir=str(data), tokenizer=str(tokenizer), output_dir=str(out), width=32, depth=1,
         heads=2, feed_forward=48, text_vocabulary=300, train_batch_size=4, max_train_steps=12,
-        estimator_start=0.0, estimator_steps=3, estimator_samples=4, checkpointing_steps=6, validation_steps=6,
-        logging_steps=3,
+        estimator_start=0.0, estimator_steps=3, estimator_samples=4,
+        checkpointing_steps=6, validation_steps=6, logging_steps=3,
         validation_prompts=("red bag",), neighbour_keys=("type",), lr_warmup_steps=2, device="cpu",
     )  # fmt: skip
     return replace(config, **changes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from ufc.data import Batches, CodeCache, ControlOdds, TrainBatch, training_texts
 from ufc.gallery import contact_sheet
 from ufc.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
 from ufc.pipeline import DEFAULTS, UFCPipeline
+from ufc.recipe import TrainConfig
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCConfig, UFCTransformer
@@ -24,56 +24,6 @@ from vqgan.loop import Checkpoints, Clock, MetricsLog, WeightAverage, learning_r
 from vqgan.model import VQGAN
 from vqgan.quantizer import code_neighbours
 from vqgan.train import pick_device
-
-
-@dataclass
-class TrainConfig:
-    """Flags of `ufc train`; sizes default to the bundled 64 px model."""
-
-    train_data_dir: str = ""
-    tokenizer: str = ""
-    output_dir: str = "runs/model"
-    val_data_dir: str | None = None
-    width: int = 256
-    depth: int = 8
-    heads: int = 4
-    feed_forward: int = 704
-    dropout: float = 0.0
-    control_attention: str = "prefix"
-    text_vocabulary: int = 2000
-    augmentations: int = 2
-    neighbour_keys: tuple[str, ...] = ("type", "colour", "gender")
-    train_batch_size: int = 32
-    max_train_steps: int = 20_000
-    max_train_minutes: float | None = None
-    learning_rate: float = 1e-3
-    lr_warmup_steps: int = 200
-    weight_decay: float = 0.03
-    label_smoothing: float = 0.01
-    alike_codes: int = 16
-    text_weight: float = 0.1
-    estimator_weight: float = 0.25
-    estimator_start: float = 0.3
-    estimator_steps: int = 6
-    estimator_samples: int = 8
-    ema_decay: float = 0.999
-    mixed_precision: str = "auto"
-    checkpointing_steps: int = 500
-    checkpoints_total_limit: int = 2
-    validation_steps: int = 500
-    logging_steps: int = 50
-    validation_prompts: tuple[str, ...] = (
-        "men's navy blue striped polo t-shirt",
-        "women's red handbag",
-        "brown leather shoes for men",
-        "女士粉色上衣",
-        "男士黑色手表",
-        "yellow kurta for women",
-    )
-    resume_from_checkpoint: str | None = None
-    init_from: str | None = None
-    device: str = "auto"
-    seed: int = 0
 
 
 class Trainer:
@@ -240,8 +190,11 @@ def load_text(config: TrainConfig, samples: Samples) -> TextTokenizer:
     return text
 
 
-def load_tokenizer(path: str) -> VQGAN:
+def load_tokenizer(config: TrainConfig) -> VQGAN:
     """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder."""
+    path = config.tokenizer or config.init_from
+    if path is None:
+        raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
     folder = Path(path)
     if not (folder / "config.json").is_file():
         folder = resolve_model(path) / "tokenizer"
@@ -254,7 +207,7 @@ def main(config: TrainConfig) -> Path:
     Raises `DataError` for unusable data and `CheckpointError` for an unusable checkpoint.
     """
     output = Path(config.output_dir)
-    tokenizer = load_tokenizer(config.tokenizer or config.init_from or "").eval()
+    tokenizer = load_tokenizer(config)
     samples = open_dataset(config.train_data_dir)
     text = load_text(config, samples)
     trainer = Trainer(config, tokenizer, text)

@@ -90,7 +90,7 @@ class ShardSamples:
 
 
 class FolderSamples:
-    """A folder of pictures with an optional `metadata.jsonl` (`file_name`, `text`, `text_zh`...)."""
+    """A folder of pictures with an optional `metadata.jsonl` (`file_name`, `text` ...)."""
 
     def __init__(self, folder: Path) -> None:
         self.rows: list[tuple[Path, dict[str, Any]]] = []

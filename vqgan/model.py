@@ -10,6 +10,7 @@ Shapes: B batch, C channels, H W image, h w grid, D codebook width, V codes.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from typing import Any, cast
@@ -148,8 +149,7 @@ class Level(nn.Module):
     def __init__(self, widths: list[int], attention: bool, config: VQGANConfig) -> None:
         super().__init__()
         self.block = nn.ModuleList(
-            ResnetBlock(inner, outer, config)
-            for inner, outer in zip(widths, widths[1:], strict=False)
+            ResnetBlock(inner, outer, config) for inner, outer in itertools.pairwise(widths)
         )
         self.attn = nn.ModuleList(
             AttnBlock(outer, config) for outer in (widths[1:] if attention else [])

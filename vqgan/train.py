@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from vqgan.loop import (
     learning_rate_scale,
 )
 from vqgan.losses import (
-    LossWeights,
     adaptive_weight,
     discriminator_loss,
     discriminator_ramp,
@@ -30,75 +28,10 @@ from vqgan.losses import (
     reconstruction_loss,
 )
 from vqgan.metrics import reconstruction_report
-from vqgan.model import VQGAN, VQGANConfig
+from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
-
-
-@dataclass
-class TokenizerTrainConfig:
-    """Flags of `ufc train-tokenizer`; the model's sizes default to the bundled 64 px tokenizer."""
-
-    train_data_dir: str = ""
-    output_dir: str = "runs/tokenizer"
-    val_data_dir: str | None = None
-    resolution: int = 64
-    ch: int = 96
-    ch_mult: tuple[int, ...] = (1, 2)
-    num_res_blocks: int = 1
-    attn_resolutions: tuple[int, ...] = ()
-    z_channels: int = 192
-    embed_dim: int = 8
-    n_embed: int = 2048
-    norm_groups: int = 8
-    patch_size: int = 4
-    train_batch_size: int = 16
-    max_train_steps: int = 20_000
-    max_train_minutes: float | None = None
-    learning_rate: float = 5e-4
-    lr_warmup_steps: int = 100
-    codebook_start: int = 200
-    codebook_restart_until: float = 0.8
-    commitment: float = 0.25
-    l1_weight: float = 1.0
-    l2_weight: float = 2.0
-    perceptual_weight: float = 1.0
-    chroma_weight: float = 1.0
-    perceptual_net: str = "alex"
-    discriminator_weight: float = 0.3
-    discriminator_start: float = 0.7
-    discriminator_ramp: float = 0.1
-    discriminator_learning_rate: float = 2e-4
-    freeze_encoder: bool = False
-    ema_decay: float = 0.998
-    checkpointing_steps: int = 500
-    checkpoints_total_limit: int = 2
-    validation_steps: int = 500
-    logging_steps: int = 50
-    validation_pictures: int = 394
-    resume_from_checkpoint: str | None = None
-    init_from: str | None = None
-    device: str = "auto"
-    seed: int = 0
-
-    def model_config(self) -> VQGANConfig:
-        return VQGANConfig(
-            resolution=self.resolution,
-            ch=self.ch,
-            ch_mult=self.ch_mult,
-            num_res_blocks=self.num_res_blocks,
-            attn_resolutions=self.attn_resolutions,
-            z_channels=self.z_channels,
-            embed_dim=self.embed_dim,
-            n_embed=self.n_embed,
-            norm_groups=self.norm_groups,
-            patch_size=self.patch_size,
-        )
-
-    def loss_weights(self) -> LossWeights:
-        return LossWeights(
-            self.l1_weight, self.l2_weight, self.perceptual_weight, self.chroma_weight
-        )
+from vqgan.recipe import TokenizerTrainConfig
 
 
 class TokenizerTrainer:

@@ -39,7 +39,8 @@ class Trainer:
 
 def train_tokenizer(context: typer.Context) -> int:
     """Train the first stage, pictures to codes and back, on a folder of your own."""
-    from vqgan.train import TokenizerTrainConfig, main
+    from vqgan.recipe import TokenizerTrainConfig
+    from vqgan.train import main
 
     help = "Train the tokenizer on an ImageFolder with metadata.jsonl, or on WebDataset shards."
     return run(Trainer("train-tokenizer", TokenizerTrainConfig, main, help), context.args)
@@ -47,7 +48,8 @@ def train_tokenizer(context: typer.Context) -> int:
 
 def train(context: typer.Context) -> int:
     """Train the second stage, controls to codes, on a folder of your own."""
-    from ufc.train import TrainConfig, main
+    from ufc.recipe import TrainConfig
+    from ufc.train import main
 
     help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
     return run(Trainer("train", TrainConfig, main, help), context.args)

@@ -1,0 +1,75 @@
+"""Settings of the first stage's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vqgan.losses import LossWeights
+from vqgan.model import VQGANConfig
+from vqgan.settings import setting
+
+
+@dataclass
+class TokenizerTrainConfig:
+    """Flags of `ufc train-tokenizer`; the sizes default to the bundled tokenizer's."""
+
+    train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
+    output_dir: str = setting("runs/tokenizer", "Where model, checkpoints and log go.")
+    val_data_dir: str | None = setting(None, "Held-out data for PSNR, LPIPS and codes used.")
+    resolution: int = setting(64, "Side of the square pictures in pixels.")
+    ch: int = setting(96, "Channels of the widest feature map.")
+    ch_mult: tuple[int, ...] = setting((1, 2), "Channel factors; each but the last halves the map.")
+    num_res_blocks: int = setting(1, "Residual blocks a level (one more in the decoder).")
+    attn_resolutions: tuple[int, ...] = setting((), "Map sizes with attention blocks.")
+    z_channels: int = setting(192, "Channels between encoder and codebook.")
+    embed_dim: int = setting(8, "Width of a codebook vector.")
+    n_embed: int = setting(2048, "Codes in the codebook.")
+    norm_groups: int = setting(8, "Groups of the group normalisation.")
+    patch_size: int = setting(4, "Pixels folded into channels before the first convolution.")
+    train_batch_size: int = setting(16, "Pictures a step.")
+    max_train_steps: int = setting(20_000, "Steps in all.")
+    max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
+    learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
+    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
+    codebook_start: int = setting(200, "Step at which k-means places the codes.")
+    codebook_restart_until: float = setting(0.8, "Share of the run in which dead codes restart.")
+    commitment: float = setting(0.25, "Weight of the commitment loss.")
+    l1_weight: float = setting(1.0, "Weight of the absolute error.")
+    l2_weight: float = setting(2.0, "Weight of the squared error.")
+    perceptual_weight: float = setting(1.0, "Weight of LPIPS.")
+    chroma_weight: float = setting(1.0, "Weight of the error in colour without lightness.")
+    perceptual_net: str = setting("alex", "LPIPS backbone: alex, vgg, squeeze, or none.")
+    discriminator_weight: float = setting(0.2, "Weight of the adversarial loss; 0 is without.")
+    discriminator_start: float = setting(0.72, "Share of the run after which it sets in.")
+    discriminator_ramp: float = setting(0.1, "Share of the run over which it grows to full weight.")
+    discriminator_learning_rate: float = setting(2e-4, "Learning rate of the discriminator.")
+    freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
+    ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
+    checkpointing_steps: int = setting(500, "Steps between checkpoints.")
+    checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
+    validation_steps: int = setting(500, "Steps between validations and picture grids.")
+    validation_pictures: int = setting(394, "Held-out pictures measured each time.")
+    logging_steps: int = setting(50, "Steps between lines of the log.")
+    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
+    init_from: str | None = setting(None, "Tokenizer folder to go on from.")
+    device: str = setting("auto", "auto, cpu or cuda.")
+    seed: int = setting(0, "Seed of the run.")
+
+    def model_config(self) -> VQGANConfig:
+        return VQGANConfig(
+            resolution=self.resolution,
+            ch=self.ch,
+            ch_mult=self.ch_mult,
+            num_res_blocks=self.num_res_blocks,
+            attn_resolutions=self.attn_resolutions,
+            z_channels=self.z_channels,
+            embed_dim=self.embed_dim,
+            n_embed=self.n_embed,
+            norm_groups=self.norm_groups,
+            patch_size=self.patch_size,
+        )
+
+    def loss_weights(self) -> LossWeights:
+        return LossWeights(
+            self.l1_weight, self.l2_weight, self.perceptual_weight, self.chroma_weight
+        )

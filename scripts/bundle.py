@@ -32,7 +32,10 @@ def main() -> int:
     try:
         pipeline = UFCPipeline.from_pretrained(options.model, device="cpu", dtype="fp32")
         if options.tokenizer:
-            pipeline.tokenizer = VQGAN.from_pretrained(options.tokenizer)
+            tokenizer = VQGAN.from_pretrained(options.tokenizer)
+            pipeline = UFCPipeline(
+                tokenizer, pipeline.transformer, pipeline.text, pipeline.defaults
+            )
     except CheckpointError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

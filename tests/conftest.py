@@ -36,8 +36,9 @@ def tiny_tokenizer(seed: int = 0) -> VQGAN:
 def tiny_transformer(text_vocabulary: int, seed: int = 1, **changes: object) -> UFCTransformer:
     torch.manual_seed(seed)
     sizes = {"width": 32, "depth": 2, "heads": 2, "feed_forward": 48} | changes
-    config = UFCConfig(codes=16, text_vocabulary=text_vocabulary, grid=4, **sizes)  # type: ignore[arg-type]
+    config = UFCConfig(codes=16, code_width=4, text_vocabulary=text_vocabulary, grid=4, **sizes)  # type: ignore[arg-type]
     model = UFCTransformer(config)
+    model.know_codebook(torch.randn(16, 4))
     with torch.no_grad():  # larger than the usual start, so that inputs make a difference
         for parameter in model.parameters():
             if parameter.ndim > 1:

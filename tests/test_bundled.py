@@ -33,9 +33,7 @@ def garment_colour(pipeline: UFCPipeline, prompt: str) -> np.ndarray:
     ("red", "blue"),
     [("women's red handbag", "women's blue handbag"), ("女士红色手提包", "女士蓝色手提包")],
 )
-def test_colour_words_are_obeyed_in_both_languages(
-    model: UFCPipeline, red: str, blue: str
-) -> None:
+def test_colour_words_are_obeyed_in_both_languages(model: UFCPipeline, red: str, blue: str) -> None:
     redness, blueness = garment_colour(model, red), garment_colour(model, blue)
     assert redness[0] - redness[2] > blueness[0] - blueness[2] + 30
 

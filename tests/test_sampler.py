@@ -167,6 +167,17 @@ def test_draw_follows_the_distribution() -> None:
     assert (draw(logits, uniform, 0.0)[0] == 2).all()
 
 
+def test_codes_that_look_alike_agree() -> None:
+    """Two codes of 0.4 that look the same are a certain look; one of 0.2 apart is not."""
+    logits = torch.tensor([[0.4, 0.4, 0.2]]).log()
+    alike = torch.tensor([[0, 1], [1, 0], [2, 0]]), torch.tensor([[1.0, 1], [1, 1], [1, 0]])
+    first = draw(logits, torch.tensor([0.1]), 1.0, alike)
+    last = draw(logits, torch.tensor([0.95]), 1.0, alike)
+    assert (int(first[0]), int(last[0])) == (0, 2)
+    assert float(first[1]) == pytest.approx(0.8)
+    assert float(last[1]) == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_schedules_start_with_everything_and_fall(order: str) -> None:
     free = torch.tensor([64, 5, 0])

@@ -113,6 +113,31 @@ def test_cells_know_their_place_when_all_are_masked() -> None:
     assert apart.min() > 1e-3
 
 
+def test_what_is_learnt_of_a_code_serves_codes_that_look_like_it() -> None:
+    model = UFCTransformer(UFCConfig(codes=6, code_width=2, text_vocabulary=5, width=16, heads=2))
+    model.know_codebook(torch.tensor([[0.0, 0], [0.01, 0], [0, 3], [3, 0], [-3, 0], [0, -3]]))
+    optimizer = torch.optim.SGD(model.look.parameters(), 1.0)
+    before = model.code_rows().detach().clone()
+    rows = model.code_rows()
+    (rows[0] - rows[2]).square().sum().backward()
+    optimizer.step()
+    moved = model.code_rows().detach() - before
+    away = (moved - moved[0]).norm(dim=1)
+    assert away[1] < 0.05 * away[2]
+
+
+def test_kept_rows_follow_the_weights() -> None:
+    model = tiny_transformer(50)
+    with torch.no_grad():
+        first = model(target(), None).target
+        assert model.rows is not None
+        model.bfloat16()
+        half = model(target(), None).target.float()
+        torch.testing.assert_close(half, first, atol=0.2, rtol=0.1)
+    model.train()
+    assert model.rows is None
+
+
 def test_runs_on_another_grid() -> None:
     model = tiny_transformer(50)
     assert model(torch.zeros(1, 36, dtype=torch.int64), None).target.shape == (1, 36, 32)

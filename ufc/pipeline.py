@@ -30,6 +30,7 @@ from ufc.transformer import UFCTransformer
 from vqgan.checkpoint import CheckpointError, read_json
 from vqgan.images import fit_square, to_pil, to_tensor
 from vqgan.model import VQGAN
+from vqgan.quantizer import code_neighbours
 
 DEFAULTS: dict[str, Any] = {
     "num_inference_steps": 12,
@@ -40,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "order": "maskgit",
     "compliance_weight": 0.5,
 }
+
+ALIKE_CODES = 64
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
@@ -70,6 +73,8 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
+        neighbours, weights = code_neighbours(tokenizer.quantize.codebook(), ALIKE_CODES)
+        self.alike = neighbours, weights / weights[:, :1]
         self.dtype = torch.float32
         self._interrupt = False
 
@@ -133,6 +138,7 @@ class UFCPipeline:
         device = torch.device(device)
         self.dtype = pick_dtype(dtype, device)
         self.tokenizer.to(device)
+        self.alike = self.alike[0].to(device), self.alike[1].to(device)
         self.transformer.to(device, self.dtype)
         self.transformer.backend = resolve_backend(attention_backend, device.type)
         return self
@@ -398,6 +404,7 @@ class UFCPipeline:
             settings,
             generators,
             on_step,
+            self.alike,
         )
 
     def step_state(self, canvas: Canvas) -> dict[str, Any]:

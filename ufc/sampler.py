@@ -34,6 +34,9 @@ from ufc.schedule import RATIOS, halton_ranks, masked_counts
 Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
 Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
+# Codes that look alike, (V, n), and how alike they are, 0..1 (V, n); see `draw`.
+Alike = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class SamplerConfig:
@@ -125,12 +128,14 @@ def refine(
     config: SamplerConfig,
     generators: Sequence[torch.Generator],
     on_step: Callable[[int, Canvas], bool] | None = None,
+    alike: Alike | None = None,
 ) -> Refined:
     """Fill the free cells of a batch of grids.
 
     `codes_BT` holds codes at the locked cells; whatever stands elsewhere is replaced. `codes` is
     the codebook size V. `on_step(step, canvas)` is called after every step and ends the run by
-    returning True. Locked cells are never touched.
+    returning True. Locked cells are never touched. With `alike`, confidence counts codes that look
+    nearly the same as agreeing.
     """
     started = time.monotonic()
     state = blank_canvas(codes_BT, locked_BT, codes)
@@ -145,7 +150,7 @@ def refine(
         if not len(at_work):
             break
         trial = attempt(
-            predict, state, locked_BT, ranks_BT, at_work, step, config, generators, codes
+            predict, state, locked_BT, ranks_BT, at_work, step, config, generators, codes, alike
         )
         accept(score, state, trial, at_work, step, config)
         steps_B[at_work] = step + 1
@@ -198,6 +203,7 @@ def attempt(
     config: SamplerConfig,
     generators: Sequence[torch.Generator],
     codes: int,
+    alike: Alike | None,
 ) -> Trial:
     """Mask, predict and draw the candidates of one step."""
     candidates, cells = config.candidates, state.codes.shape[1]
@@ -224,7 +230,7 @@ def attempt(
     ask_MT = masked.flatten(0, 1)
     logits_NV = predict(blank_MT, owner_M, ask_MT)
     temperature = 0.0 if config.order == "mask-predict" else config.temperature
-    drawn_N, probability_N = draw(logits_NV, noise_AK2T[:, :, 1][masked], temperature)
+    drawn_N, probability_N = draw(logits_NV, noise_AK2T[:, :, 1][masked], temperature, alike)
     filled, confidence = current.clone(), state.confidence[at_work, None].repeat(1, candidates, 1)
     filled[masked] = drawn_N
     confidence[masked] = probability_N
@@ -263,10 +269,15 @@ def choose_masked(
     return (places < counts_A[:, None, None]) & eligible
 
 
-def draw(logits_NV: Tensor, uniform_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """A code for each cell by inverting the distribution at `uniform_N`, and its probability.
+def draw(
+    logits_NV: Tensor, uniform_N: Tensor, temperature: float, alike: Alike | None = None
+) -> tuple[Tensor, Tensor]:
+    """A code for each cell by inverting the distribution at `uniform_N`, and its confidence.
 
-    Confidence is the probability at temperature 1, whatever temperature was drawn at.
+    Confidence is the code's probability at temperature 1, whatever temperature was drawn at.
+    A codebook spends many codes on what is common (a white background), and each of them is
+    improbable though the look is certain: with `alike` the probabilities of codes that look the
+    same are added, as far as they do.
     """
     probabilities = logits_NV.float().softmax(-1)
     if temperature == 0:
@@ -278,7 +289,12 @@ def draw(logits_NV: Tensor, uniform_N: Tensor, temperature: float) -> tuple[Tens
         cumulated = tempered.cumsum(-1)
         target = uniform_N[:, None] * cumulated[:, -1:]
         drawn = torch.searchsorted(cumulated, target).clamp_max(logits_NV.shape[-1] - 1)
-    return drawn.squeeze(-1), probabilities.gather(-1, drawn).squeeze(-1)
+    drawn = drawn.squeeze(-1)
+    if alike is None:
+        return drawn, probabilities.gather(-1, drawn[:, None]).squeeze(-1)
+    neighbours, likeness = alike
+    confidence = (probabilities.gather(-1, neighbours[drawn]) * likeness[drawn]).sum(-1)
+    return drawn, confidence.clamp_max(1)
 
 
 def accept(

@@ -103,6 +103,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     model = UFCTransformer(
         UFCConfig(
             codes=tokenizer.config.n_embed,
+            code_width=tokenizer.config.embed_dim,
             text_vocabulary=text.size,
             grid=tokenizer.config.grid,
             width=config.width,
@@ -113,7 +114,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             control_attention=config.control_attention,
         )
     )
-    model.start_from_codebook(tokenizer.quantize.codebook().detach())
+    model.know_codebook(tokenizer.quantize.codebook().detach())
     return model
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,7 @@ class UFCConfig:
     """Sizes of the transformer."""
 
     codes: int = 2048
+    code_width: int = 8
     text_vocabulary: int = 2000
     grid: int = 8
     width: int = 256
@@ -78,6 +79,7 @@ class UFCConfig:
 KeysValues = tuple[Tensor, Tensor]
 
 PLACE_FEATURES = 16
+LOOK_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,14 @@ class UFCTransformer(nn.Module):
         self.embedding = nn.Embedding(self.vocabulary.size, config.width)
         self.segment = nn.Embedding(SEGMENTS, config.width)
         self.place = nn.Linear(PLACE_FEATURES, config.width)
+        self.looks: Tensor
+        self.register_buffer("looks", torch.zeros(config.codes, config.code_width))
+        self.look = nn.Sequential(
+            nn.Linear(config.code_width, LOOK_WIDTH),
+            nn.SiLU(),
+            nn.Linear(LOOK_WIDTH, config.width),
+        )
+        self.rows: Tensor | None = None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
@@ -171,6 +181,7 @@ class UFCTransformer(nn.Module):
         self.rel_head = score_head(config.width)
         self.fdl_head = score_head(config.width)
         self.apply(self.initialise)
+        nn.init.normal_(cast(nn.Linear, self.look[0]).weight, std=config.code_width**-0.5)
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("out.weight", "down.weight")):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
@@ -183,12 +194,38 @@ class UFCTransformer(nn.Module):
             nn.init.zeros_(module.bias)
 
     @torch.no_grad()
-    def start_from_codebook(self, codebook_VD: Tensor) -> None:
-        """Give codes that look alike embeddings that look alike, through a random projection."""
-        standard = (codebook_VD - codebook_VD.mean(0)) / codebook_VD.std(0).clamp_min(1e-6)
-        projection = torch.randn(standard.shape[1], self.config.width) / standard.shape[1] ** 0.5
-        rows = slice(self.vocabulary.code_base, self.vocabulary.code_mask)
-        self.embedding.weight[rows] += 0.02 * standard.to(projection.dtype) @ projection
+    def know_codebook(self, codebook_VD: Tensor) -> None:
+        """Tell what the codes look like, so that what is learnt of one serves those like it."""
+        spread = codebook_VD.std(0).clamp_min(1e-6)
+        self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
+
+    def code_rows(self) -> Tensor:
+        """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
+
+        They also are the output layer. Kept while nothing can change them.
+        """
+        if self.rows is not None and not torch.is_grad_enabled():
+            return self.rows
+        own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
+        rows = own + self.look(self.looks)
+        if not self.training and not torch.is_grad_enabled():
+            self.rows = rows
+        return rows
+
+    def train(self, mode: bool = True) -> UFCTransformer:
+        self.rows = None
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
+        self.rows = None
+        return super()._apply(fn, recurse)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings of any ids of the vocabulary, (..., D)."""
+        base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
+        is_code = (ids >= base) & (ids < mask)
+        of_codes = F.embedding((ids - base).clamp(0, self.config.codes - 1), self.code_rows())
+        return torch.where(is_code[..., None], of_codes, self.embedding(ids))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
@@ -196,7 +233,7 @@ class UFCTransformer(nn.Module):
         table = rotary_table(
             controls.rows, controls.cols, config.width // config.heads, config.rope_base
         )[:, :, None]
-        x_BCD = self.embedding(controls.ids) + self.segment(controls.segments)
+        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
         weight_BC = None if bool((controls.weight == 1).all()) else controls.weight
         if config.control_attention == "full" or controls.length == 0:
             return Prefix([], x_BCD, table, weight_BC)
@@ -261,15 +298,15 @@ class UFCTransformer(nn.Module):
             segments = F.pad(segments, (0, 2), value=SEGMENT_SCORE)
             rows, cols = F.pad(rows, (0, 2)), F.pad(cols, (0, 2))
         table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
-        x_BSD = self.embedding(ids) + self.segment(segments)
+        x_BSD = self.embed(ids) + self.segment(segments)
         # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
-        x_BSD[:, :cells] += self.place(place_features(place // side, place % side, side))
+        features = place_features(place // side, place % side, side).to(x_BSD.dtype)
+        x_BSD[:, :cells] += self.place(features)
         return x_BSD, table
 
     def code_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over the V codes for the cells that ask, (M, V)."""
-        rows = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
-        return F.linear(hidden_MD, rows, self.code_bias)
+        return F.linear(hidden_MD, self.code_rows(), self.code_bias)
 
     def text_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over text ids, (M, text_vocabulary)."""

@@ -37,11 +37,13 @@ lint: $(VENV)/.ufc-all ## check style and types
 app: $(call need,webui/app.py) $(VENV)/.ufc-all ## open the editor in the browser
 	@$(BIN)/ufc app $(ARGS)
 
-bench: $(call need,benchmarks/__main__.py) $(VENV)/.ufc-all ## time this project and its peers
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.ufc-core ## time loading and drawing with the bundled model
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 fid: want-REAL want-FAKE $(VENV)/.ufc-all ## REAL=folder FAKE=folder: Frechet distance between two sets of pictures
-	@$(BIN)/python -m estimators.fid --real $(REAL) --fake $(FAKE) $(ARGS)
+	@mkdir -p $(or $(OUT),outputs)
+	@$(BIN)/python -m estimators.fid ref $(REAL) -o $(or $(OUT),outputs)/real.npz
+	@$(BIN)/python -m estimators.fid calc $(FAKE) --ref $(or $(OUT),outputs)/real.npz $(ARGS)
 
 train-tokenizer: want-DATA $(VENV)/.ufc-all ## DATA=folder [CONFIG=file] [OUT=folder]: first stage
 	@$(BIN)/ufc train-tokenizer --train-data-dir $(DATA) $(if $(CONFIG),--config $(CONFIG)) \

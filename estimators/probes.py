@@ -9,8 +9,6 @@ Give captions that were not trained on. `fit` needs the extractor's weights (see
 takes one pass over the training pictures per size; `judge` takes seconds.
 """
 
-# ruff: noqa: T201  (an entry point: it prints)
-
 from __future__ import annotations
 
 import argparse

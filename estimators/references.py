@@ -8,8 +8,6 @@ Each caption loses its colour words and is given the picture of another product 
 of the same type where there is one. Only through the reference can the colour be known.
 """
 
-# ruff: noqa: T201  (an entry point: it prints)
-
 from __future__ import annotations
 
 import argparse

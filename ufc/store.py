@@ -12,9 +12,13 @@ MANIFEST = "manifest.json"
 
 
 def bundled_folder() -> Path:
-    """The `weights/` folder beside the packages, or what `UFC_MODEL_DIR` names."""
+    """What `UFC_MODEL_DIR` names, or `weights/`: beside the packages, or inside an installed one."""
     given = os.environ.get("UFC_MODEL_DIR")
-    return Path(given) if given else Path(__file__).resolve().parent.parent / "weights"
+    if given:
+        return Path(given)
+    here = Path(__file__).resolve().parent
+    inside = here / "weights"
+    return inside if inside.is_dir() else here.parent / "weights"
 
 
 def bundled_models() -> list[str]:

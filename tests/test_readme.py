@@ -1,0 +1,56 @@
+"""The README's commands exist, with the flags it shows; its Python runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ufc import cli
+from ufc.pipeline import UFCPipeline
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [line.split(" #")[0].strip() for line in lines if line.startswith("ufc ")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_and_their_flags_exist(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    words = shlex.split(command)
+    assert cli.main([words[1], "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{flag}\b", shown), f"{flag} is not in `ufc {words[1]} --help`"
+
+
+def test_there_are_commands() -> None:
+    assert {shlex.split(command)[1] for command in commands()} >= {
+        "generate",
+        "edit",
+        "info",
+        "train",
+        "train-tokenizer",
+    }
+
+
+def test_python_runs(
+    pipeline: UFCPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(UFCPipeline, "from_pretrained", lambda *_, **__: pipeline)
+    (code,) = blocks("python")
+    exec(code, {})
+    assert (tmp_path / "shirt.png").is_file()

@@ -12,7 +12,7 @@ MANIFEST = "manifest.json"
 
 
 def bundled_folder() -> Path:
-    """What `UFC_MODEL_DIR` names, or `weights/`: beside the packages, or inside an installed one."""
+    """What `UFC_MODEL_DIR` names, or `weights/` beside the packages or inside an installed one."""
     given = os.environ.get("UFC_MODEL_DIR")
     if given:
         return Path(given)

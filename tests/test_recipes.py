@@ -1,0 +1,27 @@
+"""Every recipe in `configs/` fits the trainer it is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ufc.commands.training import read_recipe
+from ufc.recipe import TrainConfig
+from vqgan.recipe import TokenizerTrainConfig
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_recipe_fits_its_trainer(path: Path) -> None:
+    kind = TokenizerTrainConfig if "tokenizer" in path.name else TrainConfig
+    values = read_recipe(str(path), kind)
+    kind(**values)
+    assert "#   ufc train" in path.read_text(), "a recipe states its command"
+
+
+@pytest.mark.parametrize("kind", [TokenizerTrainConfig, TrainConfig])
+def test_every_setting_has_a_help_text(kind: type) -> None:
+    for name, field in kind.__dataclass_fields__.items():
+        assert field.metadata.get("help", "").endswith("."), name

@@ -102,6 +102,16 @@ def kill_after(step, count):  # type: ignore[no-untyped-def]
     return killed
 
 
+def test_a_short_run_on_a_few_pictures_places_every_code(tmp_path: Path) -> None:
+    few = write_folder(tmp_path / "few", 2)
+    config = tokenizer_config(
+        few, tmp_path / "t", max_train_steps=5, codebook_start=200, n_embed=64
+    )
+    codebook = weights(vqgan.train.main(config))["quantize.embedding.weight"]
+    assert len(codebook.unique(dim=0)) == 64
+    assert codebook.std() > 1 / 64
+
+
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     config = tokenizer_config(
         data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4

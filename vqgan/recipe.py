@@ -31,7 +31,9 @@ class TokenizerTrainConfig:
     max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
     lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
-    codebook_start: int = setting(200, "Step at which k-means places the codes.")
+    codebook_start: int = setting(
+        200, "Step at which k-means places the codes; a fifth of a short run."
+    )
     codebook_restart_until: float = setting(0.8, "Share of the run in which dead codes restart.")
     commitment: float = setting(0.25, "Weight of the commitment loss.")
     l1_weight: float = setting(1.0, "Weight of the absolute error.")

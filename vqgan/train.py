@@ -126,6 +126,11 @@ class TokenizerTrainer:
             for i in range(0, wanted, 32)
         ]
         z_ND = torch.cat(vectors).permute(0, 2, 3, 1).reshape(-1, self.config.embed_dim)
+        if (
+            len(z_ND) < self.config.n_embed
+        ):  # a small set: the same vectors again, set apart a little
+            z_ND = z_ND.repeat(-(-self.config.n_embed // len(z_ND)), 1)
+            z_ND = z_ND + 1e-2 * z_ND.std() * torch.randn(z_ND.shape, generator=generator)
         self.updater.initialise(z_ND, generator)
         self.average.shadow["quantize.embedding.weight"].copy_(self.model.quantize.codebook())
         self.quantised = True
@@ -223,7 +228,7 @@ def main(config: TokenizerTrainConfig) -> Path:
     log = MetricsLog(output, sys.stderr)
     clock = Clock(config.max_train_steps, config.max_train_minutes, spent)
     while (progress := clock.progress(trainer.step)) < 1:
-        if not trainer.quantised and trainer.step >= config.codebook_start:
+        if not trainer.quantised and (trainer.step >= config.codebook_start or progress >= 0.2):
             trainer.place_codebook(pixels)
         indices = batch_indices(len(pixels), config.train_batch_size, trainer.step, config.seed)
         x = pixels.batch(indices).to(trainer.device)

@@ -12,6 +12,7 @@ from conftest import TINY_VQGAN
 from toy_data import write_folder, write_shards
 
 import ufc.train
+import vqgan.evaluate
 import vqgan.train
 from ufc.pipeline import UFCPipeline
 from ufc.recipe import TrainConfig
@@ -175,3 +176,10 @@ def test_what_cannot_be_trained_on_is_named(tmp_path: Path, tokenizer: Path) -> 
         ufc.train.main(model_config(folder, tokenizer, tmp_path / "out"))
     with pytest.raises(CheckpointError, match="no-such"):
         ufc.train.main(model_config(folder, Path("no-such"), tmp_path / "out"))
+
+
+def test_a_tokenizer_that_is_not_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vqgan.evaluate.main([str(tmp_path), "--data", str(tmp_path)]) == 2
+    assert "config.json does not exist" in capsys.readouterr().err

@@ -141,8 +141,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.5g}")
     return value
-
-
-def configure_cpu() -> None:
-    """Let oneDNN and matrix products use what the machine has, on CPU and GPU."""
-    torch.set_float32_matmul_precision("high")

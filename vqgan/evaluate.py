@@ -1,0 +1,38 @@
+"""How well does a tokenizer give pictures back? `python -m vqgan.evaluate TOKENIZER --data VAL`.
+
+Prints PSNR, LPIPS, the colour error on the garment and the codes in use, as JSON. LPIPS needs its
+backbone's weights (see TORCH_HOME).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from vqgan.checkpoint import CheckpointError
+from vqgan.data import DataError, Pixels, open_dataset
+from vqgan.metrics import reconstruction_report
+from vqgan.model import VQGAN
+from vqgan.perceptual import lpips_model
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m vqgan.evaluate", description=__doc__)
+    parser.add_argument("tokenizer", help="folder with config.json and model.safetensors")
+    parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")
+    options = parser.parse_args(arguments)
+    try:
+        model = VQGAN.from_pretrained(options.tokenizer)
+        pixels = Pixels(open_dataset(options.data), model.config.resolution)
+        report = reconstruction_report(model, pixels, lpips_model("alex"))
+    except (CheckpointError, DataError, RuntimeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ufc.canvas import EditCanvas, edit_canvas
 
@@ -42,13 +43,15 @@ def make_jobs(
     image: Any,
     mask_image: Any,
     preserve_blocks: Any,
+    codes: Any,
+    codebook: int,
     seed: Any,
     generator: Any,
 ) -> list[Job]:
     """The pictures of a call, `copies` of each row, every edit prepared once.
 
-    Raises `ValueError` for lists of different lengths, weights without references, and what
-    `edit_canvas` refuses.
+    Raises `ValueError` for lists of different lengths, weights without references, codes that are
+    not a grid of the `codebook`, and what `edit_canvas` refuses.
     """
     rows = count // copies
     prompts = spread(prompt, rows, "prompt")
@@ -56,12 +59,14 @@ def make_jobs(
     pictures = spread(image, rows, "image")
     masks = spread(mask_image, rows, "mask_image")
     blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
+    known = spread_lists(as_rows(codes), rows, "codes")
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
     seeds = spread_seeds(seed, rows, copies, generator)
     jobs = []
     for row in range(rows):
-        edit = edit_canvas(pictures[row], masks[row], blocks[row], grid, resolution)
+        codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
+        edit = edit_canvas(pictures[row], masks[row], blocks[row], grid, resolution, codes_T)
         refs = as_list(references[row])
         given = as_list(weights[row]) or [1.0] * len(refs)
         if len(given) != len(refs):
@@ -77,11 +82,11 @@ def make_jobs(
 def count_pictures(*arguments: Any) -> int:
     """How many pictures a call asks for: the length of its lists.
 
-    References and blocks are lists for one picture already; a list of lists makes a batch.
+    References, blocks and codes are lists for one picture already; a list of lists makes a batch.
     """
-    prompt, image, blocks, references, seed, generator = arguments
+    prompt, image, blocks, references, codes, seed, generator = arguments
     lengths = {len(value) for value in (prompt, image, seed, generator) if is_list(value)}
-    for nested in (blocks, references):
+    for nested in (blocks, references, as_rows(codes)):
         if is_list(nested) and any(is_list(entry) or entry is None for entry in nested):
             lengths.add(len(nested))
     lengths.discard(1)
@@ -110,6 +115,27 @@ def spread_lists(value: Any, rows: int, name: str) -> list[Any]:
     if is_list(value) and any(is_list(entry) or entry is None for entry in value):
         return spread(value, rows, name)
     return [value] * rows
+
+
+def as_rows(codes: Any) -> Any:
+    """Codes as plain lists, from a tensor, a list of tensors or lists already."""
+    if isinstance(codes, Tensor):
+        return codes.tolist()
+    if is_list(codes):
+        return [entry.tolist() if isinstance(entry, Tensor) else entry for entry in codes]
+    return codes
+
+
+def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
+    """The codes of one grid, (T,) int64.
+
+    Raises `ValueError` where they are too many, too few, or not of the codebook.
+    """
+    if len(codes) != grid * grid:
+        raise ValueError(f"got {len(codes)} codes, wanted the {grid * grid} of a whole grid")
+    if not all(0 <= code < codebook for code in codes):
+        raise ValueError(f"codes must be 0 to {codebook - 1}: these are of another model")
+    return torch.tensor(codes, dtype=torch.int64)
 
 
 def as_list(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ kept pixels are put back at the end exactly as they were.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,12 +28,14 @@ class EditCanvas:
         kept_HW: pixels that stay as they are.
         locked_T: blocks of the grid whose code stays, row-major.
         erased_CHW: the picture with everything else filled from the kept pixels around it.
+        codes_T: codes of the picture where they are known; it is then not encoded again.
     """
 
     pixels_CHW: Tensor
     kept_HW: Tensor
     locked_T: Tensor
     erased_CHW: Tensor
+    codes_T: Tensor | None = None
 
 
 def blank_edit(grid: int, resolution: int) -> EditCanvas:
@@ -49,13 +51,19 @@ def edit_canvas(
     blocks: Sequence[int] | None,
     grid: int,
     resolution: int,
+    codes_T: Tensor | None = None,
 ) -> EditCanvas | None:
     """Prepare an edit; None if there is no picture.
+
+    `codes_T` are the picture's own codes, from an earlier call: they are taken as they are, so a
+    chain of edits does not decay. They may also stand alone; nothing is then put back.
 
     Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
     picture, blocks out of range, or a mask of other proportions than its picture.
     """
     if image is None:
+        if codes_T is not None:
+            return codes_only(codes_T, mask, blocks, grid, resolution)
         if mask is not None or blocks is not None:
             raise ValueError("got blocks or a mask to keep by, but no image to keep them from")
         return None
@@ -71,7 +79,23 @@ def edit_canvas(
         kept_HW = kept_pixels(blocks or [], grid, resolution)
     pixels_CHW = to_tensor(fit_square(image, resolution))[0]
     locked_T = kept_blocks(kept_HW, grid)
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, fill_from_kept(pixels_CHW, kept_HW))
+    erased_CHW = fill_from_kept(pixels_CHW, kept_HW)
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T)
+
+
+def codes_only(
+    codes_T: Tensor,
+    mask: Image.Image | None,
+    blocks: Sequence[int] | None,
+    grid: int,
+    resolution: int,
+) -> EditCanvas:
+    """An edit of codes without their pixels: locked blocks, and nothing to put back."""
+    if blocks is None or mask is not None:
+        raise ValueError("codes without their image need preserve_blocks, the blocks to keep")
+    blank = blank_edit(grid, resolution)
+    locked_T = kept_blocks(kept_pixels(blocks, grid, resolution), grid)
+    return replace(blank, locked_T=locked_T, codes_T=codes_T)
 
 
 def kept_pixels(blocks: Sequence[int], grid: int, resolution: int) -> Tensor:

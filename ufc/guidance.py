@@ -8,8 +8,17 @@ import torch
 from torch import Tensor
 
 from ufc.controls import ControlItem, assemble
-from ufc.sampler import Predict, Score
+from ufc.sampler import Alike, Predict, Score
 from ufc.transformer import Prefix, UFCTransformer
+from vqgan.quantizer import code_neighbours
+
+ALIKE_CODES = 64
+
+
+def alike_codes(codebook_VD: Tensor, count: int = ALIKE_CODES) -> Alike:
+    """For each code those that look like it, and how much, 1 for itself; see `sampler.draw`."""
+    indices, weights = code_neighbours(codebook_VD, count)
+    return indices, weights / weights[:, :1]
 
 
 def make_prefix(model: UFCTransformer, items: Sequence[ControlItem]) -> Prefix:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ufc.controls import ControlItem
 from ufc.data import TrainBatch
-from ufc.guidance import make_predict, make_prefix
+from ufc.guidance import make_prefix
 from ufc.masking import random_box, random_ratio_mask
-from ufc.sampler import SamplerConfig, refine
 from ufc.transformer import Prefix, UFCTransformer
 
 
@@ -113,55 +112,41 @@ def estimator_loss(
 
 @torch.no_grad()
 def estimator_batch(
-    model: UFCTransformer,
     batch: TrainBatch,
     logits_NV: Tensor,
+    drawn_BT: Tensor,
+    drawn_items: Sequence[ControlItem],
+    vocabulary_mask: int,
     generator: torch.Generator,
     count: int,
 ) -> EstimatorBatch:
     """Right and wrong canvases from the first `count` samples of a step, four kinds of them.
 
-    real with its own controls          compliance 1, fidelity 1
-    real with another sample's          compliance 0, fidelity 1
-    the model's own fill                fidelity 0
-    real, with some of its cells wrong  fidelity 0
+    real with its own controls           compliance 1, fidelity 1
+    real with another sample's           compliance 0
+    drawn by the model (`ufc.bank`)      fidelity 0
+    real, with some of its cells wrong   fidelity 0, half as many: they are the easy ones
 
-    Half of the real ones, own and exchanged controls alike, are part-masked.
+    Wrong cells are another picture's, or the model's own one-shot fill. Half of the real ones,
+    own and exchanged controls alike, are part-masked.
     """
-    vocabulary_mask = model.config.codes
     real_BT, items = batch.codes_BT[:count], batch.items[:count]
     device = real_BT.device
     exchanged = items[1:] + items[:1]
     part = torch.rand(count, generator=generator) < 0.5
     hidden_cells = batch.masks_BT[:count] & part.to(device)[:, None]
     seen_BT = real_BT.masked_fill(hidden_cells, vocabulary_mask)
-    half = count // 2
-    filled_BT = torch.cat(
-        [
-            one_shot_fill(batch, logits_NV, generator)[:half],
-            progressive_fill(model, items[half:], generator),
-        ]
-    )
-    corrupted_BT = corrupt(real_BT, batch.codes_BT, generator)
-    knows = torch.tensor([0 if item.empty else 1 for item in items], device=device)
-    differs = torch.tensor(
-        [1 if a is not b and not b.empty else 0 for a, b in zip(items, exchanged, strict=True)],
-        device=device,
-    )
-    unasked = torch.full((count,), -1, device=device)
-    ones, zeros = torch.ones(count, device=device), torch.zeros(count, device=device)
+    few, quarter = count // 2, count // 4
+    filled_BT = one_shot_fill(batch, logits_NV, generator)[:quarter]
+    wrong_BT = torch.cat([filled_BT, corrupt(real_BT[quarter:few], batch.codes_BT, generator)])
+    own = [-1 if item.empty else 1 for item in items]
+    other = [0 if a is not b and not b.empty else -1 for a, b in zip(items, exchanged, strict=True)]
+    unasked = len(drawn_items) + few
     return EstimatorBatch(
-        codes_BT=torch.cat([seen_BT, seen_BT, filled_BT, corrupted_BT]),
-        items=[*items, *exchanged, *items, *items],
-        compliance=torch.cat(
-            [
-                torch.where(knows > 0, ones, unasked),
-                torch.where(differs > 0, zeros, unasked),
-                unasked,
-                unasked,
-            ]
-        ),
-        fidelity=torch.cat([ones, unasked, zeros, zeros]),
+        codes_BT=torch.cat([seen_BT, seen_BT, drawn_BT.to(device), wrong_BT]),
+        items=[*items, *exchanged, *drawn_items, *items[:few]],
+        compliance=torch.tensor([*own, *other, *[-1] * unasked], device=device),
+        fidelity=torch.tensor([*[1] * count, *[-1] * count, *[0] * unasked], device=device),
     )
 
 
@@ -171,30 +156,6 @@ def one_shot_fill(batch: TrainBatch, logits_NV: Tensor, generator: torch.Generat
     filled = batch.codes_BT.clone()
     filled[batch.masks_BT] = drawn_N.squeeze(1).to(filled.device)
     return filled
-
-
-def progressive_fill(
-    model: UFCTransformer, items: list[ControlItem], generator: torch.Generator
-) -> Tensor:
-    """Pictures the model draws in a few steps, as it would for a user, (B, T)."""
-    steps = int(torch.randint(2, 9, (), generator=generator))
-    scale = 1 + 3 * float(torch.rand((), generator=generator))
-    device = model.embedding.weight.device
-    start = torch.zeros(len(items), model.config.grid**2, dtype=torch.int64, device=device)
-    seeds = torch.randint(2**31, (len(items),), generator=generator).tolist()
-    predict = make_predict(
-        model, make_prefix(model, items), make_prefix(model, [ControlItem()] * len(items)), scale
-    )
-    refined = refine(
-        predict,
-        lambda codes, owner: (torch.zeros(len(codes)), torch.zeros(len(codes))),
-        start,
-        torch.zeros_like(start, dtype=torch.bool),
-        model.config.codes,
-        SamplerConfig(order="maskgit", steps=steps),
-        [torch.Generator().manual_seed(seed) for seed in seeds],
-    )
-    return refined.canvas.codes
 
 
 def corrupt(real_BT: Tensor, others_BT: Tensor, generator: torch.Generator) -> Tensor:

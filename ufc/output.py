@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,19 @@ def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
     if output_type == "codes":
         return codes_BT
     raise ValueError(f"output_type {output_type!r} is unknown; choose pil, np, pt or codes")
+
+
+def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -> dict[str, Any]:
+    """What a callback is told of a step; `draw` makes pixels of codes."""
+    return {
+        "codes": canvas.codes,
+        "confidence": canvas.confidence,
+        "compliance": canvas.compliance if scored else None,
+        "fidelity": canvas.fidelity if scored else None,
+        "filled_step": canvas.filled_step,
+        "filled_candidate": canvas.filled_candidate,
+        "image": lambda: to_pil(draw(canvas.codes)),
+    }
 
 
 def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ from ufc.arguments import Job, count_pictures, make_generators, make_jobs
 from ufc.attention import resolve_backend
 from ufc.canvas import EditCanvas, blank_edit, paste_back
 from ufc.controls import ControlItem
-from ufc.guidance import make_predict, make_prefix, make_score
-from ufc.output import PipelineOutput, present, provenance
+from ufc.guidance import alike_codes, make_predict, make_prefix, make_score
+from ufc.output import PipelineOutput, present, provenance, step_state
 from ufc.sampler import Canvas, Refined, SamplerConfig, refine
 from ufc.store import check_hashes, resolve_model
 from ufc.text import TextTokenizer
@@ -30,7 +30,6 @@ from ufc.transformer import UFCTransformer
 from vqgan.checkpoint import CheckpointError, read_json
 from vqgan.images import fit_square, to_pil, to_tensor
 from vqgan.model import VQGAN
-from vqgan.quantizer import code_neighbours
 
 DEFAULTS: dict[str, Any] = {
     "num_inference_steps": 12,
@@ -41,8 +40,6 @@ DEFAULTS: dict[str, Any] = {
     "order": "maskgit",
     "compliance_weight": 0.5,
 }
-
-ALIKE_CODES = 64
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
@@ -73,8 +70,7 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
-        neighbours, weights = code_neighbours(tokenizer.quantize.codebook(), ALIKE_CODES)
-        self.alike = neighbours, weights / weights[:, :1]
+        self.alike = alike_codes(tokenizer.quantize.codebook())
         self.dtype = torch.float32
         self._interrupt = False
 
@@ -182,6 +178,7 @@ class UFCPipeline:
         image: Any = None,
         mask_image: Any = None,
         preserve_blocks: Any = None,
+        codes: Any = None,
         *,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -195,6 +192,7 @@ class UFCPipeline:
         feather: int = 0,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        score_steps: bool = False,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
     ) -> PipelineOutput:
@@ -211,6 +209,8 @@ class UFCPipeline:
             image: the picture to edit; fitted into the model's square.
             mask_image: white is drawn anew, black is kept (grey is cut at 127).
             preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
+            codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
+                from here and nothing is encoded again. Without an image, pixels are not put back.
             num_inference_steps: the most refinement steps.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution.
@@ -221,16 +221,20 @@ class UFCPipeline:
             feather: width in pixels of a blended band outside the kept pixels.
             seed: picture i of a prompt uses seed + i; a list gives each picture its own.
             generator: one CPU generator, or one a picture, instead of a seed.
+            score_steps: score every step, for `curves`, where the order would score the end only.
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
-                `codes`, `confidence`, `compliance`, `fidelity`, and `image()` to draw a preview;
-                may set `pipeline._interrupt = True` to stop and keep the best so far.
+                `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
+                `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
+                pixels in it; may set `pipeline._interrupt = True` to stop and keep the best.
 
         Raises:
             ValueError: controls that contradict each other or do not fit the model.
         """
         started = time.monotonic()
-        count = count_pictures(prompt, image, preserve_blocks, reference_images, seed, generator)
+        count = count_pictures(
+            prompt, image, preserve_blocks, reference_images, codes, seed, generator
+        )
         count *= num_images_per_prompt
         notices: list[str] = []
         jobs = make_jobs(
@@ -245,6 +249,8 @@ class UFCPipeline:
             image=image,
             mask_image=mask_image,
             preserve_blocks=preserve_blocks,
+            codes=codes,
+            codebook=self.transformer.config.codes,
             seed=seed,
             generator=generator,
         )
@@ -256,23 +262,26 @@ class UFCPipeline:
             time_budget,
             order,
             compliance_weight,
+            score_steps,
         )
         scale = self.defaults["guidance_scale"] if guidance_scale is None else guidance_scale
         generators = make_generators(jobs, generator)
         items, negatives = self.encode_controls(jobs, notices)
         edits = [job.edit or blank_edit(self.grid, self.resolution) for job in jobs]
         codes_BT, locked_BT = self.start_codes(jobs, edits)
+
+        def draw(codes_BT: Tensor) -> Tensor:
+            return paste_back(self.decode(codes_BT), edits, feather)
+
+        def tell(step: int, canvas: Canvas) -> None:
+            if callback_on_step_end is not None:
+                state = step_state(canvas, draw, settings.watched)
+                callback_on_step_end(self, step, step, state)
+
         refined = self.refine(
-            items,
-            negatives,
-            codes_BT,
-            locked_BT,
-            scale,
-            settings,
-            generators,
-            callback_on_step_end,
+            items, negatives, codes_BT, locked_BT, scale, settings, generators, tell
         )
-        pictures = paste_back(self.decode(refined.canvas.codes), edits, feather)
+        pictures = draw(refined.canvas.codes)
         return self.output(jobs, items, edits, refined, pictures, output_type, started, notices)
 
     def sampler_config(
@@ -284,6 +293,7 @@ class UFCPipeline:
         time_budget: float | None,
         order: str | None,
         compliance_weight: float | None,
+        score_steps: bool = False,
     ) -> SamplerConfig:
         """Settings of a call over the model's defaults."""
 
@@ -299,6 +309,7 @@ class UFCPipeline:
             patience=patience,
             time_budget=time_budget,
             compliance_weight=pick(compliance_weight, "compliance_weight"),
+            score_steps=score_steps,
         )
 
     def encode_controls(
@@ -354,6 +365,10 @@ class UFCPipeline:
         grids = codes.view(-1, self.grid, self.grid).to(self.device)
         return self.tokenizer.decode(grids).float().cpu()
 
+    def draw(self, codes: Any) -> list[Image.Image]:
+        """Pictures of codes as a call returns them, (B, T) as a tensor or lists."""
+        return to_pil(self.decode(torch.as_tensor(codes)))
+
     def start_codes(
         self, jobs: Sequence[Job], edits: Sequence[EditCanvas]
     ) -> tuple[Tensor, Tensor]:
@@ -362,7 +377,9 @@ class UFCPipeline:
         codes = torch.zeros(len(edits), self.grid**2, dtype=torch.int64)
         known: dict[int, Tensor] = {}
         for row, edit in enumerate(edits):
-            if edit.locked_T.any():
+            if edit.codes_T is not None:
+                codes[row] = edit.codes_T
+            elif edit.locked_T.any():
                 if id(edit) not in known:
                     erased = edit.erased_CHW[None].to(self.device)
                     with torch.no_grad():
@@ -380,7 +397,7 @@ class UFCPipeline:
         guidance_scale: float,
         settings: SamplerConfig,
         generators: Sequence[torch.Generator],
-        callback: StepCallback | None,
+        tell: Callable[[int, Canvas], None],
     ) -> Refined:
         """Run the sampler under the controls."""
         prefix = make_prefix(self.transformer, items)
@@ -391,8 +408,7 @@ class UFCPipeline:
         self._interrupt = False
 
         def on_step(step: int, canvas: Canvas) -> bool:
-            if callback is not None:
-                callback(self, step, step, self.step_state(canvas))
+            tell(step, canvas)
             return self._interrupt
 
         return refine(
@@ -406,16 +422,6 @@ class UFCPipeline:
             on_step,
             self.alike,
         )
-
-    def step_state(self, canvas: Canvas) -> dict[str, Any]:
-        """What a callback is told of a step."""
-        return {
-            "codes": canvas.codes,
-            "confidence": canvas.confidence,
-            "compliance": canvas.compliance,
-            "fidelity": canvas.fidelity,
-            "image": lambda: to_pil(self.decode(canvas.codes)),
-        }
 
     def output(
         self,

@@ -51,6 +51,7 @@ class SamplerConfig:
         patience: stop an image after this many steps without a better score.
         time_budget: stop after so many seconds.
         compliance_weight: share of compliance in the score, the rest is fidelity.
+        score_steps: score every step for its curve, even where nothing is chosen by score.
     """
 
     order: str = "pnag"
@@ -61,6 +62,7 @@ class SamplerConfig:
     patience: int | None = None
     time_budget: float | None = None
     compliance_weight: float = 0.5
+    score_steps: bool = False
 
     def __post_init__(self) -> None:
         if self.order not in RATIOS:
@@ -76,8 +78,13 @@ class SamplerConfig:
 
     @property
     def scored(self) -> bool:
-        """Whether canvases are scored on the way, not only at the end."""
+        """Whether canvases are chosen by score on the way."""
         return self.order == "pnag" or self.candidates > 1 or self.patience is not None
+
+    @property
+    def watched(self) -> bool:
+        """Whether canvases are scored on the way, not only at the end."""
+        return self.scored or self.score_steps
 
 
 @dataclass
@@ -160,7 +167,7 @@ def refine(
         best_score_B[better] = total_B[better]
         stale_B[at_work] += 1
         stale_B[better] = 0
-        if config.scored:
+        if config.watched:
             for image in at_work.tolist():
                 curves[image].append(curve_point(step, state, image))
         if on_step is not None and on_step(step, state):
@@ -169,7 +176,7 @@ def refine(
             break
         if config.patience is not None:
             at_work = at_work[stale_B[at_work] < config.patience]
-    if not config.scored or not bool((steps_B > 0).all()):
+    if not config.watched or not bool((steps_B > 0).all()):
         everyone = torch.arange(len(codes_BT))
         best.compliance, best.fidelity = (
             value.float().cpu() for value in score(best.codes, everyone.to(codes_BT.device))
@@ -290,11 +297,16 @@ def draw(
         target = uniform_N[:, None] * cumulated[:, -1:]
         drawn = torch.searchsorted(cumulated, target).clamp_max(logits_NV.shape[-1] - 1)
     drawn = drawn.squeeze(-1)
+    return drawn, confidence_in(drawn, probabilities, alike)
+
+
+def confidence_in(codes_N: Tensor, probabilities_NV: Tensor, alike: Alike | None = None) -> Tensor:
+    """Probability of each code, or with `alike` of what looks like it, (N,)."""
     if alike is None:
-        return drawn, probabilities.gather(-1, drawn[:, None]).squeeze(-1)
+        return probabilities_NV.gather(-1, codes_N[:, None]).squeeze(-1)
     neighbours, likeness = alike
-    confidence = (probabilities.gather(-1, neighbours[drawn]) * likeness[drawn]).sum(-1)
-    return drawn, confidence.clamp_max(1)
+    confidence = (probabilities_NV.gather(-1, neighbours[codes_N]) * likeness[codes_N]).sum(-1)
+    return confidence.clamp_max(1)
 
 
 def accept(
@@ -303,7 +315,7 @@ def accept(
     """Take over the best candidate of every image at work."""
     images, candidates = trial.codes.shape[:2]
     picks = torch.zeros(images, dtype=torch.int64)
-    if config.scored:
+    if config.watched:
         owner_M = at_work.to(trial.codes.device).repeat_interleave(candidates)
         compliance, fidelity = (
             value.float().cpu().view(images, candidates)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ufc.bank import PictureBank, draw_canvases
 from ufc.data import Batches, CodeCache, ControlOdds, TrainBatch, training_texts
 from ufc.gallery import contact_sheet
+from ufc.guidance import alike_codes
 from ufc.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
 from ufc.pipeline import DEFAULTS, UFCPipeline
 from ufc.recipe import TrainConfig
@@ -24,6 +26,9 @@ from vqgan.loop import Checkpoints, Clock, MetricsLog, WeightAverage, learning_r
 from vqgan.model import VQGAN
 from vqgan.quantizer import code_neighbours
 from vqgan.train import pick_device
+
+BANK_PICTURES = 512
+STATEFUL = ("model", "optimizer", "average", "bank")
 
 
 class Trainer:
@@ -43,6 +48,8 @@ class Trainer:
         self.average = WeightAverage(self.model, config.ema_decay)
         codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
         self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
+        self.alike = alike_codes(codebook_VD)
+        self.bank = PictureBank(BANK_PICTURES)
         self.precision = mixed_precision(config.mixed_precision, self.device)
         self.step = 0
 
@@ -73,10 +80,16 @@ class Trainer:
         return values | accuracy_by_ratio(batch, found) | {"lr": config.learning_rate * scale}
 
     def estimate(self, batch: TrainBatch, found: CodeLoss) -> tuple[Tensor, dict[str, float]]:
-        """Loss of the two estimators on a part of the batch."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        count = min(self.config.estimator_samples, len(batch.items))
-        canvases = estimator_batch(self.model, batch, found.logits_NV, generator, count)
+        """Loss of the two estimators on a part of the batch and on pictures drawn of late."""
+        config, model = self.config, self.model
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        count = min(config.estimator_samples, len(batch.items))
+        asked = batch.items[-config.estimator_pictures :]
+        self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
+        drawn_BT, drawn_items = self.bank.sample(count, generator)
+        canvases = estimator_batch(
+            batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
+        )
         compliance, fidelity, log = estimator_loss(self.model, canvases)
         return compliance + fidelity, log
 
@@ -87,11 +100,10 @@ class Trainer:
         return model.to(self.device).eval()
 
     def state_dict(self) -> dict[str, Any]:
-        parts = ("model", "optimizer", "average")
-        return {name: getattr(self, name).state_dict() for name in parts} | {"step": self.step}
+        return {name: getattr(self, name).state_dict() for name in STATEFUL} | {"step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("model", "optimizer", "average"):
+        for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
@@ -304,8 +316,12 @@ def validate(
             batch = to_device(val(step), trainer.device)
             found = code_loss(pipeline.transformer, batch, 0.0)
             generator = torch.Generator().manual_seed(step)
+            count = len(batch.items)
+            asked = batch.items[: min(8, count)]
+            drawn_BT = draw_canvases(pipeline.transformer, asked, pipeline.alike, generator)
+            codes = pipeline.transformer.config.codes
             canvases = estimator_batch(
-                pipeline.transformer, batch, found.logits_NV, generator, len(batch.items)
+                batch, found.logits_NV, drawn_BT, asked, codes, generator, count
             )
             compliance, fidelity, values = estimator_loss(pipeline.transformer, canvases)
             values |= {"code_loss": float(found.loss)}

@@ -22,11 +22,17 @@ class LossWeights:
     l2: float = 2.0
     perceptual: float = 1.0
     chroma: float = 1.0
+    texture: float = 0.0
 
 
 def chroma(x_BCHW: Tensor) -> Tensor:
     """Colour without lightness: every channel minus the mean of the three."""
     return x_BCHW - x_BCHW.mean(1, keepdim=True)
+
+
+def enlarge(x_BCHW: Tensor) -> Tensor:
+    """Pictures of twice the side, bilinear."""
+    return F.interpolate(x_BCHW, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def reconstruction_loss(
@@ -35,13 +41,19 @@ def reconstruction_loss(
     perceptual: Callable[[Tensor, Tensor], Tensor],
     weights: LossWeights,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of L1, squared, chroma and LPIPS distances, and its parts for the log."""
+    """Weighted sum of L1, squared, chroma and LPIPS distances, and its parts for the log.
+
+    `texture` is LPIPS on the pictures enlarged twofold: AlexNet's first layer looks at every
+    fourth pixel, and small pictures are looked at enlarged.
+    """
     parts = {
         "l1": F.l1_loss(y_BCHW, x_BCHW),
         "l2": F.mse_loss(y_BCHW, x_BCHW),
         "chroma": F.l1_loss(chroma(y_BCHW), chroma(x_BCHW)),
         "perceptual": perceptual(y_BCHW, x_BCHW).mean(),
     }
+    if weights.texture:
+        parts["texture"] = perceptual(enlarge(y_BCHW), enlarge(x_BCHW)).mean()
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     return torch.as_tensor(total), {name: part.detach() for name, part in parts.items()}
 

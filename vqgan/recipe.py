@@ -39,6 +39,7 @@ class TokenizerTrainConfig:
     l1_weight: float = setting(1.0, "Weight of the absolute error.")
     l2_weight: float = setting(2.0, "Weight of the squared error.")
     perceptual_weight: float = setting(1.0, "Weight of LPIPS.")
+    texture_weight: float = setting(0.0, "Weight of LPIPS on pictures enlarged twofold.")
     chroma_weight: float = setting(1.0, "Weight of the error in colour without lightness.")
     perceptual_net: str = setting("alex", "LPIPS backbone: alex, vgg, squeeze, or none.")
     discriminator_weight: float = setting(0.2, "Weight of the adversarial loss; 0 is without.")
@@ -73,5 +74,9 @@ class TokenizerTrainConfig:
 
     def loss_weights(self) -> LossWeights:
         return LossWeights(
-            self.l1_weight, self.l2_weight, self.perceptual_weight, self.chroma_weight
+            self.l1_weight,
+            self.l2_weight,
+            self.perceptual_weight,
+            self.chroma_weight,
+            self.texture_weight,
         )

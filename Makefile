@@ -11,13 +11,10 @@ OUT ?=
 ARGS ?=
 CONFIG ?=
 CODE := $(sort $(dir $(wildcard vqgan/*.py estimators/*.py ufc/*.py webui/*.py \
-	benchmarks/*.py scripts/*.py)))
-
-# need FILE: asks for the target `not-yet` where the file is missing
-need = $(if $(wildcard $(1)),,not-yet)
+	benchmarks/*.py benchmarks/peers/*.py scripts/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: not-yet help setup run test lint app bench fid train-tokenizer train
+.PHONY: help setup run test lint app bench bench-peers fid ablation report train-tokenizer train train-gpu
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,16 +31,29 @@ lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy $(CODE)
 
-app: $(call need,webui/app.py) $(VENV)/.ufc-all ## open the editor in the browser
+app: $(VENV)/.ufc-all ## open the editor in the browser
 	@$(BIN)/ufc app $(ARGS)
 
-bench: $(VENV)/.ufc-core ## time loading and drawing with the bundled model
-	@$(BIN)/python -m benchmarks.latency $(ARGS)
+bench: $(VENV)/.ufc-core ## measure speed and memory here (idle machine, 4 minutes): docs/performance.md
+	@$(BIN)/ufc bench --output benchmarks/results/bench.json $(ARGS)
+	@$(BIN)/ufc bench --random-weights --only forward --output benchmarks/results/shape.json
+	@$(BIN)/python -m benchmarks.attention
+	@$(BIN)/python -m benchmarks.table
+
+bench-peers: $(VENV)/.ufc-peers ## the same for other programs beside ours (8 minutes)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+	@$(BIN)/python -m benchmarks.table
 
 fid: want-REAL want-FAKE $(VENV)/.ufc-all ## REAL=folder FAKE=folder: Frechet distance between two sets of pictures
-	@mkdir -p $(or $(OUT),outputs)
-	@$(BIN)/python -m estimators.fid ref $(REAL) -o $(or $(OUT),outputs)/real.npz
-	@$(BIN)/python -m estimators.fid calc $(FAKE) --ref $(or $(OUT),outputs)/real.npz $(ARGS)
+	@$(BIN)/ufc evaluate $(FAKE) --real $(REAL) --fid $(ARGS)
+
+ablation: want-REAL want-TRAIN $(VENV)/.ufc-all ## REAL=held-out TRAIN=folder [OUT=docs]: every order at equal passes
+	@$(BIN)/ufc evaluate ablation --real $(REAL) --train-data-dir $(TRAIN) \
+		--output-dir $(or $(OUT),docs) $(ARGS)
+
+report: want-REAL want-TRAIN $(VENV)/.ufc-all ## REAL=held-out TRAIN=folder [OUT=folder]: all figures on one page
+	@$(BIN)/ufc evaluate report --real $(REAL) --train-data-dir $(TRAIN) \
+		--output-dir $(or $(OUT),outputs/report) $(ARGS)
 
 train-tokenizer: want-DATA $(VENV)/.ufc-all ## DATA=folder [CONFIG=file] [OUT=folder]: first stage
 	@$(BIN)/ufc train-tokenizer --train-data-dir $(DATA) $(if $(CONFIG),--config $(CONFIG)) \
@@ -52,6 +62,10 @@ train-tokenizer: want-DATA $(VENV)/.ufc-all ## DATA=folder [CONFIG=file] [OUT=fo
 train: want-DATA want-TOKENIZER $(VENV)/.ufc-all ## DATA=folder TOKENIZER=folder [CONFIG=file] [OUT=folder]: second stage
 	@$(BIN)/ufc train --train-data-dir $(DATA) --tokenizer $(TOKENIZER) \
 		$(if $(CONFIG),--config $(CONFIG)) --output-dir $(or $(OUT),runs/model) $(ARGS)
+
+train-gpu: want-DATA ## DATA=folder [MINUTES=25] [OUT=folder] [SMOKE=1]: both stages at 128 px on one GPU
+	@DATA="$(DATA)" MINUTES="$(or $(MINUTES),25)" OUT="$(or $(OUT),runs/fashion-128)" \
+		PACK="$(PACK)" SMOKE="$(SMOKE)" PYTHON="$(PYTHON)" bash scripts/train_gpu.sh
 
 # Each stamp is made once and again when the versions change.
 $(VENV)/.ufc-core: requirements.txt pyproject.toml | $(BIN)/python
@@ -64,6 +78,11 @@ $(VENV)/.ufc-all: requirements.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --editable . --requirement requirements.txt
 	@touch $@ $(VENV)/.ufc-core
 
+$(VENV)/.ufc-peers: benchmarks/peers/requirements.txt | $(VENV)/.ufc-all
+	@echo "Installing other programs into $(VENV)/peers; once, about a minute …"
+	@$(PIP) --no-deps --upgrade --target $(VENV)/peers --requirement $<
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=python3.12" >&2; exit 2; }
@@ -72,6 +91,3 @@ $(BIN)/python:
 
 want-%:
 	@test -n "$($*)" || { echo "error: $* is not given; see make help" >&2; exit 2; }
-
-not-yet:
-	@echo "this version does not have it yet" >&2; exit 1

@@ -1,8 +1,9 @@
-"""Deep features of pictures: mean activations of a pretrained convolution network's last layers.
+"""Deep features of pictures: what a pretrained network makes of them.
 
-Two networks, through torchvision: `alexnet` (quick) and `vgg16`. Only their convolutions are used.
-Every picture is brought to one square with antialiasing, each alone, so nothing depends on which
-pictures share a batch.
+Networks: `alexnet` (quick) and `vgg16` through torchvision, mean activations of their last layers;
+`inception`, the standard network of FID, through torch-fidelity; or any factory of one's own as
+`package.module:factory`. Every picture is brought to one square by itself, so nothing depends on
+which pictures share a batch.
 """
 
 from __future__ import annotations
@@ -11,31 +12,38 @@ import hashlib
 import importlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from vqgan.checkpoint import is_pickle, read_safetensors
 from vqgan.images import fit_square, to_tensor
 from vqgan.perceptual import backbone_help, import_torchvision
 
 Features = NDArray[np.float32]
+Mode = Literal["clean", "legacy"]
 
 INPUT_SIZE = 128  # pixels; 224, the size it was trained at, takes three times as long
+INCEPTION_SIZE = 299
+MODES: tuple[str, ...] = get_args(Mode)
 
 # After these modules of `features`: relu3, relu4, relu5 and relu3_3, relu4_3, relu5_3.
 _TAPS = {"alexnet": (7, 9, 11), "vgg16": (15, 22, 29)}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
-EXTRACTORS = tuple(_TAPS)
+EXTRACTORS = (*_TAPS, "inception")
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class Extractor:
         net: pixels (B 3 H W, -1..1) to features (B F).
         frechet: which of the F features a Frechet distance is taken of.
         weights: a hash of the weights, shortened.
+        logits: which of the F features are class logits, for an Inception score; None without.
+        device: where the network is.
     """
 
     name: str
@@ -55,6 +65,8 @@ class Extractor:
     net: Callable[[Tensor], Tensor]
     frechet: slice
     weights: str
+    logits: slice | None = None
+    device: str = "cpu"
 
     @property
     def about(self) -> str:
@@ -64,15 +76,22 @@ class Extractor:
 
 
 class TappedConvolutions(nn.Module):
-    """A chain of layers whose activations are averaged over the picture after each of `taps`."""
+    """A chain of layers whose activations are averaged over the picture after each of `taps`.
+
+    `classifier`, if given, takes the whole chain's output to class logits, which come last.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, layers: nn.Sequential, taps: tuple[int, ...]) -> None:
+    def __init__(
+        self, layers: nn.Sequential, taps: tuple[int, ...], classifier: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*list(layers)[: max(taps) + 1])
+        last = len(layers) if classifier is not None else max(taps) + 1
+        self.layers = nn.Sequential(*list(layers)[:last])
         self.taps = frozenset(taps)
+        self.classifier = classifier
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -85,40 +104,126 @@ class TappedConvolutions(nn.Module):
             h = layer(h)
             if index in self.taps:
                 pooled.append(h.mean((2, 3)))
+        if self.classifier is not None:
+            pooled.append(self.classifier(h))
         return torch.cat(pooled, dim=1)
 
 
-def load_extractor(name: str = "alexnet", input_size: int = INPUT_SIZE) -> Extractor:
-    """`alexnet` or `vgg16` with ImageNet weights from the torch hub cache, else downloaded.
+def load_extractor(
+    name: str = "alexnet",
+    input_size: int | None = None,
+    *,
+    weights: str | Path | None = None,
+    logits: bool = False,
+    device: str = "cpu",
+) -> Extractor:
+    """`alexnet`, `vgg16`, `inception`, or what `package.module:factory` makes.
+
+    Args:
+        name: which; a factory is called as `factory(weights)` and returns an `Extractor`.
+        input_size: pixels that the network sees; 128, and 299 for `inception`.
+        weights: a file of weights instead of the torch hub's; safetensors, or a `.pth` that holds
+            nothing but tensors.
+        logits: also class logits, where the network has them to give only on demand.
+        device: where to run it.
 
     Raises:
-        ValueError: another name.
+        ValueError: another name, a factory that is not there, or weights that do not fit.
         RuntimeError: the weights are neither cached nor to be downloaded.
     """
+    if ":" in name:
+        return _from_factory(name, weights)
+    if name == "inception":
+        return _load_inception(weights, device)
     if name not in _TAPS:
-        raise ValueError(f"unknown extractor {name!r}; choose one of {', '.join(EXTRACTORS)}")
+        raise ValueError(
+            f"unknown extractor {name!r}; choose one of {', '.join(EXTRACTORS)}, "
+            "or package.module:factory"
+        )
     import_torchvision()
     models: Any = importlib.import_module("torchvision.models")
     try:
-        layers = models.get_model(name, weights="IMAGENET1K_V1").features
+        model = models.get_model(name, weights=None if weights else "IMAGENET1K_V1")
     except (OSError, RuntimeError, EOFError) as error:
         raise RuntimeError(backbone_help(f"The extractor {name}", error)) from error
-    return make_extractor(name, layers, _TAPS[name], input_size)
+    if weights:
+        _load_state(model, read_tensors(weights), weights)
+    classifier = None
+    if logits:
+        classifier = nn.Sequential(model.avgpool, nn.Flatten(), model.classifier)
+    return make_extractor(
+        name, model.features, _TAPS[name], input_size or INPUT_SIZE, classifier, device
+    )
 
 
 def make_extractor(
-    name: str, layers: nn.Sequential, taps: tuple[int, ...], input_size: int
+    name: str,
+    layers: nn.Sequential,
+    taps: tuple[int, ...],
+    input_size: int,
+    classifier: nn.Module | None = None,
+    device: str = "cpu",
 ) -> Extractor:
     """An extractor from any chain of layers; the Frechet distance is of the last tap alone.
 
     Few features there make the distance steadier: its covariance has to be known from the pictures.
     """
     net = TappedConvolutions(layers, taps).eval().requires_grad_(False)
+    weights = _hash_weights(net)
     last = TappedConvolutions(layers, (max(taps),)).eval()
-    nn.utils.convert_conv2d_weight_memory_format(net, torch.channels_last)
     blank = torch.zeros(1, 3, input_size, input_size)
     total, final = net(blank).shape[1], last(blank).shape[1]
-    return Extractor(name, input_size, net, slice(total - final, total), _hash_weights(net))
+    logits = None
+    if classifier is not None:
+        net = TappedConvolutions(layers, taps, classifier).eval().requires_grad_(False)
+        logits = slice(total, net(blank).shape[1])
+    nn.utils.convert_conv2d_weight_memory_format(net, torch.channels_last)
+    used = slice(total - final, total)
+    return Extractor(name, input_size, net.to(device), used, weights, logits, device)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file, or of a `.pth` that holds nothing else.
+
+    Raises:
+        ValueError: no such file, or one that would run code when read.
+    """
+    path = Path(path)
+    if not is_pickle(path):
+        return read_safetensors(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the restricted loader raises many unrelated types
+        raise ValueError(
+            f"{path}: is a pickle that holds more than tensors, and is not read ({error}); "
+            "save its state dict alone, best as safetensors"
+        ) from error
+    return cast(dict[str, Tensor], state.get("state_dict", state))
+
+
+def resize_clean(image: Image.Image, size: int) -> Tensor:
+    """Padded to a square with white and resized with antialiasing: (3 H W), -1..1.
+
+    As clean-fid does it (Parmar et al. 2022): bicubic on float channels, not rounded in between.
+    """
+    square = fit_square(image, max(image.size))
+    if square.width == size:
+        return to_tensor(square)[0]
+    shape = (size, size)
+    channels = [
+        np.asarray(channel.convert("F").resize(shape, Image.Resampling.BICUBIC))
+        for channel in square.split()
+    ]
+    return torch.from_numpy(np.stack(channels).clip(0, 255)) / 127.5 - 1
+
+
+def resize_legacy(image: Image.Image, size: int) -> Tensor:
+    """Padded to a square with white and resized without antialiasing: (3 H W), -1..1.
+
+    Bilinear, as pytorch-fid does it: for figures that must compare with older ones.
+    """
+    square = to_tensor(fit_square(image, max(image.size)))
+    return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
 @torch.inference_mode()
@@ -127,7 +232,9 @@ def extract(
     images: Iterable[Image.Image],
     *,
     size: int | None = None,
+    mode: str = "clean",
     batch_size: int = 32,
+    num_workers: int = 0,
     on_batch: Callable[[int], None] | None = None,
 ) -> Features:
     """Features of pictures of any size, float32 (N F), in their order.
@@ -136,22 +243,32 @@ def extract(
         extractor: the network.
         images: pictures of any mode; one batch of them is held at a time.
         size: shrink to this many pixels first, as if they had been drawn at that size.
+        mode: `clean` (antialiased) or `legacy` (not): how a picture is brought to the input size.
         batch_size: pictures per pass; changes the time, not the features (to about 1e-6).
+        num_workers: threads that resize pictures; 0 is none but this one.
         on_batch: told how many pictures are done, after each pass.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: there is no picture, or another mode.
     """
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+    resize = resize_clean if mode == "clean" else resize_legacy
+
+    def prepare(image: Image.Image) -> Tensor:
+        drawn = image if size is None else fit_square(image, size)
+        return resize(drawn, extractor.input_size)
+
     chunks: list[Features] = []
     pictures, done = iter(images), 0
-    while batch := list(islice(pictures, batch_size)):
-        if size is not None:
-            batch = [fit_square(image, size) for image in batch]
-        squares = [fit_square(image, extractor.input_size) for image in batch]
-        chunks.append(extractor.net(to_tensor(squares)).float().numpy())
-        done += len(batch)
-        if on_batch:
-            on_batch(done)
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        while batch := list(islice(pictures, batch_size)):
+            squares = pool.map(prepare, batch) if num_workers else map(prepare, batch)
+            pixels = torch.stack(list(squares)).to(extractor.device)
+            chunks.append(extractor.net(pixels).float().cpu().numpy())
+            done += len(batch)
+            if on_batch:
+                on_batch(done)
     if not chunks:
         raise ValueError("got no picture to take features of, wanted at least one")
     return np.concatenate(chunks)
@@ -190,6 +307,92 @@ def content_hash(path: str | Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+class _Inception(nn.Module):
+    """torch-fidelity's Inception behind our pixel convention: pool features, then logits."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        pixels = ((x_BCHW + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return torch.cat(self.inner(pixels), dim=1)
+
+
+def _load_inception(weights: str | Path | None, device: str) -> Extractor:
+    """The network of FID: Inception v3 of 2015-12-05, as torch-fidelity ported it."""
+    import_torchvision()
+    try:
+        fidelity: Any = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
+    except ImportError as error:
+        raise RuntimeError(
+            f"the extractor inception needs torch-fidelity ({error}): "
+            "pip install 'ufc-bert[eval]', or choose --extractor alexnet"
+        ) from error
+    try:
+        inner = _build_inception(fidelity, read_tensors(weights) if weights else None)
+    except (OSError, RuntimeError, EOFError) as error:
+        if weights:
+            raise ValueError(
+                f"{weights}: not torch-fidelity's Inception weights ({_first_line(error)})"
+            ) from error
+        raise RuntimeError(
+            f"the extractor inception could not fetch its weights ({_first_line(error)}): "
+            f"download {fidelity.URL_INCEPTION_V3} and give it as --extractor-weights, "
+            "or choose --extractor alexnet"
+        ) from error
+    net = _Inception(inner).eval().requires_grad_(False)
+    names, classes = 2048, inner.fc.out_features
+    return Extractor(
+        "inception",
+        INCEPTION_SIZE,
+        net.to(device),
+        slice(0, names),
+        _hash_weights(net),
+        slice(names, names + classes),
+        device,
+    )
+
+
+def _build_inception(fidelity: Any, state: dict[str, Tensor] | None) -> Any:
+    """It reads weights from a file only, and runs what a pickle says: give it a copy of tensors."""
+    wanted = ["2048", "logits_unbiased"]
+    if state is None:
+        return fidelity.FeatureExtractorInceptionV3("inception", wanted)
+    with tempfile.NamedTemporaryFile(suffix=".pth") as copy:
+        torch.save(state, copy)
+        copy.flush()
+        return fidelity.FeatureExtractorInceptionV3("inception", wanted, copy.name)
+
+
+def _from_factory(name: str, weights: str | Path | None) -> Extractor:
+    module_name, _, factory_name = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"--extractor {name}: {error}; wanted package.module:factory that can be imported"
+        ) from error
+    extractor = factory(str(weights) if weights else None)
+    if not isinstance(extractor, Extractor):
+        raise ValueError(
+            f"--extractor {name}: the factory gave a {type(extractor).__name__}, "
+            "wanted an estimators.features.Extractor (make_extractor makes one)"
+        )
+    return extractor
+
+
+def _load_state(model: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{where}: does not fit the extractor ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _hash_weights(net: nn.Module) -> str:

@@ -13,30 +13,28 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.features import EXTRACTORS, INPUT_SIZE, Extractor, extract, load_extractor
-from vqgan.data import open_dataset
+from estimators.features import Features
+from estimators.measuring import (
+    Measuring,
+    add_measuring_flags,
+    count_warning,
+    entry_point,
+    measuring_from,
+)
 
 FloatArray = NDArray[np.float64]
 
 FEW_PICTURES = 2048  # below it the covariance is poorly known and the distance biased upwards
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ref` or `calc`; returns 0, or 2 after one line on standard error for bad input."""
-    args = _parser().parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+MANY_PICTURES = 10_000  # from here on the distance is steady enough to stand without an interval
+JACKKNIFE_GROUPS = 20
+Z_95 = 1.96  # standard errors on either side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,78 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
 
 
+@dataclass(frozen=True)
+class Distance:
+    """A Frechet distance with the half width of its 95 % interval (None from 10,000 on)."""
+
+    value: float
+    half_width: float | None
+    count: int
+    reference_count: int
+
+
+def distance_of(
+    features: Features, reference: Features | Statistics, groups: int = JACKKNIFE_GROUPS
+) -> Distance:
+    """The distance of a set from a reference, with an interval where either is small.
+
+    The interval is the delete-a-group jackknife's (Quenouille, Tukey): pictures are left out a
+    group at a time, from either set of which the features are known. It tells how much the figure
+    would move with other pictures of the same kind; the bias of small sets it does not remove.
+
+    Raises:
+        ValueError: see `statistics` and `frechet_distance`.
+    """
+    own = statistics(features)
+    other = reference if isinstance(reference, Statistics) else statistics(reference)
+    value = frechet_distance(own, other)
+    variance = 0.0
+    if own.count < MANY_PICTURES:
+        variance += _jackknife(features, other, groups)
+    if not isinstance(reference, Statistics) and other.count < MANY_PICTURES:
+        variance += _jackknife(reference, own, groups)
+    known = variance > 0
+    return Distance(value, Z_95 * variance**0.5 if known else None, own.count, other.count)
+
+
+def distance_change(
+    features: Features, before: Features, reference: Statistics, groups: int = JACKKNIFE_GROUPS
+) -> tuple[float, float]:
+    """How much farther `features` are than `before`, and the half width of its 95 % interval.
+
+    Row i of both belongs to one caption: both leave out the same rows, so that what they share
+    cancels. Negative is nearer.
+
+    Raises:
+        ValueError: different numbers of pictures.
+    """
+    if len(features) != len(before):
+        raise ValueError(f"got {len(features)} and {len(before)} pictures, wanted pairs")
+
+    def change(kept: NDArray[np.bool_]) -> float:
+        after, first = statistics(features[kept]), statistics(before[kept])
+        return frechet_distance(reference, after) - frechet_distance(reference, first)
+
+    value = change(np.ones(len(features), dtype=bool))
+    return value, Z_95 * _left_out(change, len(features), groups) ** 0.5
+
+
+def _jackknife(features: Features, fixed: Statistics, groups: int) -> float:
+    """Variance of the distance as groups of one set are left out; 0 if it is too small to tell."""
+    return _left_out(
+        lambda kept: frechet_distance(fixed, statistics(features[kept])), len(features), groups
+    )
+
+
+def _left_out(figure: Callable[[NDArray[np.bool_]], float], count: int, groups: int) -> float:
+    """Delete-a-group jackknife variance of a figure of `count` pictures, 0 for too few."""
+    groups = min(groups, count // 2)
+    if groups < 2:
+        return 0.0
+    place = np.random.default_rng(0).permutation(count) % groups
+    return float((groups - 1) * np.var([figure(place != group) for group in range(groups)]))
+
+
 def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> None:
     """Write statistics as ``.npz`` under the usual names ``mu`` and ``sigma``.
 
@@ -121,48 +191,38 @@ def _root(covariance: FloatArray) -> FloatArray:
 
 
 def _ref(args: argparse.Namespace) -> None:
-    extractor = load_extractor(args.extractor, args.input_size)
-    stats = _statistics_of(extractor, args.data, args.size)
-    save_statistics(args.output, stats, _recipe(extractor, args.size))
+    measuring = measuring_from(args)
+    stats = statistics(measuring.frechet_features(args.data))
+    save_statistics(args.output, stats, measuring.recipe)
     print(f"{args.output}: statistics of {stats.count} pictures")
 
 
 def _calc(args: argparse.Namespace) -> None:
-    extractor = load_extractor(args.extractor, args.input_size)
-    drawn = _statistics_of(extractor, args.data, args.size)
-    if args.ref.endswith(".npz"):
-        reference, about = load_statistics(args.ref)
-        if about != _recipe(extractor, args.size):
-            raise ValueError(
-                f"{args.ref} was made with {about!r}, this is {_recipe(extractor, args.size)!r}; "
-                "give the same options, or make it again"
-            )
-    else:
-        reference = _statistics_of(extractor, args.ref, args.size)
+    measuring = measuring_from(args)
+    found = distance_of(measuring.frechet_features(args.data), _reference(args.ref, measuring))
     report = {
-        "fd": frechet_distance(drawn, reference),
-        "pictures": drawn.count,
-        "reference_pictures": reference.count,
-        "recipe": _recipe(extractor, args.size),
+        "fd": found.value,
+        "interval_95": found.half_width,
+        "pictures": found.count,
+        "reference_pictures": found.reference_count,
+        **measuring.about(args.data),
     }
     print(json.dumps(report, indent=1))
-    if min(drawn.count, reference.count) < FEW_PICTURES:
-        print(
-            f"note: under {FEW_PICTURES} pictures the distance is biased upwards; compare it only "
-            "with distances of as many pictures",
-            file=sys.stderr,
+    warning = count_warning(min(found.count, found.reference_count), FEW_PICTURES)
+    if warning:
+        print(warning, file=sys.stderr)
+
+
+def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
+    if not ref.endswith(".npz"):
+        return measuring.frechet_features(ref)
+    stats, about = load_statistics(ref)
+    if about != measuring.recipe:
+        raise ValueError(
+            f"{ref} was made with {about!r}, this is {measuring.recipe!r}; "
+            "give the same options, or make it again"
         )
-
-
-def _statistics_of(extractor: Extractor, data: str, size: int | None) -> Statistics:
-    samples = open_dataset(data)
-    images = (samples[index].image for index in range(len(samples)))
-    return statistics(extract(extractor, images, size=size)[:, extractor.frechet])
-
-
-def _recipe(extractor: Extractor, size: int | None) -> str:
-    shrunk = f"shrunk to {size} px" if size else "unshrunk"
-    return f"{extractor.about}, pictures {shrunk}, antialiased bicubic"
+    return stats
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,12 +241,13 @@ def _parser() -> argparse.ArgumentParser:
     calc.add_argument("--ref", required=True, help="what `ref` wrote, or a folder, or shards")
     calc.set_defaults(run=_calc)
     for command in (ref, calc):
-        command.add_argument(
-            "--size", type=int, help="shrink the pictures to this many pixels first"
-        )
-        command.add_argument("--extractor", choices=EXTRACTORS, default="alexnet")
-        command.add_argument("--input-size", type=int, default=INPUT_SIZE)
+        add_measuring_flags(command)
     return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ref` or `calc`; returns 0, or 2 after one line on standard error for bad input."""
+    return entry_point(_parser(), argv)
 
 
 if __name__ == "__main__":

@@ -21,16 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from estimators.features import (
-    EXTRACTORS,
-    INPUT_SIZE,
-    Extractor,
-    Features,
-    cached,
-    content_hash,
-    extract,
-    load_extractor,
-)
+from estimators.features import Features, content_hash, extract
 from estimators.judge import (
     ATTRIBUTES,
     NATIVE,
@@ -42,23 +33,19 @@ from estimators.judge import (
     score,
 )
 from estimators.linear import L2
+from estimators.measuring import (
+    Measuring,
+    add_extractor_flags,
+    entry_point,
+    extractor_from,
+    pixels,
+)
 from vqgan.data import Samples, open_dataset
 from vqgan.images import load_image
 
 FIELDS = ("text", "text_zh", "mixed")
 
 _PICTURE_NAME = re.compile(r"(?P<id>.+)-(?P<seed>\d+)-(?P<index>\d+)\.(png|webp|jpe?g)")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns 0, or 2 after one line on standard error for bad input."""
-    args = _parser().parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def find_pictures(folder: str | Path) -> list[tuple[str, Path]]:
@@ -107,34 +94,16 @@ def picture_size(folder: str | Path, paths: Sequence[Path]) -> int:
     return int(sizes.pop()[0])
 
 
-def dataset_features(
-    extractor: Extractor,
-    samples: Samples,
-    indices: Sequence[int],
-    size: int | None,
-    on_batch: Callable[[int], None] | None = None,
-) -> Features:
-    """Features (N F) of a data set's pictures at `indices`, shrunk to `size` pixels if given."""
-    images = (samples[index].image for index in indices)
-    return extract(extractor, images, size=size, on_batch=on_batch)
-
-
 def _fit(args: argparse.Namespace) -> None:
-    extractor = load_extractor(args.extractor, args.input_size)
+    extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
-    content = content_hash(args.data) if args.cache_dir else ""
+    content = content_hash(args.data) if args.cache_dir else None
     features = {}
     for size in (*args.size, NATIVE):
-        key = {"data": content, "extractor": extractor.about, "size": size}
         progress = _progress(f"{size or 'stored'} px", len(samples))
-        features[size] = cached(
-            args.cache_dir,
-            key,
-            lambda size=size, progress=progress: dataset_features(  # type: ignore[misc]
-                extractor, samples, everything, size or None, progress
-            ),
-        )
+        measuring = Measuring(extractor, size or None, cache_dir=args.cache_dir, on_batch=progress)
+        features[size] = measuring.features(samples, content)
     records = [samples.record(index) for index in everything]
     judge = fit_judge(
         extractor, features, records, args.attribute, sizes=_learnt_sizes(args), l2=args.l2
@@ -158,7 +127,7 @@ def _prompts(args: argparse.Namespace) -> None:
 
 def _judge(args: argparse.Namespace) -> None:
     judge = load_judge(args.probes)
-    extractor = load_extractor(args.extractor, args.input_size)
+    extractor = extractor_from(args)
     if extractor.about != judge.about:
         raise ValueError(
             f"the probes were made with {judge.about}, this is {extractor.about}; "
@@ -189,7 +158,8 @@ def _judge(args: argparse.Namespace) -> None:
         extract(extractor, (load_image(path) for _, path in pictures)),
         [index_of[name] for name, _ in pictures],
     )
-    real = judged(dataset_features(extractor, samples, asked, size), asked)
+    asked_pictures = (samples[index].image for index in asked)
+    real = judged(extract(extractor, asked_pictures, size=size), asked)
     report = {
         "pictures": len(pictures),
         "captions": len(asked),
@@ -268,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", required=True, help="the .npz to write")
     fit.add_argument(
         "--size",
-        type=_pixels,
+        type=pixels,
         nargs="+",
         default=[64],
         help="sides in pixels of the pictures to be judged (default 64)",
@@ -306,21 +276,13 @@ def _parser() -> argparse.ArgumentParser:
     judge.set_defaults(run=_judge)
 
     for command in (fit, judge):
-        command.add_argument("--extractor", choices=EXTRACTORS, default="alexnet")
-        command.add_argument(
-            "--input-size",
-            type=_pixels,
-            default=INPUT_SIZE,
-            help=f"pixels that the extractor sees (default {INPUT_SIZE})",
-        )
+        add_extractor_flags(command)
     return parser
 
 
-def _pixels(text: str) -> int:
-    """A side in pixels for argparse."""
-    if not text.isdigit() or not 16 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of pixels from 16 to 1024")
-    return int(text)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns 0, or 2 after one line on standard error for bad input."""
+    return entry_point(_parser(), argv)
 
 
 if __name__ == "__main__":

@@ -20,22 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from estimators.colour import Agreement, DominantColour, agreement, dominant_colour, without_colour
+from estimators.measuring import entry_point
 from estimators.probes import find_pictures
 from vqgan.data import Samples, open_dataset
 from vqgan.images import load_image
 
 REFERENCES = ("other", "own")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `prompts` or `judge`; returns 0, or 2 after one line on standard error for bad input."""
-    args = _parser().parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def pair_up(types: Sequence[str], seed: int = 0) -> list[int]:
@@ -158,6 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true", help="print JSON")
     judge.set_defaults(run=_judge)
     return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `prompts` or `judge`; returns 0, or 2 after one line on standard error for bad input."""
+    return entry_point(_parser(), argv)
 
 
 if __name__ == "__main__":

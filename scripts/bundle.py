@@ -3,7 +3,8 @@
     python scripts/bundle.py runs/model --name fashion-64
 
 The model card (`README.md` in its folder) is kept if there is one. `--default NAME=VALUE` changes
-a sampling default that is stored with the model.
+a sampling default that is stored with the model; `--shard-size 15MB` splits the weights into files
+of at most that size; `--output-dir` puts the model elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 
 from ufc.pipeline import UFCPipeline
 from ufc.store import MANIFEST, bundled_folder, manifest
-from vqgan.checkpoint import CheckpointError
+from vqgan.checkpoint import CheckpointError, split_weights
 from vqgan.model import VQGAN
 
 
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("model", help="output folder of `ufc train`")
     parser.add_argument("--name", required=True, help="name under weights/")
     parser.add_argument("--tokenizer", help="take the first stage from here instead")
+    parser.add_argument("--output-dir", help="folder of models to write to, instead of weights/")
+    parser.add_argument("--shard-size", help="size of a weight file at most, such as 15MB")
     parser.add_argument("--default", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
     try:
@@ -42,8 +45,11 @@ def main() -> int:
     for pair in options.default:
         name, _, value = pair.partition("=")
         pipeline.defaults[name] = json.loads(value)
-    root = bundled_folder()
+    root = Path(options.output_dir) if options.output_dir else bundled_folder()
     pipeline.save_pretrained(root / options.name, torch.float16)
+    if options.shard_size:
+        for part in ("tokenizer", "transformer"):
+            split_weights(root / options.name / part, options.shard_size)
     (root / MANIFEST).write_text(json.dumps(manifest(root), indent=2) + "\n")
     size = sum(p.stat().st_size for p in root.rglob("*.safetensors")) / 2**20
     print(f"{root / options.name} written; {Path(root).name}/ holds {size:.1f} MiB of weights")

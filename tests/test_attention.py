@@ -7,12 +7,21 @@ import logging
 import pytest
 import torch
 
-from ufc.attention import attend, resolve_backend, rotary_table, rotate
+from ufc.attention import (
+    Piece,
+    attend,
+    attend_packed,
+    attend_pieces,
+    pack_math,
+    resolve_backend,
+    rotary_table,
+    rotate,
+)
 
 
 def inputs(queries: int = 5, keys: int = 7) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(2, 3, n, 8, generator=generator) for n in (queries, keys, keys))
+    return tuple(torch.randn(2, n, 3, 8, generator=generator) for n in (queries, keys, keys))
 
 
 @pytest.mark.parametrize("masked", ["no", "bool", "bias"])
@@ -27,6 +36,25 @@ def test_sdpa_agrees_with_the_formula(masked: str) -> None:
     torch.testing.assert_close(
         attend(q, k, v, mask, "sdpa"), attend(q, k, v, mask, "math"), atol=1e-5, rtol=1e-5
     )
+
+
+def test_packing_is_each_sequence_by_itself() -> None:
+    """What xformers does on a GPU, with a dense mask in its place."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(batch: int, length: int) -> torch.Tensor:
+        return torch.randn(batch, length, 3, 8, generator=generator)
+
+    pieces = [
+        Piece(random(batch, queries), random(batch, keys), random(batch, keys))
+        for batch, queries, keys in ((2, 5, 9), (1, 5, 5), (3, 1, 7))
+    ]
+    packed = attend_packed(pieces, pack_math)
+    for piece, one, other in zip(pieces, packed, attend_pieces(pieces), strict=True):
+        assert one.shape == piece.q.shape
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+        alone = attend(piece.q, piece.k, piece.v, None, "math")
+        torch.testing.assert_close(one, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_bf16_stays_near_fp32() -> None:

@@ -14,6 +14,7 @@ from ufc.data import Batches, CodeCache, ControlOdds, attribute_neighbours, trai
 from ufc.masking import training_masks
 from ufc.text import TextTokenizer
 from vqgan.data import DataError, Pixels, batch_indices, open_dataset
+from vqgan.sources import Ahead
 
 
 def test_shards_and_folder_hold_the_same(tmp_path: Path) -> None:
@@ -104,6 +105,27 @@ def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
     assert torch.equal(one.codes_BT, two.codes_BT) and torch.equal(one.masks_BT, two.masks_BT)
     assert [i.text for i in one.items] == [i.text for i in two.items]
     assert not torch.equal(one.masks_BT, other.masks_BT)
+
+
+def test_slices_and_worker_processes_give_the_same_batch(tmp_path: Path) -> None:
+    whole = batches(tmp_path)
+    samples, cache, text = open_dataset(tmp_path / "f"), whole.cache, whole.text
+    parts = [
+        Batches(
+            cache, samples, text, batch_size=6, seed=1, neighbour_keys=("type", "colour"),
+            places=places,
+        )
+        for places in (range(0, 2), range(2, 6))
+    ]  # fmt: skip
+    ahead = Ahead(whole, workers=1)
+    for step in (3, 4, 0):
+        batch = whole(step)
+        drawn = [part(step) for part in parts]
+        assert torch.equal(batch.codes_BT, torch.cat([d.codes_BT for d in drawn]))
+        assert torch.equal(batch.masks_BT, torch.cat([d.masks_BT for d in drawn]))
+        assert [i.text for i in batch.items] == [i.text for d in drawn for i in d.items]
+        assert batch.text_labels == ahead(step).text_labels
+        assert torch.equal(batch.codes_BT, ahead(step).codes_BT)
 
 
 def test_every_combination_of_controls_is_drawn(tmp_path: Path) -> None:

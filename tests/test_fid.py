@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from estimators import fid
+from estimators import fid, measuring
 from estimators.features import make_extractor
 from estimators.fid import (
     Statistics,
@@ -100,7 +100,7 @@ def test_ref_and_calc_from_the_command_line(tmp_path, capsys, monkeypatch):
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
     tiny = make_extractor("random", layers, (1,), 16)
-    monkeypatch.setattr(fid, "load_extractor", lambda *_: tiny)
+    monkeypatch.setattr(measuring, "load_extractor", lambda *_, **__: tiny)
     rng = np.random.default_rng(0)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -121,3 +121,53 @@ def test_ref_and_calc_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert figures[b, ref] > 0
     assert fid.main(["calc", b, "--ref", ref, "--size", "8"]) == 2
     assert "give the same options" in capsys.readouterr().err
+
+
+def test_agrees_with_torchmetrics_on_the_same_features():
+    from vqgan.perceptual import import_torchvision
+
+    import_torchvision()
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Mean(nn.Module):
+        num_features = 6
+
+        def forward(self, x):
+            return x.float().flatten(1)[:, :6]
+
+    rng = np.random.default_rng(9)
+    a, b = (rng.integers(0, high, (40, 3, 2, 2), dtype=np.uint8) for high in (200, 255))
+    metric = FrechetInceptionDistance(feature=Mean(), input_img_size=(3, 2, 2)).set_dtype(
+        torch.float64
+    )
+    metric.update(torch.from_numpy(a), real=True)
+    metric.update(torch.from_numpy(b), real=False)
+    own = frechet_distance(*(statistics(x.reshape(40, -1)[:, :6].astype(float)) for x in (a, b)))
+    assert own == pytest.approx(float(metric.compute()), rel=1e-5)
+
+
+def test_the_interval_covers_what_other_pictures_of_the_kind_give():
+    rng = np.random.default_rng(10)
+    reference = statistics(rng.normal(size=(5000, 4)))
+    sets = [rng.normal(size=(300, 4)) + 0.5 for _ in range(60)]
+    found = [fid.distance_of(x, reference) for x in sets]
+    values = np.array([each.value for each in found])
+    widths = np.array([each.half_width for each in found])
+    covered = (np.abs(values - values.mean()) < widths).mean()
+    assert 0.85 <= covered <= 1
+    assert (
+        fid.distance_of(rng.normal(size=(10_000, 2)), statistics(sets[0][:, :2])).half_width is None
+    )
+
+
+def test_the_change_between_two_sets_of_the_same_captions_is_narrower_than_between_any_two():
+    rng = np.random.default_rng(11)
+    reference = statistics(rng.normal(size=(2000, 4)))
+    before = rng.normal(size=(200, 4)) + 0.6
+    after = before - 0.2
+    change, width = fid.distance_change(after, before, reference)
+    alone = fid.distance_of(after, reference).half_width
+    assert change < -width < 0
+    assert width < alone
+    with pytest.raises(ValueError, match="wanted pairs"):
+        fid.distance_change(after, before[1:], reference)

@@ -13,8 +13,11 @@ MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 # What drawing must do without: the extras of pyproject.toml, by the names they are imported under.
 EXTRAS = (
     "accelerate",
+    "cn_clip",
     "kornia",
     "lpips",
+    "matplotlib",
+    "open_clip",
     "scipy",
     "streamlit",
     "taming",

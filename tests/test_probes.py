@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from estimators import probes
+from estimators import measuring, probes
 from estimators.features import cached, content_hash, extract, make_extractor
 from estimators.judge import NATIVE, compare, fit_judge, load_judge, save_judge, score
 from estimators.linear import fit_probe, fit_scaler, predict
@@ -58,7 +58,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def tiny(monkeypatch, extractor):
     """The command line with the tiny extractor in place of a downloaded one."""
-    monkeypatch.setattr(probes, "load_extractor", lambda *_: extractor)
+    monkeypatch.setattr(measuring, "load_extractor", lambda *_, **__: extractor)
 
 
 def test_features_do_not_depend_on_the_batch(extractor):
@@ -206,13 +206,13 @@ def test_bad_input_is_one_line_and_exit_code_2(tiny, data, tmp_path, capsys):
 
 def test_probes_of_another_extractor_are_refused(data, tmp_path, extractor, monkeypatch, capsys):
     judge = tmp_path / "probes.npz"
-    monkeypatch.setattr(probes, "load_extractor", lambda *_: extractor)
+    monkeypatch.setattr(measuring, "load_extractor", lambda *_, **__: extractor)
     assert (
         probes.main(["fit", str(data), "-o", str(judge), "--size", "24", "--attribute", "type"])
         == 0
     )
     other = SimpleNamespace(about="another network")
-    monkeypatch.setattr(probes, "load_extractor", lambda *_: other)
+    monkeypatch.setattr(measuring, "load_extractor", lambda *_, **__: other)
     command = ["judge", str(tmp_path), "--data", str(data), "--probes", str(judge)]
     assert probes.main(command) == 2
     assert "another network" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import torch
 from conftest import tiny_transformer
 
 from ufc.controls import ControlItem, assemble
+from ufc.guidance import make_predict
 from ufc.transformer import UFCConfig, UFCTransformer
 from vqgan.checkpoint import CheckpointError
 
@@ -106,6 +107,94 @@ def test_rows_of_a_prefix_can_be_repeated() -> None:
     torch.testing.assert_close(taken[1:2], alone, atol=2e-4, rtol=1e-4)
 
 
+def test_candidates_share_their_prefix_without_storing_it_again() -> None:
+    model = tiny_transformer(50)
+    items = [ControlItem([1, 2, 3, 4] * 3, [GRID]), ControlItem([3])]
+    codes = target(*range(6))
+    with torch.no_grad():
+        pair = prefix(model, *items)
+        shared = pair.take(torch.tensor([0, 0, 0, 1, 1, 1]))
+        assert shared.copies == 3 and shared.layers[0][0] is pair.layers[0][0]
+        for scores in (False, True):
+            together = model(codes, shared, scores=scores)
+            for row in (1, 4):
+                alone = model(codes[row : row + 1], prefix(model, items[row // 3]), scores=scores)
+                torch.testing.assert_close(
+                    together.target[row : row + 1], alone.target, atol=2e-4, rtol=1e-4
+                )
+                if scores:
+                    torch.testing.assert_close(
+                        together.rel[row : row + 1], alone.rel, atol=2e-4, rtol=1e-4
+                    )
+
+
+@pytest.mark.parametrize("backend", ["sdpa", "math"])
+@pytest.mark.parametrize("weights", [(), (2.0,)])
+def test_padding_and_runs_of_one_length_give_the_same(
+    backend: str, weights: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_transformer(50)
+    model.backend = backend
+    short, long = ControlItem([4, 5]), ControlItem([1, 2, 3], [GRID], weights)
+    outputs = []
+    for share in (1.0, 0.0):
+        monkeypatch.setattr("ufc.prefix.PADDING", share)
+        with torch.no_grad():
+            controls = prefix(model, short, short, long)
+            outputs.append(model(target(0, 1, 2), controls, scores=True))
+    for name in ("target", "rel", "fdl"):
+        one, other = (getattr(hidden, name) for hidden in outputs)
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_the_last_block_spares_only_what_is_not_asked(attention: str) -> None:
+    model = tiny_transformer(50, control_attention=attention)
+    controls = prefix(model, ControlItem([1, 2]), ControlItem([1]))
+    codes, asked = target(0, 1), torch.tensor([5, 8, 16, 31])
+    whole = model(codes, controls, scores=True)
+    some = model(codes, controls, ask_N=asked).target
+    torch.testing.assert_close(some, whole.target.flatten(0, 1)[asked], atol=2e-4, rtol=1e-4)
+    scores = model(codes, controls, scores=True, ask_N=asked[:0])
+    torch.testing.assert_close(scores.rel, whole.rel, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(scores.fdl, whole.fdl, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_guidance_in_one_batch_is_guidance_in_two(attention: str) -> None:
+    model = tiny_transformer(50, control_attention=attention)
+    items = [ControlItem([1, 2], [GRID]), ControlItem([3])]
+    with_controls, without = prefix(model, *items), prefix(model, *[ControlItem()] * 2)
+    codes = torch.cat([target(0)] * 3 + [target(0, 1)[1:]])
+    owner, ask = torch.tensor([0, 0, 0, 1]), torch.zeros(4, 16, dtype=torch.bool)
+    ask[:, 5:9] = True
+    codes[2, 0] = 7
+    with torch.no_grad():
+        guided = make_predict(model, with_controls, without, 3.0)(codes, owner, ask)
+        branches = [
+            model.code_logits(model(codes, controls.take(owner)).target[ask])
+            for controls in (with_controls, without)
+        ]
+    expected = branches[1] + 3.0 * (branches[0] - branches[1])
+    torch.testing.assert_close(guided, expected, atol=2e-3, rtol=1e-3)
+
+
+def test_equal_canvases_are_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_transformer(50)
+    predict = make_predict(model, prefix(model, ControlItem([1])), None, 1.0)
+    rows: list[int] = []
+    whole = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda codes, *a, **k: (rows.append(len(codes)), whole(codes, *a, **k))[1]
+    )
+    codes = target(0).repeat(4, 1)
+    codes[3, 0] = (codes[3, 0] + 1) % 16
+    logits = predict(codes, torch.zeros(4, dtype=torch.int64), codes == MASK)
+    assert rows == [2] and logits.shape == (16, 16)
+    torch.testing.assert_close(logits[:4], logits[8:12])
+    assert not torch.allclose(logits[:4], logits[12:])
+
+
 def test_cells_know_their_place_when_all_are_masked() -> None:
     model = tiny_transformer(50)
     hidden = model(torch.full((1, 16), MASK), None).target[0]
@@ -130,12 +219,12 @@ def test_kept_rows_follow_the_weights() -> None:
     model = tiny_transformer(50)
     with torch.no_grad():
         first = model(target(), None).target
-        assert model.rows is not None
+        assert model.kept
         model.bfloat16()
         half = model(target(), None).target.float()
         torch.testing.assert_close(half, first, atol=0.2, rtol=0.1)
     model.train()
-    assert model.rows is None
+    assert not model.kept
 
 
 def test_runs_on_another_grid() -> None:

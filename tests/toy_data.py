@@ -42,13 +42,14 @@ def write_folder(folder: Path, count: int = 8) -> Path:
     return folder
 
 
-def write_shards(folder: Path, count: int = 8, shards: int = 2) -> Path:
-    """WebDataset shards of ID.webp and ID.json."""
+def write_shards(folder: Path, count: int = 8, shards: int = 2, number: bool = False) -> Path:
+    """WebDataset shards of ID.webp and ID.json, whose records have their `number` if asked for."""
     folder.mkdir(parents=True)
     samples = toy_samples(count)
     for shard in range(shards):
         with tarfile.open(folder / f"toy-{shard:03d}.tar", "w") as archive:
             for name, image, record in samples[shard::shards]:
+                record |= {"number": name} if number else {}
                 stream = io.BytesIO()
                 image.save(stream, "WEBP", lossless=True)
                 for suffix, data in (

@@ -3,7 +3,10 @@
 `xformers` is memory-efficient attention on a GPU; `sdpa` is torch's own, everywhere; `math` is the
 plain formula in float32 that both are tested against.
 
-Shapes: B batch, N heads, Q queries, T keys, D width of a head.
+Sequences of different lengths are attended together without padding (`attend_pieces`): xformers
+packs them end to end under a block-diagonal mask, the others take them one after another.
+
+Shapes: B batch, Q queries, T keys, N heads, D width of a head.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ from __future__ import annotations
 import functools
 import logging
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,27 +27,41 @@ BACKENDS = ("auto", "xformers", "sdpa", "math")
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Queries with all the keys that they may see: (B, Q, N, D), (B, T, N, D), (B, T, N, D).
+
+    `bias` is added to the scores; it broadcasts to (B, 1, Q, T). None adds nothing.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    bias: Tensor | None = None
+
+
 def attend(
-    q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None, backend: str = "sdpa"
+    q_BQND: Tensor, k_BTND: Tensor, v_BTND: Tensor, mask: Tensor | None, backend: str = "sdpa"
 ) -> Tensor:
-    """softmax(q k' / sqrt(D)) v, (B, N, Q, D).
+    """softmax(q k' / sqrt(D)) v, (B, Q, N, D).
 
     `mask` is boolean, True where a query may look, or a bias added to the scores; it broadcasts
     to (B, 1, Q, T). A query must see at least one key.
     """
-    if backend == "sdpa":
-        return F.scaled_dot_product_attention(q_BNQD, k_BNTD, v_BNTD, attn_mask=mask)
     if backend == "xformers":
-        return attend_xformers(q_BNQD, k_BNTD, v_BNTD, mask)
-    return attend_math(q_BNQD, k_BNTD, v_BNTD, mask)
+        return attend_xformers(q_BQND, k_BTND, v_BTND, mask)
+    q, k, v = (x.transpose(1, 2) for x in (q_BQND, k_BTND, v_BTND))
+    if backend == "sdpa":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return attend_math(q, k, v, mask).transpose(1, 2)
 
 
-def attend_math(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """The formula itself, in float32."""
-    scores = q.float() @ k.float().transpose(-1, -2) / math.sqrt(q.shape[-1])
+def attend_math(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
+    """The formula itself, in float32; heads before positions."""
+    scores = q_BNQD.float() @ k_BNTD.float().transpose(-1, -2) / math.sqrt(q_BNQD.shape[-1])
     if mask is not None:
         scores = scores + as_bias(mask, scores.dtype)
-    return (scores.softmax(-1) @ v.float()).to(q.dtype)
+    return (scores.softmax(-1) @ v_BNTD.float()).to(q_BNQD.dtype)
 
 
 def attend_xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -50,13 +70,68 @@ def attend_xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
 
     bias = None
     if mask is not None:
-        batch, heads, queries, keys = *q.shape[:3], k.shape[2]
+        batch, queries, heads, keys = *q.shape[:3], k.shape[1]
         padded = q.new_zeros(batch, heads, queries, -(-keys // 8) * 8)
         bias = padded[..., :keys].add_(as_bias(mask, q.dtype))
-    out = memory_efficient_attention(
-        *(x.transpose(1, 2).contiguous() for x in (q, k, v)), attn_bias=bias
+    return memory_efficient_attention(*(x.contiguous() for x in (q, k, v)), attn_bias=bias)
+
+
+def attend_pieces(pieces: Sequence[Piece], backend: str = "sdpa") -> list[Tensor]:
+    """Attention of each piece by itself, in order; lengths may differ, and nothing is padded.
+
+    With xformers, pieces without a bias become one call on one packed sequence.
+    """
+    if backend == "xformers" and len(pieces) > 1 and all(p.bias is None for p in pieces):
+        return attend_packed(pieces, pack_xformers)
+    return [attend(piece.q, piece.k, piece.v, piece.bias, backend) for piece in pieces]
+
+
+def attend_packed(pieces: Sequence[Piece], run: Any) -> list[Tensor]:
+    """Lay all rows of all pieces end to end, attend once, and take them apart again.
+
+    `run(q, k, v, query_lengths, key_lengths)` attends (1, sum of lengths, N, D) block by block.
+    """
+    heads, width = pieces[0].q.shape[2:]
+    q, k, v = (
+        torch.cat([getattr(piece, name).reshape(-1, heads, width) for piece in pieces])[None]
+        for name in "qkv"
     )
-    return out.transpose(1, 2)
+    query_lengths = tuple(p.q.shape[1] for p in pieces for _ in range(p.q.shape[0]))
+    key_lengths = tuple(p.k.shape[1] for p in pieces for _ in range(p.k.shape[0]))
+    out = run(q, k, v, query_lengths, key_lengths)[0]
+    parts = out.split([piece.q.shape[0] * piece.q.shape[1] for piece in pieces])
+    return [part.view(piece.q.shape) for part, piece in zip(parts, pieces, strict=True)]
+
+
+def pack_xformers(
+    q: Tensor, k: Tensor, v: Tensor, query_lengths: tuple[int, ...], key_lengths: tuple[int, ...]
+) -> Tensor:
+    from xformers.ops import memory_efficient_attention
+
+    mask = block_diagonal(query_lengths, key_lengths, q.device)
+    return memory_efficient_attention(q, k, v, attn_bias=mask)
+
+
+@functools.lru_cache(maxsize=64)
+def block_diagonal(
+    query_lengths: tuple[int, ...], key_lengths: tuple[int, ...], device: torch.device
+) -> Any:
+    """xformers' mask of one block a sequence; made once for all layers and steps."""
+    from xformers.ops.fmha.attn_bias import BlockDiagonalMask
+
+    return BlockDiagonalMask.from_seqlens(list(query_lengths), list(key_lengths), device=device)
+
+
+def pack_math(
+    q: Tensor, k: Tensor, v: Tensor, query_lengths: tuple[int, ...], key_lengths: tuple[int, ...]
+) -> Tensor:
+    """What the block-diagonal mask means, as a dense mask: the reference for `pack_xformers`."""
+
+    def owners(lengths: tuple[int, ...]) -> Tensor:
+        counts = torch.tensor(lengths, device=q.device)
+        return torch.arange(len(lengths), device=q.device).repeat_interleave(counts)
+
+    return attend(q, k, v, owners(query_lengths)[:, None] == owners(key_lengths), "math")
 
 
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -80,16 +155,20 @@ def resolve_backend(name: str, device_type: str) -> str:
     try:
         if device_type != "cuda":
             raise RuntimeError(f"it has no operator for {device_type}")
-        import xformers.ops  # noqa: F401
-    except (ImportError, OSError, RuntimeError) as error:
+        from xformers.ops import memory_efficient_attention
+
+        probe = torch.zeros(1, 8, 1, 16, dtype=torch.float16, device=device_type)
+        memory_efficient_attention(probe, probe, probe)  # says so if it has no operator for it
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         level = logging.INFO if name == "auto" else logging.WARNING
-        logger.log(level, "xformers attention is not available (%s); using sdpa", error)
+        first_line = str(error).strip().partition("\n")[0]
+        logger.log(level, "xformers attention is not available (%s); using sdpa", first_line)
         return "sdpa"
     return "xformers"
 
 
 def rotary_table(rows_T: Tensor, cols_T: Tensor, head_width: int, base: float) -> Tensor:
-    """Angles of 2-D rotary positions as (cos, sin), (2, ..., T, head_width / 2).
+    """2-D rotary positions as factors of x and of x with its halves exchanged, (2, ..., T, D).
 
     The first half of the pairs turns with the row, the second with the column (Su et al. 2021,
     per axis). Text puts its 1-D position on both.
@@ -98,11 +177,12 @@ def rotary_table(rows_T: Tensor, cols_T: Tensor, head_width: int, base: float) -
     exponents = torch.arange(quarter, device=rows_T.device, dtype=torch.float32) / quarter
     frequencies = base**-exponents
     angles = torch.cat([rows_T[..., None] * frequencies, cols_T[..., None] * frequencies], dim=-1)
-    return torch.stack([angles.cos(), angles.sin()])
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)])
 
 
-def rotate(x_BNTD: Tensor, table: Tensor) -> Tensor:
-    """Turn queries or keys by their positions; `table` is (2, T, D/2) or (2, B, 1, T, D/2)."""
-    cos, sin = table.to(x_BNTD.dtype)
-    a, b = x_BNTD.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Turn queries or keys by their positions: x (..., D), `table` (2, ..., D) broadcasts to it."""
+    straight, crossed = table
+    a, b = x.chunk(2, dim=-1)
+    return torch.addcmul(x * straight, torch.cat([b, a], dim=-1), crossed)

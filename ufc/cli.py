@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from ufc.commands import edit, env, generate, info, training
+from ufc.commands import app as editor
+from ufc.commands import bench, edit, env, evaluate, generate, info, training
 from ufc.commands.flags import DrawFlags, GenerateFlags, command
 from ufc.commands.terminal import DONE, FAILURE, INTERRUPTED, report
 
@@ -42,7 +43,11 @@ app.command("generate")(command(GenerateFlags, generate.run, generate.HELP))
 app.command("edit")(command(DrawFlags, edit.run, edit.HELP))
 app.command("train-tokenizer", **training.PASS_ON)(training.train_tokenizer)
 app.command("train", **training.PASS_ON)(training.train)
+app.command("train-contrastive", **training.PASS_ON)(training.train_contrastive)
+app.command("evaluate", **evaluate.PASS_ON)(evaluate.evaluate)
 app.command("info")(info.info)
+app.command("bench")(command(bench.BenchFlags, bench.run, bench.HELP))
+app.command("app")(editor.app)
 app.command("env")(env.env)
 
 

@@ -1,6 +1,8 @@
-"""Training samples of the second stage: cached codes, and a draw of controls for each.
+"""Training samples of the second stage: codes, and a draw of controls for each.
 
-Every batch is a function of its step, so a resumed run goes on with the batch it was about to see.
+With cached codes every batch is a function of its step, so a resumed run goes on with the batch it
+was about to see; a stream knows where it stands. Chance is drawn for each place of a batch by
+itself, so that processes can share a batch.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,11 @@ from torch import Tensor
 from ufc.controls import ControlItem
 from ufc.masking import training_masks
 from ufc.text import TextTokenizer
-from vqgan.data import Pixels, Samples, batch_indices
+from vqgan.data import Pixels, Samples, as_float, batch_indices
+from vqgan.engine import Engine
 from vqgan.model import VQGAN
+from vqgan.sources import positions_of
+from vqgan.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,26 @@ class TrainBatch:
     masks_BT: Tensor
     items: list[ControlItem]
     text_labels: list[list[int]]
+
+    def split(self, parts: int) -> list[TrainBatch]:
+        """Equal parts of it, in order; their number divides the batch."""
+        size = len(self.items) // parts
+        return [
+            TrainBatch(
+                self.codes_BT[start : start + size],
+                self.masks_BT[start : start + size],
+                self.items[start : start + size],
+                self.text_labels[start : start + size],
+            )
+            for start in range(0, len(self.items), size)
+        ]
+
+    def to(self, device: torch.device) -> TrainBatch:
+        return replace(self, codes_BT=self.codes_BT.to(device), masks_BT=self.masks_BT.to(device))
+
+    @property
+    def masked_words(self) -> int:
+        return sum(label >= 0 for labels in self.text_labels for label in labels)
 
 
 def captions(record: dict[str, Any]) -> list[str]:
@@ -188,8 +213,66 @@ def encode_all(
     return out
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn for one sample: its text, the words to be told, and its references.
+
+    `labels` are the true ids of masked words, aligned with `ids`, -1 where nothing is asked.
+    With `own` the references are of the sample itself.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    references: int
+    own: bool
+
+
+def draw_controls(
+    texts: Sequence[list[int]],
+    references: int,
+    odds: ControlOdds,
+    mask: int,
+    rng: random.Random,
+) -> Draw:
+    """Controls of one sample with these texts (ids) and at most so many references.
+
+    `mask` is the id of a masked word.
+    """
+    kept = sum(rng.random() >= odds.reference_drop for _ in range(references))
+    masked = kept > 0 and rng.random() < odds.masked_text
+    present = masked or rng.random() < odds.text[1 if kept else 0]
+    ids = list(rng.choice(texts)) if present and texts else []
+    labels = [-1] * len(ids)
+    if masked:
+        share = rng.uniform(0.15, 1.0)
+        for place in range(len(ids)):
+            if rng.random() < share:
+                labels[place], ids[place] = ids[place], mask
+    elif kept and rng.random() < odds.word_drop:
+        share = rng.uniform(0, 0.5)
+        ids = [token for token in ids if rng.random() >= share]
+        labels = [-1] * len(ids)
+    return Draw(ids, labels, kept, own=masked)
+
+
+def step_references(odds: ControlOdds, seed: int, step: int) -> int:
+    """References a sample has at most in a step."""
+    rng = random.Random(f"{seed}/{step}")
+    return rng.choices(range(len(odds.references)), odds.references)[0]
+
+
+def sample_rng(seed: int, step: int, place: int) -> random.Random:
+    """Chance for one place of one step's batch, whichever process it falls to."""
+    return random.Random(f"{seed}/{step}/{place}")
+
+
+def sample_mask(grid: int, rng: random.Random) -> Tensor:
+    """A training mask (T,) bool."""
+    return training_masks(1, grid, torch.Generator().manual_seed(rng.getrandbits(62)))[0]
+
+
 class Batches:
-    """Draws the batch of any step."""
+    """Draws the batch of any step from cached codes, or a process's `places` of it."""
 
     def __init__(
         self,
@@ -201,6 +284,7 @@ class Batches:
         seed: int,
         odds: ControlOdds | None = None,
         neighbour_keys: Sequence[str] = ("type", "colour", "gender"),
+        places: range | None = None,
     ) -> None:
         self.cache = cache
         self.records = [samples.record(index) for index in range(len(samples))]
@@ -210,44 +294,23 @@ class Batches:
         self.odds = odds or ControlOdds()
         self.neighbours = attribute_neighbours(self.records, neighbour_keys)
         self.ids = [[text.encode(caption) for caption in captions(r)] for r in self.records]
+        self.places = places if places is not None else range(batch_size)
 
     def __call__(self, step: int) -> TrainBatch:
         """The batch of a step."""
-        rng = random.Random(f"{self.seed}/{step}")
-        generator = torch.Generator().manual_seed(rng.getrandbits(62))
-        indices = batch_indices(len(self.records), self.batch_size, step, self.seed)
-        counts = range(len(self.odds.references))
-        references = rng.choices(counts, self.odds.references)[0] if self.cache.augmentations else 0
-        drawn = [self.draw_controls(index, references, rng) for index in indices]
-        codes = [self.cache.target(index, rng.random() < 0.5) for index in indices]
-        return TrainBatch(
-            codes_BT=torch.stack(codes),
-            masks_BT=training_masks(len(indices), self.cache.grid, generator),
-            items=[item for item, _ in drawn],
-            text_labels=[labels for _, labels in drawn],
-        )
-
-    def draw_controls(
-        self, index: int, references: int, rng: random.Random
-    ) -> tuple[ControlItem, list[int]]:
-        """Controls of one sample, and the true ids of the words that are masked in them."""
-        odds = self.odds
-        kept = [n for n in range(references) if rng.random() >= odds.reference_drop]
-        masked = bool(kept) and rng.random() < odds.masked_text
-        pictures = [self.draw_reference(index, rng, own=masked) for _ in kept]
-        present = masked or rng.random() < odds.text[1 if kept else 0]
-        ids = list(rng.choice(self.ids[index])) if present and self.ids[index] else []
-        labels = [-1] * len(ids)
-        if masked:
-            share = rng.uniform(0.15, 1.0)
-            for place in range(len(ids)):
-                if rng.random() < share:
-                    labels[place], ids[place] = ids[place], self.text.size
-        elif kept and rng.random() < odds.word_drop:
-            share = rng.uniform(0, 0.5)
-            ids = [token for token in ids if rng.random() >= share]
-            labels = [-1] * len(ids)
-        return ControlItem(ids, pictures), labels
+        size = len(self.records)
+        indices = batch_indices(size, self.batch_size, step, self.seed, self.places)
+        references = step_references(self.odds, self.seed, step) if self.cache.augmentations else 0
+        codes, masks, items, labels = [], [], [], []
+        for index, place in zip(indices, self.places, strict=True):
+            rng = sample_rng(self.seed, step, place)
+            draw = draw_controls(self.ids[index], references, self.odds, self.text.size, rng)
+            pictures = [self.draw_reference(index, rng, draw.own) for _ in range(draw.references)]
+            codes.append(self.cache.target(index, rng.random() < 0.5))
+            masks.append(sample_mask(self.cache.grid, rng))
+            items.append(ControlItem(draw.ids, pictures))
+            labels.append(draw.labels)
+        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels)
 
     def draw_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
         """An augmented picture of the sample itself, or of a neighbour."""
@@ -255,3 +318,80 @@ class Batches:
         if not own and len(others) > 1 and rng.random() < self.odds.neighbour:
             index = rng.choice(others)
         return self.cache.reference(index, rng.randrange(self.cache.augmentations))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to know but the step."""
+
+
+class StreamedBatches:
+    """Draws batches from a stream, and encodes its pictures as they come.
+
+    A picture's references are augmentations of itself: those that share its attributes lie
+    anywhere in the stream.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        tokenizer: VQGAN,
+        text: TextTokenizer,
+        engine: Engine,
+        *,
+        places: range,
+        seed: int,
+        augment: bool,
+        odds: ControlOdds | None = None,
+    ) -> None:
+        self.stream = stream
+        self.tokenizer = tokenizer
+        self.text = text
+        self.engine = engine
+        self.places = places
+        self.seed = seed
+        self.augment = reference_augmentation() if augment else None
+        self.odds = odds or ControlOdds()
+
+    def __call__(self, step: int) -> TrainBatch:
+        """The next batch, drawn as that of the step."""
+        pixels, records = self.stream.next()
+        references = step_references(self.odds, self.seed, step) if self.augment else 0
+        flips, masks, draws = [], [], []
+        for record, place in zip(records, self.places, strict=True):
+            rng = sample_rng(self.seed, step, place)
+            texts = [self.text.encode(rng.choice(captions(record) or [""]))]
+            draws.append(draw_controls(texts, references, self.odds, self.text.size, rng))
+            flips.append(rng.random() < 0.5)
+            masks.append(sample_mask(self.tokenizer.config.grid, rng))
+        codes_BHW, pictures = self.encode(pixels, flips, [d.references for d in draws], step)
+        items = [ControlItem(d.ids, own) for d, own in zip(draws, pictures, strict=True)]
+        labels = [draw.labels for draw in draws]
+        return TrainBatch(codes_BHW.flatten(1), torch.stack(masks), items, labels)
+
+    @torch.no_grad()
+    def encode(
+        self, pixels: Tensor, flips: Sequence[bool], references: Sequence[int], step: int
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Codes (B, h, w) of the pictures, some mirrored, and of each one's references."""
+        x = as_float(pixels.to(self.engine.device))
+        targets = torch.where(
+            torch.tensor(flips, device=x.device)[:, None, None, None], x.flip(-1), x
+        )
+        owners = [index for index, count in enumerate(references) for _ in range(count)]
+        if owners and self.augment is not None:
+            with torch.random.fork_rng():
+                torch.manual_seed((self.seed << 40) + (step << 16) + self.engine.ranks.rank)
+                targets = torch.cat([targets, self.augment(x[owners])])
+        codes = self.tokenizer.encode(targets)
+        pictures: list[list[Tensor]] = [[] for _ in references]
+        for owner, own in zip(owners, codes[len(x) :].cpu(), strict=True):
+            pictures[owner].append(own)
+        return codes[: len(x)], pictures
+
+    def state_dict(self) -> dict[str, Any]:
+        return positions_of(self.stream, self.engine)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stream.load_positions(state.get("positions", {}))

@@ -1,32 +1,70 @@
-"""Can the model's own scores be trusted? `python -m ufc.evaluate --model M --data VAL_DATA`.
+"""Can the model's own scores be trusted, and what does choosing by them gain?
 
 Compliance should tell a picture's own caption from another's, fidelity a real picture from one
-the model drew for the same caption. Both are reported as the area under the ROC curve (0.5 is
-chance) with the count of pictures behind it.
+that the model drew. Both are held against the truth (AUC, calibration), against judges that were
+not trained with them (LPIPS to the caption's own picture, retrieval by the contrastive estimator),
+and put to use: the best of K pictures by each score against the first.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from estimators.auc import auc
+from estimators.features import Features
+from estimators.fid import distance_change, distance_of
+from estimators.perception import lpips_of_pairs
+from estimators.retrieval import own_ranks
+from estimators.trust import (
+    calibration_curve,
+    calibration_error,
+    mean_gain,
+    rank_correlation,
+)
 from ufc.controls import ControlItem
+from ufc.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
 from ufc.guidance import make_prefix, make_score
-from vqgan.checkpoint import CheckpointError
-from vqgan.data import DataError, Pixels, open_dataset
-
-if TYPE_CHECKING:
-    from ufc.pipeline import UFCPipeline
+from ufc.measures import Judges
+from ufc.pipeline import UFCPipeline
 
 BATCH = 32
+CHOICES = 8
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Real pictures with their captions, and the codes that the model's tokenizer gives them."""
+
+    pictures: list[Image.Image]
+    captions: list[str]
+    codes_NT: Tensor
+
+    def first(self, count: int) -> HeldOut:
+        """The same for the first captions only."""
+        return HeldOut(self.pictures[:count], self.captions[:count], self.codes_NT[:count])
+
+
+def held_out(
+    pipeline: UFCPipeline, pictures: Sequence[Image.Image], captions: Sequence[str]
+) -> HeldOut:
+    """Encode real pictures, a batch at a time."""
+    codes = [
+        pipeline.encode(pictures[start : start + BATCH]).flatten(1)
+        for start in range(0, len(pictures), BATCH)
+    ]
+    return HeldOut(list(pictures), list(captions), torch.cat(codes))
 
 
 def exchanged(captions: Sequence[str], seed: int) -> list[str]:
@@ -64,36 +102,136 @@ def score_codes(
 
 
 def estimator_report(
-    pipeline: UFCPipeline, pixels: Pixels, captions: Sequence[str], seed: int = 0
+    pipeline: UFCPipeline,
+    judges: Judges,
+    real: HeldOut,
+    *,
+    choices: int = CHOICES,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """AUC of compliance (own against exchanged captions) and fidelity (real against drawn)."""
-    real = torch.cat(
-        [
-            pipeline.tokenizer.encode(pixels.batch(range(start, min(start + BATCH, len(pixels)))))
-            for start in range(0, len(pixels), BATCH)
-        ]
-    ).flatten(1)
-    drawn = torch.cat(
-        [
-            pipeline(
-                list(captions[start : start + BATCH]),
-                seed=list(range(seed + start, seed + min(start + BATCH, len(captions)))),
-                output_type="codes",
-            ).images.cpu()
-            for start in range(0, len(captions), BATCH)
-        ]
+    """Everything that is known of the two scores, for JSON.
+
+    `choices` pictures are drawn for each caption with the model's default settings and kept in
+    `folder`.
+    """
+    plan = Plan(per_caption=choices, seed=seed, candidates=1).resolved(pipeline.defaults)
+    key = {"model": fingerprint(pipeline), "captions": real.captions, "plan": asdict(plan)}
+    drawn = keep_drawn(
+        folder, key, lambda: draw_set(pipeline, real.captions, plan, progress=progress)
     )
-    own = score_codes(pipeline, real, captions)
-    wrong = score_codes(pipeline, real, exchanged(captions, seed))
-    of_drawn = score_codes(pipeline, drawn, captions)
-    wrong_of_drawn = score_codes(pipeline, drawn, exchanged(captions, seed))
+    first = drawn.codes_NT[::choices]
+    others = exchanged(real.captions, seed)
+    own = score_codes(pipeline, real.codes_NT, real.captions)
+    wrong = score_codes(pipeline, real.codes_NT, others)
+    of_drawn = drawn.compliance[::choices].tolist(), drawn.fidelity[::choices].tolist()
+    wrong_of_drawn = score_codes(pipeline, first, others)
     return {
-        "pictures": len(captions),
+        "captions": len(real.captions),
+        "pictures_a_caption": choices,
         "compliance_auc": auc(own[0], wrong[0]),
         "compliance_auc_drawn": auc(of_drawn[0], wrong_of_drawn[0]),
         "fidelity_auc": auc(own[1], of_drawn[1]),
         "mean_compliance": {"real": mean(own[0]), "drawn": mean(of_drawn[0])},
         "mean_fidelity": {"real": mean(own[1]), "drawn": mean(of_drawn[1])},
+        "calibration": {
+            "compliance": calibration([*own[0], *of_drawn[0]], [*wrong[0], *wrong_of_drawn[0]]),
+            "fidelity": calibration(own[1], of_drawn[1]),
+        },
+        **of_choosing(pipeline, judges, real, drawn, choices),
+        "recipe": drawn.recipe,
+    }
+
+
+def calibration(right: Sequence[float], wrong: Sequence[float]) -> dict[str, Any]:
+    """The curve of a score and its expected calibration error; right and wrong as many."""
+    curve = calibration_curve([*right, *wrong], [1] * len(right) + [0] * len(wrong))
+    return {"ece": calibration_error(curve), "curve": [asdict(point) for point in curve]}
+
+
+def of_choosing(
+    pipeline: UFCPipeline, judges: Judges, real: HeldOut, drawn: Drawn, choices: int
+) -> dict[str, Any]:
+    """Correlations of the scores with the judges', and what choosing by each score gains."""
+    pictures = pictures_of(pipeline, drawn.codes_NT)
+    texts = [caption for caption in real.captions for _ in range(choices)]
+    truth = [picture for picture in real.pictures for _ in range(choices)]
+    retrieval = judges.contrastive
+    images, captions_NE = retrieval.embed_images(pictures), retrieval.embed_texts(real.captions)
+    similarity = images @ captions_NE.T
+    right = (
+        np.concatenate(
+            [
+                (own_ranks(similarity[column::choices], real.captions) == 0).numpy()
+                for column in range(choices)
+            ]
+        )
+        .reshape(choices, -1)
+        .T.astype(float)
+    )  # (captions, choices)
+    side = pictures[0].size[0]
+    measured = {
+        "lpips_to_real": np.array(
+            lpips_of_pairs(
+                judges.perceptual,
+                ((a, b.resize((side, side))) for a, b in zip(pictures, truth, strict=True)),
+            )
+        ),
+        "r_precision": right.ravel(),
+    }
+    voice = retrieval.probability(images, retrieval.embed_texts(texts)).double().numpy()
+    scores = {
+        "compliance": drawn.compliance.double().numpy(),
+        "fidelity": drawn.fidelity.double().numpy(),
+        "contrastive": voice,
+    }
+    scores["both"] = (scores["compliance"] + scores["fidelity"]) / 2
+    features = judges.features(pictures)
+    shaped = {name: values.reshape(-1, choices) for name, values in measured.items()}
+    return {
+        "correlation": {
+            name: {judge: rank_correlation(values, found) for judge, found in measured.items()}
+            | {"lpips_to_real_of_one_caption": within(values, measured["lpips_to_real"], choices)}
+            for name, values in scores.items()
+        },
+        "choosing": {
+            name: gain_of(judges, values.reshape(-1, choices), features, shaped)
+            for name, values in scores.items()
+        },
+    }
+
+
+def within(a: FloatArray, b: FloatArray, choices: int) -> float:
+    """Mean rank correlation among the pictures of one caption; NaN for fewer than 3 of them."""
+    if choices < 3:
+        return float("nan")
+    rows = zip(a.reshape(-1, choices), b.reshape(-1, choices), strict=True)
+    return float(np.mean([rank_correlation(x, y) for x, y in rows]))
+
+
+def gain_of(
+    judges: Judges, scores_NK: FloatArray, features: Features, measured: dict[str, FloatArray]
+) -> dict[str, Any]:
+    """The best of K by a score against the first of them: changes with 95 % intervals."""
+    count, choices = scores_NK.shape
+    best = scores_NK.argmax(axis=1)
+    rows = np.arange(count)
+    chosen, first = features[rows * choices + best], features[rows * choices]
+    change, width = distance_change(chosen, first, judges.training_statistics)
+    return {
+        "fd": distance_of(chosen, judges.training_statistics).value,
+        "fd_of_first": distance_of(first, judges.training_statistics).value,
+        "fd_change": change,
+        "fd_change_interval": width,
+        **{
+            name: {
+                "chosen": float(values[rows, best].mean()),
+                "first": float(values[:, 0].mean()),
+                **asdict(mean_gain(values[rows, best], values[:, 0])),
+            }
+            for name, values in measured.items()
+        },
     }
 
 
@@ -101,32 +239,41 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ufc.evaluate", description=__doc__)
-    parser.add_argument("--model", default="fashion-64", help="a bundled name, folder or hub id")
-    parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")
-    parser.add_argument("--caption-column", default="text", help="text or text_zh")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    from ufc.pipeline import UFCPipeline
-
-    try:
-        pipeline = UFCPipeline.from_pretrained(options.model)
-        samples = open_dataset(options.data)
-        captions = [samples.record(i)[options.caption_column] for i in range(len(samples))]
-        report = estimator_report(
-            pipeline, Pixels(samples, pipeline.resolution), captions, options.seed
+def estimator_table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    errors = report["calibration"]
+    lines = [
+        f"{report['captions']} held-out captions, {report['pictures_a_caption']} pictures of each.",
+        "",
+        "| | AUC | on drawn pictures | calibration error |",
+        "|---|---|---|---|",
+        f"| compliance: own against exchanged captions | {report['compliance_auc']:.3f} | "
+        f"{report['compliance_auc_drawn']:.3f} | {errors['compliance']['ece']:.3f} |",
+        f"| fidelity: real against drawn pictures | {report['fidelity_auc']:.3f} | – | "
+        f"{errors['fidelity']['ece']:.3f} |",
+        "",
+        "| rank correlation with | LPIPS to the real picture | the same among pictures of one "
+        "caption | R-precision |",
+        "|---|---|---|---|",
+    ]
+    for name, row in report["correlation"].items():
+        lines.append(
+            f"| {name} | {row['lpips_to_real']:+.3f} | {row['lpips_to_real_of_one_caption']:+.3f} "
+            f"| {row['r_precision']:+.3f} |"
         )
-    except KeyError as error:
-        sys.stderr.write(f"error: samples of {options.data} have no field {error}\n")
-        return 2
-    except (CheckpointError, DataError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    lines += [
+        "",
+        f"| best of {report['pictures_a_caption']} by | FD, change | R-precision, change "
+        "[95 %] | LPIPS to the real picture, change [95 %] |",
+        "|---|---|---|---|",
+    ]
+    for name, row in report["choosing"].items():
+        changes = []
+        for figure in ("r_precision", "lpips_to_real"):
+            of = row[figure]
+            changes.append(f"{of['mean']:+.3f} [{of['low']:+.3f}, {of['high']:+.3f}]")
+        lines.append(
+            f"| {name} | {row['fd']:.2f}, {row['fd_change']:+.2f} ± "
+            f"{row['fd_change_interval']:.2f} | {' | '.join(changes)} |"
+        )
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ size of a batch, so a run that is resumed must form the same batches to give the
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ RECIPE = (
     "guidance_scale",
     "temperature",
     "num_candidates",
+    "contrastive_weight",
     "patience",
     "time_budget",
     "order",
@@ -123,6 +125,16 @@ def random_seed() -> int:
     return random.SystemRandom().randrange(2**32)
 
 
+def agreed_seed(run: str, name: str) -> int:
+    """A seed that all processes of a run find for a request without one: 0..2^32-1."""
+    return int.from_bytes(hashlib.sha256(f"{run}/{name}".encode()).digest()[:4])
+
+
+def name_of(request: Request) -> str:
+    """The id of a request, or one made of its prompt."""
+    return request.id or name_from_prompt(request.prompt)
+
+
 def name_from_prompt(prompt: str | None) -> str:
     """An id for a picture asked for without one: the first words of its prompt."""
     words = re.sub(r"[^\w]+", "-", (prompt or "").lower()).strip("-_")
@@ -147,7 +159,7 @@ def _jobs(
     draw_seed: Callable[[], int] | None,
 ) -> list[Job]:
     request = row.request
-    name = request.id or name_from_prompt(request.prompt)
+    name = name_of(request)
     seed = request.seed
     if seed is None:
         seed = (known_seeds or {}).get(name)

@@ -105,8 +105,10 @@ def estimator_loss(
     ):
         asked = labels_B >= 0
         logits, labels = logits_B[asked].float(), labels_B[asked].float()
-        losses.append(F.binary_cross_entropy_with_logits(logits, labels))
-        log[f"{name}_accuracy"] = float(((logits > 0) == (labels > 0.5)).float().mean())
+        count = max(1, len(labels))  # a small share of a batch may have nothing to ask
+        losses.append(F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / count)
+        if len(labels):
+            log[f"{name}_accuracy"] = float(((logits > 0) == (labels > 0.5)).float().mean())
     return losses[0], losses[1], log
 
 

@@ -22,6 +22,7 @@ from ufc.metadata import Metadata, save_options
 from ufc.prompts import parse_json
 
 MANIFEST = "manifest.jsonl"
+PARTS = "manifest.part-*.jsonl"  # see `ufc.shares`
 
 
 def open_folder(path: str | os.PathLike[str]) -> Path:
@@ -107,7 +108,7 @@ class Manifest:
         """Append what came of one picture, at once."""
         self.rows[row["file_name"]] = dict(row)
         with open(self.path, "ab") as file:
-            file.write(_line(row))
+            file.write(manifest_line(row))
 
     def close(self) -> None:
         """Bring the file down to one line per picture."""
@@ -115,7 +116,7 @@ class Manifest:
         self._rewrite()
 
     def _rewrite(self) -> None:
-        text = b"".join(_line(row) for row in self.rows.values())
+        text = b"".join(manifest_line(row) for row in self.rows.values())
         write_atomically(self.path, lambda file: file.write(text))
 
 
@@ -150,12 +151,25 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def manifest_parts(folder: Path) -> list[Path]:
+    """Parts of the manifest that other processes write, or have left behind."""
+    return sorted(folder.glob(PARTS))
+
+
+def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a folder's manifest and of its parts, by file name."""
+    rows = read_manifest(folder / MANIFEST)
+    for part in manifest_parts(folder):
+        rows |= read_manifest(part)
+    return rows
+
+
 def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> None:
     """Raise `RequestError` where a picture that is done was asked for differently.
 
     `rows` are the rows of the new run, `fields` the names that must agree with the old.
     """
-    old_rows = read_manifest(folder / MANIFEST)
+    old_rows = read_folder(folder)
     fields = tuple(fields)
     for row in rows:
         old = old_rows.get(row["file_name"])
@@ -176,5 +190,6 @@ def _weights(row: Mapping[str, Any]) -> object:
     return versions.get("weights") if isinstance(versions, Mapping) else None
 
 
-def _line(row: Mapping[str, Any]) -> bytes:
+def manifest_line(row: Mapping[str, Any]) -> bytes:
+    """A row as it is written."""
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"

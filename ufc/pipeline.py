@@ -6,11 +6,9 @@ the scripts all come through here.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +18,17 @@ from torch import Tensor
 from ufc.arguments import Job, count_pictures, make_generators, make_jobs
 from ufc.attention import resolve_backend
 from ufc.canvas import EditCanvas, blank_edit, paste_back
+from ufc.contrastive import ContrastiveEstimator, Voice, join_voice, make_voice
 from ufc.controls import ControlItem
 from ufc.guidance import alike_codes, make_predict, make_prefix, make_score
+from ufc.loading import push, read_parts, write_parts
 from ufc.output import PipelineOutput, present, provenance, step_state
+from ufc.precision import DTYPES, compile_forward, has_int8, pick_precision, quantise_linears
 from ufc.sampler import Canvas, Refined, SamplerConfig, refine
-from ufc.store import check_hashes, resolve_model
+from ufc.store import resolve_model
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCTransformer
-from vqgan.checkpoint import CheckpointError, read_json
+from vqgan.checkpoint import CheckpointError
 from vqgan.images import fit_square, to_pil, to_tensor
 from vqgan.model import VQGAN
 
@@ -71,7 +72,9 @@ class UFCPipeline:
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
         self.alike = alike_codes(tokenizer.quantize.codebook())
-        self.dtype = torch.float32
+        self.precision = "fp32"
+        self.compiled = False
+        self.contrastive: ContrastiveEstimator | None = None
         self._interrupt = False
 
     @property
@@ -89,6 +92,11 @@ class UFCPipeline:
         return self.transformer.embedding.weight.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the transformer's weights; float32 beside int8 layers."""
+        return self.transformer.embedding.weight.dtype
+
+    @property
     def backend(self) -> str:
         """The attention backend in use."""
         return self.transformer.backend
@@ -104,70 +112,59 @@ class UFCPipeline:
         device: str = "auto",
         dtype: str = "auto",
         attention_backend: str = "auto",
+        compile: bool = False,
     ) -> UFCPipeline:
         """Load a bundled model by name, a folder, or a repository of the Hugging Face hub.
 
         Raises:
             CheckpointError: no such model, or files that are damaged, changed or do not fit.
+            ValueError: a device, dtype or backend that is not to be had; see `to`.
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
-        index = read_json(folder / "model_index.json")
-        check_hashes(folder)
-        pipeline = cls(
-            VQGAN.from_pretrained(folder / "tokenizer"),
-            UFCTransformer.from_pretrained(folder / "transformer"),
-            TextTokenizer.load(folder / "tokenizer.json"),
-            index.get("defaults"),
-            name=folder.name,
-        )
-        return pipeline.to(device, dtype, attention_backend)
+        pipeline = cls(*read_parts(folder), name=folder.name)
+        return pipeline.to(device, dtype, attention_backend, compile)
 
     def to(
         self,
         device: str | torch.device = "auto",
         dtype: str = "auto",
         attention_backend: str = "auto",
+        compile: bool = False,
     ) -> UFCPipeline:
-        """Move to a device and precision. `auto` is a GPU in bf16 where there is one, else fp32."""
+        """Move to a device and precision; see `ufc.precision` for the names and `auto`.
+
+        `compile` writes code for the transformer's pass when it is first run.
+
+        Raises:
+            ValueError: a name that is unknown or not for this device, a pipeline whose weights
+                are int8 already, or no compiler where one is needed.
+        """
         if str(device) == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         device = torch.device(device)
-        self.dtype = pick_dtype(dtype, device)
+        precision = pick_precision(dtype, device)
+        if has_int8(self.transformer) and precision != "int8":
+            raise ValueError(f"weights rounded to int8 do not go back to {precision}: load again")
         self.tokenizer.to(device)
         self.alike = self.alike[0].to(device), self.alike[1].to(device)
-        self.transformer.to(device, self.dtype)
+        self.transformer.to(device, DTYPES.get(precision, torch.float32))
         self.transformer.backend = resolve_backend(attention_backend, device.type)
+        if precision == "int8":
+            quantise_linears(self.transformer.blocks)
+        if compile:
+            compile_forward(self.transformer, device)
+        self.precision, self.compiled = precision, compile
         return self
 
     def save_pretrained(
         self, folder: str | PathLike[str], dtype: torch.dtype | None = None
     ) -> None:
         """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save_pretrained(folder / "tokenizer", dtype)
-        self.transformer.save_pretrained(folder / "transformer", dtype)
-        self.text.save(folder / "tokenizer.json")
-        index = {
-            "_class_name": "UFCPipeline",
-            "tokenizer": ["vqgan.model", "VQGAN"],
-            "transformer": ["ufc.transformer", "UFCTransformer"],
-            "text": ["ufc.text", "TextTokenizer"],
-            "defaults": self.defaults,
-        }
-        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        write_parts(self, folder, dtype)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
-        import tempfile
-
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
+        return push(self, repo_id, private, token)
 
     def __call__(
         self,
@@ -189,6 +186,7 @@ class UFCPipeline:
         time_budget: float | None = None,
         order: str | None = None,
         compliance_weight: float | None = None,
+        contrastive_weight: float | None = None,
         feather: int = 0,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
@@ -218,6 +216,8 @@ class UFCPipeline:
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: `pnag`, `maskgit`, `mask-predict` or `halton`.
+            contrastive_weight: share of the bundled contrastive estimator in the compliance that
+                candidates are chosen by, 0..1; a third voice that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
             seed: picture i of a prompt uses seed + i; a list gives each picture its own.
             generator: one CPU generator, or one a picture, instead of a seed.
@@ -279,7 +279,15 @@ class UFCPipeline:
                 callback_on_step_end(self, step, step, state)
 
         refined = self.refine(
-            items, negatives, codes_BT, locked_BT, scale, settings, generators, tell
+            items,
+            negatives,
+            codes_BT,
+            locked_BT,
+            scale,
+            settings,
+            generators,
+            tell,
+            self.third_voice([job.prompt for job in jobs], contrastive_weight or 0.0),
         )
         pictures = draw(refined.canvas.codes)
         return self.output(jobs, items, edits, refined, pictures, output_type, started, notices)
@@ -311,6 +319,14 @@ class UFCPipeline:
             compliance_weight=pick(compliance_weight, "compliance_weight"),
             score_steps=score_steps,
         )
+
+    def third_voice(self, prompts: Sequence[str | None], weight: float) -> Voice | None:
+        """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
+        if weight == 0:
+            return None
+        if self.contrastive is None:
+            self.contrastive = ContrastiveEstimator.from_pretrained()
+        return make_voice(self.contrastive, self.decode, prompts, weight)
 
     def encode_controls(
         self, jobs: Sequence[Job], notices: list[str]
@@ -398,6 +414,7 @@ class UFCPipeline:
         settings: SamplerConfig,
         generators: Sequence[torch.Generator],
         tell: Callable[[int, Canvas], None],
+        voice: Voice | None = None,
     ) -> Refined:
         """Run the sampler under the controls."""
         prefix = make_prefix(self.transformer, items)
@@ -413,7 +430,7 @@ class UFCPipeline:
 
         return refine(
             make_predict(self.transformer, prefix, negative, guidance_scale),
-            make_score(self.transformer, prefix),
+            join_voice(make_score(self.transformer, prefix), voice),
             codes_BT,
             locked_BT,
             self.transformer.config.codes,
@@ -452,13 +469,3 @@ class UFCPipeline:
             seconds=time.monotonic() - started,
             notices=notices,
         )
-
-
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 on a GPU, and fp32 on a CPU."""
-    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in names:
-        raise ValueError(f"dtype {name!r} is unknown; choose one of auto, {', '.join(names)}")
-    return names[name]

@@ -34,7 +34,7 @@ _WHOLE = (
     "patience",
     "feather",
 )
-_FRACTIONS = ("guidance_scale", "temperature", "time_budget")
+_FRACTIONS = ("guidance_scale", "temperature", "contrastive_weight", "time_budget")
 _TEXTS = ("id", "prompt", "negative_prompt", "lang", "image", "mask_image", "order", "output")
 _FREE_TEXTS = ("prompt", "negative_prompt")  # may be given without quotation marks
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vqgan.settings import setting
+from vqgan.settings import LoopSettings, setting
 
 PROMPTS = (
     "men's navy blue striped polo t-shirt",
@@ -17,29 +17,22 @@ PROMPTS = (
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(LoopSettings):
     """Flags of `ufc train`; the sizes default to the bundled model's."""
 
-    train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
     tokenizer: str | None = setting(None, "Tokenizer folder, or a model to take it from.")
-    output_dir: str = setting("runs/model", "Where model, checkpoints and log go.")
-    val_data_dir: str | None = setting(None, "Held-out data for losses and accuracies.")
     width: int = setting(256, "Width of the hidden states.")
     depth: int = setting(6, "Blocks.")
     heads: int = setting(4, "Attention heads.")
     feed_forward: int = setting(704, "Width inside the SwiGLU.")
     dropout: float = setting(0.0, "Dropout after attention and SwiGLU.")
     control_attention: str = setting("prefix", "prefix (controls are run once) or full.")
+    attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
     text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
     augmentations: int = setting(2, "Augmented versions of a picture to serve as references.")
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
     )
-    train_batch_size: int = setting(32, "Samples a step.")
-    max_train_steps: int = setting(20_000, "Steps in all.")
-    max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
-    learning_rate: float = setting(1e-3, "Peak learning rate; it falls by a cosine.")
-    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
     weight_decay: float = setting(0.03, "Weight decay of the matrices.")
     label_smoothing: float = setting(0.01, "Share of a label spread over all codes.")
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
@@ -49,14 +42,4 @@ class TrainConfig:
     estimator_steps: int = setting(6, "Steps between their lessons.")
     estimator_samples: int = setting(8, "Samples of a step they learn from.")
     estimator_pictures: int = setting(4, "Pictures drawn for each lesson, kept for later ones.")
-    ema_decay: float = setting(0.999, "Decay of the averaged weights, which are what is written.")
-    mixed_precision: str = setting("auto", "auto, bf16 or no; auto is bf16 where it is native.")
-    checkpointing_steps: int = setting(500, "Steps between checkpoints.")
-    checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
-    validation_steps: int = setting(500, "Steps between validations and previews.")
-    logging_steps: int = setting(50, "Steps between lines of the log.")
     validation_prompts: tuple[str, ...] = setting(PROMPTS, "Prompts drawn at each validation.")
-    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
-    init_from: str | None = setting(None, "Model name or folder to go on from.")
-    device: str = setting("auto", "auto, cpu or cuda.")
-    seed: int = setting(0, "Seed of the run.")

@@ -56,6 +56,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
 _NUMBERS: dict[str, tuple[float, float]] = {
     "guidance_scale": (0.0, 100.0),
     "temperature": (0.0, 100.0),
+    "contrastive_weight": (0.0, 1.0),
     "time_budget": (0.001, 86_400.0),
 }
 _TEXTS = ("prompt", "negative_prompt", "image", "mask_image", "output")
@@ -123,6 +124,7 @@ class Request:
     guidance_scale: float | None = None
     temperature: float | None = None
     num_candidates: int | None = None
+    contrastive_weight: float | None = None
     patience: int | None = None
     time_budget: float | None = None
     order: str | None = None

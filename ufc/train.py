@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ufc.attention import resolve_backend
 from ufc.bank import PictureBank, draw_canvases
-from ufc.data import Batches, CodeCache, ControlOdds, TrainBatch, training_texts
+from ufc.data import (
+    Batches,
+    CodeCache,
+    ControlOdds,
+    StreamedBatches,
+    TrainBatch,
+    captions,
+    training_texts,
+)
 from ufc.gallery import contact_sheet
 from ufc.guidance import alike_codes
 from ufc.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
@@ -20,92 +28,204 @@ from ufc.pipeline import DEFAULTS, UFCPipeline
 from ufc.recipe import TrainConfig
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
-from ufc.transformer import UFCConfig, UFCTransformer
-from vqgan.data import DataError, Pixels, Samples, open_dataset
-from vqgan.loop import Checkpoints, Clock, MetricsLog, WeightAverage, learning_rate_scale
+from ufc.transformer import Block, UFCConfig, UFCTransformer
+from vqgan.data import DataError, Pixels, Samples, open_dataset, shard_urls, streams
+from vqgan.engine import Engine, load_optimizer, load_weights, save_memory, whole
+from vqgan.loop import (
+    Averages,
+    MetricsLog,
+    Source,
+    WeightAverage,
+    learning_rate_scale,
+    train,
+)
 from vqgan.model import VQGAN
 from vqgan.quantizer import code_neighbours
-from vqgan.train import pick_device
+from vqgan.sources import Ahead, stream_of
+from vqgan.stream import first_records
 
 BANK_PICTURES = 512
-STATEFUL = ("model", "optimizer", "average", "bank")
+VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
+
+
+class Objective(nn.Module):
+    """A step's losses as one forward pass, so that processes can share its gradients."""
+
+    def __init__(self, model: UFCTransformer, config: TrainConfig, codebook_VD: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
+        self.alike = alike_codes(codebook_VD)
+        self.bank = PictureBank(BANK_PICTURES)
+
+    def forward(
+        self,
+        batch: TrainBatch,
+        code_share: float,
+        text_share: float | None,
+        lesson: Lesson | None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Loss of a part of a step, and values for the log.
+
+        The losses are means over masked cells and words; the shares are this part's of those of
+        the whole step, so that the parts add up to the mean over the step. Without words in the
+        step there is no `text_share`.
+        """
+        config = self.config
+        found = code_loss(self.model, batch, config.label_smoothing, self.neighbours)
+        loss = code_share * found.loss
+        values: dict[str, Any] = {"code_loss": loss.detach()}
+        hidden_BCD = found.prefix.hidden_BCD
+        if text_share is not None and hidden_BCD is not None:
+            told = text_loss(self.model, found.prefix, batch.text_labels)
+            if told is None:  # another part has words: gradients of the same weights are exchanged
+                told = 0.0 * (self.model.text_bias.sum() + hidden_BCD.sum())
+            loss = loss + config.text_weight * text_share * told
+            values["text_loss"] = text_share * told.detach()
+        if lesson is not None:
+            estimated, log = self.estimate(batch, found, lesson)
+            loss = loss + config.estimator_weight * estimated
+            values |= log
+        return loss, values | accuracy_by_ratio(batch, found)
+
+    def estimate(
+        self, batch: TrainBatch, found: CodeLoss, lesson: Lesson
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Loss of the two estimators on a part of the batch and on pictures drawn of late."""
+        model = self.model
+        generator = torch.Generator().manual_seed(lesson.seed)
+        count = min(lesson.samples, len(batch.items))
+        asked = batch.items[-lesson.pictures :]
+        self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
+        drawn_BT, drawn_items = self.bank.sample(count, generator)
+        canvases = estimator_batch(
+            batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
+        )
+        compliance, fidelity, log = estimator_loss(model, canvases)
+        return compliance + fidelity, log
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson of the estimators: its chance, the same for all processes, and its size in each."""
+
+    seed: int
+    samples: int
+    pictures: int
 
 
 class Trainer:
     """The state of a run: model, averages, optimiser."""
 
-    def __init__(self, config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> None:
-        torch.manual_seed(config.seed)
+    def __init__(
+        self,
+        config: TrainConfig,
+        tokenizer: VQGAN,
+        text: TextTokenizer,
+        engine: Engine | None = None,
+    ) -> None:
         self.config = config
-        self.device = pick_device(config.device)
+        self.engine = engine = engine or make_engine(config)
+        self.device = engine.device
+        torch.manual_seed(config.seed)
         self.model = start_model(config, tokenizer, text).to(self.device).train()
+        self.model.lockstep = engine.sharded
+        self.model.backend = resolve_backend(config.attention_backend, self.device.type)
+        if config.gradient_checkpointing:
+            save_memory(self.model, (Block,))
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.weight_decay),
             config.learning_rate,
             betas=(0.9, 0.96),
             fused=True,
         )
-        self.average = WeightAverage(self.model, config.ema_decay)
         codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
-        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
-        self.alike = alike_codes(codebook_VD)
-        self.bank = PictureBank(BANK_PICTURES)
-        self.precision = mixed_precision(config.mixed_precision, self.device)
+        core = Objective(self.model, config, codebook_VD)
+        self.bank = core.bank
+        self.objective = engine.prepare(core, self.optimizer)
+        self.average = WeightAverage(self.model, config.ema_decay)
         self.step = 0
 
     def train_step(self, batch: TrainBatch, progress: float) -> dict[str, Any]:
-        """One optimiser step; returns values for the log."""
+        """One optimiser step on this process's samples; returns values for the log."""
         config = self.config
         scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
-        with self.precision():
-            found = code_loss(self.model, batch, config.label_smoothing, self.neighbours)
-            loss = found.loss
-            values: dict[str, Any] = {"code_loss": found.loss.detach()}
-            told = text_loss(self.model, found.prefix, batch.text_labels)
-            if told is not None:
-                loss = loss + config.text_weight * told
-                values["text_loss"] = told.detach()
-            if progress >= config.estimator_start and self.step % config.estimator_steps == 0:
-                estimated, log = self.estimate(batch, found)
-                loss = loss + config.estimator_weight * estimated
-                values |= log
+        parts = batch.to(self.device).split(config.gradient_accumulation_steps)
+        shares = self.shares(parts)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        values["grad_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        logs = []
+        for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
+            more = number < len(parts)
+            with self.engine.accumulating(self.objective, more):
+                lesson = None if more else self.lesson(progress)
+                loss, log = self.objective(part, codes, words, lesson)
+                self.engine.backward(loss)
+            logs.append(log)
+        values = merge(logs)
+        values["grad_norm"] = self.engine.clip(self.model.parameters())
         self.optimizer.step()
         self.average.update(self.model)
         self.step += 1
-        return values | accuracy_by_ratio(batch, found) | {"lr": config.learning_rate * scale}
+        return values | {"lr": config.learning_rate * scale}
 
-    def estimate(self, batch: TrainBatch, found: CodeLoss) -> tuple[Tensor, dict[str, float]]:
-        """Loss of the two estimators on a part of the batch and on pictures drawn of late."""
-        config, model = self.config, self.model
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        count = min(config.estimator_samples, len(batch.items))
-        asked = batch.items[-config.estimator_pictures :]
-        self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
-        drawn_BT, drawn_items = self.bank.sample(count, generator)
-        canvases = estimator_batch(
-            batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
+    def shares(self, parts: list[TrainBatch]) -> list[tuple[float, float | None]]:
+        """Each part's shares of the step's masked cells and words, times the processes.
+
+        Gradients are means over the processes, hence the factor. No words, no share of them.
+        """
+        own = torch.tensor(
+            [[float(part.masks_BT.sum()), float(part.masked_words)] for part in parts],
+            dtype=torch.float64,
         )
-        compliance, fidelity, log = estimator_loss(self.model, canvases)
-        return compliance + fidelity, log
+        total = self.engine.sum(own.sum(0).to(self.device)).cpu()
+        spoken = float(total[1]) > 0
+        shares = (own * self.engine.ranks.count / total.clamp_min(1)).tolist()
+        return [(cells, words if spoken else None) for cells, words in shares]
+
+    def lesson(self, progress: float) -> Lesson | None:
+        """What the estimators learn in this step, if they do."""
+        config, count = self.config, self.engine.ranks.count
+        if progress < config.estimator_start or self.step % config.estimator_steps:
+            return None
+        return Lesson(
+            seed=config.seed * 1_000_003 + self.step,
+            samples=max(min(4, config.estimator_samples), -(-config.estimator_samples // count)),
+            pictures=-(-config.estimator_pictures // count),
+        )
 
     def averaged_model(self) -> UFCTransformer:
         """A copy of the model with the averaged weights."""
         model = UFCTransformer(self.model.config)
-        model.load_state_dict(self.average.shadow)
+        model.load_state_dict(whole(self.average.shadow))
         return model.to(self.device).eval()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in STATEFUL} | {"step": self.step}
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer")}
+        return whole(parts) | {
+            "average": self.average.state_dict(),
+            "banks": self.engine.gather_objects(self.bank.state_dict()),
+            "step": self.step,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
+        load_weights(self.model, state["model"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        banks = state["banks"]
+        self.bank.load_state_dict(banks[self.engine.ranks.rank % len(banks)])
         self.step = state["step"]
+
+
+def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Values of a step from those of its parts: losses are shares and add up, others are means."""
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys(name for log in logs for name in log):
+        found = [log[name] for log in logs if name in log]
+        values[name] = sum(found) if name in ("code_loss", "text_loss") else sum(found) / len(found)
+    return values
 
 
 def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> UFCTransformer:
@@ -139,18 +259,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
-def mixed_precision(name: str, device: torch.device) -> Any:
-    """A context to run a step in; `auto` is bf16 where the machine multiplies it natively."""
-    if name == "auto":
-        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-        name = "bf16" if native else "no"
-    if name == "no":
-        return contextlib.nullcontext
-    if name != "bf16":
-        raise ValueError(f"mixed_precision is {name!r}; choose auto, bf16 or no")
-    return lambda: torch.autocast(device.type, torch.bfloat16)
-
-
 def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
     """Share of masked cells told right, by how much of the picture was masked.
 
@@ -168,30 +276,14 @@ def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
     return out
 
 
-class Averages:
-    """Means of logged values between two lines of the log."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, list[float]] = defaultdict(list)
-
-    def add(self, values: dict[str, Any]) -> None:
-        for name, value in values.items():
-            self.values[name].append(float(value))
-
-    def take(self) -> dict[str, float]:
-        means = {name: sum(found) / len(found) for name, found in self.values.items()}
-        self.values.clear()
-        return means
-
-
-def load_text(config: TrainConfig, samples: Samples) -> TextTokenizer:
-    """The vocabulary of the model to go on from, that of the run, or a new one."""
+def load_text(config: TrainConfig, texts_of: Callable[[], list[str]], again: bool) -> TextTokenizer:
+    """The vocabulary of the model to go on from, of the run (`again`), or a new one."""
     if config.init_from:
         return TextTokenizer.load(resolve_model(config.init_from) / "tokenizer.json")
     stored = Path(config.output_dir) / "tokenizer.json"
-    if stored.is_file() and config.resume_from_checkpoint:
+    if stored.is_file() and again:
         return TextTokenizer.load(stored)
-    texts = training_texts(samples)
+    texts = texts_of()
     if not texts:
         raise DataError(
             f"{config.train_data_dir} has no texts: give `text` (and `text_zh`) in metadata.jsonl "
@@ -214,6 +306,17 @@ def load_tokenizer(config: TrainConfig) -> VQGAN:
     return VQGAN.from_pretrained(folder)
 
 
+def make_engine(config: TrainConfig) -> Engine:
+    """Raises `ValueError` for settings that there are not."""
+    return Engine(
+        config.device,
+        config.mixed_precision,
+        config.sharding,
+        blocks=(Block.__name__,),
+        partial=True,
+    )
+
+
 def main(config: TrainConfig) -> Path:
     """Train, and write a whole model folder to `output_dir`. Returns that folder.
 
@@ -221,57 +324,75 @@ def main(config: TrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
-    samples = open_dataset(config.train_data_dir)
-    text = load_text(config, samples)
-    trainer = Trainer(config, tokenizer, text)
-    batches = make_batches(config, tokenizer, samples, text, output / "codes.safetensors", trainer)
+    engine = make_engine(config)
+    tokenizer.to(engine.device)
+    text, source = open_training(config, tokenizer, engine)
     val = None
-    if config.val_data_dir:
-        held_out = open_dataset(config.val_data_dir)
-        file = output / "codes-val.safetensors"
-        val = make_batches(config, tokenizer, held_out, text, file, trainer)
-    checkpoints = Checkpoints(output, config.checkpoints_total_limit)
-    spent = 0.0
-    if config.resume_from_checkpoint:
-        state = checkpoints.load(config.resume_from_checkpoint)
-        if state is not None:
-            trainer.load_state_dict(state["trainer"])
-            spent = state["seconds"]
-    log, averages = MetricsLog(output, sys.stderr), Averages()
-    clock = Clock(config.max_train_steps, config.max_train_minutes, spent)
-    while (progress := clock.progress(trainer.step)) < 1:
-        averages.add(trainer.train_step(to_device(batches(trainer.step), trainer.device), progress))
-        if trainer.step % config.logging_steps == 0:
-            rate = trainer.step * config.train_batch_size / clock.seconds
-            log.write(
-                trainer.step,
-                **averages.take(),
-                samples_per_second=rate,
-                minutes=clock.seconds / 60,
-            )
-        if trainer.step % config.checkpointing_steps == 0:
-            checkpoints.save(
-                trainer.step, {"trainer": trainer.state_dict(), "seconds": clock.seconds}
-            )
-        if trainer.step % config.validation_steps == 0:
-            validate(trainer, tokenizer, text, val, log, output)
-    checkpoints.save(trainer.step, {"trainer": trainer.state_dict(), "seconds": clock.seconds})
-    validate(trainer, tokenizer, text, val, log, output)
-    export(trainer, tokenizer, text).save_pretrained(output)
+    if config.val_data_dir and engine.first:
+        val = stored_batches(
+            config, tokenizer, open_dataset(config.val_data_dir), text,
+            output / "codes-val.safetensors", range(config.train_batch_size),
+        )  # fmt: skip
+    trainer = Trainer(config, tokenizer, text, engine)
+
+    def validate_now(log: MetricsLog) -> None:
+        pipeline = export(trainer, tokenizer, text)
+        if engine.first:
+            validate(trainer, pipeline, val, log, output)
+
+    train(trainer, source, config, engine, validate_now)
+    pipeline = export(trainer, tokenizer, text)
+    if engine.first:
+        pipeline.save_pretrained(output)
+    engine.wait()
     return output
 
 
-def make_batches(
+def open_training(
+    config: TrainConfig, tokenizer: VQGAN, engine: Engine
+) -> tuple[TextTokenizer, Source]:
+    """Vocabulary and batches, of shards in passing or of a set whose codes are kept.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
+    again = config.resume_from_checkpoint is not None or not engine.first
+    urls = shard_urls(config.train_data_dir)
+    if streams(urls, config.streaming):
+        stream = stream_of(config, engine, urls, tokenizer.config.resolution)
+
+        def texts_of() -> list[str]:
+            records = first_records(urls, VOCABULARY_SAMPLES)
+            return [text for record in records for text in captions(record)]
+
+        with engine.first_alone():
+            text = load_text(config, texts_of, again)
+        augment = config.augmentations > 0
+        return text, StreamedBatches(
+            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
+        )
+    samples = open_dataset(config.train_data_dir)
+    with engine.first_alone():
+        text = load_text(config, lambda: training_texts(samples), again)
+        file = Path(config.output_dir) / "codes.safetensors"
+        batches = stored_batches(config, tokenizer, samples, text, file, places)
+    if engine.device.type == "cuda" and config.data_workers:
+        return text, Ahead(batches, config.data_workers)
+    return text, batches
+
+
+def stored_batches(
     config: TrainConfig,
     tokenizer: VQGAN,
     samples: Samples,
     text: TextTokenizer,
     file: Path,
-    trainer: Trainer,
+    places: range,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
-        tokenizer.to(trainer.device),
+        tokenizer,
         Pixels(samples, tokenizer.config.resolution),
         file,
         augmentations=config.augmentations,
@@ -285,12 +406,7 @@ def make_batches(
         seed=config.seed,
         odds=ControlOdds(),
         neighbour_keys=config.neighbour_keys,
-    )
-
-
-def to_device(batch: TrainBatch, device: torch.device) -> TrainBatch:
-    return TrainBatch(
-        batch.codes_BT.to(device), batch.masks_BT.to(device), batch.items, batch.text_labels
+        places=places,
     )
 
 
@@ -301,19 +417,13 @@ def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeli
 
 @torch.no_grad()
 def validate(
-    trainer: Trainer,
-    tokenizer: VQGAN,
-    text: TextTokenizer,
-    val: Batches | None,
-    log: MetricsLog,
-    output: Path,
+    trainer: Trainer, pipeline: UFCPipeline, val: Batches | None, log: MetricsLog, output: Path
 ) -> None:
     """Loss and accuracy on held-out batches, and a sheet of the fixed prompts."""
-    pipeline = export(trainer, tokenizer, text)
     if val is not None:
         averages = Averages()
         for step in range(8):
-            batch = to_device(val(step), trainer.device)
+            batch = val(step).to(trainer.device)
             found = code_loss(pipeline.transformer, batch, 0.0)
             generator = torch.Generator().manual_seed(step)
             count = len(batch.items)

@@ -8,7 +8,12 @@ Who sees whom:
   target    sees controls and target;
   [REL]     sees controls, target and itself: does the picture obey its controls?
   [FDL]     sees target and itself: does the picture look real?
-Nothing but themselves looks at [REL] and [FDL], so a pass that only predicts leaves them out.
+Nothing but themselves looks at [REL] and [FDL], so a pass that only predicts leaves them out, and
+one that scores lays the sequence out as
+
+    [REL] | controls | target grid | [FDL]
+
+where everybody's keys lie side by side: nobody needs a mask.
 
 Blocks in the manner of Qwen: RMSNorm, rotary positions, SwiGLU, biases on QKV only; QK-norm.
 
@@ -18,8 +23,8 @@ D width, V codes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from typing import Any, cast
 
@@ -27,8 +32,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ufc.attention import attend, rotary_table, rotate
+from ufc.attention import attend_pieces, rotary_table, rotate
 from ufc.controls import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
+from ufc.prefix import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from vqgan.checkpoint import CheckpointError, load_module, save_module
 
 
@@ -76,34 +82,8 @@ class UFCConfig:
         return cls(**values)
 
 
-KeysValues = tuple[Tensor, Tensor]
-
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Controls ready to be looked at by any number of target passes.
-
-    `layers` holds a (keys, values) pair of shape (B, N, C, D / N) for every block; in full
-    attention it is empty and the embedded controls are run along with each target.
-    """
-
-    layers: list[KeysValues]
-    embedded_BCD: Tensor
-    table: Tensor
-    weight_BC: Tensor | None
-    hidden_BCD: Tensor | None = None
-
-    def take(self, index_M: Tensor) -> Prefix:
-        """The prefixes of the given batch rows, in order (rows may repeat)."""
-        return Prefix(
-            [(k[index_M], v[index_M]) for k, v in self.layers],
-            self.embedded_BCD[index_M],
-            self.table[:, index_M],
-            None if self.weight_BC is None else self.weight_BC[index_M],
-        )
 
 
 @dataclass(frozen=True)
@@ -136,23 +116,35 @@ class Block(nn.Module):
         self,
         x_BSD: Tensor,
         table: Tensor,
-        mask: Tensor | None,
+        layout: Layout,
         past: KeysValues | None,
         backend: str,
+        only: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        """New hidden states, and this block's own keys and values."""
-        batch, length, width = x_BSD.shape
+        """New hidden states (B, S, D), and this block's own keys and values.
+
+        `only` is for the last block, which nothing follows: places in the flattened targets whose
+        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D).
+        """
+        batch, length, _ = x_BSD.shape
         qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        q, k = rotate(self.q_norm(q), table), rotate(self.k_norm(k), table)
-        own = (k, v)
-        if past is not None:
-            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        mixed = attend(q, k, v, mask, backend).transpose(1, 2).reshape(batch, length, width)
-        x_BSD = x_BSD + F.dropout(self.out(mixed), self.dropout, self.training)
-        gate, up = self.gate_up(self.norm2(x_BSD)).chunk(2, dim=-1)
+        # Queries and keys are normed and turned together, where they lie.
+        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
+        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
+        q, k = rotate(both, table).unbind(2)
+        v = qkv[:, :, 2]
+        only_scores = only is not None and layout.scores
+        pieces = layout.pieces(q, k, v, past, only_scores)
+        mixed = layout.assemble(attend_pieces(pieces, backend), only_scores).flatten(2)
+        x = x_BSD
+        if only_scores:
+            x = torch.stack([x[:, 0], x[:, -1]], dim=1)
+        elif only is not None:
+            x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
+        x = x + F.dropout(self.out(mixed), self.dropout, self.training)
+        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
         fed = self.down(F.silu(gate) * up)
-        return x_BSD + F.dropout(fed, self.dropout, self.training), own
+        return x + F.dropout(fed, self.dropout, self.training), (k, v)
 
 
 class UFCTransformer(nn.Module):
@@ -163,6 +155,7 @@ class UFCTransformer(nn.Module):
         self.config = config
         self.vocabulary = config.vocabulary
         self.backend = "sdpa"
+        self.lockstep = False  # every pass runs every block: processes that share them must agree
         self.embedding = nn.Embedding(self.vocabulary.size, config.width)
         self.segment = nn.Embedding(SEGMENTS, config.width)
         self.place = nn.Linear(PLACE_FEATURES, config.width)
@@ -173,7 +166,7 @@ class UFCTransformer(nn.Module):
             nn.SiLU(),
             nn.Linear(LOOK_WIDTH, config.width),
         )
-        self.rows: Tensor | None = None
+        self.kept: dict[Any, Any] = {}
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
@@ -198,111 +191,142 @@ class UFCTransformer(nn.Module):
         """Tell what the codes look like, so that what is learnt of one serves those like it."""
         spread = codebook_VD.std(0).clamp_min(1e-6)
         self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
+        self.forget()
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, computed once while nothing can change it."""
+        if self.training or torch.is_grad_enabled():
+            return make()
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+    def forget(self) -> None:
+        """Compute anew what was kept: the weights have changed or moved."""
+        self.kept.clear()
+
+    def train(self, mode: bool = True) -> UFCTransformer:
+        self.forget()
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
+        self.forget()
+        return super()._apply(fn, recurse)
+
+    def load_state_dict(self, *arguments: Any, **settings: Any) -> Any:
+        self.forget()
+        return super().load_state_dict(*arguments, **settings)
+
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
 
     def code_rows(self) -> Tensor:
         """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
 
-        They also are the output layer. Kept while nothing can change them.
+        They also are the output layer.
         """
-        if self.rows is not None and not torch.is_grad_enabled():
-            return self.rows
-        own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
-        rows = own + self.look(self.looks)
-        if not self.training and not torch.is_grad_enabled():
-            self.rows = rows
-        return rows
 
-    def train(self, mode: bool = True) -> UFCTransformer:
-        self.rows = None
-        return super().train(mode)
+        def make() -> Tensor:
+            own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
+            return own + self.look(self.looks)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
-        self.rows = None
-        return super()._apply(fn, recurse)
+        return self.keep("code rows", make)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of any ids of the vocabulary, (..., D)."""
-        base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
-        is_code = (ids >= base) & (ids < mask)
-        of_codes = F.embedding((ids - base).clamp(0, self.config.codes - 1), self.code_rows())
-        return torch.where(is_code[..., None], of_codes, self.embedding(ids))
+
+        def make() -> Tensor:
+            base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
+            weight = self.embedding.weight
+            return torch.cat([weight[:base], self.code_rows(), weight[mask:]])
+
+        return F.embedding(ids, self.keep("all rows", make))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
         config = self.config
+        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
         table = rotary_table(
             controls.rows, controls.cols, config.width // config.heads, config.rope_base
-        )[:, :, None]
-        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
-        weight_BC = None if bool((controls.weight == 1).all()) else controls.weight
-        if config.control_attention == "full" or controls.length == 0:
-            return Prefix([], x_BCD, table, weight_BC)
-        mask = None if weight_BC is None else controls_mask(weight_BC, x_BCD.dtype)
-        embedded, layers = x_BCD, []
-        for block in self.blocks:
-            x_BCD, own = block(x_BCD, table, mask, None, self.backend)
-            layers.append(own)
-        return Prefix(layers, embedded, table, weight_BC, self.norm(x_BCD))
+        )[:, :, :, None, None].to(x_BCD.dtype)
+        weight_BC = controls.weight
+        place = torch.arange(1, controls.length + 1, device=weight_BC.device)
+        lengths_B = ((weight_BC > 0) * place).amax(1) if controls.length else weight_BC.sum(1).int()
+        weighted = bool((weight_BC != (place <= lengths_B[:, None])).any())
+        plain = not weighted and bool((lengths_B == controls.length).all())
+        bias_BC = None if plain else weight_BC.log().to(x_BCD.dtype)
+        prefix = Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+        if config.control_attention == "full":
+            return prefix
+        if controls.length == 0:
+            none = x_BCD.new_empty(len(x_BCD), 0, config.heads, config.width // config.heads)
+            return replace(prefix, layers=[(none, none)] * config.depth)
+        layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
+        for block in self.layers():
+            x_BCD, own = block(x_BCD, table, layout, None, self.backend)
+            prefix.layers.append(own)
+        return replace(prefix, hidden_BCD=self.norm(x_BCD))
 
-    def forward(self, codes_BT: Tensor, prefix: Prefix | None, scores: bool = False) -> Hidden:
+    def forward(
+        self,
+        codes_BT: Tensor,
+        prefix: Prefix | None,
+        scores: bool = False,
+        ask_N: Tensor | None = None,
+    ) -> Hidden:
         """Hidden states of a target grid under its controls.
 
         `codes_BT` is the row-major grid, with V for a masked cell. The grid is square unless it
         has another size than the config's, in which case its side is the square root of T.
-        With `scores`, [REL] and [FDL] are run along.
-        """
-        x_BSD, table = self.embed_target(codes_BT, scores)
-        control_tokens = 0 if prefix is None else prefix.embedded_BCD.shape[1]
-        if prefix is not None and not prefix.layers and control_tokens:
-            hidden = self.run_full(x_BSD, table, prefix, codes_BT.shape[1], scores)
-        else:
-            weight_BC = prefix.weight_BC if prefix is not None and control_tokens else None
-            mask = target_mask(x_BSD, control_tokens, weight_BC, codes_BT.shape[1], scores)
-            layers = prefix.layers if prefix is not None and prefix.layers else None
-            for number, block in enumerate(self.blocks):
-                past = None if layers is None else layers[number]
-                x_BSD, _ = block(x_BSD, table, mask, past, self.backend)
-            hidden = self.norm(x_BSD)
-        if not scores:
-            return Hidden(hidden)
-        return Hidden(hidden[:, :-2], hidden[:, -2], hidden[:, -1])
 
-    def run_full(
-        self, x_BSD: Tensor, table: Tensor, prefix: Prefix, cells: int, scores: bool
-    ) -> Tensor:
-        """One pass over controls and target together (the paper's attention)."""
-        controls = prefix.embedded_BCD.shape[1]
-        rows = target_mask(x_BSD, controls, prefix.weight_BC, cells, scores)
-        if rows is not None:
-            # A control token sees what a target cell sees: everything but [REL] and [FDL].
-            of_controls = rows[:, :, :1].expand(-1, -1, controls, -1)
-            rows = torch.cat([of_controls, rows], dim=2)
-        x = torch.cat([prefix.embedded_BCD, x_BSD], dim=1)
-        wide = table[:, None, None].expand(-1, x.shape[0], 1, -1, -1)
-        table = torch.cat([prefix.table, wide], dim=3)
-        for block in self.blocks:
-            x, _ = block(x, table, rows, None, self.backend)
-        return self.norm(x)[:, controls:]
+        With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
+        the target states are those of the cells asked for, (N, D), and the last block spares the
+        others; with both, only the scores are.
+        """
+        cells = codes_BT.shape[1]
+        x_BSD, table = self.embed_target(codes_BT, scores)
+        layout = Layout(scores)
+        if prefix is not None and prefix.layers:
+            layout = prefix_layout(prefix, scores, cells, torch.is_grad_enabled())
+        elif prefix is not None:
+            x_BSD, table = along(prefix, x_BSD, table, scores)
+            layout = Layout(scores, prefix.embedded_BCD.shape[1], bias_BC=prefix.bias_BC)
+        for number, block in enumerate(self.layers()):
+            past = prefix.layers[number] if prefix is not None and prefix.layers else None
+            only = ask_N if number == self.config.depth - 1 else None
+            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only)
+        hidden = self.norm(x_BSD)
+        if not scores:
+            return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
+        return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
 
     def embed_target(self, codes_BT: Tensor, scores: bool) -> tuple[Tensor, Tensor]:
-        """Embedded grid with the score tokens behind it, (B, S, D), and its rotary table."""
-        config, vocabulary, device = self.config, self.vocabulary, codes_BT.device
+        """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
         cells = codes_BT.shape[1]
+        around_SD, table = self.keep(("places", cells, scores), lambda: self.places(cells, scores))
+        x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
+        if not scores:
+            return x_BSD + around_SD, table
+        x_BSD = x_BSD + around_SD[1:-1]
+        rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
+        return torch.cat([rel, x_BSD, fdl], dim=1), table
+
+    def places(self, cells: int, scores: bool) -> tuple[Tensor, Tensor]:
+        """What every grid of a size has in common: segment and place (S, D), rotary table."""
+        config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
         side = config.grid if cells == config.grid**2 else round(cells**0.5)
         place = torch.arange(cells, device=device)
-        ids, rows, cols = codes_BT + vocabulary.code_base, place // side, place % side
-        segments = torch.full_like(place, SEGMENT_TARGET)
-        if scores:
-            marks = torch.tensor([vocabulary.rel, vocabulary.fdl], device=device)
-            ids = torch.cat([ids, marks.expand(ids.shape[0], 2)], dim=1)
-            segments = F.pad(segments, (0, 2), value=SEGMENT_SCORE)
-            rows, cols = F.pad(rows, (0, 2)), F.pad(cols, (0, 2))
-        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
-        x_BSD = self.embed(ids) + self.segment(segments)
+        rows, cols = place // side, place % side
         # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
-        features = place_features(place // side, place % side, side).to(x_BSD.dtype)
-        x_BSD[:, :cells] += self.place(features)
-        return x_BSD, table
+        features = place_features(rows, cols, side).to(self.embedding.weight.dtype)
+        around_SD = self.segment.weight[SEGMENT_TARGET] + self.place(features)
+        if scores:
+            marks = self.embedding.weight[[vocabulary.rel, vocabulary.fdl]]
+            rel, fdl = (marks + self.segment.weight[SEGMENT_SCORE]).split(1)
+            around_SD = torch.cat([rel, around_SD, fdl])
+            rows, cols = F.pad(rows, (1, 1)), F.pad(cols, (1, 1))
+        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
+        return around_SD, table[:, :, None, None].to(around_SD.dtype)
 
     def code_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over the V codes for the cells that ask, (M, V)."""
@@ -341,35 +365,3 @@ def place_features(rows_T: Tensor, cols_T: Tensor, side: int) -> Tensor:
 
 def score_head(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
-
-
-def controls_mask(weight_BC: Tensor, dtype: torch.dtype) -> Tensor:
-    """Controls see controls, (B, 1, C, C); padding sees itself, so that no row is empty."""
-    own = torch.eye(weight_BC.shape[1], dtype=torch.bool, device=weight_BC.device)
-    seen = weight_BC[:, None, None, :] > 0
-    return weigh(seen | own, torch.where(seen, weight_BC[:, None, None, :], 1), dtype)
-
-
-def target_mask(
-    x_BSD: Tensor, controls: int, weight_BC: Tensor | None, cells: int, scores: bool
-) -> Tensor | None:
-    """Who among target cells, [REL] and [FDL] sees which keys: (1 or B, 1, S, C + S), or None."""
-    if weight_BC is None and not scores:
-        return None
-    length = x_BSD.shape[1]
-    seen = torch.ones(length, controls + length, dtype=torch.bool, device=x_BSD.device)
-    if scores:
-        seen[:, controls + cells :] = False
-        seen[-2, -2] = seen[-1, -1] = True
-        seen[-1, :controls] = False
-    if weight_BC is None:
-        return seen[None, None]
-    weight = F.pad(weight_BC, (0, length), value=1.0)[:, None, None, :]
-    return weigh(seen[None, None] & (weight > 0), weight, x_BSD.dtype)
-
-
-def weigh(seen: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask, or, where some weight is neither 0 nor 1, its logarithm as a bias."""
-    if bool(((weight == 0) | (weight == 1)).all()):
-        return seen
-    return torch.where(seen, weight.log(), -torch.inf).to(dtype)

@@ -47,6 +47,19 @@ def save_module(
     save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
 
 
+def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]:
+    """Write a folder's weights anew in files of at most this size ("16MB"); returns their names.
+
+    Files and `model.safetensors.index.json` are laid out as on the Hugging Face hub.
+    """
+    folder = Path(folder)
+    state = read_weights(folder)
+    for stale in folder.glob("model*.safetensors*"):
+        stale.unlink()
+    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
+    return weight_files(folder)
+
+
 def cast(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     if dtype is not None and value.is_floating_point():
         value = value.to(dtype)
@@ -86,15 +99,29 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | Path
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder, split or whole."""
-    index = folder / INDEX
-    if index.is_file():
-        names = sorted(set(read_json(index)["weight_map"].values()))
-    else:
-        names = [WEIGHTS]
     state: dict[str, Tensor] = {}
-    for name in names:
+    for name in weight_files(folder):
         state.update(read_safetensors(folder / name))
     return state
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Names of a folder's weight files: one, or those its index lists.
+
+    Raises:
+        CheckpointError: the index is none, or names files elsewhere.
+    """
+    index = folder / INDEX
+    if not index.is_file():
+        return [WEIGHTS]
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise CheckpointError(f"{index} has no weight_map: fetch or export the model again")
+    names = {str(name) for name in named.values()}
+    outside = sorted(name for name in names if Path(name).name != name)
+    if outside:
+        raise CheckpointError(f"{index} names files outside of its folder: {', '.join(outside)}")
+    return sorted(names)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

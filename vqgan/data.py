@@ -3,13 +3,15 @@
 Both are map-style: an index of where each sample lies is made once (tar headers, or the lines of
 `metadata.jsonl`), and bytes are read when asked for. A training step then is a pure function of
 its number (`batch_indices`), and a resumed run sees exactly what an unbroken one would have seen.
+Sets too large for that are read in passing, by `vqgan.stream`.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import Tensor
 from vqgan.images import fit_square, load_image, to_tensor
 
 IMAGE_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
+STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
 
 
 class DataError(ValueError):
@@ -70,23 +73,23 @@ class ShardSamples:
             grouped: dict[str, dict[str, Member]] = {}
             for name, member in shard_members(shard):
                 stem, _, suffix = name.rpartition(".")
-                grouped.setdefault(stem, {})["." + suffix.lower()] = member
-            self.samples += [(stem, files) for stem, files in grouped.items() if has_image(files)]
+                grouped.setdefault(stem, {})[suffix.lower()] = member
+            self.samples += [
+                (stem, files) for stem, files in grouped.items() if image_suffix(files) is not None
+            ]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Sample:
         stem, files = self.samples[index]
-        suffix = next(suffix for suffix in IMAGE_SUFFIXES if suffix in files)
+        suffix = image_suffix(files)
+        assert suffix is not None
         return Sample(Path(stem).name, load_image(files[suffix].read()), self.record(index))
 
     def record(self, index: int) -> dict[str, Any]:
         files = self.samples[index][1]
-        record = json.loads(files[".json"].read()) if ".json" in files else {}
-        if ".txt" in files:
-            record.setdefault("text", files[".txt"].read().decode("utf-8").strip())
-        return record
+        return parse_record({name: files[name].read() for name in ("json", "txt") if name in files})
 
 
 class FolderSamples:
@@ -125,21 +128,56 @@ class FolderSamples:
 
 
 def open_dataset(path: str | PathLike[str]) -> Samples:
-    """Open a folder of `*.tar` shards, a single shard, or an ImageFolder.
+    """Open a folder of `*.tar` shards, one or several shards, or an ImageFolder.
 
     Raises `DataError` when there is nothing to read.
     """
-    path = Path(path)
-    if not path.exists():
+    shards = [Path(url) for url in shard_urls(path)]
+    if not shards and not Path(path).exists():
         raise DataError(f"there is no data at {path}")
-    shards = [path] if path.suffix == ".tar" else sorted(path.glob("*.tar"))
-    samples: Samples = ShardSamples(shards) if shards else FolderSamples(path)
+    samples: Samples = ShardSamples(shards) if shards else FolderSamples(Path(path))
     if not len(samples):
         raise DataError(
             f"{path} has neither *.tar shards with pictures nor an ImageFolder "
             f"({', '.join(IMAGE_SUFFIXES)}, optionally with metadata.jsonl)"
         )
     return samples
+
+
+def shard_urls(data: str | PathLike[str]) -> list[str]:
+    """The shards that a setting names; none for an ImageFolder.
+
+    A folder of them, a file, `{000..099}` and `*` in names, `pipe:` commands, other addresses, and
+    several of these joined by `::`.
+    """
+    text = str(data)
+    if "{" in text or "::" in text:
+        from webdataset.shardlists import expand_urls
+
+        return [url for part in expand_urls(text) for url in shard_urls(part)]
+    if is_remote(text) or text.endswith(".tar"):
+        return [text] if is_remote(text) else sorted(glob.glob(text)) or [text]
+    return [str(path) for path in sorted(Path(text).glob("*.tar"))]
+
+
+def is_remote(url: str) -> bool:
+    return "://" in url or url.startswith("pipe:")
+
+
+def streams(urls: Sequence[str], asked: bool | None) -> bool:
+    """Whether shards are to be read in passing: as asked, or by their addresses and sizes.
+
+    Raises:
+        DataError: they have to be and are asked not to be, or are no shards.
+    """
+    remote = any(is_remote(url) for url in urls)
+    if asked is False and remote:
+        raise DataError("shards from addresses are read in passing: leave --no-streaming out")
+    if asked and not urls:
+        raise DataError("only *.tar shards can be read in passing: leave --streaming out")
+    if asked is not None or remote:
+        return asked or remote
+    return sum(Path(url).stat().st_size for url in urls if Path(url).is_file()) > STREAM_BYTES
 
 
 def shard_members(shard: Path) -> list[tuple[str, Member]]:
@@ -155,8 +193,29 @@ def shard_members(shard: Path) -> list[tuple[str, Member]]:
         raise DataError(f"{shard} is not a readable, uncompressed tar file ({error})") from error
 
 
-def has_image(files: dict[str, Member]) -> bool:
-    return any(suffix in files for suffix in IMAGE_SUFFIXES)
+def image_suffix(files: Iterable[str]) -> str | None:
+    """Which of a sample's files, by suffix without dot, is its picture."""
+    names = set(files)
+    return next((suffix[1:] for suffix in IMAGE_SUFFIXES if suffix[1:] in names), None)
+
+
+def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What a sample's `json` and `txt` say of it."""
+    record: dict[str, Any] = json.loads(files["json"]) if "json" in files else {}
+    if "txt" in files:
+        record.setdefault("text", files["txt"].decode("utf-8").strip())
+    return record
+
+
+def as_uint8(image: Image.Image, resolution: int) -> Tensor:
+    """A square picture, (3, H, W) uint8."""
+    square = fit_square(image, resolution)
+    return ((to_tensor(square)[0] + 1) * 127.5).round().to(torch.uint8)
+
+
+def as_float(pixels: Tensor) -> Tensor:
+    """uint8 pictures as float in -1..1."""
+    return pixels.float() / 127.5 - 1
 
 
 class Pixels:
@@ -178,23 +237,27 @@ class Pixels:
         """One picture, (3, H, W) uint8."""
         if self.cache is not None and index in self.cache:
             return self.cache[index]
-        square = fit_square(self.samples[index].image, self.resolution)
-        pixels = ((to_tensor(square)[0] + 1) * 127.5).round().to(torch.uint8)
+        pixels = as_uint8(self.samples[index].image, self.resolution)
         if self.cache is not None:
             self.cache[index] = pixels
         return pixels
 
-    def batch(self, indices: Sequence[int]) -> Tensor:
+    def batch(self, indices: Sequence[int], device: torch.device | None = None) -> Tensor:
         """Pictures as float (B, 3, H, W) in -1..1."""
-        return torch.stack([self.uint8(index) for index in indices]).float() / 127.5 - 1
+        return as_float(torch.stack([self.uint8(index) for index in indices]).to(device))
 
 
-def batch_indices(size: int, batch_size: int, step: int, seed: int) -> list[int]:
-    """The samples of training step `step`: a slice of endless seeded permutations of the set."""
+def batch_indices(
+    size: int, batch_size: int, step: int, seed: int, places: range | None = None
+) -> list[int]:
+    """The samples of training step `step`: a slice of endless seeded permutations of the set.
+
+    With `places` those at these places of the batch alone.
+    """
     indices: list[int] = []
-    for position in range(step * batch_size, (step + 1) * batch_size):
-        epoch, place = divmod(position, size)
-        indices.append(int(permutation(size, seed, epoch)[place]))
+    for place in places if places is not None else range(batch_size):
+        epoch, within = divmod(step * batch_size + place, size)
+        indices.append(int(permutation(size, seed, epoch)[within]))
     return indices
 
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import torch
 from torch import Tensor, nn
 
 from vqgan.checkpoint import CheckpointError
+from vqgan.engine import Engine, spread, whole
+from vqgan.settings import LoopSettings
 
 
 def learning_rate_scale(
@@ -66,12 +71,12 @@ class WeightAverage:
                 self.shadow[name].copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "shadow": self.shadow}
+        return {"updates": self.updates, "shadow": whole(self.shadow)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.updates = state["updates"]
         for name, value in state["shadow"].items():
-            self.shadow[name].copy_(value)
+            self.shadow[name].copy_(spread(value, self.shadow[name]))
 
 
 class Checkpoints:
@@ -117,14 +122,22 @@ class Checkpoints:
 
 
 class MetricsLog:
-    """One JSON object a line in `metrics.jsonl`, and the same in short on a stream."""
+    """One JSON object a line in `metrics.jsonl`, and the same in short on a stream.
 
-    def __init__(self, folder: str | PathLike[str], stream: TextIO | None = None) -> None:
+    A quiet one writes nothing: in a run of many processes only the first one's log is wanted.
+    """
+
+    def __init__(
+        self, folder: str | PathLike[str], stream: TextIO | None = None, quiet: bool = False
+    ) -> None:
         self.path = Path(folder) / "metrics.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.stream = stream
+        self.quiet = quiet
 
     def write(self, step: int, **values: Any) -> None:
+        if self.quiet:
+            return
         row = {"step": step} | {name: plain(value) for name, value in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -141,3 +154,106 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.5g}")
     return value
+
+
+class Averages:
+    """Means of logged values between two lines of the log."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = defaultdict(list)
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Keep values as they are: to look at one on a GPU would be to wait for it."""
+        for name, value in values.items():
+            self.values[name].append(value)
+
+    def take(self) -> dict[str, float]:
+        means = {
+            name: sum(float(value) for value in found) / len(found)
+            for name, found in self.values.items()
+        }
+        self.values.clear()
+        return means
+
+
+def mean_of(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each value over the reports that have it."""
+    averages = Averages()
+    for report in reports:
+        averages.add(report)
+    return averages.take()
+
+
+class Trainer(Protocol):
+    """What the loop asks of a trainer."""
+
+    step: int
+
+    def train_step(self, batch: Any, progress: float) -> dict[str, Any]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Source(Protocol):
+    """Where a step's batch comes from: this process's slice of it."""
+
+    def __call__(self, step: int) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def train(
+    trainer: Trainer,
+    source: Source,
+    settings: LoopSettings,
+    engine: Engine,
+    validate: Callable[[MetricsLog], None],
+    before_step: Callable[[float], None] = lambda progress: None,
+) -> None:
+    """Train to the end of a run, from its start or from a checkpoint.
+
+    `validate` is called by all processes, since sharded weights are put together by all.
+    """
+    checkpoints = Checkpoints(settings.output_dir, settings.checkpoints_total_limit)
+    spent = 0.0
+    if settings.resume_from_checkpoint:
+        state = checkpoints.load(settings.resume_from_checkpoint)
+        if state is not None:
+            trainer.load_state_dict(state["trainer"])
+            source.load_state_dict(state.get("data", {}))
+            spent = state["seconds"]
+    log, averages = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first), Averages()
+    clock = Clock(settings.max_train_steps, settings.max_train_minutes, spent)
+    begun, begun_at = trainer.step, clock.seconds
+
+    def save() -> None:
+        state = {"trainer": trainer.state_dict(), "data": source.state_dict()}
+        if engine.first:
+            checkpoints.save(trainer.step, state | {"seconds": clock.seconds})
+
+    while True:
+        progress = clock.progress(trainer.step)
+        if settings.max_train_minutes:
+            progress = engine.agree(progress)
+        if progress >= 1:
+            break
+        before_step(progress)
+        averages.add(trainer.train_step(source(trainer.step), progress))
+        if trainer.step % settings.logging_steps == 0:
+            done = (trainer.step - begun) * settings.train_batch_size
+            log.write(
+                trainer.step,
+                **mean_of(engine.gather_objects(averages.take())),
+                samples_per_second=done / (clock.seconds - begun_at),
+                minutes=clock.seconds / 60,
+            )
+        if trainer.step % settings.checkpointing_steps == 0:
+            save()
+        if trainer.step % settings.validation_steps == 0:
+            validate(log)
+    save()
+    validate(log)

@@ -63,13 +63,9 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
 
 
-def adaptive_weight(
-    reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor, most: float = 1e4
-) -> Tensor:
-    """Ratio of the two losses' gradients at the decoder's last layer, clipped and detached."""
-    (of_reconstruction,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
-    (of_adversarial,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
-    return (of_reconstruction.norm() / (of_adversarial.norm() + 1e-4)).clamp(0, most).detach()
+def adaptive_weight(of_reconstruction: Tensor, of_adversarial: Tensor, most: float = 1e4) -> Tensor:
+    """Ratio of the norms of two losses' gradients at the decoder's last layer, clipped."""
+    return (of_reconstruction.norm() / (of_adversarial.norm() + 1e-4)).clamp(0, most)
 
 
 def discriminator_ramp(step: int, start: int, length: int) -> float:

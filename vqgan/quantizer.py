@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vqgan.engine import Engine
 
 
 class VectorQuantizer(nn.Module):
@@ -64,6 +69,7 @@ class CodebookUpdater:
 
     The averages follow van den Oord et al. 2017 (appendix A.1) with Laplace smoothing; a code
     whose average count falls under `restart_below` is moved onto a vector of the current batch.
+    With an `engine` the batch is that of all its processes, and all move alike.
     """
 
     def __init__(
@@ -73,8 +79,10 @@ class CodebookUpdater:
         decay: float = 0.99,
         restart_below: float = 0.1,
         epsilon: float = 1e-5,
+        engine: Engine | None = None,
     ) -> None:
         self.quantizer = quantizer
+        self.engine = engine
         self.decay = decay
         self.restart_below = restart_below
         self.epsilon = epsilon
@@ -103,7 +111,7 @@ class CodebookUpdater:
             if dead:
                 refill = torch.randint(z_ND.shape[0], (dead,), generator=generator)
                 centres_VD[~alive] = z_ND[refill]
-        self.quantizer.embedding.weight.copy_(centres_VD)
+        self.place(centres_VD)
         self.counts_V.fill_(1.0)
         self.sums_VD.copy_(centres_VD)
 
@@ -115,18 +123,39 @@ class CodebookUpdater:
         size = self.counts_V.shape[0]
         counts_V = torch.bincount(codes_N, minlength=size).to(z_ND.dtype)
         sums_VD = torch.zeros_like(self.sums_VD).index_add_(0, codes_N, z_ND)
+        if self.engine is not None:
+            self.engine.sum(counts_V)
+            self.engine.sum(sums_VD)
         self.counts_V.lerp_(counts_V, 1 - self.decay)
         self.sums_VD.lerp_(sums_VD, 1 - self.decay)
         dead_V = self.counts_V < self.restart_below
         restarted = int(dead_V.sum())
         if restarted:
-            picks = torch.randint(z_ND.shape[0], (restarted,), generator=generator)
-            self.sums_VD[dead_V] = z_ND[picks]
+            self.sums_VD[dead_V] = self.draw(z_ND, restarted, generator)
             self.counts_V[dead_V] = 1.0
         total = self.counts_V.sum()
         smoothed_V = (self.counts_V + self.epsilon) / (total + size * self.epsilon) * total
-        self.quantizer.embedding.weight.copy_(self.sums_VD / smoothed_V[:, None])
+        self.place(self.sums_VD / smoothed_V[:, None])
         return restarted
+
+    def draw(self, z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """`count` of the batch's vectors, of all processes' together (N is one's own)."""
+        own, rank, processes = z_ND.shape[0], 0, 1
+        if self.engine is not None:
+            rank, processes = self.engine.ranks.rank, self.engine.ranks.count
+        picks = torch.randint(own * processes, (count,), generator=generator)
+        if processes == 1:
+            return z_ND[picks]
+        drawn = z_ND.new_zeros(count, z_ND.shape[1])
+        mine = picks // own == rank
+        drawn[mine] = z_ND[picks[mine] % own]
+        assert self.engine is not None
+        return self.engine.sum(drawn)
+
+    def place(self, centres_VD: Tensor) -> None:
+        """Put the codes where they belong."""
+        weight = self.quantizer.embedding.weight
+        weight.copy_(centres_VD if self.engine is None else self.engine.like(centres_VD, weight))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"counts_V": self.counts_V, "sums_VD": self.sums_VD}

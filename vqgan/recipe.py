@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 from vqgan.losses import LossWeights
 from vqgan.model import VQGANConfig
-from vqgan.settings import setting
+from vqgan.settings import LoopSettings, setting
 
 
 @dataclass
-class TokenizerTrainConfig:
+class TokenizerTrainConfig(LoopSettings):
     """Flags of `ufc train-tokenizer`; the sizes default to the bundled tokenizer's."""
 
-    train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
     output_dir: str = setting("runs/tokenizer", "Where model, checkpoints and log go.")
-    val_data_dir: str | None = setting(None, "Held-out data for PSNR, LPIPS and codes used.")
     resolution: int = setting(64, "Side of the square pictures in pixels.")
     ch: int = setting(96, "Channels of the widest feature map.")
     ch_mult: tuple[int, ...] = setting((1, 2), "Channel factors; each but the last halves the map.")
@@ -27,10 +25,7 @@ class TokenizerTrainConfig:
     norm_groups: int = setting(8, "Groups of the group normalisation.")
     patch_size: int = setting(4, "Pixels folded into channels before the first convolution.")
     train_batch_size: int = setting(16, "Pictures a step.")
-    max_train_steps: int = setting(20_000, "Steps in all.")
-    max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
-    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
     codebook_start: int = setting(
         200, "Step at which k-means places the codes; a fifth of a short run."
     )
@@ -48,15 +43,7 @@ class TokenizerTrainConfig:
     discriminator_learning_rate: float = setting(2e-4, "Learning rate of the discriminator.")
     freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
-    checkpointing_steps: int = setting(500, "Steps between checkpoints.")
-    checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
-    validation_steps: int = setting(500, "Steps between validations and picture grids.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
-    logging_steps: int = setting(50, "Steps between lines of the log.")
-    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
-    init_from: str | None = setting(None, "Tokenizer folder to go on from.")
-    device: str = setting("auto", "auto, cpu or cuda.")
-    seed: int = setting(0, "Seed of the run.")
 
     def model_config(self) -> VQGANConfig:
         return VQGANConfig(

@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 
 def setting(default: Any, help: str) -> Any:
     """A dataclass field whose `help` the command line shows."""
     return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class LoopSettings:
+    """What the trainers of both stages have in common."""
+
+    train_data_dir: str = setting(
+        "", "ImageFolder with metadata.jsonl, or WebDataset shards: folder, {000..099}.tar, URLs."
+    )
+    output_dir: str = setting("runs/model", "Where model, checkpoints and log go.")
+    val_data_dir: str | None = setting(None, "Held-out data, of the same kinds.")
+    streaming: bool | None = setting(
+        None, "Read shards in passing or index them; if not said, by their size and address."
+    )
+    stream_lanes: int = setting(
+        16, "Streams the shards are dealt to; a multiple of processes times workers."
+    )
+    stream_shuffle: int = setting(1000, "Samples of a stream that are shuffled among themselves.")
+    data_workers: int = setting(2, "Processes that read and decode for each training process.")
+    train_batch_size: int = setting(32, "Samples a step, over all processes.")
+    gradient_accumulation_steps: int = setting(1, "Parts a process takes its share of a step in.")
+    gradient_checkpointing: bool = setting(
+        False, "Compute activations twice instead of keeping them."
+    )
+    mixed_precision: str = setting("auto", "auto, bf16 or no; auto is bf16 where it is native.")
+    sharding: str = setting("ddp", "Between processes: ddp, or fsdp, which shards the weights.")
+    max_train_steps: int = setting(20_000, "Steps in all.")
+    max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
+    learning_rate: float = setting(1e-3, "Peak learning rate; it falls by a cosine.")
+    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
+    ema_decay: float = setting(0.999, "Decay of the averaged weights, which are what is written.")
+    checkpointing_steps: int = setting(500, "Steps between checkpoints.")
+    checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
+    validation_steps: int = setting(500, "Steps between validations and previews.")
+    logging_steps: int = setting(50, "Steps between lines of the log.")
+    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
+    init_from: str | None = setting(None, "Model to go on from.")
+    device: str = setting("auto", "auto, cpu or cuda.")
+    seed: int = setting(0, "Seed of the run.")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
-from vqgan.data import Pixels, batch_indices, open_dataset
+from vqgan.batch_norm import share_batch_norm
+from vqgan.data import Pixels, open_dataset
+from vqgan.engine import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.images import to_uint8
-from vqgan.loop import (
-    Checkpoints,
-    Clock,
-    MetricsLog,
-    WeightAverage,
-    learning_rate_scale,
-)
+from vqgan.loop import MetricsLog, WeightAverage, learning_rate_scale, train
 from vqgan.losses import (
     adaptive_weight,
     discriminator_loss,
@@ -28,25 +25,82 @@ from vqgan.losses import (
     reconstruction_loss,
 )
 from vqgan.metrics import reconstruction_report
-from vqgan.model import VQGAN
+from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
 from vqgan.recipe import TokenizerTrainConfig
+from vqgan.sources import PictureSource, open_pictures
+
+BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
+
+
+class Autoencoder(nn.Module):
+    """A tokenizer as it is trained: one forward pass, so that processes can share its gradients."""
+
+    def __init__(self, model: VQGAN, frozen: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.frozen = frozen
+        self.before_last = torch.empty(0)
+        model.decoder.conv_out.register_forward_pre_hook(self.keep)
+
+    def keep(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.before_last = inputs[0].detach()
+
+    def forward(self, x: Tensor, quantised: bool, decode: bool = True) -> dict[str, Tensor]:
+        """Features `z` without gradient and, unless `decode` is off, pictures `y`.
+
+        With `quantised` there are `codes` too; `commitment` is what pulls features and codes
+        together, or keeps features small until there are codes.
+        """
+        model = self.model
+        if self.frozen:
+            with torch.no_grad():
+                vectors = model.quantize.vectors(model.encode(x)).detach()
+            return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
+        z = model.features(x)
+        if not decode:
+            return {"z": z.detach()}
+        if not quantised:
+            y = model.decode_vectors(z)
+            return {"y": y, "z": z.detach(), "commitment": 1e-3 * z.square().mean()}
+        with torch.autocast(x.device.type, enabled=False):  # distances want all their digits
+            vectors, commitment, codes = model.quantize(z.float())
+        y = model.decode_vectors(vectors)
+        return {"y": y, "z": z.detach(), "codes": codes, "commitment": commitment}
+
+
+class Judge(nn.Module):
+    """The discriminator's lesson as one forward pass."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        return discriminator_loss(self.discriminator(real), self.discriminator(fake))
 
 
 class TokenizerTrainer:
     """The state of a run: model, averages, codebook counts, discriminator, optimisers."""
 
-    def __init__(self, config: TokenizerTrainConfig) -> None:
-        torch.manual_seed(config.seed)
+    def __init__(self, config: TokenizerTrainConfig, engine: Engine | None = None) -> None:
         self.config = config
-        self.device = pick_device(config.device)
+        self.engine = engine = engine or make_engine(config)
+        self.device = engine.device
+        torch.manual_seed(config.seed)
         self.model = start_model(config).to(self.device).train()
+        if engine.sharded:  # FSDP takes no weights in channels-last order
+            self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if config.freeze_encoder:
             for part in (self.model.encoder, self.model.quant_conv, self.model.quantize):
                 part.requires_grad_(False)
+        if config.gradient_checkpointing:
+            save_memory(self.model, BLOCKS)
         self.perceptual = perceptual_distance(config.perceptual_net, self.device)
         self.discriminator = patch_discriminator().to(self.device)
+        if not engine.ranks.alone:
+            share_batch_norm(self.discriminator)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, config.learning_rate, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
@@ -54,101 +108,147 @@ class TokenizerTrainer:
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), config.discriminator_learning_rate, betas=(0.5, 0.9)
         )
-        self.updater = CodebookUpdater(self.model.quantize)
+        self.model.quantize.requires_grad_(False)  # averages move it, no gradient does
+        self.updater = CodebookUpdater(self.model.quantize, engine=engine)
+        self.core = Autoencoder(self.model, config.freeze_encoder)
+        self.autoencoder = engine.prepare(self.core, self.optimizer)
+        self.judge = engine.share(Judge(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
         self.quantised = config.freeze_encoder or config.init_from is not None
         self.step = 0
 
     def train_step(self, x: Tensor, progress: float) -> dict[str, Any]:
-        """One step on pictures (B, 3, H, W) in -1..1; returns values for the log."""
+        """One step on this process's pictures (B, 3, H, W) in -1..1; returns values for the log."""
         config = self.config
         scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
         ramp = discriminator_ramp_at(config, progress)
-        y, codebook_loss, values = self.reconstruct(x, progress)
-        loss, parts = reconstruction_loss(x, y, self.perceptual, config.loss_weights())
-        total = loss + codebook_loss
-        if ramp > 0:
-            self.discriminator.requires_grad_(False)
-            adversarial = -self.discriminator(y).mean()
-            last_layer = self.model.decoder.conv_out.weight
-            weight = adaptive_weight(loss, adversarial, last_layer)
-            total = total + config.discriminator_weight * ramp * weight * adversarial
-            values["adaptive_weight"] = weight
+        parts = x.chunk(config.gradient_accumulation_steps)
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        values["grad_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.discriminator.requires_grad_(False)
+        found: list[dict[str, Tensor]] = []
+        logs: list[dict[str, Any]] = []
+        for number, part in enumerate(parts, 1):
+            with self.engine.accumulating(self.autoencoder, more=number < len(parts)):
+                out = self.autoencoder(part, self.quantised)
+                gradient, log = self.judge_picture(part, out["y"].detach(), ramp)
+                commitment = config.commitment if self.quantised else 1.0
+                loss = (out["y"] * gradient).sum() + commitment * out["commitment"]
+                self.engine.backward(loss / len(parts))
+            log["loss"] = log["loss"] + commitment * out["commitment"].detach()
+            logs.append(log)
+            found.append({name: value.detach() for name, value in out.items()})
+        values: dict[str, Any] = {
+            name: sum(log[name] for log in logs) / len(logs) for name in logs[0]
+        }
+        values["grad_norm"] = self.engine.clip(self.model.parameters())
         self.optimizer.step()
+        if self.quantised and not config.freeze_encoder:
+            values["restarted"] = self.move_codebook(found, progress)
         # The discriminator learns a little ahead of the ramp, so that its first word is not noise.
         if progress >= config.discriminator_start - config.discriminator_ramp:
-            values["discriminator"] = self.discriminator_step(x, y.detach())
+            fakes = [out["y"] for out in found]
+            values["discriminator"] = self.discriminator_step(parts, fakes)
         self.average.update(self.model)
         self.step += 1
-        return values | parts | {"loss": total.detach(), "lr": config.learning_rate * scale}
+        return values | {"lr": config.learning_rate * scale}
 
-    def reconstruct(self, x: Tensor, progress: float) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        """Forward pass, unquantised until the codebook has been placed by k-means."""
-        config, model = self.config, self.model
-        if config.freeze_encoder:
-            with torch.no_grad():
-                codes = model.encode(x)
-            vectors = model.quantize.vectors(codes).detach()
-            return model.decode_vectors(vectors), x.new_zeros(()), {}
-        z = model.features(x)
-        if not self.quantised:
-            return model.decode_vectors(z), 1e-3 * z.square().mean(), {}
-        quantised, commitment, codes = model.quantize(z)
-        if progress > config.codebook_restart_until:
+    def judge_picture(self, x: Tensor, y: Tensor, ramp: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The losses' gradient at the reconstruction `y`, and the losses.
+
+        Taken there, each loss is gone through once, and the adaptive weight needs of the decoder
+        no more than its last layer.
+        """
+        config = self.config
+        y = y.float().requires_grad_()
+        loss, log = reconstruction_loss(x, y, self.perceptual, config.loss_weights())
+        (gradient,) = torch.autograd.grad(loss, y)
+        total = loss.detach()
+        if ramp > 0:
+            with self.engine.autocast():
+                adversarial = -self.discriminator(y).float().mean()
+            (pull,) = torch.autograd.grad(adversarial, y)
+            weight = adaptive_weight(*self.at_last_layer(torch.stack([gradient, pull])))
+            share = config.discriminator_weight * ramp * weight
+            gradient = gradient + share * pull
+            total = total + share * adversarial.detach()
+            log["adaptive_weight"] = weight
+        return gradient, log | {"loss": total}
+
+    def at_last_layer(self, gradients: Tensor) -> Tensor:
+        """Gradients at the last layer's weight, of all processes, from such at the pictures."""
+        decoder = self.model.decoder
+        features = self.core.before_last.float()
+        shape = decoder.conv_out.weight.shape
+        found = [
+            conv2d_weight(
+                features,
+                shape,
+                F.pixel_unshuffle(one, decoder.patch_size) if decoder.patch_size > 1 else one,
+                padding=1,
+            )
+            for one in gradients
+        ]
+        return self.engine.mean(torch.stack(found))
+
+    def move_codebook(self, found: list[dict[str, Tensor]], progress: float) -> int:
+        """Move the codes towards what this step's cells were; returns how many were restarted."""
+        if progress > self.config.codebook_restart_until:
             self.updater.restart_below = 0.0
         generator = torch.Generator().manual_seed(self.step)
-        restarted = self.updater.update(z.detach(), codes, generator)
-        y = model.decode_vectors(quantised)
-        return y, config.commitment * commitment, {"restarted": restarted}
+        z = torch.cat([out["z"] for out in found]).float()
+        return self.updater.update(z, torch.cat([out["codes"] for out in found]), generator)
 
-    def discriminator_step(self, real: Tensor, fake: Tensor) -> Tensor:
+    def discriminator_step(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
+        """One step of the discriminator; returns its loss."""
         self.discriminator.requires_grad_(True)
-        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = []
+        for number, (real, fake) in enumerate(zip(reals, fakes, strict=True), 1):
+            with self.engine.accumulating(self.judge, more=number < len(reals)):
+                with self.engine.autocast():
+                    loss = self.judge(real, fake)
+                self.engine.backward(loss / len(reals))
+            losses.append(loss.detach())
         self.discriminator_optimizer.step()
-        return loss.detach()
+        return torch.stack(losses).mean()
 
     @torch.no_grad()
-    def place_codebook(self, pixels: Pixels) -> None:
+    def place_codebook(self, source: PictureSource) -> None:
         """k-means start, once the encoder has learnt something worth clustering."""
-        generator = torch.Generator().manual_seed(self.config.seed)
-        cells = self.model.config.grid**2
-        wanted = min(len(pixels), max(64, 16 * self.config.n_embed // cells))
-        picks = torch.randperm(len(pixels), generator=generator)[:wanted].tolist()
+        config = self.config
+        generator = torch.Generator().manual_seed(config.seed)
+        wanted = max(64, 16 * config.n_embed // self.model.config.grid**2)
         vectors = [
-            self.model.features(pixels.batch(picks[i : i + 32]).to(self.device))
-            for i in range(0, wanted, 32)
+            self.autoencoder(x, False, decode=False)["z"].float()
+            for x in source.some(wanted, generator)
         ]
-        z_ND = torch.cat(vectors).permute(0, 2, 3, 1).reshape(-1, self.config.embed_dim)
-        if (
-            len(z_ND) < self.config.n_embed
-        ):  # a small set: the same vectors again, set apart a little
-            z_ND = z_ND.repeat(-(-self.config.n_embed // len(z_ND)), 1)
-            z_ND = z_ND + 1e-2 * z_ND.std() * torch.randn(z_ND.shape, generator=generator)
+        z_ND = torch.cat(vectors).permute(0, 2, 3, 1).reshape(-1, config.embed_dim)
+        if len(z_ND) < config.n_embed:  # a small set: the same vectors again, set apart a little
+            z_ND = z_ND.repeat(-(-config.n_embed // len(z_ND)), 1)
+            noise = torch.randn(z_ND.shape, generator=generator).to(z_ND.device)
+            z_ND = z_ND + 1e-2 * z_ND.std() * noise
+        self.engine.settle(self.autoencoder)
         self.updater.initialise(z_ND, generator)
-        self.average.shadow["quantize.embedding.weight"].copy_(self.model.quantize.codebook())
+        shadow = self.average.shadow["quantize.embedding.weight"]
+        shadow.copy_(self.model.quantize.embedding.weight)
         self.quantised = True
 
     def averaged_model(self) -> VQGAN:
         """A copy of the model with the averaged weights, for validation and export."""
         model = VQGAN(self.model.config)
-        model.load_state_dict(self.average.shadow)
+        model.load_state_dict(whole(self.average.shadow))
         return model.to(self.device).eval()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in STATEFUL} | {
-            "step": self.step,
-            "quantised": self.quantised,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in STATEFUL}
+        return whole(parts) | {"step": self.step, "quantised": self.quantised}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in STATEFUL:
+        load_weights(self.model, state["model"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        for name in ("discriminator", "discriminator_optimizer", "updater", "average"):
             getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
         self.quantised = state["quantised"]
@@ -189,13 +289,6 @@ def perceptual_distance(net: str, device: torch.device) -> Callable[[Tensor, Ten
     return model
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def save_grid(model: VQGAN, pixels: Pixels, path: Path, count: int = 16) -> None:
     """Originals above their reconstructions, as one PNG."""
     x = pixels.batch(range(min(count, len(pixels))))
@@ -205,56 +298,47 @@ def save_grid(model: VQGAN, pixels: Pixels, path: Path, count: int = 16) -> None
     Image.fromarray(to_uint8(torch.cat(rows, dim=-2)[None])[0]).save(path)
 
 
+def make_engine(config: TokenizerTrainConfig) -> Engine:
+    """Raises `ValueError` for settings that there are not."""
+    names = tuple(block.__name__ for block in BLOCKS)
+    return Engine(config.device, config.mixed_precision, config.sharding, names)
+
+
 def main(config: TokenizerTrainConfig) -> Path:
     """Train, and write the averaged tokenizer to `output_dir`. Returns that folder.
 
     Raises `DataError` for unusable data and `CheckpointError` for an unusable checkpoint.
     """
     output = Path(config.output_dir)
-    pixels = Pixels(open_dataset(config.train_data_dir), config.resolution)
-    val = (
-        Pixels(open_dataset(config.val_data_dir), config.resolution)
-        if config.val_data_dir
-        else None
-    )
-    trainer = TokenizerTrainer(config)
-    checkpoints = Checkpoints(output, config.checkpoints_total_limit)
-    spent = 0.0
-    if config.resume_from_checkpoint:
-        state = checkpoints.load(config.resume_from_checkpoint)
-        if state is not None:
-            trainer.load_state_dict(state["trainer"])
-            spent = state["seconds"]
-    log = MetricsLog(output, sys.stderr)
-    clock = Clock(config.max_train_steps, config.max_train_minutes, spent)
-    while (progress := clock.progress(trainer.step)) < 1:
+    engine = make_engine(config)
+    source = open_pictures(config, engine)
+    held_out = source.pixels
+    if config.val_data_dir:
+        held_out = Pixels(open_dataset(config.val_data_dir), config.resolution)
+    trainer = TokenizerTrainer(config, engine)
+
+    def before_step(progress: float) -> None:
         if not trainer.quantised and (trainer.step >= config.codebook_start or progress >= 0.2):
-            trainer.place_codebook(pixels)
-        indices = batch_indices(len(pixels), config.train_batch_size, trainer.step, config.seed)
-        x = pixels.batch(indices).to(trainer.device)
-        flip_B = torch.rand(len(x), generator=torch.Generator().manual_seed(trainer.step)) < 0.5
-        x = torch.where(flip_B.to(x.device)[:, None, None, None], x.flip(-1), x)
-        values = trainer.train_step(x, progress)
-        if trainer.step % config.logging_steps == 0:
-            rate = trainer.step * config.train_batch_size / clock.seconds
-            log.write(trainer.step, **values, images_per_second=rate, minutes=clock.seconds / 60)
-        if trainer.step % config.validation_steps == 0 and trainer.quantised:
-            validate(trainer, val or pixels, log, output)
-        if trainer.step % config.checkpointing_steps == 0:
-            save(trainer, checkpoints, clock)
-    save(trainer, checkpoints, clock)
-    validate(trainer, val or pixels, log, output)
-    trainer.averaged_model().save_pretrained(output)
+            trainer.place_codebook(source)
+
+    def validate_now(log: MetricsLog) -> None:
+        if trainer.quantised:
+            model = trainer.averaged_model()
+            if held_out is not None and engine.first:
+                validate(trainer, model, held_out, log, output)
+
+    train(trainer, source, config, engine, validate_now, before_step)
+    model = trainer.averaged_model()
+    if engine.first:
+        model.save_pretrained(output)
+    engine.wait()
     return output
 
 
-def save(trainer: TokenizerTrainer, checkpoints: Checkpoints, clock: Clock) -> None:
-    state = {"trainer": trainer.state_dict(), "seconds": clock.seconds}
-    checkpoints.save(trainer.step, state)
-
-
-def validate(trainer: TokenizerTrainer, pixels: Pixels, log: MetricsLog, output: Path) -> None:
-    model = trainer.averaged_model()
+def validate(
+    trainer: TokenizerTrainer, model: VQGAN, pixels: Pixels, log: MetricsLog, output: Path
+) -> None:
+    """Measures on held-out pictures, and a sheet of some of them."""
     count = min(len(pixels), trainer.config.validation_pictures)
     report = reconstruction_report(model, pixels, trainer.perceptual, range(count))
     log.write(trainer.step, **{f"val_{name}": value for name, value in report.items()})

@@ -20,21 +20,24 @@ from ufc.commands.flags import DrawFlags
 from ufc.commands.model import choose_settings, load, tell_differences
 from ufc.commands.terminal import DONE, SOME_FAILED, Terminal
 from ufc.gallery import write_log, write_sheet
-from ufc.jobs import Job, form_batches, plan, with_recipe
+from ufc.jobs import Job, agreed_seed, form_batches, name_of, plan, with_recipe
 from ufc.outputs import (
-    MANIFEST,
     Manifest,
+    manifest_parts,
     open_folder,
-    read_manifest,
+    read_folder,
     refuse_changed,
     refuse_existing,
 )
 from ufc.prompts import Row
 from ufc.request import Request
+from vqgan.ranks import Ranks, ranks_from_environment
 
 
 def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
     """Check, load, draw and write; returns the exit code.
+
+    Under `torchrun` or `accelerate launch` every process draws its share of the batches.
 
     Raises:
         ValueError: bad input; nothing has been drawn or overwritten.
@@ -43,12 +46,14 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
     if flags.resume and flags.overwrite:
         raise RequestError("got both --resume and --overwrite; give one of them")
     folder = Path(flags.output_dir or Path("outputs") / date.today().isoformat())
-    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        jobs = plan_in(folder, flags, rows)
+    ranks = ranks_from_environment()
+    with Terminal(quiet=flags.quiet or not ranks.first, as_json=flags.json) as terminal:
+        jobs = plan_in(folder, flags, rows, ranks)
         settings = choose_settings(flags, rows)
 
         from ufc.commands.easel import Easel, check_jobs
 
+        choose_device(ranks)
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
         jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
@@ -62,13 +67,17 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         )
         groups = name_groups(form_batches(jobs, flags.batch_size))
         pending = [easel.row(job, group) for group, batch in groups.items() for job in batch]
+        groups = {group: groups[group] for group in ranks.share(list(groups))}
+        jobs = [job for batch in groups.values() for job in batch]
+        if not ranks.alone:  # the other processes may be drawing theirs already
+            refuse_taken(folder, flags, jobs)
         if flags.resume:
             refuse_changed(folder, pending, [field.name for field in fields(Request)])
         if flags.dry_run:
-            for row in pending:
+            for row in pending if ranks.first else ():
                 terminal.result(f"{folder / row['file_name']}  would be drawn", row)
             return DONE
-        manifest = Manifest(open_folder(folder))
+        manifest = open_manifest(open_folder(folder), ranks, pending)
         wanted = {job.file_name for job in jobs}
         if flags.resume:
             wanted -= done_before(manifest, folder)
@@ -81,25 +90,58 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         if flags.grid:
             write_sheet(folder, [job.file_name for job in jobs])
         skipped = len(jobs) - len(wanted)
-        terminal.notice(
-            f"{easel.drawn} drawn, {skipped} done before, {easel.failed} failed; see {folder}"
-        )
+        told = f"{easel.drawn} drawn, {skipped} done before, {easel.failed} failed; see {folder}"
+        if ranks.alone:
+            terminal.notice(told)
+        elif not flags.quiet:
+            terminal.error(f"process {ranks.rank} of {ranks.count}: {told}")
+        if easel.failed and not ranks.alone:
+            from ufc.shares import wait_for_others
+
+            wait_for_others(folder)  # a launcher ends all processes when one has an exit code
     return SOME_FAILED if easel.failed else DONE
 
 
-def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row]) -> list[Job]:
-    """The pictures to draw; a resumed run finds the random seeds of the first one again.
+def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
+    """The pictures to draw, by all processes; a resumed run finds its random seeds again.
 
     Raises:
         RequestError: names that meet, or pictures that are there already.
     """
-    old = read_manifest(folder / MANIFEST) if flags.resume else {}
+    old = read_folder(folder) if flags.resume else {}
     suffix = f".{flags.format}" if flags.format else None
-    jobs = plan(rows, suffix=suffix, known_seeds=first_seeds(old.values()))
-    if not flags.overwrite:
-        refuse_existing(folder, (job.file_name for job in jobs if job.file_name not in old))
+    names = [] if ranks.alone else [name_of(row.request) for row in rows]
+    seeds = {name: agreed_seed(ranks.run, name) for name in names} | first_seeds(old.values())
+    jobs = plan(rows, suffix=suffix, known_seeds=seeds)
+    if ranks.alone:
+        refuse_taken(folder, flags, jobs)
     groups = {name: row.get("group") for name, row in old.items()}
     return [replace(job, group=groups.get(job.file_name) or job.group) for job in jobs]
+
+
+def refuse_taken(folder: Path, flags: DrawFlags, jobs: Iterable[Job]) -> None:
+    """Raise `RequestError` where pictures are there that this run may not replace."""
+    if not flags.overwrite:
+        old = read_folder(folder) if flags.resume else {}
+        refuse_existing(folder, (job.file_name for job in jobs if job.file_name not in old))
+
+
+def choose_device(ranks: Ranks) -> None:
+    """Give each process of a machine a GPU of its own, where there are GPUs."""
+    if not ranks.alone:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(ranks.local % torch.cuda.device_count())
+
+
+def open_manifest(folder: Path, ranks: Ranks, plan: Sequence[Mapping[str, Any]]) -> Manifest:
+    """The manifest of a folder, shared where others write to it or have left parts of it."""
+    if ranks.alone and not manifest_parts(folder):
+        return Manifest(folder)
+    from ufc.shares import SharedManifest
+
+    return SharedManifest(folder, ranks, plan)
 
 
 def name_groups(batches: Sequence[list[Job]]) -> dict[str, list[Job]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ufc.carried import codes_chunk, read_codes
 from ufc.checks import RequestError
 from ufc.commands.model import Loaded
 from ufc.commands.terminal import Terminal
@@ -120,7 +121,7 @@ class Easel:
     ) -> Metadata:
         result = self.result(job, group, **outcome | {"notices": ()})
         blocks = {
-            "grid": self.loaded.pipe.grid,
+            **codes_chunk(self.loaded.pipe, out.images[i], out.codes[i].tolist()),
             "confidence": [[_number(x) for x in row] for row in out.confidence[i].tolist()],
             "provenance": out.provenance[i],
         }
@@ -155,6 +156,10 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
     """Hand a batch to the pipeline; the pictures of a batch share a recipe."""
     requests = [job.request for job in batch]
     inputs = [load_inputs(request) for request in requests]
+    codes = [
+        read_codes(pipe, request.image, item.image) if request.image and item.image else None
+        for request, item in zip(requests, inputs, strict=True)
+    ]
     recipe = {name: getattr(requests[0], name) for name in RECIPE}
     return pipe(
         prompt=[request.prompt for request in requests],
@@ -167,6 +172,7 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
             list(request.preserve_blocks) if request.preserve_blocks else None
             for request in requests
         ],
+        codes=codes,
         seed=[request.seed or 0 for request in requests],
         callback_on_step_end=on_step,
         **{name: value for name, value in recipe.items() if value is not None},

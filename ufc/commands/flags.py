@@ -12,7 +12,7 @@ import typer
 Flags = TypeVar("Flags")
 
 Device = Literal["auto", "cpu", "cuda"]
-DType = Literal["auto", "fp32", "bf16", "fp16"]
+DType = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Attention = Literal["auto", "sdpa", "xformers", "math"]
 Order = Literal["pnag", "maskgit", "mask-predict", "halton"]
 Language = Literal["en", "zh"]
@@ -89,6 +89,10 @@ class DrawFlags:
     num_candidates: Annotated[
         int | None, option("Canvases tried per step, the best is kept.", SAMPLING)
     ] = None
+    contrastive_weight: Annotated[
+        float | None,
+        option("Share of the contrastive estimator in compliance, for choosing (0).", SAMPLING),
+    ] = None
     order: Annotated[Order | None, option("How the canvas is filled.", SAMPLING)] = None
     patience: Annotated[
         int | None, option("Stop after so many steps without a better score.", SAMPLING)
@@ -119,12 +123,21 @@ class DrawFlags:
         None
     )
     dtype: Annotated[
-        DType | None, option("auto, fp32, bf16 or fp16.", MODEL, envvar="UFC_DTYPE")
+        DType | None,
+        option(
+            "auto, fp32, bf16, fp16, or int8 (faster on a CPU, pictures differ a little).",
+            MODEL,
+            envvar="UFC_DTYPE",
+        ),
     ] = None
     attention_backend: Annotated[
         Attention | None,
         option("auto, sdpa, xformers or math.", MODEL, envvar="UFC_ATTENTION_BACKEND"),
     ] = None
+    compile: Annotated[
+        bool,
+        switch("--compile", "Write code for this machine first; pays for long runs.", MODEL),
+    ] = False
     deterministic: Annotated[
         bool,
         switch("--deterministic", "Only exactly repeatable operations; slower on a GPU.", MODEL),

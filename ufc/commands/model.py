@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ class ModelSettings:
     device: str = "auto"
     dtype: str = "auto"
     attention_backend: str = "auto"
+    compile: bool = False
     deterministic: bool = False
 
 
@@ -72,6 +74,7 @@ def choose_settings(flags: DrawFlags, rows: Iterable[Row]) -> ModelSettings:
         attention_backend=flags.attention_backend
         or _agreed(results, "attention_backend")
         or "auto",
+        compile=flags.compile,
         deterministic=flags.deterministic,
     )
     if settings.deterministic:
@@ -93,6 +96,7 @@ def load(settings: ModelSettings) -> Loaded:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise RequestError("--device cuda: there is no CUDA device here; use --device cpu")
     if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not repeatable
         torch.use_deterministic_algorithms(True)
     name = settings.model or default_model()
     try:
@@ -107,15 +111,18 @@ def load(settings: ModelSettings) -> Loaded:
             device=settings.device,
             dtype=settings.dtype,
             attention_backend=settings.attention_backend,
+            compile=settings.compile,
         )
     except OSError as error:
         raise RequestError(f"the model {name} cannot be read: {error}") from None
     backend: dict[str, Any] = {
         "device": pipe.device.type,
-        "dtype": {torch.float32: "fp32", torch.bfloat16: "bf16"}.get(pipe.dtype, "fp16"),
+        "dtype": pipe.precision,
         "attention_backend": pipe.backend,
         "threads": torch.get_num_threads(),
     }
+    if settings.compile:
+        backend["compile"] = True
     if settings.revision:
         backend["revision"] = settings.revision
     if Path(name).is_dir():

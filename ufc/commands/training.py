@@ -1,4 +1,4 @@
-"""`ufc train-tokenizer` and `ufc train`: flags straight from the trainers' own configurations.
+"""`ufc train-tokenizer`, `train`, `train-contrastive`: flags from the trainers' configurations.
 
 A recipe file (`--config`) gives values and flags override them. The trainers are imported only
 when one of these commands runs, so their flags are read in a second pass.
@@ -53,6 +53,15 @@ def train(context: typer.Context) -> int:
 
     help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
     return run(Trainer("train", TrainConfig, main, help), context.args)
+
+
+def train_contrastive(context: typer.Context) -> int:
+    """Train the contrastive estimator, the judge of retrieval figures, on a folder of your own."""
+    from ufc.train_contrastive import ContrastiveTrainConfig, main
+
+    help = "Train the contrastive estimator on an ImageFolder with metadata.jsonl, or on shards."
+    trainer = Trainer("train-contrastive", ContrastiveTrainConfig, main, help)
+    return run(trainer, context.args)
 
 
 def run(trainer: Trainer, arguments: Sequence[str]) -> int:

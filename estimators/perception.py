@@ -1,0 +1,92 @@
+"""Pictures compared one with one: LPIPS diversity, and PSNR, SSIM and LPIPS of reconstructions."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from estimators.features import Features
+from vqgan.images import fit_square, to_tensor
+from vqgan.perceptual import import_torchvision
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+PAIRS = 64  # a pass
+LEAST_SIDE = 64  # pixels; LPIPS's networks shrink pictures by 32 and more
+
+
+@torch.no_grad()
+def lpips_of_pairs(
+    perceptual: Perceptual, pairs: Iterable[tuple[Image.Image, Image.Image]]
+) -> list[float]:
+    """LPIPS of each pair of equal-sized pictures; smaller than 64 px are enlarged first."""
+    distances: list[float] = []
+    stream = iter(pairs)
+    while batch := list(itertools.islice(stream, PAIRS)):
+        side = max(LEAST_SIDE, *(max(a.size) for a, _ in batch))
+        x, y = (to_tensor([fit_square(p, side) for p in half]) for half in zip(*batch, strict=True))
+        distances += perceptual(x, y).flatten().tolist()
+    return distances
+
+
+def diversity(perceptual: Perceptual, groups: Sequence[Sequence[Image.Image]]) -> float:
+    """Mean LPIPS between pictures of one group, such as those of one caption: 0 is no variety.
+
+    Raises:
+        ValueError: no group has two pictures.
+    """
+    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    if not pairs:
+        raise ValueError(
+            "LPIPS diversity needs two pictures of one caption; "
+            "draw with --num-images-per-prompt 2 or more"
+        )
+    return float(np.mean(lpips_of_pairs(perceptual, pairs)))
+
+
+def spread(
+    perceptual: Perceptual,
+    picture: Callable[[int], Image.Image],
+    count: int,
+    pairs: int = 500,
+    seed: int = 0,
+) -> float:
+    """Mean LPIPS between random pictures of one set, whatever their captions.
+
+    Raises:
+        ValueError: fewer than two pictures.
+    """
+    if count < 2:
+        raise ValueError(f"got {count} pictures, wanted 2 or more to compare")
+    rng = np.random.default_rng(seed)
+    chosen = (rng.choice(count, 2, replace=False).tolist() for _ in range(pairs))
+    return float(np.mean(lpips_of_pairs(perceptual, ((picture(a), picture(b)) for a, b in chosen))))
+
+
+def ssim(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
+    """Structural similarity of each pair, (B,), 1 is equal; torchmetrics', for pixels in -1..1."""
+    try:
+        import_torchvision()
+        module: Any = importlib.import_module("torchmetrics.functional.image")
+    except ImportError as error:
+        raise RuntimeError(
+            f"SSIM needs torchmetrics ({error}): pip install 'ufc-bert[eval]'"
+        ) from error
+    found: Tensor = module.structural_similarity_index_measure(
+        (x_BCHW + 1) / 2, (y_BCHW + 1) / 2, data_range=1.0, reduction="none"
+    )
+    return found.reshape(-1)
+
+
+def cosine_to(features: Features, reference: Features) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Cosine of row i of one set and row i of the other, (N,)."""
+    a, b = features.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / np.maximum(lengths, 1e-12))

@@ -1,0 +1,254 @@
+"""The editor in a headless Chromium: for its end-to-end test and the screenshots in docs/."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE = 120  # seconds; nothing takes as long, but the machine may be busy
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# Components live in shadow roots, where selectors of the page do not reach.
+INSIDE = """
+const [key, selector] = arguments;
+const host = [...document.querySelectorAll(`.st-key-${key} *`)].find((e) => e.shadowRoot);
+return host ? [...host.shadowRoot.querySelectorAll(selector)] : [];
+"""
+
+
+def missing() -> str | None:
+    """What is not installed here, None where nothing is missing."""
+    if not browser_path():
+        return "no Chromium is installed (apt-get install chromium chromium-driver)"
+    if not shutil.which("chromedriver"):
+        return "no chromedriver is installed (apt-get install chromium-driver)"
+    return None
+
+
+def browser_path() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def serving(output: Path, *flags: str) -> Iterator[str]:
+    """`ufc app` on a free port; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "ufc.cli", "app", "--no-browser", "--port", str(port)]
+    log = output.parent / f"{output.name}.log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [*command, "--output-dir", str(output), *flags], stdout=stream, stderr=stream
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            until(lambda: answers(address) or server.poll() is not None, "the server")
+            if server.poll() is not None:
+                raise RuntimeError(f"the editor did not start: {log.read_text()}")
+            yield address
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def until(true: Callable[[], Any], what: str) -> Any:
+    """Wait until something is true, and give it back."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        value = true()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise TimeoutError(f"waited {PATIENCE} s for {what}")
+
+
+class Editor:
+    """The page as a visitor has it before them."""
+
+    def __init__(self, address: str, width: int = 1440, height: int = 1000) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = browser_path() or ""
+        for flag in (
+            "--headless=new",
+            "--no-sandbox",  # as root, in a container
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            f"--window-size={width},{height}",
+        ):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        service = webdriver.ChromeService(shutil.which("chromedriver") or "")
+        self.driver = webdriver.Chrome(options, service)
+        self.resize(width, height)
+        self.open(address)
+
+    def close(self) -> None:
+        self.driver.quit()
+
+    def open(self, address: str) -> None:
+        self.driver.get(address)
+        self.wait(lambda: self.all("textarea") and not self.busy(), "the page")
+
+    def resize(self, width: int, height: int) -> None:
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 640},
+        )
+
+    def wait(self, true: Callable[[], Any], what: str) -> Any:
+        wait = WebDriverWait(self.driver, PATIENCE, 0.1, ignored_exceptions=[Exception])
+        try:
+            return wait.until(lambda _: true())
+        except TimeoutException:
+            raise TimeoutError(
+                f"waited {PATIENCE} s for {what}; the page says: {self.text()}"
+            ) from None
+
+    # Finding
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def inside(self, component: str, selector: str) -> list[Any]:
+        """Elements of one of our own components."""
+        return list(self.driver.execute_script(INSIDE, component, selector) or [])
+
+    def busy(self) -> bool:
+        """Whether the page is being drawn anew."""
+        app = self.all("[data-testid=stApp]")
+        return not app or app[0].get_attribute("data-test-script-state") != "notRunning"
+
+    def text(self) -> str:
+        return str(self.driver.execute_script("return document.body.innerText"))
+
+    # Doing
+
+    def click(self, selector: str) -> None:
+        self.wait(lambda: self.all(selector) and self.all(selector)[0].is_enabled(), selector)
+        element = self.all(selector)[0]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def press(self, key: str) -> None:
+        """Press a button of the page by its key."""
+        self.click(f".st-key-{key} button")
+
+    def type_prompt(self, text: str) -> None:
+        field = self.all("textarea")[0]
+        field.clear()
+        field.send_keys(text)
+
+    def pictures(self) -> int:
+        """How many pictures the history shows."""
+        return len(self.inside("gallery", ".item"))
+
+    def generate(self) -> None:
+        """Draw, and wait for what is new."""
+        before = self.pictures()
+        self.press("generate")
+        self.wait(lambda: self.pictures() > before and not self.all(".st-key-stop"), "a picture")
+        self.settle()
+
+    def settle(self) -> None:
+        self.wait(lambda: not self.busy(), "the page to settle")
+
+    def drag(self, *blocks: int) -> None:
+        """Drag over blocks, from the first over each to the last."""
+        cells = self.wait(lambda: self.inside("canvas", ".ready .cell"), "the canvas")
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cells[0])
+        hand = ActionChains(self.driver, duration=20).move_to_element(cells[blocks[0]])
+        hand.click_and_hold()
+        for block in blocks[1:]:
+            hand.move_to_element(cells[block])
+        hand.release().perform()
+
+    def tool(self, name: str) -> None:
+        """Press a button of the canvas."""
+        button = self.wait(
+            lambda: self.inside("canvas", f"button[data-name={name}]:enabled"), f"the tool {name}"
+        )
+        button[0].click()
+
+    def marked(self) -> tuple[int, ...]:
+        """Blocks that are marked on the canvas."""
+        cells = self.inside("canvas", ".cell[aria-checked=true]")
+        return tuple(int(cell.get_attribute("data-number")) for cell in cells)
+
+    def upload(self, uploader: str, *files: Path) -> None:
+        """Give files to the uploader whose key begins so."""
+        selector = f"[class*=st-key-{uploader}_] input[type=file]"
+        field = self.wait(lambda: self.all(selector), f"the uploader {uploader}")[0]
+        field.send_keys("\n".join(map(str, files)))
+
+    def unfold(self, panel: str) -> None:
+        self.click(f".st-key-{panel} summary")
+
+    def tab(self, number: int) -> None:
+        self.all(".st-key-shelf [data-testid=stTab]")[number].click()
+        self.settle()
+
+    # Watching
+
+    def network(self) -> list[dict[str, Any]]:
+        """What went over the wire since this was last asked."""
+        entries = self.driver.get_log("performance")
+        return [json.loads(entry["message"])["message"] for entry in entries]
+
+    def screenshot(self, path: Path, width: int, least: int = 0) -> None:
+        """The whole page, however long, at a width."""
+        self.settle()
+        script = "return document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight"
+        self.resize(width, 1000)
+        for _ in range(2):  # its height may change with its width
+            height = max(least, int(self.driver.execute_script(script)))
+            self.resize(width, height)
+            time.sleep(0.5)
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def sent(messages: Sequence[dict[str, Any]]) -> int:
+    """How often the page asked the server for something, over its socket."""
+    frames = [m for m in messages if m["method"] == "Network.webSocketFrameSent"]
+    return len([f for f in frames if f["params"]["response"].get("opcode") in (1, 2)])
+
+
+def strangers(messages: Sequence[dict[str, Any]], address: str) -> list[str]:
+    """Addresses other than the editor's own that the page asked for."""
+    asked = [
+        m["params"]["request"]["url"]
+        for m in messages
+        if m["method"] == "Network.requestWillBeSent"
+    ]
+    return [url for url in asked if not url.startswith((address, "data:", "blob:", "chrome"))]
+
+
+os.environ.setdefault("SE_AVOID_STATS", "true")

@@ -1,0 +1,387 @@
+"""`ufc evaluate`: figures of pictures, of the model's own scores, of its controls, and the tables.
+
+ufc evaluate FAKE --real DATA      pictures against real ones
+ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-data-dir DATA
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ufc.commands.flags import command, option, switch
+from ufc.commands.terminal import DONE, Terminal
+
+if TYPE_CHECKING:
+    from estimators.measuring import Measuring
+    from ufc.bench import Bench
+    from ufc.sets import PictureSet
+
+FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
+
+PASS_ON: dict[str, Any] = {
+    "context_settings": {
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+}
+
+
+@dataclass(kw_only=True)
+class CommonFlags:
+    """What every form has."""
+
+    real: Annotated[
+        str | None,
+        option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
+    ] = None
+    caption_column: Annotated[Literal["text", "text_zh"], option("Which captions (text).", SET)] = (
+        "text"
+    )
+    limit: Annotated[int | None, option("Only the first N pictures or captions.", SET, min=2)] = (
+        None
+    )
+    model: Annotated[
+        str, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
+    ] = "fashion-64"
+    seed: Annotated[int, option("Of what is drawn at random (0).", SET)] = 0
+    extractor: Annotated[
+        str,
+        option("alexnet (default), vgg16, inception, or package.module:factory.", JUDGES),
+    ] = "alexnet"
+    extractor_weights: Annotated[
+        str | None, option("A file of its weights, instead of a download.", JUDGES)
+    ] = None
+    input_size: Annotated[
+        int | None, option("Pixels that the extractor sees (128; inception 299).", JUDGES, min=16)
+    ] = None
+    mode: Annotated[
+        Literal["clean", "legacy"],
+        option("Resizing: clean is antialiased, legacy is not.", JUDGES),
+    ] = "clean"
+    contrastive: Annotated[
+        str, option("Estimator of R-precision: a bundled name or a folder.", JUDGES)
+    ] = "fashion-64-contrastive"
+    batch_size: Annotated[int, option("Pictures a pass (32).", JUDGES, min=1)] = 32
+    num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
+    device: Annotated[str, option("Where the networks run (cpu).", JUDGES)] = "cpu"
+    cache_dir: Annotated[
+        str | None, option("Where features and drawn pictures are kept, by content.", OUTPUT)
+    ] = None
+    no_cache: Annotated[bool, switch("--no-cache", "Keep nothing.", OUTPUT)] = False
+    json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
+    quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
+
+
+@dataclass(kw_only=True)
+class PictureFlags(CommonFlags):
+    """Flags of `ufc evaluate FAKE`."""
+
+    fake: Annotated[
+        str,
+        typer.Argument(
+            help="Pictures: a folder of `ufc generate`, an ImageFolder or shards; or a model, "
+            "which then draws one picture for each caption of --real.",
+            show_default=False,
+        ),
+    ]
+    fid: Annotated[bool, switch("--fid", "Frechet distance, with an interval.", FIGURES)] = False
+    kid: Annotated[bool, switch("--kid", "Kernel distance, unbiased.", FIGURES)] = False
+    isc: Annotated[bool, switch("--isc", "Inception score.", FIGURES)] = False
+    prc: Annotated[bool, switch("--prc", "Precision, recall, density and coverage.", FIGURES)] = (
+        False
+    )
+    lpips: Annotated[
+        bool, switch("--lpips", "LPIPS diversity, of one caption and of all.", FIGURES)
+    ] = False
+    r_precision: Annotated[
+        bool, switch("--r-precision", "Is a picture's own caption found among 99?", FIGURES)
+    ] = False
+    clip_score: Annotated[
+        bool, switch("--clip-score", "By open_clip, or Chinese-CLIP for text_zh.", FIGURES)
+    ] = False
+    clip_model: Annotated[str | None, option("Its name (ViT-B-32, ViT-B-16).", JUDGES)] = None
+    clip_checkpoint: Annotated[str | None, option("Its weights, a file.", JUDGES)] = None
+    size: Annotated[
+        int | None, option("Shrink all pictures to so many pixels first.", SET, min=8)
+    ] = None
+    save_stats: Annotated[
+        str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
+    ] = None
+
+
+@dataclass(kw_only=True)
+class ModelFlags(CommonFlags):
+    """Flags of the forms that draw with a model and measure against its training pictures."""
+
+    train_data_dir: Annotated[
+        str | None, option("Training pictures, which distances are to.", SET)
+    ] = None
+    output_dir: Annotated[
+        str | None, option("Folder for JSON, Markdown and plots (none; ablation: docs).", OUTPUT)
+    ] = None
+    choices: Annotated[
+        int, option("estimators: pictures a caption to choose the best of (8).", SET, min=3)
+    ] = 8
+    passes: Annotated[int, option("ablation: passes a picture (28).", SET, min=4)] = 28
+    candidates: Annotated[
+        int, option("ablation: candidates a step where scores choose (2).", SET, min=2)
+    ] = 2
+
+
+PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
+
+Further forms, each with its own --help: `ufc evaluate distances` (real halves, reconstructions,
+drawn pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset of
+text, reference, kept blocks), `ablation` (every order at equal passes), `report` (one page)."""
+
+
+def evaluate(context: typer.Context) -> int:
+    """Figures of pictures, of the model's scores and controls; ablation and report."""
+    forms: dict[str, tuple[type, Callable[[Any], int], str]] = {
+        "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
+        "estimators": (ModelFlags, estimators, "Can compliance and fidelity be trusted?"),
+        "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+        "ablation": (ModelFlags, ablation, "Every order at equal numbers of passes."),
+        "report": (ModelFlags, report, "All of it, with example pictures, on one HTML page."),
+    }
+    arguments = list(context.args)
+    name = "ufc evaluate"
+    flags, run, help = PictureFlags, pictures, PICTURES_HELP
+    if arguments and arguments[0] in forms:
+        name += f" {arguments[0]}"
+        flags, run, help = forms[arguments.pop(0)]  # type: ignore[assignment]
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    settings = {"token_normalize_func": lambda name: name.replace("_", "-")}
+    app.command(context_settings=settings)(command(flags, run, help))
+    code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+    return code if isinstance(code, int) else DONE
+
+
+def pictures(flags: PictureFlags) -> int:
+    """Carry out `ufc evaluate FAKE`."""
+    from ufc.figures import FIGURES, USUAL, Options, figures, table, warning
+    from ufc.sets import open_set
+
+    wanted = tuple(name for name in FIGURES if getattr(flags, name)) or USUAL
+    options = Options(
+        flags.caption_column,
+        flags.contrastive,
+        flags.clip_model,
+        flags.clip_checkpoint,
+        flags.save_stats,
+        flags.seed,
+    )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        measuring = measuring_of(flags, flags.size, logits="isc" in wanted)
+        statistics_file = flags.real is not None and flags.real.endswith(".npz")
+        if is_model(flags.fake):
+            fake, drawn_size = draw_for(flags, terminal)
+            if flags.size is None:  # a small model is not to be blamed for being small
+                measuring = measuring_of(flags, drawn_size, logits="isc" in wanted)
+        else:
+            fake = open_set(flags.fake, flags.limit)
+        real: Any = None
+        if flags.real is not None:
+            real = Path(flags.real) if statistics_file else open_set(flags.real)
+        found = figures(wanted, fake, real, measuring, options)
+        terminal.result(table(found), found)
+        if warning(found):
+            terminal.notice(warning(found))
+    return DONE
+
+
+def distances(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate distances`."""
+    from ufc.distances import distance_report, distance_table
+
+    return _measure(
+        flags,
+        "distances",
+        lambda bench: distance_report(
+            bench.pipeline, bench.judges, bench.real, bench.pictures(bench.draw())
+        ),
+        distance_table,
+    )
+
+
+def estimators(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate estimators`."""
+    from ufc.evaluate import estimator_report, estimator_table
+
+    def run(bench: Bench) -> dict[str, Any]:
+        return estimator_report(
+            bench.pipeline,
+            bench.judges,
+            bench.real,
+            choices=flags.choices,
+            seed=flags.seed,
+            folder=bench.folder,
+            progress=bench.progress("drawing"),
+        )
+
+    return _measure(flags, "estimators", run, estimator_table)
+
+
+def controls(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate controls`."""
+    from ufc.control_metrics import control_report, control_table, make_task
+
+    def run(bench: Bench) -> dict[str, Any]:
+        task = make_task(bench.pipeline, bench.real, bench.types(), flags.seed)
+        rows = control_report(
+            bench.pipeline, bench.judges, task, flags.seed, bench.progress("subsets")
+        )
+        return {"captions": len(task.captions), "subsets": rows}
+
+    return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
+
+
+def ablation(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate ablation`."""
+    from ufc.ablation import run_ablation, table, variants, verdict, write_results
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        scale = bench.pipeline.defaults["guidance_scale"]
+        rows, comparisons = run_ablation(
+            bench.pipeline,
+            bench.judges,
+            bench.real.captions,
+            variants(flags.passes, flags.candidates, scale, flags.seed),
+            bench.folder,
+            bench.tell,
+        )
+        about = bench.about() | {
+            "passes": flags.passes,
+            "candidates": flags.candidates,
+            "guidance_scale": scale,
+            "passes_a_prediction": 1 if scale == 1 else 2,
+        }
+        write_results(Path(flags.output_dir or "docs"), rows, comparisons, about)
+        text = "\n".join([table(rows), "", *map(verdict, comparisons)])
+        found = [asdict(comparison) for comparison in comparisons]
+        terminal.result(text, {"about": about, "rows": rows, "comparisons": found})
+    return DONE
+
+
+def report(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate report`."""
+    from ufc.report import write_report
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        page = write_report(bench, Path(flags.output_dir or "outputs/report"), flags.choices)
+        text = page.with_name("report.md").read_text(encoding="utf-8")
+        terminal.result(f"{text}\n{page}", {"page": str(page)})
+    return DONE
+
+
+def _measure(
+    flags: ModelFlags,
+    name: str,
+    run: Callable[[Bench], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> int:
+    """Open what is needed, run, print, and keep the JSON if a folder is given."""
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        found = run(bench) | {"about": bench.about()}
+        if flags.output_dir:
+            folder = Path(flags.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(found, indent=1, ensure_ascii=False)
+            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        terminal.result(table(found), found)
+    return DONE
+
+
+def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
+    """Model, judges and held-out pictures, as the flags ask for them.
+
+    Raises:
+        ValueError: --real or --train-data-dir is not given.
+    """
+    from ufc.bench import Bench
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures with captions by --real, and by --train-data-dir the pictures "
+            "that distances are to"
+        )
+    return Bench.open(
+        flags.model,
+        flags.real,
+        flags.train_data_dir,
+        lambda size: measuring_of(flags, size),
+        flags.contrastive,
+        flags.caption_column,
+        flags.limit,
+        flags.seed,
+        cache_folder(flags),
+        terminal.notice,
+    )
+
+
+def measuring_of(flags: CommonFlags, size: int | None, logits: bool = False) -> Measuring:
+    """How the flags turn pictures into features."""
+    from estimators.features import load_extractor
+    from estimators.measuring import Measuring
+
+    folder = cache_folder(flags)
+    return Measuring(
+        load_extractor(
+            flags.extractor,
+            flags.input_size,
+            weights=flags.extractor_weights,
+            logits=logits,
+            device=flags.device,
+        ),
+        size,
+        flags.mode,
+        flags.batch_size,
+        flags.num_workers,
+        None if folder is None else str(folder),
+    )
+
+
+def cache_folder(flags: CommonFlags) -> Path | None:
+    """Where things are kept: --cache-dir, or `ufc/evaluate` in the user's cache; or nowhere."""
+    if flags.no_cache:
+        return None
+    if flags.cache_dir:
+        return Path(flags.cache_dir)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "ufc" / "evaluate"
+
+
+def is_model(name: str) -> bool:
+    """Whether a name is a bundled model's or a folder holds a model."""
+    from ufc.store import bundled_models
+
+    return (Path(name) / "model_index.json").is_file() or name in bundled_models()
+
+
+def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:
+    """One picture for each caption of --real, by the model given as FAKE; and their side."""
+    from ufc.bench import draw_captions
+    from ufc.pipeline import UFCPipeline
+    from ufc.sets import open_set
+
+    if flags.real is None or flags.real.endswith(".npz"):
+        raise ValueError(
+            f"{flags.fake} is a model: give the captions to draw by --real, a data set"
+        )
+    pipeline = UFCPipeline.from_pretrained(flags.fake, device=flags.device)
+    captions = open_set(flags.real, flags.limit).captions(flags.caption_column)
+    drawn = draw_captions(
+        pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
+    )
+    return drawn, pipeline.resolution

@@ -1,0 +1,74 @@
+"""Model folders to and from the parts of a pipeline, and their way to the hub."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ufc.precision import has_int8
+from ufc.store import check_hashes
+from ufc.text import TextTokenizer
+from ufc.transformer import UFCTransformer
+from vqgan.checkpoint import read_json
+from vqgan.model import VQGAN
+
+if TYPE_CHECKING:
+    from ufc.pipeline import UFCPipeline
+
+
+def read_parts(folder: Path) -> tuple[VQGAN, UFCTransformer, TextTokenizer, dict[str, Any]]:
+    """Tokenizer, transformer, text and default settings of a model folder.
+
+    Raises:
+        CheckpointError: files that are missing, damaged, changed or do not fit.
+    """
+    index = read_json(folder / "model_index.json")
+    check_hashes(folder)
+    return (
+        VQGAN.from_pretrained(folder / "tokenizer"),
+        UFCTransformer.from_pretrained(folder / "transformer"),
+        TextTokenizer.load(folder / "tokenizer.json"),
+        index.get("defaults") or {},
+    )
+
+
+def write_parts(
+    pipeline: UFCPipeline, folder: str | PathLike[str], dtype: torch.dtype | None
+) -> None:
+    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`.
+
+    Raises:
+        ValueError: the pipeline's weights have been rounded to int8.
+    """
+    if has_int8(pipeline.transformer):
+        raise ValueError("int8 weights are not saved: load the model again in fp32 and save that")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.tokenizer.save_pretrained(folder / "tokenizer", dtype)
+    pipeline.transformer.save_pretrained(folder / "transformer", dtype)
+    pipeline.text.save(folder / "tokenizer.json")
+    index = {
+        "_class_name": "UFCPipeline",
+        "tokenizer": ["vqgan.model", "VQGAN"],
+        "transformer": ["ufc.transformer", "UFCTransformer"],
+        "text": ["ufc.text", "TextTokenizer"],
+        "defaults": pipeline.defaults,
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def push(pipeline: UFCPipeline, repo_id: str, private: bool, token: str | None) -> str:
+    """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
+    import tempfile
+
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        write_parts(pipeline, folder, None)
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder))

@@ -1,0 +1,135 @@
+"""The page. Streamlit runs this file for every visitor and after everything they do."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from ufc.commands.model import ModelSettings
+from webui.page import Page, fill_widgets, read_widgets, widget
+from webui.panels.easel import easel
+from webui.panels.own import own
+from webui.panels.recipe import recipe
+from webui.panels.references import references
+from webui.panels.shelf import shelf
+from webui.panels.words import words
+from webui.studio import Studio
+from webui.text import LANGUAGES, speak
+
+SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
+STYLE = Path(__file__).with_name("page.css")
+
+
+def main() -> None:
+    """One run of the page."""
+    st.set_page_config("UFC-BERT", page_icon=icon(), layout="wide")
+    st.html(STYLE)
+    page = finish(open_page())
+    fill_widgets(page.session.settings)
+    header(page)
+    left, middle, right = st.columns([4, 6, 4], gap="large")
+    with left:
+        words(page)
+        references(page)
+        own(page)
+        recipe(page)
+    read_widgets(page)
+    with middle:
+        easel(page)
+    with right:
+        shelf(page)
+
+
+def open_page() -> Page:
+    """The visitor's session: the one in the address, or a new one that is put there."""
+    lang = os.environ.get("UFC_LANG", "en")
+    with st.spinner(speak(lang)("loading"), show_time=False):
+        studio = open_studio(
+            os.environ.get("UFC_OUTPUT_DIR") or "outputs/editor",
+            os.environ.get("UFC_MODEL"),
+            os.environ.get("UFC_DEVICE") or "auto",
+            os.environ.get("UFC_DTYPE") or "auto",
+            os.environ.get("UFC_ATTENTION_BACKEND") or "auto",
+        )
+    key = st.query_params.get("s", "")
+    if studio.has(key):
+        return Page(studio, key)
+    new = Page(studio, studio.begin(lang))
+    if key:
+        new.tell(new.say("session_lost"))
+    st.query_params["s"] = new.key
+    return new
+
+
+@st.cache_resource(show_spinner=False)
+def open_studio(folder: str, model: str | None, device: str, dtype: str, backend: str) -> Studio:
+    """The one studio of this server, with its model loaded."""
+    settings = ModelSettings(model, device=device, dtype=dtype, attention_backend=backend)
+    studio = Studio(Path(folder), settings)
+    _ = studio.loaded
+    leave_room_for_drawing()
+    return studio
+
+
+def leave_room_for_drawing() -> None:
+    """Keep the threads that serve pages from holding up the one that draws.
+
+    Streamlit collects garbage after every run of a page, and torch alone is a million objects to
+    look through: what is there once the model is loaded stays, and is looked through no more. And
+    torch lets go of the interpreter at every operation: it is to get it back soon.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_EVERY)
+
+
+def finish(page: Page) -> Page:
+    """The page with a drawing on, or without: what went wrong with one that has ended is said.
+
+    Asked once a run, so that all of a run is of one mind.
+    """
+    progress = page.studio.worker.progress(page.key)
+    if progress is None or progress.active:
+        return replace(page, running=progress is not None)
+    page.studio.worker.forget(page.key)
+    if progress.error:
+        page.tell(page.say("failed", error=progress.error))
+    return page
+
+
+def header(page: Page) -> None:
+    """Name, language and messages."""
+    say = page.say
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
+    ):
+        st.markdown(f"### {say('title')}  \n:gray[{say('subtitle')}]")
+        st.segmented_control(
+            say("language"),
+            list(LANGUAGES),
+            key=widget("lang"),
+            required=True,
+            format_func=lambda lang: LANGUAGES[lang],
+            label_visibility="collapsed",
+            on_change=read_widgets,
+            args=(page,),
+        )
+    for message in st.session_state.pop("messages", []):
+        st.info(message, icon=":material/info:")
+
+
+def icon() -> Image.Image:
+    """Four blocks, one of them marked: drawn here, since Streamlit fetches its own from afar."""
+    blocks = Image.new("RGB", (2, 2), "#ddd8cf")
+    blocks.putpixel((1, 0), (180, 83, 42))
+    return blocks.resize((32, 32), Image.Resampling.NEAREST)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+// The picture with its blocks. What is marked is Python's to know: a drag is shown at once and
+// sent when the pointer is lifted, as the full list of marked blocks; a button sends its name.
+
+const ICONS = {
+  brush: "M3 14c2 0 2-2 3-3l7-8 2 2-8 7c-1 1-1 3-4 3z",
+  rectangle: "M3 4h12v10H3z",
+  row: "M2 7h14v4H2z",
+  column: "M7 2h4v14H7z",
+  invert: "M9 2a7 7 0 1 0 0 14zM9 2a7 7 0 0 1 0 14",
+  grow: "M6 6h6v6H6zM9 4V1M9 17v-3M4 9H1M17 9h-3",
+  clear: "M4 4l10 10M14 4L4 14",
+  undo: "M7 4L3 8l4 4M3 8h7a4 4 0 0 1 0 8H8",
+  redo: "M11 4l4 4-4 4M15 8H8a4 4 0 0 0 0 8h2",
+};
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".canvas");
+  root.board ??= new Board(root);
+  root.board.update(component.data, component.setTriggerValue);
+}
+
+class Board {
+  constructor(root) {
+    this.root = root;
+    this.tool = "brush";
+    this.marks = new Set();
+    this.drag = null;
+    this.focus = 0;
+    this.bar = add(root, "div", "bar");
+    this.board = add(root, "div", "board");
+    this.image = add(this.board, "img");
+    this.image.draggable = false;
+    this.cells = add(this.board, "div", "cells");
+    this.empty = add(this.board, "div", "empty");
+    this.legend = add(root, "div", "legend");
+    this.note = add(root, "div", "note");
+    this.note.setAttribute("aria-live", "polite");
+    this.cells.addEventListener("pointerdown", (event) => this.down(event));
+    this.cells.addEventListener("pointermove", (event) => this.move(event));
+    this.cells.addEventListener("pointerup", () => this.up());
+    this.cells.addEventListener("pointercancel", () => this.cancel());
+    this.cells.addEventListener("pointerleave", () => this.tell(null));
+    this.cells.addEventListener("keydown", (event) => this.key(event));
+    this.cells.addEventListener("focusin", (event) => this.tell(this.number(event.target)));
+  }
+
+  update(data, send) {
+    this.send = send;
+    this.data = data;
+    if (!this.drag) this.marks = new Set(data.marks);
+    if (this.image.src !== data.src) this.image.src = data.src || "";
+    this.image.hidden = !data.src;
+    this.image.alt = data.text.picture;
+    this.empty.hidden = Boolean(data.src);
+    this.empty.textContent = data.text.empty;
+    this.buildBar();
+    if (this.grid !== data.grid) this.buildCells();
+    this.cells.classList.toggle("ready", data.editable);
+    this.cells.classList.toggle("fixed", !data.editable);
+    this.board.classList.toggle("bare", !data.lines);
+    this.legend.hidden = !data.legend;
+    if (data.legend) {
+      this.legend.replaceChildren(data.legend.from, document.createElement("i"), data.legend.to);
+      this.legend.querySelector("i").style.background = data.legend.colours;
+    }
+    this.paint();
+    this.tell(null);
+  }
+
+  // The toolbar
+
+  buildBar() {
+    const { text, editable, keep, undo, redo } = this.data;
+    const state = JSON.stringify([text, editable, keep, undo, redo, this.tool]);
+    if (state === this.barState) return;
+    const focused = this.root.getRootNode().activeElement?.dataset?.name;
+    this.barState = state;
+    this.bar.replaceChildren();
+    const modes = this.set("radiogroup", text.mode);
+    for (const name of ["change", "keep"]) {
+      const button = this.button(modes, name, text[name], () => this.send("action", name));
+      button.setAttribute("role", "radio");
+      button.setAttribute("aria-checked", String((name === "keep") === keep));
+      button.textContent = text[name];
+    }
+    const tools = this.set("group", text.tools);
+    for (const name of ["brush", "rectangle", "row", "column"]) {
+      const button = this.button(tools, name, text[name], () => {
+        this.tool = name;
+        this.buildBar();
+      });
+      button.setAttribute("aria-pressed", String(this.tool === name));
+    }
+    const marks = this.set("group", text.marks);
+    for (const name of ["invert", "grow", "clear"]) {
+      this.button(marks, name, text[name], () => this.send("action", name));
+    }
+    const times = this.set("group", text.undo);
+    this.button(times, "undo", text.undo, () => this.send("action", "undo"), undo);
+    this.button(times, "redo", text.redo, () => this.send("action", "redo"), redo);
+    if (focused) this.bar.querySelector(`[data-name="${focused}"]`)?.focus();
+  }
+
+  set(role, label) {
+    const set = add(this.bar, "div", "set");
+    set.setAttribute("role", role);
+    set.setAttribute("aria-label", label);
+    return set;
+  }
+
+  button(parent, name, label, act, enabled = true) {
+    const button = add(parent, "button");
+    button.type = "button";
+    button.dataset.name = name;
+    button.title = label;
+    button.setAttribute("aria-label", label);
+    button.disabled = !(enabled && this.data.editable);
+    button.addEventListener("click", act);
+    if (ICONS[name]) {
+      button.innerHTML = `<svg viewBox="0 0 18 18" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
+    }
+    return button;
+  }
+
+  // The blocks
+
+  buildCells() {
+    this.grid = this.data.grid;
+    this.cells.style.gridTemplate = `repeat(${this.grid}, 1fr) / repeat(${this.grid}, 1fr)`;
+    this.cells.setAttribute("role", "group");
+    this.cells.setAttribute("aria-label", this.data.text.blocks);
+    this.cells.replaceChildren();
+    this.focus = 0;
+    for (let number = 0; number < this.grid ** 2; number++) {
+      const cell = add(this.cells, "div", "cell");
+      cell.dataset.number = number;
+      cell.setAttribute("role", "checkbox");
+      cell.tabIndex = number === 0 ? 0 : -1;
+    }
+  }
+
+  paint() {
+    const { keep, colours, labels, text } = this.data;
+    for (const [number, cell] of [...this.cells.children].entries()) {
+      const marked = this.marks.has(number);
+      const changes = this.marks.size > 0 && marked !== keep;
+      cell.classList.toggle("change", changes);
+      cell.setAttribute("aria-checked", String(marked));
+      cell.setAttribute("aria-label", labels?.[number] ?? `${text.block} ${number}`);
+      cell.style.setProperty("--tint", colours?.[number] ?? "none");
+    }
+  }
+
+  tell(number) {
+    const said = number === null ? null : this.data.labels?.[number];
+    this.note.textContent = said ?? this.data.note;
+  }
+
+  number(cell) {
+    return cell?.dataset?.number === undefined ? null : Number(cell.dataset.number);
+  }
+
+  at(event) {
+    const box = this.cells.getBoundingClientRect();
+    const place = (value, size) =>
+      Math.min(this.grid - 1, Math.max(0, Math.floor((value / size) * this.grid)));
+    return [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+  }
+
+  // Dragging
+
+  down(event) {
+    if (!this.data.editable || event.button !== 0) return;
+    event.preventDefault();
+    const start = this.at(event);
+    const number = start[0] * this.grid + start[1];
+    this.cells.setPointerCapture(event.pointerId);
+    this.cells.children[number].focus({ preventScroll: true });
+    this.setFocus(number);
+    this.drag = { start, last: start, before: new Set(this.marks), on: !this.marks.has(number) };
+    this.apply(start);
+  }
+
+  move(event) {
+    const here = this.at(event);
+    this.tell(here[0] * this.grid + here[1]);
+    if (this.drag) this.apply(here);
+  }
+
+  apply(here) {
+    const { start, last, before, on } = this.drag;
+    const touched = this.touched(start, last, here);
+    if (this.tool !== "brush") this.marks = new Set(before);
+    for (const [row, column] of touched) {
+      const number = row * this.grid + column;
+      if (on) this.marks.add(number);
+      else this.marks.delete(number);
+    }
+    this.drag.last = here;
+    this.paint();
+  }
+
+  touched(start, last, here) {
+    if (this.tool === "brush") return line(last, here);
+    const [top, bottom] = [Math.min(start[0], here[0]), Math.max(start[0], here[0])];
+    const [left, right] = [Math.min(start[1], here[1]), Math.max(start[1], here[1])];
+    const whole = [0, this.grid - 1];
+    const rows = this.tool === "column" ? whole : [top, bottom];
+    const columns = this.tool === "row" ? whole : [left, right];
+    const cells = [];
+    for (let row = rows[0]; row <= rows[1]; row++) {
+      for (let column = columns[0]; column <= columns[1]; column++) cells.push([row, column]);
+    }
+    return cells;
+  }
+
+  up() {
+    if (!this.drag) return;
+    this.drag = null;
+    this.commit();
+  }
+
+  cancel() {
+    if (!this.drag) return;
+    this.marks = this.drag.before;
+    this.drag = null;
+    this.paint();
+  }
+
+  commit() {
+    this.paint();
+    this.send("marks", [...this.marks].sort((a, b) => a - b));
+  }
+
+  // The keyboard: arrows move, space or enter marks, escape gives up a drag
+
+  key(event) {
+    const steps = {
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+    };
+    const undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+    if (event.key in steps) {
+      const [row, column] = [Math.floor(this.focus / this.grid), this.focus % this.grid];
+      const inside = (value) => Math.min(this.grid - 1, Math.max(0, value));
+      const [down, right] = steps[event.key];
+      this.setFocus(inside(row + down) * this.grid + inside(column + right));
+      this.cells.children[this.focus].focus();
+    } else if (this.data.editable && (event.key === " " || event.key === "Enter")) {
+      const start = [Math.floor(this.focus / this.grid), this.focus % this.grid];
+      const on = !this.marks.has(this.focus);
+      this.drag = { start, last: start, before: new Set(this.marks), on };
+      this.apply(start);
+      this.up();
+    } else if (event.key === "Escape") {
+      this.cancel();
+    } else if (undo && this.data.editable) {
+      this.send("action", event.shiftKey ? "redo" : "undo");
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  setFocus(number) {
+    this.cells.children[this.focus].tabIndex = -1;
+    this.focus = number;
+    this.cells.children[number].tabIndex = 0;
+  }
+}
+
+// Every block that a straight stroke touches: fast drags skip none.
+function line([row, column], [toRow, toColumn]) {
+  const steps = Math.max(Math.abs(toRow - row), Math.abs(toColumn - column), 1);
+  return Array.from({ length: steps + 1 }, (_, n) => [
+    Math.round(row + ((toRow - row) * n) / steps),
+    Math.round(column + ((toColumn - column) * n) / steps),
+  ]);
+}
+
+function add(parent, tag, name = "") {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  parent.append(element);
+  return element;
+}

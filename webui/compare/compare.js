@@ -1,0 +1,20 @@
+// Two pictures under one slider; nothing is sent.
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".compare");
+  const { left, right, text } = component.data;
+  const [one, two] = root.querySelectorAll("img");
+  const [first, second] = root.querySelectorAll("span");
+  const slider = root.querySelector("input");
+  one.src = left.src;
+  one.alt = first.textContent = left.name;
+  two.src = right.src;
+  two.alt = second.textContent = right.name;
+  slider.setAttribute("aria-label", text.slider);
+  const cut = () => {
+    two.style.clipPath = `inset(0 0 0 ${slider.value}%)`;
+    root.querySelector(".line").style.left = `${slider.value}%`;
+  };
+  slider.oninput = cut;
+  cut();
+}

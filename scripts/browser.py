@@ -21,6 +21,7 @@ from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = 120  # seconds; nothing takes as long, but the machine may be busy
@@ -152,10 +153,17 @@ class Editor:
     # Doing
 
     def click(self, selector: str) -> None:
-        self.wait(lambda: self.all(selector) and self.all(selector)[0].is_enabled(), selector)
-        element = self.all(selector)[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
+        """Click what is there as soon as it can be; the page may be drawn anew meanwhile."""
+
+        def clicked() -> bool:
+            element = self.all(selector)[0]
+            self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+            if not element.is_enabled():
+                return False
+            element.click()
+            return True
+
+        self.wait(clicked, selector)
 
     def press(self, key: str) -> None:
         """Press a button of the page by its key."""
@@ -201,6 +209,16 @@ class Editor:
         """Blocks that are marked on the canvas."""
         cells = self.inside("canvas", ".cell[aria-checked=true]")
         return tuple(int(cell.get_attribute("data-number")) for cell in cells)
+
+    def slide_to_end(self, key: str) -> None:
+        """Set a slider to the most there is."""
+        selector = f".st-key-{key} input[type=range]"
+        handle = self.wait(lambda: self.all(selector), f"the slider {key}")[0]
+        self.driver.execute_script("arguments[0].focus()", handle)
+        ActionChains(self.driver).send_keys(Keys.END).perform()
+        most = handle.get_attribute("max")
+        self.wait(lambda: self.all(selector)[0].get_attribute("value") == most, f"the end of {key}")
+        self.settle()
 
     def upload(self, uploader: str, *files: Path) -> None:
         """Give files to the uploader whose key begins so."""

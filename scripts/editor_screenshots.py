@@ -16,7 +16,7 @@ from PIL import Image
 
 DOCS = Path(__file__).parent.parent / "docs"
 WIDE, PHONE = 1440, 390
-LARGEST = 400_000  # bytes of one screenshot
+LARGEST = 300_000  # bytes of one screenshot
 
 
 def main() -> int:

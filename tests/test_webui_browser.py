@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browse
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("editor")
-    make_pipeline().save_pretrained(folder / "tiny")
+    make_pipeline(depth=48).save_pretrained(folder / "tiny")  # slow enough to be stopped
     with serving(folder / "out", "--model", str(folder / "tiny")) as address:
         yield address
 
@@ -122,11 +122,7 @@ def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
     editor.unfold("panel_settings")
     editor.unfold("panel_fine")
     for name in ("steps", "candidates", "pictures"):
-        handle = editor.wait(
-            lambda name=name: editor.all(f".st-key-setting_{name} [role=slider]"), name
-        )[0]
-        handle.send_keys("\ue010")  # End
-        editor.settle()
+        editor.slide_to_end(f"setting_{name}")
     editor.press("generate")
     editor.press("stop")
     editor.wait(

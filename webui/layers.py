@@ -58,9 +58,9 @@ def sources(origin: Sequence[Mapping[str, Any]], picture: str, say: Say) -> Laye
             share = 0.12 + (story["step"] / max(1, last)) * (_STRONGEST - 0.12)
             colours.append(f"rgba({_DRAWN}, {share:.2f})")
         else:
-            colours.append(f"rgba({_KEPT}, 0.45)")
+            colours.append(f"rgba({_KEPT}, 0.26)")
     bar = f"linear-gradient(90deg, rgba({_DRAWN}, .12), rgba({_DRAWN}, {_STRONGEST}) 70%, "
-    bar += f"rgba({_KEPT}, .45) 70%)"
+    bar += f"rgba({_KEPT}, .26) 70%)"
     return Layer(colours, {"from": say("legend_first"), "to": say("legend_last"), "colours": bar})
 
 

@@ -11,7 +11,7 @@ OUT ?=
 ARGS ?=
 CONFIG ?=
 CODE := $(sort $(dir $(wildcard vqgan/*.py estimators/*.py ufc/*.py webui/*.py \
-	benchmarks/*.py benchmarks/peers/*.py scripts/*.py)))
+	benchmarks/*.py scripts/*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint app bench bench-peers fid ablation report train-tokenizer train train-gpu

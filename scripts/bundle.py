@@ -4,7 +4,8 @@
 
 The model card (`README.md` in its folder) is kept if there is one. `--default NAME=VALUE` changes
 a sampling default that is stored with the model; `--shard-size 15MB` splits the weights into files
-of at most that size; `--output-dir` puts the model elsewhere.
+of at most that size; `--output-dir` puts the model elsewhere; `--blend` takes a tokenizer between
+two of one run.
 """
 
 from __future__ import annotations
@@ -22,12 +23,32 @@ from vqgan.checkpoint import CheckpointError, split_weights
 from vqgan.model import VQGAN
 
 
+def blend(first: VQGAN, second: VQGAN, share: float) -> VQGAN:
+    """Weights (1 - share) of the first and `share` of the second, which was trained from it.
+
+    A decoder trained against a discriminator is crisper and further from the pixels; between the
+    two lies a choice.
+    """
+    mixed = VQGAN(first.config)
+    other = second.state_dict()
+    mixed.load_state_dict(
+        {name: torch.lerp(value, other[name], share) for name, value in first.state_dict().items()}
+    )
+    return mixed
+
+
 def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="output folder of `ufc train`")
     parser.add_argument("--name", required=True, help="name under weights/")
     parser.add_argument("--tokenizer", help="take the first stage from here instead")
+    parser.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("FOLDER", "SHARE"),
+        help="mix this share of another tokenizer's weights, of the same encoder, into the first",
+    )
     parser.add_argument("--output-dir", help="folder of models to write to, instead of weights/")
     parser.add_argument("--shard-size", help="size of a weight file at most, such as 15MB")
     parser.add_argument("--default", action="append", default=[], metavar="NAME=VALUE")
@@ -36,6 +57,9 @@ def main() -> int:
         pipeline = UFCPipeline.from_pretrained(options.model, device="cpu", dtype="fp32")
         if options.tokenizer:
             tokenizer = VQGAN.from_pretrained(options.tokenizer)
+            if options.blend:
+                folder, share = options.blend
+                tokenizer = blend(tokenizer, VQGAN.from_pretrained(folder), float(share))
             pipeline = UFCPipeline(
                 tokenizer, pipeline.transformer, pipeline.text, pipeline.defaults
             )

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from estimators.features import make_extractor
 from estimators.measuring import Measuring
-from ufc import drawn as drawing
-from ufc.ablation import QUESTIONS, run_ablation, table, variants, verdict, write_results
 from ufc.contrastive import ContrastiveEstimator
-from ufc.drawn import Plan, draw_set, keep_drawn, pictures_of
-from ufc.evaluate import estimator_report, estimator_table, exchanged, held_out
-from ufc.measures import Judges
+from ufc.measure import drawn as drawing
+from ufc.measure.ablation import QUESTIONS, run_ablation, table, variants, verdict, write_results
+from ufc.measure.drawn import Plan, draw_set, keep_drawn, pictures_of
+from ufc.measure.judges import Judges
+from ufc.measure.scores import estimator_report, estimator_table, exchanged, held_out
 from ufc.pipeline import UFCPipeline
 
 CAPTIONS = ["men's blue shirt", "women's red bag", "男士黑色手表", "women's red bag"] * 3
@@ -125,7 +125,7 @@ def test_the_ablation_resumes_and_writes_table_page_and_plot(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("drawn again")
 
-    monkeypatch.setattr("ufc.ablation.draw_set", never)
+    monkeypatch.setattr("ufc.measure.ablation.draw_set", never)
     again, _ = run_ablation(pipeline, judges, CAPTIONS, rows, tmp_path / "cache")
     assert again == found
     about = {

@@ -24,7 +24,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="alex, vgg, squeeze"):
         lpips_model("inception")
     with pytest.raises(ValueError, match="alexnet, vgg16"):
-        load_extractor("inception")
+        load_extractor("resnet50")
 
 
 @pytest.mark.parametrize("load", [lpips_model, load_extractor])

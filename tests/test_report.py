@@ -13,11 +13,11 @@ from toy_data import write_folder
 
 from ufc import cli
 from ufc.contrastive import ContrastiveEstimator
-from ufc.control_metrics import reference_figures, subsets
-from ufc.distances import halves
+from ufc.measure.controls import reference_figures, subsets
+from ufc.measure.distances import halves
+from ufc.measure.report import to_html
+from ufc.measure.sets import open_set
 from ufc.pipeline import UFCPipeline
-from ufc.report import to_html
-from ufc.sets import open_set
 from vqgan.data import DataError
 
 EXTRACTOR = "test_metrics_extractors:tiny_extractor"
@@ -34,8 +34,8 @@ def place(tmp_path: Path, pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch
     )
     towers = ContrastiveEstimator(tiny_model(pipeline.text.size), pipeline.text)
     towers.save_pretrained(tmp_path / "towers")
-    monkeypatch.setattr("ufc.bench.lpips_model", lambda net: distance)
-    monkeypatch.setattr("ufc.figures.lpips_model", lambda net: distance)
+    monkeypatch.setattr("ufc.measure.workbench.lpips_model", lambda net: distance)
+    monkeypatch.setattr("ufc.measure.figures.lpips_model", lambda net: distance)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -70,6 +70,7 @@ def randomise(module: nn.Module) -> None:
 @torch.no_grad()
 def test_codes_and_pixels_are_tamings(shape: dict[str, Any]) -> None:
     config = VQGANConfig(resolution=32, z_channels=16, embed_dim=16, n_embed=64, **shape)
+    torch.manual_seed(3)
     reference = TamingVQGAN(config).eval()
     randomise(reference)
     model = VQGAN(config).eval()

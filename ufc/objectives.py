@@ -42,8 +42,8 @@ def code_loss(
     """
     prefix = make_prefix(model, batch.items)
     blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
-    hidden = model(blank_BT, prefix).target
-    logits_NV = model.code_logits(hidden[batch.masks_BT]).float()
+    masked_N = batch.masks_BT.flatten().nonzero().squeeze(1)
+    logits_NV = model.code_logits(model(blank_BT, prefix, ask_N=masked_N).target).float()
     labels_N = batch.codes_BT[batch.masks_BT]
     loss = soft_cross_entropy(logits_NV, labels_N, label_smoothing, neighbours)
     return CodeLoss(loss, logits_NV, logits_NV.detach().argmax(-1) == labels_N, prefix)

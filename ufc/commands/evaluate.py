@@ -20,8 +20,8 @@ from ufc.commands.terminal import DONE, Terminal
 
 if TYPE_CHECKING:
     from estimators.measuring import Measuring
-    from ufc.bench import Bench
-    from ufc.sets import PictureSet
+    from ufc.measure.sets import PictureSet
+    from ufc.measure.workbench import Bench
 
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
 
@@ -167,8 +167,8 @@ def evaluate(context: typer.Context) -> int:
 
 def pictures(flags: PictureFlags) -> int:
     """Carry out `ufc evaluate FAKE`."""
-    from ufc.figures import FIGURES, USUAL, Options, figures, table, warning
-    from ufc.sets import open_set
+    from ufc.measure.figures import FIGURES, USUAL, Options, figures, table, warning
+    from ufc.measure.sets import open_set
 
     wanted = tuple(name for name in FIGURES if getattr(flags, name)) or USUAL
     options = Options(
@@ -200,7 +200,7 @@ def pictures(flags: PictureFlags) -> int:
 
 def distances(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate distances`."""
-    from ufc.distances import distance_report, distance_table
+    from ufc.measure.distances import distance_report, distance_table
 
     return _measure(
         flags,
@@ -214,7 +214,7 @@ def distances(flags: ModelFlags) -> int:
 
 def estimators(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate estimators`."""
-    from ufc.evaluate import estimator_report, estimator_table
+    from ufc.measure.scores import estimator_report, estimator_table
 
     def run(bench: Bench) -> dict[str, Any]:
         return estimator_report(
@@ -232,7 +232,7 @@ def estimators(flags: ModelFlags) -> int:
 
 def controls(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate controls`."""
-    from ufc.control_metrics import control_report, control_table, make_task
+    from ufc.measure.controls import control_report, control_table, make_task
 
     def run(bench: Bench) -> dict[str, Any]:
         task = make_task(bench.pipeline, bench.real, bench.types(), flags.seed)
@@ -246,7 +246,7 @@ def controls(flags: ModelFlags) -> int:
 
 def ablation(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate ablation`."""
-    from ufc.ablation import run_ablation, table, variants, verdict, write_results
+    from ufc.measure.ablation import run_ablation, table, variants, verdict, write_results
 
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         bench = open_bench(flags, terminal)
@@ -274,7 +274,7 @@ def ablation(flags: ModelFlags) -> int:
 
 def report(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate report`."""
-    from ufc.report import write_report
+    from ufc.measure.report import write_report
 
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         bench = open_bench(flags, terminal)
@@ -309,7 +309,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
     Raises:
         ValueError: --real or --train-data-dir is not given.
     """
-    from ufc.bench import Bench
+    from ufc.measure.workbench import Bench
 
     if flags.real is None or flags.train_data_dir is None:
         raise ValueError(
@@ -371,9 +371,9 @@ def is_model(name: str) -> bool:
 
 def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:
     """One picture for each caption of --real, by the model given as FAKE; and their side."""
-    from ufc.bench import draw_captions
+    from ufc.measure.sets import open_set
+    from ufc.measure.workbench import draw_captions
     from ufc.pipeline import UFCPipeline
-    from ufc.sets import open_set
 
     if flags.real is None or flags.real.endswith(".npz"):
         raise ValueError(

@@ -14,11 +14,11 @@ from PIL import Image
 from estimators.measuring import Measuring
 from estimators.retrieval import r_precision
 from ufc.contrastive import ContrastiveEstimator
-from ufc.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
-from ufc.evaluate import HeldOut, held_out
-from ufc.measures import Judges, caption_ranks
+from ufc.measure.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
+from ufc.measure.judges import Judges, caption_ranks
+from ufc.measure.scores import HeldOut, held_out
+from ufc.measure.sets import Listed, PictureSet, open_set
 from ufc.pipeline import UFCPipeline
-from ufc.sets import Listed, PictureSet, open_set
 from vqgan.perceptual import lpips_model
 
 SECONDS_BETWEEN_LINES = 15.0

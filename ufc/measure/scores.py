@@ -32,9 +32,9 @@ from estimators.trust import (
     rank_correlation,
 )
 from ufc.controls import ControlItem
-from ufc.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
 from ufc.guidance import make_prefix, make_score
-from ufc.measures import Judges
+from ufc.measure.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
+from ufc.measure.judges import Judges
 from ufc.pipeline import UFCPipeline
 
 BATCH = 32

@@ -25,8 +25,8 @@ from estimators.perception import cosine_to
 from estimators.preservation import exact_rate, seam_ratio
 from estimators.references import pair_up
 from estimators.retrieval import r_precision
-from ufc.evaluate import HeldOut
-from ufc.measures import Judges, caption_ranks
+from ufc.measure.judges import Judges, caption_ranks
+from ufc.measure.scores import HeldOut
 from ufc.pipeline import UFCPipeline
 from vqgan.images import fit_square, to_tensor
 

@@ -15,16 +15,16 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.ablation import table as ablation_table
-from ufc.ablation import verdict
-from ufc.bench import Bench
-from ufc.control_metrics import control_report, control_table, make_task
-from ufc.distances import distance_report, distance_table
-from ufc.drawn import Drawn
-from ufc.evaluate import estimator_report, estimator_table
 from ufc.gallery import contact_sheet
+from ufc.measure.ablation import table as ablation_table
+from ufc.measure.ablation import verdict
+from ufc.measure.controls import control_report, control_table, make_task
+from ufc.measure.distances import distance_report, distance_table
+from ufc.measure.drawn import Drawn
+from ufc.measure.plots import calibration_plot
+from ufc.measure.scores import estimator_report, estimator_table
+from ufc.measure.workbench import Bench
 from ufc.outputs import write_atomically
-from ufc.plots import calibration_plot
 
 EXAMPLES = 12  # pictures a grid
 # Of so many captions several pictures are drawn: K to choose the best of, one a subset of controls.
@@ -156,7 +156,7 @@ def calibration_picture(report: dict[str, Any]) -> Image.Image:
 
 def ablation_text(found: dict[str, Any]) -> str:
     """The ablation's table and what it shows."""
-    from ufc.ablation import Comparison
+    from ufc.measure.ablation import Comparison
 
     lines = [f"- {verdict(Comparison(**row))}" for row in found["comparisons"]]
     return "\n".join([ablation_table(found["rows"]), "", *lines])

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ufc.drawn import Drawn, Plan, draw_set, fingerprint, keep_drawn, pictures_of
-from ufc.measures import Judges
+from ufc.measure.drawn import Drawn, Plan, draw_set, fingerprint, keep_drawn, pictures_of
+from ufc.measure.judges import Judges
 from ufc.pipeline import UFCPipeline
 
 PASSES, CANDIDATES, PATIENCE = 28, 2, 2
@@ -244,7 +244,7 @@ def write_results(
     about: dict[str, Any],
 ) -> None:
     """`ablation.json`, `ablation.md` and `ablation.png` in a folder."""
-    from ufc.plots import ablation_plot
+    from ufc.measure.plots import ablation_plot
 
     folder.mkdir(parents=True, exist_ok=True)
     found = [asdict(comparison) for comparison in comparisons]

@@ -23,8 +23,8 @@ from estimators.measuring import Measuring, count_warning
 from estimators.perception import spread
 from estimators.retrieval import r_precision
 from ufc.contrastive import ContrastiveEstimator
-from ufc.measures import caption_diversity, caption_ranks
-from ufc.sets import PictureSet
+from ufc.measure.judges import caption_diversity, caption_ranks
+from ufc.measure.sets import PictureSet
 from vqgan.perceptual import lpips_model
 
 FIGURES = ("fid", "kid", "isc", "prc", "lpips", "r_precision", "clip_score")

@@ -16,9 +16,9 @@ from PIL import Image
 from estimators.features import Features
 from estimators.fid import Distance, distance_of
 from estimators.perception import lpips_of_pairs, ssim
-from ufc.drawn import pictures_of
-from ufc.evaluate import HeldOut
-from ufc.measures import Judges
+from ufc.measure.drawn import pictures_of
+from ufc.measure.judges import Judges
+from ufc.measure.scores import HeldOut
 from ufc.pipeline import UFCPipeline
 from vqgan.images import fit_square, to_tensor
 from vqgan.metrics import psnr

@@ -25,10 +25,10 @@ PROMPTS = (
     "women's red casual handbag",
     "men's brown leather formal shoes",
     "women's purple printed kurta",
-    "女士粉色休闲上衣",
-    "男士黑色手表",
-    "男士绿色格子休闲衬衫",
-    "女士黑色高跟鞋",
+    "女士粉色条纹休闲毛衣",
+    "男士蓝色休闲牛仔裤",
+    "男士绿色格纹休闲衬衫",
+    "女士黑色休闲高跟鞋",
 )
 
 

@@ -108,7 +108,7 @@ def field(name: str, form: str = "{}") -> Callable[[Row], str]:
 
 
 def seconds(name: str) -> Callable[[Row], str]:
-    return lambda row: f"{row[name]:.3f}" if row[name] >= 0.1 else f"{1000 * row[name]:.1f} ms"
+    return lambda row: f"{row[name]:.3f} s" if row[name] >= 0.1 else f"{1000 * row[name]:.1f} ms"
 
 
 def millions(row: Row) -> str:

@@ -77,7 +77,7 @@ def test_tables_take_their_places_and_words_stay() -> None:
     ]
     filled = fill(page, {"peers": {"rows": rows}})
     assert filled.startswith("before\n") and filled.endswith("after\n")
-    assert "| theirs | 4.0 M | 1 | 2.000 | 4.00 |" in filled
+    assert "| theirs | 4.0 M | 1 | 2.000 s | 4.00 |" in filled
     assert "did not run: ImportError()" in filled and "old" not in filled
     assert fill(page, {}) == page
     assert render({"rows": []}, "pictures") is None

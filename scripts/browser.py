@@ -174,6 +174,10 @@ class Editor:
         field.clear()
         field.send_keys(text)
 
+    def note(self) -> str:
+        """What the line under the canvas says."""
+        return "".join(line.text for line in self.inside("canvas", ".note"))
+
     def pictures(self) -> int:
         """How many pictures the history shows."""
         return len(self.inside("gallery", ".item"))
@@ -230,7 +234,17 @@ class Editor:
         self.click(f".st-key-{panel} summary")
 
     def tab(self, number: int) -> None:
-        self.all(".st-key-shelf [data-testid=stTab]")[number].click()
+        """Open a tab of the shelf; a click may meet the page as it is drawn anew."""
+
+        def opened() -> bool:
+            tab = self.all(".st-key-shelf [data-testid=stTab]")[number]
+            if tab.get_attribute("aria-selected") != "true":
+                tab.click()
+                return False
+            return True
+
+        self.settle()
+        self.wait(opened, f"tab {number}")
         self.settle()
 
     # Watching

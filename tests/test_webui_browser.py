@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,8 @@ def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
     for name in ("steps", "candidates", "pictures"):
         editor.slide_to_end(f"setting_{name}")
     editor.press("generate")
+    # Two steps at least, or there is none to go back to.
+    editor.wait(lambda: re.search(r"Step ([2-9]|\d\d) of", editor.note()), "two steps")
     editor.press("stop")
     editor.wait(
         lambda: not editor.all(".st-key-stop") and editor.pictures() == 8, "the best so far"

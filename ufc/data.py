@@ -60,13 +60,15 @@ class TrainBatch:
     """One step's samples.
 
     `codes_BT` are the targets and `masks_BT` the cells to fill. `text_labels` are the true ids
-    of masked words, aligned with each item's text, -1 where nothing is asked.
+    of masked words, aligned with each item's text, -1 where nothing is asked. `rivals` are texts
+    (ids) that are wrong for a sample in one thing; an empty one where there is none.
     """
 
     codes_BT: Tensor
     masks_BT: Tensor
     items: list[ControlItem]
     text_labels: list[list[int]]
+    rivals: list[list[int]]
 
     def split(self, parts: int) -> list[TrainBatch]:
         """Equal parts of it, in order; their number divides the batch."""
@@ -77,6 +79,7 @@ class TrainBatch:
                 self.masks_BT[start : start + size],
                 self.items[start : start + size],
                 self.text_labels[start : start + size],
+                self.rivals[start : start + size],
             )
             for start in range(0, len(self.items), size)
         ]
@@ -111,6 +114,39 @@ def attribute_neighbours(records: Sequence[dict[str, Any]], keys: Sequence[str])
         for index in members:
             by_sample[index] = members
     return by_sample
+
+
+class Rivals:
+    """Texts that are wrong for a sample in one thing: another of its type and gender in another
+    colour, and so on with each of the keys. What tells them from its own is that one word."""
+
+    def __init__(
+        self,
+        records: Sequence[dict[str, Any]],
+        keys: Sequence[str],
+        ids: Sequence[list[list[int]]],
+    ) -> None:
+        self.ids = ids
+        self.values = [tuple(str(record.get(key, "")) for key in keys) for record in records]
+        self.alike: list[dict[tuple[str, ...], list[int]]] = [defaultdict(list) for _ in keys]
+        for index, values in enumerate(self.values):
+            for key, groups in enumerate(self.alike):
+                groups[values[:key] + values[key + 1 :]].append(index)
+
+    def draw(self, index: int, form: int, rng: random.Random) -> list[int]:
+        """Ids of such a text, put as the sample's own text number `form`; empty if none is found.
+
+        A form may leave out the one thing: then it is no rival, and another is tried.
+        """
+        own, values = self.ids[index], self.values[index]
+        for _ in range(4 if own and self.alike else 0):
+            key = rng.randrange(len(self.alike))
+            other = rng.choice(self.alike[key][values[:key] + values[key + 1 :]])
+            theirs = self.ids[other]
+            differs = self.values[other][key] != values[key] and len(theirs) == len(own)
+            if differs and theirs[form] not in own:
+                return theirs[form]
+        return []
 
 
 def reference_augmentation() -> Callable[[Tensor], Tensor]:
@@ -217,14 +253,15 @@ def encode_all(
 class Draw:
     """What is drawn for one sample: its text, the words to be told, and its references.
 
-    `labels` are the true ids of masked words, aligned with `ids`, -1 where nothing is asked.
-    With `own` the references are of the sample itself.
+    The text is number `form` of the sample's. `labels` are the true ids of masked words, aligned
+    with `ids`, -1 where nothing is asked. With `own` the references are of the sample itself.
     """
 
     ids: list[int]
     labels: list[int]
     references: int
     own: bool
+    form: int
 
 
 def draw_controls(
@@ -241,7 +278,8 @@ def draw_controls(
     kept = sum(rng.random() >= odds.reference_drop for _ in range(references))
     masked = kept > 0 and rng.random() < odds.masked_text
     present = masked or rng.random() < odds.text[1 if kept else 0]
-    ids = list(rng.choice(texts)) if present and texts else []
+    form = rng.randrange(max(1, len(texts)))
+    ids = list(texts[form]) if present and texts else []
     labels = [-1] * len(ids)
     if masked:
         share = rng.uniform(0.15, 1.0)
@@ -252,7 +290,7 @@ def draw_controls(
         share = rng.uniform(0, 0.5)
         ids = [token for token in ids if rng.random() >= share]
         labels = [-1] * len(ids)
-    return Draw(ids, labels, kept, own=masked)
+    return Draw(ids, labels, kept, own=masked, form=form)
 
 
 def step_references(odds: ControlOdds, seed: int, step: int) -> int:
@@ -294,6 +332,7 @@ class Batches:
         self.odds = odds or ControlOdds()
         self.neighbours = attribute_neighbours(self.records, neighbour_keys)
         self.ids = [[text.encode(caption) for caption in captions(r)] for r in self.records]
+        self.rivals = Rivals(self.records, neighbour_keys, self.ids)
         self.places = places if places is not None else range(batch_size)
 
     def __call__(self, step: int) -> TrainBatch:
@@ -301,7 +340,7 @@ class Batches:
         size = len(self.records)
         indices = batch_indices(size, self.batch_size, step, self.seed, self.places)
         references = step_references(self.odds, self.seed, step) if self.cache.augmentations else 0
-        codes, masks, items, labels = [], [], [], []
+        codes, masks, items, labels, rivals = [], [], [], [], []
         for index, place in zip(indices, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
             draw = draw_controls(self.ids[index], references, self.odds, self.text.size, rng)
@@ -310,7 +349,8 @@ class Batches:
             masks.append(sample_mask(self.cache.grid, rng))
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
-        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels)
+            rivals.append(self.rivals.draw(index, draw.form, rng))
+        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals)
 
     def draw_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
         """An augmented picture of the sample itself, or of a neighbour."""
@@ -368,7 +408,8 @@ class StreamedBatches:
         codes_BHW, pictures = self.encode(pixels, flips, [d.references for d in draws], step)
         items = [ControlItem(d.ids, own) for d, own in zip(draws, pictures, strict=True)]
         labels = [draw.labels for draw in draws]
-        return TrainBatch(codes_BHW.flatten(1), torch.stack(masks), items, labels)
+        unknown: list[list[int]] = [[] for _ in records]
+        return TrainBatch(codes_BHW.flatten(1), torch.stack(masks), items, labels, unknown)
 
     @torch.no_grad()
     def encode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -125,16 +125,23 @@ def estimator_batch(
     """Right and wrong canvases from the first `count` samples of a step, four kinds of them.
 
     real with its own controls           compliance 1, fidelity 1
-    real with another sample's           compliance 0
+    real with wrong controls             compliance 0
     drawn by the model (`ufc.bank`)      fidelity 0
     real, with some of its cells wrong   fidelity 0, half as many: they are the easy ones
 
-    Wrong cells are another picture's, or the model's own one-shot fill. Half of the real ones,
-    own and exchanged controls alike, are part-masked.
+    Wrong controls are another sample's, or every other time where there is such a text the own
+    ones with a text that is wrong in one thing. Wrong cells are another picture's, or the model's
+    own one-shot fill. Half of the real ones, under own and wrong controls alike, are part-masked.
     """
     real_BT, items = batch.codes_BT[:count], batch.items[:count]
     device = real_BT.device
-    exchanged = items[1:] + items[:1]
+    near = (torch.rand(count, generator=generator) < 0.5).tolist()
+    exchanged = [
+        replace(item, text=rival) if rival and take else other
+        for item, other, rival, take in zip(
+            items, items[1:] + items[:1], batch.rivals[:count], near, strict=True
+        )
+    ]
     part = torch.rand(count, generator=generator) < 0.5
     hidden_cells = batch.masks_BT[:count] & part.to(device)[:, None]
     seen_BT = real_BT.masked_fill(hidden_cells, vocabulary_mask)

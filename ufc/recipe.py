@@ -29,6 +29,9 @@ class TrainConfig(LoopSettings):
     control_attention: str = setting("prefix", "prefix (controls are run once) or full.")
     attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
     text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
+    new_vocabulary: bool = setting(
+        False, "With --init-from: learn the words of these data anew, from what is known of them."
+    )
     augmentations: int = setting(2, "Augmented versions of a picture to serve as references.")
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from vqgan.checkpoint import CheckpointError
 
@@ -40,6 +40,11 @@ class TextTokenizer:
         """Text of ids."""
         return str(self.tokenizer.decode(list(ids))).strip()
 
+    def spellings(self, older: TextTokenizer) -> list[list[int]]:
+        """How an older vocabulary spells each id of this one, (size) lists of at least one id."""
+        words = sorted(self.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+        return [[piece.id for piece in older.tokenizer.model.tokenize(word)] for word, _ in words]
+
     def save(self, path: str | PathLike[str]) -> None:
         self.tokenizer.save(str(path))
 
@@ -55,10 +60,22 @@ class TextTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> TextTokenizer:
-        """Learn a vocabulary of at most `size` ids (at least the 256 bytes) from texts."""
+        """Learn a vocabulary of at most `size` ids (at least the 256 bytes) from texts.
+
+        Chinese has no spaces, and captions repeat themselves: merged freely, whole phrases become
+        one id and the same words in other company are cut into unknown ones. Each of its
+        characters therefore stands alone.
+        """
         tokenizer = Tokenizer(models.BPE())
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Prepend(" ")]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from vqgan.quantizer import code_neighbours
 from vqgan.sources import Ahead, stream_of
 from vqgan.stream import first_records
 
-BANK_PICTURES = 512
+BANK_PICTURES = 1024
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
 
 
@@ -231,7 +231,11 @@ def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
 def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> UFCTransformer:
     """A fresh transformer, or the one to go on from."""
     if config.init_from:
-        return UFCTransformer.from_pretrained(resolve_model(config.init_from) / "transformer")
+        folder = resolve_model(config.init_from)
+        model = UFCTransformer.from_pretrained(folder / "transformer")
+        if config.new_vocabulary:
+            return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
+        return model
     model = UFCTransformer(
         UFCConfig(
             codes=tokenizer.config.n_embed,
@@ -248,6 +252,21 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     )
     model.know_codebook(tokenizer.quantize.codebook().detach())
     return model
+
+
+@torch.no_grad()
+def with_words(model: UFCTransformer, older: TextTokenizer, text: TextTokenizer) -> UFCTransformer:
+    """The model with another vocabulary; a new word starts as the mean of its old pieces."""
+    changed = UFCTransformer(replace(model.config, text_vocabulary=text.size))
+    state = model.state_dict()
+    spellings = text.spellings(older)
+    words_VD, others_VD = state["embedding.weight"].tensor_split([older.size])
+    state["embedding.weight"] = torch.cat(
+        [torch.stack([words_VD[ids].mean(0) for ids in spellings]), others_VD]
+    )
+    state["text_bias"] = torch.stack([state["text_bias"][ids].mean() for ids in spellings])
+    changed.load_state_dict(state)
+    return changed
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -278,7 +297,7 @@ def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
 
 def load_text(config: TrainConfig, texts_of: Callable[[], list[str]], again: bool) -> TextTokenizer:
     """The vocabulary of the model to go on from, of the run (`again`), or a new one."""
-    if config.init_from:
+    if config.init_from and not config.new_vocabulary:
         return TextTokenizer.load(resolve_model(config.init_from) / "tokenizer.json")
     stored = Path(config.output_dir) / "tokenizer.json"
     if stored.is_file() and again:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ from conftest import TINY_VQGAN, tiny_tokenizer
 from toy_data import write_folder, write_shards
 
 from ufc.controls import ControlItem
-from ufc.data import Batches, CodeCache, ControlOdds, attribute_neighbours, training_texts
+from ufc.data import (
+    Batches,
+    CodeCache,
+    ControlOdds,
+    Rivals,
+    attribute_neighbours,
+    training_texts,
+)
 from ufc.masking import training_masks
 from ufc.text import TextTokenizer
 from vqgan.data import DataError, Pixels, batch_indices, open_dataset
@@ -176,6 +184,35 @@ def test_text_of_any_script_survives(text: TextTokenizer) -> None:
     assert text.encode("   ") == []
     assert len(text.encode("word " * 500)) == text.max_tokens
     assert max(text.encode_all("[MASK] <mask> [PAD]")) < text.size
+
+
+def test_chinese_words_are_the_same_in_any_company() -> None:
+    """Merged across words they would not be: a phrase heard often would become one id."""
+    text = TextTokenizer.train(["红色衬衫", "红色衬衫", "蓝色的包", "red shirt"] * 20, 300)
+    red, bag = text.encode("红色"), text.encode("包")
+    assert text.encode("红色的包") == [*red, *text.encode("的")[1:], *bag[1:]]
+    assert text.encode("红色衬衫")[: len(red)] == red
+    assert len(text.encode("red shirt")) == 2
+
+
+def test_a_rival_is_wrong_in_one_thing(tmp_path: Path) -> None:
+    draw = batches(tmp_path, odds=ControlOdds(text=(1.0, 1.0), word_drop=0.0, masked_text=0.0))
+    seen = 0
+    for step in range(6):
+        batch = draw(step)
+        for item, rival in zip(batch.items, batch.rivals, strict=True):
+            own = draw.text.decode(item.text).split()
+            other = draw.text.decode(rival).split()
+            if len(own) == 2 and rival:  # English: a colour and a kind
+                assert len(set(own) & set(other)) == 1
+                seen += 1
+    assert seen > 8
+    records = [{"type": "bag"}, {"type": "bag"}, {"type": "hat"}]
+    rivals = Rivals(records, ("type",), [[[1]], [[2]], [[1]]])
+    assert not any(
+        rivals.draw(0, 0, random.Random(seed)) for seed in range(9)
+    )  # the hat's text is the bag's own
+    assert [1] in [rivals.draw(1, 0, random.Random(seed)) for seed in range(9)]
 
 
 def test_an_item_without_controls_is_empty() -> None:

@@ -158,6 +158,20 @@ def test_model_training_goes_on_from_a_model(data: Path, model: Path, tmp_path: 
     assert pipeline.text.size == UFCPipeline.from_pretrained(model).text.size
 
 
+def test_a_new_vocabulary_starts_from_what_is_known(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    before = UFCPipeline.from_pretrained(model)
+    changes = {"init_from": str(model), "new_vocabulary": True, "text_vocabulary": 270}
+    config = model_config(data, model, tmp_path, max_train_steps=1, learning_rate=0.0, **changes)
+    after = UFCPipeline.from_pretrained(ufc.train.main(config))
+    assert after.text.size == after.transformer.config.text_vocabulary == 270 < before.text.size
+    torch.testing.assert_close(after.transformer.code_rows(), before.transformer.code_rows())
+    old, new = (pipeline.transformer.embedding.weight for pipeline in (before, after))
+    for word, pieces in enumerate(after.text.spellings(before.text)):
+        torch.testing.assert_close(new[word], old[pieces].mean(0))
+
+
 def test_held_out_figures_are_logged(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     val = write_folder(tmp_path / "val", 6)
     out = ufc.train.main(

@@ -34,9 +34,10 @@ lint: $(VENV)/.ufc-all ## check style and types
 app: $(VENV)/.ufc-all ## open the editor in the browser
 	@$(BIN)/ufc app $(ARGS)
 
-bench: $(VENV)/.ufc-core ## measure speed and memory here (idle machine, 4 minutes): docs/performance.md
+bench: $(VENV)/.ufc-core ## measure speed and memory here (idle machine, 5 minutes): docs/performance.md
 	@$(BIN)/ufc bench --output benchmarks/results/bench.json $(ARGS)
 	@$(BIN)/ufc bench --random-weights --only forward --output benchmarks/results/shape.json
+	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.attention
 	@$(BIN)/python -m benchmarks.table
 

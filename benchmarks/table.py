@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=Path("docs/performance.md"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
-    names = ("bench", "shape", "peers", "attention")
+    names = ("bench", "shape", "overhead", "peers", "attention")
     reports = {name: read_report(options.results / f"{name}.json") for name in names}
     page = fill(options.page.read_text(encoding="utf-8"), reports)
     options.page.write_text(page, encoding="utf-8")
@@ -143,6 +143,13 @@ COLUMNS: dict[str, Columns] = {
         ("ours", seconds("seconds")),
         ("times faster", field("ratio")),
         ("largest difference", field("largest_difference")),
+    ),
+    "saved": (
+        ("", field("name")),
+        ("threads", field("threads")),
+        ("plain", seconds("plain_seconds")),
+        ("ours", seconds("seconds")),
+        ("times faster", field("ratio", "{:.2f}")),
     ),
     "load": (("", field("name")), ("seconds", seconds("seconds"))),
     "matmul": (("", field("name")), ("GFLOP/s", field("gflops"))),

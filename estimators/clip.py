@@ -68,14 +68,14 @@ def load_english(model: str = ENGLISH, checkpoint: str | None = None) -> ClipSco
         RuntimeError: open_clip is not installed.
         ValueError: no such model, or weights that cannot be had.
     """
+    if checkpoint is None and ":" not in model:
+        raise ValueError(_no_weights("English", model, None, "no checkpoint given"))
     open_clip = _import("open_clip", "open_clip_torch", "English")
     try:
         network, _, images = open_clip.create_model_and_transforms(model, pretrained=checkpoint)
         tokenize = open_clip.get_tokenizer(model)
     except Exception as error:  # the library raises many unrelated types
         raise ValueError(_no_weights("English", model, checkpoint, error)) from error
-    if checkpoint is None and ":" not in model:
-        raise ValueError(_no_weights("English", model, None, "no checkpoint given"))
     network.eval()
     return ClipScorer(
         f"open_clip {model} {checkpoint or ''}".strip(),
@@ -140,9 +140,8 @@ def _import(module: str, package: str, language: str) -> Any:
 
 
 def _no_weights(language: str, model: str, checkpoint: str | None, error: object) -> str:
-    flag = "--clip-checkpoint" if language == "English" else "--chinese-clip-checkpoint"
     tried = f"{model} from {checkpoint}" if checkpoint else model
     return (
         f"no weights for CLIPScore of {language} captions: {tried} ({error}); "
-        f"give a local checkpoint with {flag}"
+        "give a local checkpoint with --clip-checkpoint"
     )

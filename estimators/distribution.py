@@ -118,7 +118,10 @@ def density_and_coverage(
 
 def _check(a: Features, b: Features, least: int) -> None:
     if min(len(a), len(b)) < least:
-        raise ValueError(f"got {len(a)} and {len(b)} pictures, wanted {least} or more of each")
+        raise ValueError(
+            f"got {len(a)} and {len(b)} pictures, wanted {least} or more of each for this figure: "
+            "give more, or leave it out"
+        )
 
 
 def _double(features: Features) -> Tensor:

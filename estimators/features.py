@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vqgan.checkpoint import is_pickle, read_safetensors
+from vqgan.engine import pick_device
 from vqgan.images import fit_square, to_tensor
 from vqgan.perceptual import backbone_help, import_torchvision
 
@@ -128,9 +129,11 @@ def load_extractor(
         device: where to run it.
 
     Raises:
-        ValueError: another name, a factory that is not there, or weights that do not fit.
+        ValueError: another name, a factory or device that is not there, or weights that do not
+            fit.
         RuntimeError: the weights are neither cached nor to be downloaded.
     """
+    device = str(pick_device(device))
     if ":" in name:
         return _from_factory(name, weights)
     if name == "inception":
@@ -375,7 +378,12 @@ def _from_factory(name: str, weights: str | Path | None) -> Extractor:
         raise ValueError(
             f"--extractor {name}: {error}; wanted package.module:factory that can be imported"
         ) from error
-    extractor = factory(str(weights) if weights else None)
+    try:
+        extractor = factory(str(weights) if weights else None)
+    except TypeError as error:
+        raise ValueError(
+            f"--extractor {name}: {error}; wanted a function of one argument, the weights or None"
+        ) from error
     if not isinstance(extractor, Extractor):
         raise ValueError(
             f"--extractor {name}: the factory gave a {type(extractor).__name__}, "

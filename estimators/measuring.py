@@ -7,7 +7,6 @@ content, so that a figure is repeated in seconds and never from the wrong pictur
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from estimators.features import (
     load_extractor,
 )
 from vqgan.data import Samples, open_dataset
+from vqgan.entry import exit_code
 
 
 @dataclass(frozen=True)
@@ -172,14 +172,9 @@ def measuring_from(args: argparse.Namespace) -> Measuring:
 
 
 def entry_point(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Run what the arguments ask for; 0, or 2 after one line on standard error for bad input."""
+    """Run what the arguments ask for; the exit code, see `vqgan.entry`."""
     args = parser.parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return 2
-    return 0
+    return exit_code(lambda: args.run(args))
 
 
 def pixels(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,21 +34,6 @@ def lpips_of_pairs(
         x, y = (to_tensor([fit_square(p, side) for p in half]) for half in zip(*batch, strict=True))
         distances += perceptual(x, y).flatten().tolist()
     return distances
-
-
-def diversity(perceptual: Perceptual, groups: Sequence[Sequence[Image.Image]]) -> float:
-    """Mean LPIPS between pictures of one group, such as those of one caption: 0 is no variety.
-
-    Raises:
-        ValueError: no group has two pictures.
-    """
-    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
-    if not pairs:
-        raise ValueError(
-            "LPIPS diversity needs two pictures of one caption; "
-            "draw with --num-images-per-prompt 2 or more"
-        )
-    return float(np.mean(lpips_of_pairs(perceptual, pairs)))
 
 
 def spread(

@@ -68,11 +68,6 @@ class Gain:
     low: float
     high: float
 
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
 
 def mean_gain(with_it: ArrayLike, without: ArrayLike, draws: int = 2000, seed: int = 0) -> Gain:
     """Mean of paired differences `with_it - without`, one pair a picture.

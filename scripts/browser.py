@@ -25,6 +25,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = 120  # seconds; nothing takes as long, but the machine may be busy
+QUIET = 0.7  # seconds; longer than between two looks at a drawing under way
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # Components live in shadow roots, where selectors of the page do not reach.
@@ -192,6 +193,16 @@ class Editor:
     def settle(self) -> None:
         self.wait(lambda: not self.busy(), "the page to settle")
 
+    def quieten(self) -> None:
+        """Wait until the page has asked the server for nothing for a while; forget what it did."""
+
+        def quiet() -> bool:
+            self.network()
+            time.sleep(QUIET)
+            return not self.busy() and sent(self.network()) == 0
+
+        self.wait(quiet, "the page to be quiet")
+
     def drag(self, *blocks: int) -> None:
         """Drag over blocks, from the first over each to the last."""
         cells = self.wait(lambda: self.inside("canvas", ".ready .cell"), "the canvas")
@@ -204,10 +215,13 @@ class Editor:
 
     def tool(self, name: str) -> None:
         """Press a button of the canvas."""
-        button = self.wait(
-            lambda: self.inside("canvas", f"button[data-name={name}]:enabled"), f"the tool {name}"
-        )
-        button[0].click()
+
+        def pressed() -> bool:
+            (button,) = self.inside("canvas", f"button[data-name={name}]:enabled")
+            button.click()
+            return True
+
+        self.wait(pressed, f"the tool {name}")
 
     def marked(self) -> tuple[int, ...]:
         """Blocks that are marked on the canvas."""

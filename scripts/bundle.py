@@ -14,12 +14,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ufc.pipeline import UFCPipeline
+from ufc.pipeline import DEFAULTS, UFCPipeline
 from ufc.store import MANIFEST, bundled_folder, manifest
-from vqgan.checkpoint import CheckpointError, split_weights
+from vqgan.checkpoint import split_weights
+from vqgan.entry import exit_code
 from vqgan.model import VQGAN
 
 
@@ -53,22 +55,24 @@ def main() -> int:
     parser.add_argument("--shard-size", help="size of a weight file at most, such as 15MB")
     parser.add_argument("--default", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    try:
-        pipeline = UFCPipeline.from_pretrained(options.model, device="cpu", dtype="fp32")
-        if options.tokenizer:
-            tokenizer = VQGAN.from_pretrained(options.tokenizer)
-            if options.blend:
-                folder, share = options.blend
-                tokenizer = blend(tokenizer, VQGAN.from_pretrained(folder), float(share))
-            pipeline = UFCPipeline(
-                tokenizer, pipeline.transformer, pipeline.text, pipeline.defaults
-            )
-    except CheckpointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for pair in options.default:
-        name, _, value = pair.partition("=")
-        pipeline.defaults[name] = json.loads(value)
+    return exit_code(lambda: bundle(options))
+
+
+def bundle(options: argparse.Namespace) -> None:
+    """Write the model that the flags ask for, and the manifest of all.
+
+    Raises:
+        ValueError: a model that cannot be read, or a flag that cannot be.
+    """
+    pipeline = UFCPipeline.from_pretrained(options.model, device="cpu", dtype="fp32")
+    tokenizer = pipeline.tokenizer
+    if options.tokenizer:
+        tokenizer = VQGAN.from_pretrained(options.tokenizer)
+    if options.blend:
+        folder, share = options.blend
+        tokenizer = blend(tokenizer, VQGAN.from_pretrained(folder), float(share))
+    defaults = pipeline.defaults | dict(map(read_default, options.default))
+    pipeline = UFCPipeline(tokenizer, pipeline.transformer, pipeline.text, defaults)
     root = Path(options.output_dir) if options.output_dir else bundled_folder()
     pipeline.save_pretrained(root / options.name, torch.float16)
     if options.shard_size:
@@ -77,7 +81,17 @@ def main() -> int:
     (root / MANIFEST).write_text(json.dumps(manifest(root), indent=2) + "\n")
     size = sum(p.stat().st_size for p in root.rglob("*.safetensors")) / 2**20
     print(f"{root / options.name} written; {Path(root).name}/ holds {size:.1f} MiB of weights")
-    return 0
+
+
+def read_default(pair: str) -> tuple[str, Any]:
+    """`NAME=VALUE`, the value as JSON; words such as `pnag` need no quotation marks."""
+    name, _, text = pair.partition("=")
+    if name not in DEFAULTS or not text:
+        raise ValueError(f"--default {pair}: wanted NAME=VALUE, NAME one of {', '.join(DEFAULTS)}")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from fashion_captions import Product, record
 
+from vqgan.entry import exit_code
 from vqgan.images import ImageError, fit_square, load_image
 
 COLUMNS = (
@@ -247,28 +248,28 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point. Returns the exit code: 0, or 2 for input that cannot be used."""
+    """Entry point; returns the exit code, see `vqgan.entry`."""
     options = parse_arguments(arguments)
-    try:
-        if options.check:
-            equal, total = check(options.check)
-            print(f"{equal} of {total} records reproduced exactly ({equal / total:.2%})")
-            return 0
-        written, left_out = prepare(
-            options.source,
-            options.output_dir,
-            size=options.size,
-            shard_size=options.shard_size,
-            limit=options.limit,
-        )
-    except SourceError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write shards, or compare those that there are, and print what came of it."""
+    if options.check:
+        equal, total = check(options.check)
+        print(f"{equal} of {total} records reproduced exactly ({equal / total:.2%})")
+        return
+    written, left_out = prepare(
+        options.source,
+        options.output_dir,
+        size=options.size,
+        shard_size=options.shard_size,
+        limit=options.limit,
+    )
     for name in SPLITS:
         print(f"{options.output_dir / name}: {written[name]} samples")
     for reason, count in left_out.most_common():
         print(f"left out, {reason}: {count}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def test_passes_are_counted_as_they_are_run(pipeline: UFCPipeline) -> None:
     assert passes(order="maskgit", steps=4, guidance_scale=1.0) == 4
     assert passes(order="pnag", steps=4, guidance_scale=3.0, candidates=2) == 4 + 3 * 2 * 3
     assert passes(order="pnag", steps=4, guidance_scale=3.0, estimators=False) == 8
+    assert passes(order="maskgit", steps=4, guidance_scale=3.0, drafts=2) == 2 + 3 * 2 * 2 + 2
 
 
 def test_rows_have_equal_passes_but_where_they_say_otherwise(pipeline: UFCPipeline) -> None:
@@ -71,6 +72,7 @@ def test_rows_have_equal_passes_but_where_they_say_otherwise(pipeline: UFCPipeli
     assert found["one-shot"] == 2
     assert found["PNAG, no estimators, few steps"] == 4
     assert found["PNAG, both, dynamic stop"] <= 10
+    assert 7 <= found["MaskGIT, drafts"] <= 10
     assert {after for after, _, _ in QUESTIONS} | {b for _, b, _ in QUESTIONS} <= set(rows)
     with pytest.raises(ValueError, match="wanted 10 or more"):
         variants(9, 2, 3.0)

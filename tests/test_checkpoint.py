@@ -10,7 +10,7 @@ import torch
 from conftest import tiny_tokenizer
 
 from ufc.store import check_hashes, manifest
-from vqgan.checkpoint import INDEX, CheckpointError, split_weights
+from vqgan.checkpoint import CheckpointError, split_weights, weight_names
 from vqgan.model import VQGAN
 
 
@@ -49,6 +49,6 @@ def test_a_missing_file_is_named(split: Path) -> None:
 
 @pytest.mark.parametrize("index", [{}, {"weight_map": {"a": "../../secret.safetensors"}}])
 def test_an_index_stays_in_its_folder(split: Path, index: object) -> None:
-    (split / INDEX).write_text(json.dumps(index))
+    (split / weight_names()[1]).write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=r"no weight_map|outside of its folder"):
         VQGAN.from_pretrained(split)

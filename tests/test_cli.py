@@ -202,7 +202,7 @@ def prompts(tmp_path: Path, **more: object) -> Path:
         tmp_path / "p.jsonl",
         {"id": "a", "prompt": "red bag", "num_images_per_prompt": 3},
         {"id": "b", "prompt": "blue shirt", "seed": 9, **more},
-        {"id": "c", "prompt": "黑色手表", "order": "pnag", "num_candidates": 2},
+        {"id": "c", "prompt": "黑色手表", "order": "pnag", "num_candidates": 2, "num_drafts": 2},
     )
 
 
@@ -337,6 +337,13 @@ def test_other_weights_are_noticed(ufc, tmp_path):
     assert code == 2 and "other values of the model's weights" in err
 
 
+def test_info_looks_at_every_picture(ufc, capsys):
+    ufc("generate", "--prompt", "a", "--seed", 1)
+    assert main(["info", "gone.png", "out/a-1-0.png"]) == 2
+    captured = capsys.readouterr()
+    assert "prompt: a" in captured.out and "gone.png: no such file" in captured.err
+
+
 # ── bad input: one line, exit code 2, nothing done ──
 
 
@@ -346,11 +353,11 @@ def test_other_weights_are_noticed(ufc, tmp_path):
         (["generate"], "nothing says what to draw"),
         (["generate", "--prompt", " "], "nothing says what to draw"),
         (["generate", "--prompt", "a", "--seed", "-1"], "seed: got -1"),
-        (["generate", "--prompt", "a", "--seed", "x"], "--seed"),
+        (["generate", "--prompt", "a", "--seed", "x"], 'got the text "x", wanted a valid integer'),
         (["generate", "--prompt", "a", "--order", "best"], "'best' is not one of"),
         (["generate", "--prompt", "a", "--num-candidates", "0"], "num_candidates: got 0"),
         (["generate", "--prompt", "a", "--guidance-scale", "nan"], "guidance_scale: got nan"),
-        (["generate", "--prompt", "a", "--batch-size", "0"], "--batch-size"),
+        (["generate", "--prompt", "a", "--batch-size", "0"], "'--batch-size': got"),
         (["generate", "--prompt", "a", "--limit", "1"], "--limit"),
         (["generate", "--prompt", "a", "--colour", "red"], "--colour"),
         (["generate", "--prompt", "a", "--prompts-file", "p.txt"], "got both"),
@@ -378,7 +385,14 @@ def test_other_weights_are_noticed(ufc, tmp_path):
         ),
         (["draw"], "draw"),
         (["info", "gone.png"], "gone.png: no such file"),
-        (["info", "notes.png"], "notes.png: cannot be read"),
+        (["info", "notes.png"], "notes.png: is not a PNG"),
+        (["generate", "--prompt", "a", "--low-mem", "--batch-size", "2"], "got both --low-mem"),
+        (["generate", "--prompt", "a", "--variant", "fp16"], "leave the variant out"),
+        (["generate", "--prompt", "a", "--invert-mask"], "no mask to invert"),
+        (["generate", "--prompt", "a", "--output-dir", "/proc/none"], "choose another --output"),
+        (["generate", *["--reference-image", "photo.png"] * 9], "got 9, wanted 8 at most"),
+        (["train", "--train-data-dir", ".", "--max-train-steps", "0"], "wanted 1 or more"),
+        (["train", "--train-data-dir", ".", "--learning-rate", "-1"], "wanted 0 or more"),
         (["train-tokenizer"], "--train-data-dir"),
         (["train", "--tokenizer", "t"], "--train-data-dir"),
         (["train", "--max-train-steps", "many"], "max_train_steps: got"),
@@ -542,6 +556,7 @@ def test_every_flag_that_users_are_told_of():
         "guidance_scale",
         "temperature",
         "num_candidates",
+        "num_drafts",
         "order",
         "patience",
         "time_budget",

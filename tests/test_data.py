@@ -10,15 +10,10 @@ import torch
 from conftest import TINY_VQGAN, tiny_tokenizer
 from toy_data import write_folder, write_shards
 
+from ufc.codes import CodeCache
 from ufc.controls import ControlItem
-from ufc.data import (
-    Batches,
-    CodeCache,
-    ControlOdds,
-    Rivals,
-    attribute_neighbours,
-    training_texts,
-)
+from ufc.data import Batches
+from ufc.draws import ControlOdds, Rivals, attribute_neighbours, training_texts
 from ufc.masking import training_masks
 from ufc.text import TextTokenizer
 from vqgan.data import DataError, Pixels, batch_indices, open_dataset

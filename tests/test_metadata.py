@@ -125,7 +125,7 @@ def test_files_that_are_no_pictures(tmp_path):
     (tmp_path / "b.png").write_text("hello")
     for name, reason in [
         ("a.png", "cannot be read"),
-        ("b.png", "cannot be read"),
+        ("b.png", "is not a PNG, JPEG or WebP"),
         ("c.png", "no such"),
     ]:
         with pytest.raises(RequestError, match=reason) as caught:

@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from estimators import clip
-from estimators.perception import cosine_to, diversity, lpips_of_pairs, spread, ssim
+from estimators.perception import cosine_to, lpips_of_pairs, spread, ssim
 from estimators.preservation import exact_rate, seam_ratio
 from estimators.retrieval import own_ranks, r_precision, recall_at
+from ufc.measure.judges import caption_diversity
 from vqgan.perceptual import import_torchvision
 
 
@@ -76,13 +77,13 @@ def test_seam_ratio_is_one_without_and_large_with_a_seam() -> None:
     assert seam_ratio(torch.zeros(3, 16, 16), kept) is None
 
 
-def test_diversity_is_between_pictures_of_one_group() -> None:
+def test_diversity_is_between_pictures_of_one_caption() -> None:
     same, other = [plain(0), plain(0)], [plain(0), plain(255)]
-    assert diversity(distance, [same]) == 0
-    assert diversity(distance, [same, other]) == pytest.approx(1)
+    assert caption_diversity(distance, same, ["a", "a"]) == 0
+    found = caption_diversity(distance, same + other, ["a", "a", "b", "b"])
+    assert found == pytest.approx(1)
     assert lpips_of_pairs(distance, [(plain(0), plain(255))]) == pytest.approx([2.0])
-    with pytest.raises(ValueError, match="--num-images-per-prompt"):
-        diversity(distance, [[plain(0)], [plain(9)]])
+    assert caption_diversity(distance, [plain(0), plain(9)], ["a", "b"]) is None
 
 
 def test_spread_is_between_any_two() -> None:
@@ -186,5 +187,5 @@ def test_clip_score_of_chinese_comes_from_cn_clip(
         b = model.encode_text(cn.tokenize(["女士红色手提包"], context_length=52))
     cosine = torch.nn.functional.cosine_similarity(a, b)
     assert found == pytest.approx(100 * max(0.0, float(cosine)), abs=1e-3)
-    with pytest.raises(ValueError, match="--chinese-clip-checkpoint"):
+    with pytest.raises(ValueError, match="--clip-checkpoint"):
         clip.load_chinese("ViT-B-16", str(tmp_path / "none.pt"))

@@ -172,6 +172,45 @@ def test_saved_and_loaded_pipeline_draws_the_same(
         assert torch.equal(loaded("bag", seed=2).codes, pipeline("bag", seed=2).codes)
 
 
+def test_a_variant_is_taken_where_a_part_has_it(pipeline: UFCPipeline, tmp_path: Path) -> None:
+    for name, dtype in (("half", torch.float16), ("whole", None)):
+        pipeline.save_pretrained(tmp_path / name, dtype)
+    other = tmp_path / "half" / "transformer" / "model.safetensors"
+    other.rename(tmp_path / "whole" / "transformer" / "model.fp16.safetensors")
+    whole = UFCPipeline.from_pretrained(tmp_path / "whole")
+    half = UFCPipeline.from_pretrained(tmp_path / "whole", variant="fp16")
+    weight, exact = half.transformer.embedding.weight, whole.transformer.embedding.weight
+    assert torch.equal(weight, exact.half().float()) and not torch.equal(weight, exact)
+    assert torch.equal(half.tokenizer.quantize.codebook(), whole.tokenizer.quantize.codebook())
+    with pytest.raises(CheckpointError, match=r"has a model\.bf16\.safetensors: leave"):
+        UFCPipeline.from_pretrained(tmp_path / "whole", variant="bf16")
+
+
+@pytest.mark.parametrize("switch", ["low_mem", "cpu_offload"])
+def test_sparing_memory_changes_no_picture(pipeline: UFCPipeline, switch: str) -> None:
+    sparing = make_pipeline()
+    setattr(sparing, switch, True)
+    request = {"prompt": ["bag", "shirt"], "seed": [1, 2], "image": picture(3),
+               "preserve_blocks": [0, 1], "reference_images": [[picture(1)], None]}  # fmt: skip
+    usual, spared = pipeline(**request), sparing(**request)
+    assert torch.equal(usual.codes, spared.codes)
+    for a, b in zip(usual.images, spared.images, strict=True):
+        assert abs(pixels(a) - pixels(b)).max() <= 1
+
+
+def test_offloaded_parts_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = make_pipeline()
+    assert not pipe.to("cpu", cpu_offload=True).cpu_offload  # there is nothing to spare
+    pipe.cpu_offload, moves = True, []
+    for name in ("tokenizer", "transformer"):
+        part = getattr(pipe, name)
+        monkeypatch.setattr(part, "to", lambda place, name=name: moves.append((name, place)))
+    pipe("bag", reference_images=picture(), seed=1)
+    there, back = pipe.device, "cpu"
+    order = ["tokenizer", "transformer", "tokenizer"]
+    assert moves == [(name, place) for name in order for place in (there, back)]
+
+
 class TestDamagedModels:
     @pytest.fixture
     def folder(self, pipeline: UFCPipeline, tmp_path: Path) -> Path:

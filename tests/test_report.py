@@ -122,8 +122,8 @@ def test_bad_input_is_one_line(
 
 def test_every_form_of_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--model", "model", "--real", "data", "--train-data-dir", "data", "--output-dir", "out"]
-    for form in ("distances", "estimators", "controls"):
-        assert evaluate(form, *data, "--choices", "3", "--json", "--quiet") == 0
+    for form, own in (("distances", []), ("estimators", ["--choices", "3"]), ("controls", [])):
+        assert evaluate(form, *data, *own, "--json", "--quiet") == 0
         assert "about" in printed(capsys)
         assert (place / "out" / f"{form}.json").is_file()
     controls = json.loads((place / "out" / "controls.json").read_text())["subsets"]

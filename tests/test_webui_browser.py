@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browse
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("editor")
-    make_pipeline(depth=48).save_pretrained(folder / "tiny")  # slow enough to be stopped
+    make_pipeline(depth=64).save_pretrained(folder / "tiny")  # slow enough to be stopped
     with serving(folder / "out", "--model", str(folder / "tiny")) as address:
         yield address
 
@@ -48,7 +48,7 @@ def test_a_visit(editor: Editor, address: str, tmp_path: Path) -> None:
     assert editor.pictures() == 1
 
     # One drag over blocks is one round trip, however many they are.
-    editor.network()
+    editor.quieten()
     editor.drag(0, 3, 7, 4)
     editor.wait(lambda: "Redraws 8 of 16 blocks" in editor.text(), "the plan")
     editor.settle()
@@ -124,13 +124,19 @@ def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
     editor.unfold("panel_fine")
     for name in ("steps", "candidates", "pictures"):
         editor.slide_to_end(f"setting_{name}")
+    # A slider is sent a moment after it was moved: the last of them comes last.
+    editor.wait(lambda: "Draws 8 new pictures" in editor.text(), "the settings")
     editor.press("generate")
     # Two steps at least, or there is none to go back to.
     editor.wait(lambda: re.search(r"Step ([2-9]|\d\d) of", editor.note()), "two steps")
+    # What is marked meanwhile is for the next drawing.
+    editor.drag(0, 1)
     editor.press("stop")
     editor.wait(
         lambda: not editor.all(".st-key-stop") and editor.pictures() == 8, "the best so far"
     )
+    editor.wait(lambda: "Redraws 2 of 16 blocks, 8 times" in editor.text(), "the plan")
+    assert editor.marked() == (0, 1)
     editor.tab(1)
     editor.wait(lambda: editor.all(".st-key-fork"), "the steps")
 

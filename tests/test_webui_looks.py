@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from webui.charts import svg
+from webui.charts import curves, svg
 from webui.layers import doubt, labels, layer, sources
 from webui.text import speak
 
@@ -48,7 +48,9 @@ def test_every_block_has_a_line_of_its_own() -> None:
 def test_curves_leave_out_what_there_is_not() -> None:
     names = {"compliance": "obeys <b>", "fidelity": "looks real"}
     points = [{"compliance": None, "fidelity": 0.25}, {"compliance": None, "fidelity": 0.75}]
-    drawn = svg(points, 5, names)
-    assert drawn.count("<polyline") == 1
-    assert "looks real 0.75" in drawn
-    assert "<b>" not in drawn
+    drawn = svg(points, 5)
+    assert 'class="fidelity"' in drawn
+    assert 'class="compliance"' not in drawn
+    shown = curves(points, 5, names)
+    assert "looks real 0.75" in shown
+    assert "<b>" not in shown

@@ -60,16 +60,20 @@ def keys(page: AppTest, kind: str) -> list[str]:
 
 def generate(page: AppTest) -> None:
     page.button(key="generate").click().run()
+    wait_for_the_drawing(page)
+    assert "did not work" not in said(page)
+
+
+def wait_for_the_drawing(page: AppTest) -> None:
     end = time.monotonic() + LONG
     while "stop" in keys(page, "button"):
         assert time.monotonic() < end, "the drawing does not end"
         page.run()
     assert not page.exception
-    assert "did not work" not in said(page)
 
 
 def said(page: AppTest) -> str:
-    kinds = ("markdown", "caption", "info", "success", "warning", "error")
+    kinds = ("markdown", "caption", "info", "success", "warning", "error", "toast")
     return "\n".join(item.value for kind in kinds for item in page.get(kind))
 
 
@@ -167,6 +171,29 @@ def test_going_back_through_steps_and_on_from_one(page: AppTest, output: Path) -
     assert (current.kind, current.parent) == ("step", "0001")
 
 
+def test_repair_draws_and_says_what_came_of_it(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    page.number_input(key="weakest").set_value(3).run()
+    page.button(key="repair").click().run()
+    wait_for_the_drawing(page)
+    assert re.search(r"3 blocks repaired|scores no higher", said(page))
+    session = session_of(page, output)
+    assert len(session.pictures[1].kept) == 13
+    page.button(key="repair_mark").click().run()
+    assert len(session_of(page, output).view.marks) == 3
+
+
+def test_the_try_that_a_step_took_is_told(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_steps").set_value(4)
+    page.slider(key="setting_candidates").set_value(8)
+    generate(page)
+    page.session_state["shelf"] = "Steps"
+    page.run()
+    assert "Of the tries of this step, number" in said(page)
+
+
 def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None:
     page.text_area[0].set_value("bag")
     page.slider(key="setting_pictures").set_value(3)
@@ -177,7 +204,7 @@ def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None
     page.text_input(key="typed").set_value("0,1").run()
     page.session_state["shelf"] = "Compare"
     page.run()
-    page.selectbox(key="other").set_value("0003").run()
+    page.selectbox(key="other_en").set_value("0003").run()
     page.button(key="cross").click().run()
     session = session_of(page, output)
     assert session.current is not None

@@ -42,6 +42,23 @@ def test_marks_survive_drawing_and_are_undone_one_by_one() -> None:
     assert state.redo(state.redo(session)).view == View("0003", (1, 2, 3))
 
 
+def test_what_was_just_drawn_is_to_be_seen_until_other_blocks_are_marked() -> None:
+    edited = replace(THREE, kept=(0, 1, 2))
+    session = state.add(state.mark(drawn(), (3,)), [edited])
+    assert state.just_drawn(session, 2)
+    assert state.just_drawn(state.set_keep(state.mark(session, (0, 1, 2)), True), 2)
+    assert not state.just_drawn(state.mark(session, (2, 3)), 2)
+    assert not state.just_drawn(state.mark(session, ()), 2)
+    assert not state.just_drawn(state.show(session, ONE.id), 2)
+
+
+def test_marks_that_come_with_a_picture_go_with_it() -> None:
+    session = state.mark(drawn(), (0,))
+    after = state.marked_to_change(state.add(session, [THREE]), (1, 3), 2)
+    assert after.view == View("0003", (1, 3))
+    assert state.undo(after).view == session.view
+
+
 def test_undo_ends_where_it_began_and_a_new_act_ends_redo() -> None:
     session = Session()
     assert state.undo(session) is session
@@ -95,6 +112,16 @@ def test_references_are_added_once_weighed_and_moved() -> None:
         session = state.add_reference(session, ReferenceItem(f"{number}", "n"))
     with pytest.raises(ValueError, match="8 reference"):
         state.add_reference(session, ReferenceItem("one more", "n"))
+
+
+def test_references_of_a_request_are_used_again() -> None:
+    session = Session(references=(ReferenceItem("a.png", "a"), ReferenceItem("b.png", "b", False)))
+    session = state.use_references(session, {"b.png": 2.0, "c.png": 0.5})
+    assert session.references == (
+        ReferenceItem("a.png", "a", False),
+        ReferenceItem("b.png", "b", True, 2.0),
+        ReferenceItem("c.png", "c.png", True, 0.5),
+    )
 
 
 def test_a_session_is_json_both_ways() -> None:

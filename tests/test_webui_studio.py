@@ -13,13 +13,13 @@ import pytest
 from conftest import make_pipeline
 from PIL import Image
 
-from ufc.assess import differing_blocks
+from ufc.assess import Assessment, differing_blocks
 from ufc.commands.model import ModelSettings
 from ufc.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
 from vqgan.images import ImageError
-from webui import state
-from webui.state import Settings
+from webui import drawing, state
+from webui.state import Settings, View
 from webui.studio import Studio
 
 LONG = 60.0
@@ -212,6 +212,27 @@ def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> N
     assert image.size == (16, 16)
 
 
+def test_an_edit_of_ours_is_drawn_again_from_its_own_file(studio: Studio) -> None:
+    key = begin(studio, seed=9)
+    studio.add_reference(key, png(Image.new("RGB", (16, 16), "red")), "red.png")
+    draw(studio, key)
+    mark(studio, key, 0, 1)
+    edited = draw(studio, key)
+    data = studio.store.read(key, edited.file)
+    mark(studio, key, 9)
+    (item,) = studio.store.load(key).references
+    studio.store.update(key, lambda s: state.remove_reference(s, item.file))
+    request = studio.upload(key, data)
+    assert request is not None
+    assert studio.store.load(key).view.marks == (0, 1)
+    assert studio.find_references(key, request) == 0
+    assert [found.file for found in studio.store.load(key).references] == [item.file]
+    assert draw(studio, key).codes == edited.codes
+    other = begin(studio)
+    assert studio.find_references(other, request) == 1
+    assert studio.find_references(other, {"reference_images": [{"sha256": "../.."}, 3]}) == 2
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"not a picture", png(Image.effect_noise((64, 64), 90))[:900]]
 )
@@ -237,6 +258,8 @@ def test_too_large_an_upload_is_not_even_opened(studio: Studio) -> None:
 def test_masks_go_in_and_out(studio: Studio) -> None:
     key = begin(studio)
     draw(studio, key)
+    with pytest.raises(ImageError, match="nothing in it is white"):
+        studio.upload_mask(key, png(Image.new("L", (16, 16), 0)))
     mark(studio, key, 2, 7)
     mask = studio.mask(key)
     mark(studio, key)
@@ -254,6 +277,48 @@ def test_the_model_marks_what_it_doubts_in_any_picture(studio: Studio) -> None:
     studio.store.update(key, lambda s: state.set_keep(s, True))
     studio.find_weakest(key, 3)
     assert len(state.blocks_to_change(studio.store.load(key).view, 4)) == 3
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_repair_draws_the_weakest_anew_and_keeps_what_scores_higher(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    key = begin(studio, prompt="", seed=3)
+    with pytest.raises(ValueError, match="wanted a picture"):
+        studio.repair(key, 3)
+    studio.upload(key, png(Image.effect_noise((16, 16), 80)))
+    mark(studio, key, 15)
+    before = studio.store.load(key)
+    sure = tuple(0.1 if block in (2, 5, 7) else 0.9 for block in range(16))
+    scores = iter([0.5, 0.6 if better else 0.4])
+    monkeypatch.setattr(drawing, "assess", lambda *_: Assessment(sure, None, next(scores)))
+    studio.repair(key, 3)
+    progress = studio.worker.wait(key, LONG)
+    assert progress is not None
+    assert progress.error is None
+    after = studio.store.load(key)
+    old, new = after.pictures
+    assert new.kept == tuple(block for block in range(16) if block not in (2, 5, 7))
+    changed = differing_blocks(pixels(studio, key, old), pixels(studio, key, new), 4)
+    assert set(changed) <= {2, 5, 7}
+    assert progress.outcome is not None
+    if better:
+        assert progress.outcome[0] == "repaired"
+        assert after.view == View(new.id, (2, 5, 7))
+        assert state.undo(after).view == before.view
+    else:
+        assert progress.outcome[0] == "repair_no_better"
+        assert after.view == before.view
+
+
+def test_kept_blocks_are_not_doubted_while_others_are_drawn(studio: Studio) -> None:
+    key = begin(studio)
+    draw(studio, key)
+    mark(studio, key, 0, 1)
+    last = draw(studio, key)
+    for step in studio.store.read_details(key, last.id)["steps"]:
+        assert all(value is not None for value in step["confidence"][:2])
+        assert step["confidence"][2:] == [None] * 14
 
 
 def test_going_on_from_a_step(studio: Studio) -> None:

@@ -7,7 +7,7 @@ picture (references, blocks) becomes a batch as a list of lists.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.canvas import EditCanvas, edit_canvas
+from ufc.sampler import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,31 @@ def count_pictures(*arguments: Any) -> int:
     if len(lengths) > 1:
         raise ValueError(f"the lists of this call have different lengths: {sorted(lengths)}")
     return lengths.pop() if lengths else 1
+
+
+def said_over(defaults: Mapping[str, Any], **said: Any) -> dict[str, Any]:
+    """The model's own defaults, with what a call said in their place."""
+    return {**defaults, **{name: value for name, value in said.items() if value is not None}}
+
+
+def sampler_config(
+    said: Mapping[str, Any],
+    patience: int | None,
+    time_budget: float | None,
+    score_steps: bool,
+) -> SamplerConfig:
+    """The sampler's settings, from what `said_over` gives and what has no default."""
+    return SamplerConfig(
+        order=said["order"],
+        steps=said["num_inference_steps"],
+        candidates=said["num_candidates"],
+        temperature=said["temperature"],
+        choice_temperature=said["choice_temperature"],
+        patience=patience,
+        time_budget=time_budget,
+        compliance_weight=said["compliance_weight"],
+        score_steps=score_steps,
+    )
 
 
 def is_list(value: Any) -> bool:

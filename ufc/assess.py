@@ -27,6 +27,11 @@ class Assessment:
     compliance: float | None
     fidelity: float
 
+    @property
+    def score(self) -> float:
+        """The mean of the scores that there are."""
+        return self.fidelity if self.compliance is None else (self.compliance + self.fidelity) / 2
+
 
 @torch.no_grad()
 def assess(

@@ -14,7 +14,7 @@ import typer
 
 from ufc.commands import app as editor
 from ufc.commands import bench, edit, env, evaluate, generate, info, training
-from ufc.commands.flags import DrawFlags, GenerateFlags, command
+from ufc.commands.flags import PASS_ON, DrawFlags, GenerateFlags, command, switch
 from ufc.commands.terminal import DONE, FAILURE, INTERRUPTED, report
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, switch("--version", "Show the version.")] = False,
 ) -> int:
     """What every command goes through first."""
     if version:
@@ -41,10 +41,10 @@ def start(
 
 app.command("generate")(command(GenerateFlags, generate.run, generate.HELP))
 app.command("edit")(command(DrawFlags, edit.run, edit.HELP))
-app.command("train-tokenizer", **training.PASS_ON)(training.train_tokenizer)
-app.command("train", **training.PASS_ON)(training.train)
-app.command("train-contrastive", **training.PASS_ON)(training.train_contrastive)
-app.command("evaluate", **evaluate.PASS_ON)(evaluate.evaluate)
+app.command("train-tokenizer", **PASS_ON)(training.train_tokenizer)
+app.command("train", **PASS_ON)(training.train)
+app.command("train-contrastive", **PASS_ON)(training.train_contrastive)
+app.command("evaluate", **PASS_ON)(evaluate.evaluate)
 app.command("info")(info.info)
 app.command("bench")(command(bench.BenchFlags, bench.run, bench.HELP))
 app.command("app")(editor.app)
@@ -54,8 +54,7 @@ app.command("env")(env.env)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` by default) and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    training_now = bool(arguments) and arguments[0].startswith("train")
-    resume = "--resume-from-checkpoint latest" if training_now else "--resume"
+    resume = way_on(arguments[0] if arguments else "")
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="ufc", standalone_mode=False)
         if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C
@@ -65,6 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error.code, int) else FAILURE
     except (KeyboardInterrupt, Exception) as error:
         return report(error, resume)
+
+
+def way_on(command: str) -> str:
+    """What to say again, after a break, to have the rest done."""
+    if command.startswith("train"):
+        return "--resume-from-checkpoint latest"
+    return "--resume" if command in ("generate", "edit") else "the same command"
 
 
 if __name__ == "__main__":

@@ -29,10 +29,6 @@ class Vocabulary:
     codes: int
 
     @property
-    def text_mask(self) -> int:
-        return self.text
-
-    @property
     def code_base(self) -> int:
         return self.text + 1
 

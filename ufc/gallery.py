@@ -35,6 +35,7 @@ _SHOWN = (
     "guidance_scale",
     "order",
     "num_candidates",
+    "num_drafts",
     "compliance",
     "fidelity",
     "seconds",

@@ -24,6 +24,7 @@ RECIPE = (
     "guidance_scale",
     "temperature",
     "num_candidates",
+    "num_drafts",
     "contrastive_weight",
     "patience",
     "time_budget",

@@ -13,27 +13,43 @@ from ufc.precision import has_int8
 from ufc.store import check_hashes
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCTransformer
-from vqgan.checkpoint import read_json
+from vqgan.checkpoint import CheckpointError, read_json, weight_names
 from vqgan.model import VQGAN
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
 
 
-def read_parts(folder: Path) -> tuple[VQGAN, UFCTransformer, TextTokenizer, dict[str, Any]]:
+def read_parts(
+    folder: Path, variant: str | None = None
+) -> tuple[VQGAN, UFCTransformer, TextTokenizer, dict[str, Any]]:
     """Tokenizer, transformer, text and default settings of a model folder.
 
+    A part takes the weights of the `variant` where it has them.
+
     Raises:
-        CheckpointError: files that are missing, damaged, changed or do not fit.
+        CheckpointError: files that are missing, damaged, changed or do not fit; no part has the
+            variant.
     """
     index = read_json(folder / "model_index.json")
     check_hashes(folder)
+    tokenizer, transformer = folder / "tokenizer", folder / "transformer"
+    having = [part for part in (tokenizer, transformer) if has_variant(part, variant)]
+    if variant is not None and not having:
+        raise CheckpointError(
+            f"no part of {folder} has a {weight_names(variant)[0]}: leave the variant out"
+        )
     return (
-        VQGAN.from_pretrained(folder / "tokenizer"),
-        UFCTransformer.from_pretrained(folder / "transformer"),
+        VQGAN.from_pretrained(tokenizer, variant if tokenizer in having else None),
+        UFCTransformer.from_pretrained(transformer, variant if transformer in having else None),
         TextTokenizer.load(folder / "tokenizer.json"),
         index.get("defaults") or {},
     )
+
+
+def has_variant(folder: Path, variant: str | None) -> bool:
+    """Whether a part of a model has weights of this name."""
+    return any((folder / name).is_file() for name in weight_names(variant))
 
 
 def write_parts(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from ufc.checks import RequestError
@@ -136,6 +136,12 @@ def read_metadata(source: str | PathLike[str] | BinaryIO) -> Metadata:
             comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
     except FileNotFoundError:
         raise RequestError(f"{source}: no such file") from None
+    except IsADirectoryError:
+        raise RequestError(f"{source}: is a folder, wanted a picture file") from None
+    except UnidentifiedImageError:
+        raise RequestError(f"{source}: is not a PNG, JPEG or WebP picture") from None
+    except Image.DecompressionBombError:
+        raise RequestError(f"{source}: has far too many pixels; shrink it first") from None
     except Exception as error:  # decoders raise anything at all on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RequestError(f"{source}: cannot be read as a picture ({reason})") from None

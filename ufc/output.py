@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from ufc.canvas import EditCanvas
-from ufc.sampler import Canvas
+from ufc.controls import ControlItem
+from ufc.sampler import Canvas, Refined
 from vqgan.images import to_pil
 
 
@@ -43,6 +45,36 @@ class PipelineOutput:
     seeds: list[int | None]
     seconds: float
     notices: list[str] = field(default_factory=list)
+
+
+def make_output(
+    refined: Refined,
+    images: Any,
+    seeds: list[int | None],
+    items: Sequence[ControlItem],
+    edits: Sequence[EditCanvas],
+    seconds: float,
+    notices: list[str],
+) -> PipelineOutput:
+    """What a call gives back of a refinement under these controls and edits."""
+    canvas = refined.canvas
+    side = math.isqrt(canvas.codes.shape[1])
+    return PipelineOutput(
+        images=images,
+        compliance=[
+            None if item.empty else float(value)
+            for item, value in zip(items, canvas.compliance, strict=True)
+        ],
+        fidelity=canvas.fidelity.tolist(),
+        curves=refined.curves,
+        confidence=canvas.confidence.view(-1, side, side).float().cpu().numpy(),
+        provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
+        codes=canvas.codes.cpu(),
+        steps=refined.steps,
+        seeds=seeds,
+        seconds=seconds,
+        notices=notices,
+    )
 
 
 def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:

@@ -7,6 +7,7 @@ written as "pending" before the first picture is drawn, finished ones are append
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -29,7 +30,7 @@ def open_folder(path: str | os.PathLike[str]) -> Path:
     """Make the output folder and make sure that it can be written to.
 
     Raises:
-        RequestError: a file is in the way, or there is no permission.
+        RequestError: a file is in the way, or it cannot be made or written to.
     """
     folder = Path(path)
     try:
@@ -38,8 +39,12 @@ def open_folder(path: str | os.PathLike[str]) -> Path:
             pass
     except (FileExistsError, NotADirectoryError):
         raise RequestError(f"{folder}: is a file, wanted a folder for the pictures") from None
-    except PermissionError:
-        raise RequestError(f"{folder}: no permission to write there") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RequestError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another --output-dir"
+        ) from None
     return folder
 
 

@@ -7,28 +7,32 @@ the scripts all come through here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from ufc.arguments import Job, count_pictures, make_generators, make_jobs
+from ufc.arguments import count_pictures, make_generators, make_jobs, said_over, sampler_config
 from ufc.attention import resolve_backend
-from ufc.canvas import EditCanvas, blank_edit, paste_back
+from ufc.canvas import blank_edit, paste_back
 from ufc.contrastive import ContrastiveEstimator, Voice, join_voice, make_voice
 from ufc.controls import ControlItem
+from ufc.drafts import refine_drafts
+from ufc.given import control_items, kept_codes
 from ufc.guidance import alike_codes, make_predict, make_prefix, make_score
 from ufc.loading import push, read_parts, write_parts
-from ufc.output import PipelineOutput, present, provenance, step_state
+from ufc.output import PipelineOutput, make_output, present, step_state
 from ufc.precision import DTYPES, compile_forward, has_int8, pick_precision, quantise_linears
-from ufc.sampler import Canvas, Refined, SamplerConfig, refine
+from ufc.sampler import Canvas, Refined, SamplerConfig
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCTransformer
 from vqgan.checkpoint import CheckpointError
+from vqgan.engine import pick_device
 from vqgan.images import fit_square, to_pil, to_tensor
 from vqgan.model import VQGAN
 
@@ -38,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 1.0,
     "choice_temperature": 4.5,
     "num_candidates": 1,
+    "num_drafts": 1,
     "order": "maskgit",
     "compliance_weight": 0.5,
 }
@@ -72,8 +77,9 @@ class UFCPipeline:
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
         self.alike = alike_codes(tokenizer.quantize.codebook())
+        self.device = transformer.embedding.weight.device
         self.precision = "fp32"
-        self.compiled = False
+        self.compiled = self.low_mem = self.cpu_offload = False
         self.contrastive: ContrastiveEstimator | None = None
         self._interrupt = False
 
@@ -86,10 +92,6 @@ class UFCPipeline:
     def grid(self) -> int:
         """Blocks along one side of a picture."""
         return self.tokenizer.config.grid
-
-    @property
-    def device(self) -> torch.device:
-        return self.transformer.embedding.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -107,22 +109,27 @@ class UFCPipeline:
         model: str | PathLike[str] = "fashion-64",
         *,
         revision: str | None = None,
+        variant: str | None = None,
         cache_dir: str | PathLike[str] | None = None,
         local_files_only: bool = False,
         device: str = "auto",
         dtype: str = "auto",
         attention_backend: str = "auto",
         compile: bool = False,
+        low_mem: bool = False,
+        cpu_offload: bool = False,
     ) -> UFCPipeline:
         """Load a bundled model by name, a folder, or a repository of the Hugging Face hub.
+
+        With a `variant`, such as fp16, parts that have them take `model.fp16.safetensors`.
 
         Raises:
             CheckpointError: no such model, or files that are damaged, changed or do not fit.
             ValueError: a device, dtype or backend that is not to be had; see `to`.
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
-        pipeline = cls(*read_parts(folder), name=folder.name)
-        return pipeline.to(device, dtype, attention_backend, compile)
+        pipeline = cls(*read_parts(folder, variant), name=folder.name)
+        return pipeline.to(device, dtype, attention_backend, compile, low_mem, cpu_offload)
 
     def to(
         self,
@@ -130,24 +137,29 @@ class UFCPipeline:
         dtype: str = "auto",
         attention_backend: str = "auto",
         compile: bool = False,
+        low_mem: bool = False,
+        cpu_offload: bool = False,
     ) -> UFCPipeline:
         """Move to a device and precision; see `ufc.precision` for the names and `auto`.
 
-        `compile` writes code for the transformer's pass when it is first run.
+        `compile` writes code for the transformer's pass when it is first run. `low_mem` encodes
+        and decodes picture by picture. `cpu_offload` keeps tokenizer and transformer in main
+        memory and takes each to the device only while it works.
 
         Raises:
             ValueError: a name that is unknown or not for this device, a pipeline whose weights
                 are int8 already, or no compiler where one is needed.
         """
-        if str(device) == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        device = torch.device(device)
+        device = pick_device(str(device))
         precision = pick_precision(dtype, device)
         if has_int8(self.transformer) and precision != "int8":
             raise ValueError(f"weights rounded to int8 do not go back to {precision}: load again")
-        self.tokenizer.to(device)
+        self.device, self.low_mem = device, low_mem
+        self.cpu_offload = cpu_offload and device.type != "cpu"
+        home = torch.device("cpu") if self.cpu_offload else device
+        self.tokenizer.to(home)
         self.alike = self.alike[0].to(device), self.alike[1].to(device)
-        self.transformer.to(device, DTYPES.get(precision, torch.float32))
+        self.transformer.to(home, DTYPES.get(precision, torch.float32))
         self.transformer.backend = resolve_backend(attention_backend, device.type)
         if precision == "int8":
             quantise_linears(self.transformer.blocks)
@@ -182,6 +194,7 @@ class UFCPipeline:
         temperature: float | None = None,
         num_images_per_prompt: int = 1,
         num_candidates: int | None = None,
+        num_drafts: int | None = None,
         patience: int | None = None,
         time_budget: float | None = None,
         order: str | None = None,
@@ -213,6 +226,7 @@ class UFCPipeline:
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution.
             num_candidates: canvases tried each step.
+            num_drafts: whole drafts of each picture, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: `pnag`, `maskgit`, `mask-predict` or `halton`.
@@ -254,21 +268,23 @@ class UFCPipeline:
             seed=seed,
             generator=generator,
         )
-        settings = self.sampler_config(
-            num_inference_steps,
-            temperature,
-            num_candidates,
-            patience,
-            time_budget,
-            order,
-            compliance_weight,
-            score_steps,
+        said = said_over(
+            self.defaults,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            temperature=temperature,
+            num_candidates=num_candidates,
+            num_drafts=num_drafts,
+            order=order,
+            compliance_weight=compliance_weight,
         )
-        scale = self.defaults["guidance_scale"] if guidance_scale is None else guidance_scale
+        settings = sampler_config(said, patience, time_budget, score_steps)
         generators = make_generators(jobs, generator)
-        items, negatives = self.encode_controls(jobs, notices)
+        items, negatives = control_items(
+            jobs, lambda text: self.encode_text(text, notices), self.encode
+        )
         edits = [job.edit or blank_edit(self.grid, self.resolution) for job in jobs]
-        codes_BT, locked_BT = self.start_codes(jobs, edits)
+        codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
             return paste_back(self.decode(codes_BT), edits, feather)
@@ -281,43 +297,23 @@ class UFCPipeline:
         refined = self.refine(
             items,
             negatives,
-            codes_BT,
-            locked_BT,
-            scale,
+            codes_BT.to(self.device),
+            locked_BT.to(self.device),
+            said["guidance_scale"],
             settings,
             generators,
             tell,
             self.third_voice([job.prompt for job in jobs], contrastive_weight or 0.0),
+            said["num_drafts"],
         )
-        pictures = draw(refined.canvas.codes)
-        return self.output(jobs, items, edits, refined, pictures, output_type, started, notices)
-
-    def sampler_config(
-        self,
-        steps: int | None,
-        temperature: float | None,
-        candidates: int | None,
-        patience: int | None,
-        time_budget: float | None,
-        order: str | None,
-        compliance_weight: float | None,
-        score_steps: bool = False,
-    ) -> SamplerConfig:
-        """Settings of a call over the model's defaults."""
-
-        def pick(value: Any, name: str) -> Any:
-            return self.defaults[name] if value is None else value
-
-        return SamplerConfig(
-            order=pick(order, "order"),
-            steps=pick(steps, "num_inference_steps"),
-            candidates=pick(candidates, "num_candidates"),
-            temperature=pick(temperature, "temperature"),
-            choice_temperature=self.defaults["choice_temperature"],
-            patience=patience,
-            time_budget=time_budget,
-            compliance_weight=pick(compliance_weight, "compliance_weight"),
-            score_steps=score_steps,
+        return make_output(
+            refined,
+            present(draw(refined.canvas.codes), refined.canvas.codes, output_type),
+            [job.seed for job in jobs],
+            items,
+            edits,
+            time.monotonic() - started,
+            notices,
         )
 
     def third_voice(self, prompts: Sequence[str | None], weight: float) -> Voice | None:
@@ -327,34 +323,6 @@ class UFCPipeline:
         if self.contrastive is None:
             self.contrastive = ContrastiveEstimator.from_pretrained()
         return make_voice(self.contrastive, self.decode, prompts, weight)
-
-    def encode_controls(
-        self, jobs: Sequence[Job], notices: list[str]
-    ) -> tuple[list[ControlItem], list[ControlItem]]:
-        """Control tokens of each picture, and those of its negative branch."""
-        known: dict[int, Tensor] = {}
-
-        def reference_codes(picture: Image.Image) -> Tensor:
-            if id(picture) not in known:
-                known[id(picture)] = self.encode([picture])[0]
-            return known[id(picture)]
-
-        items, negatives = [], []
-        for job in jobs:
-            used = [
-                (picture, weight)
-                for picture, weight in zip(job.references, job.reference_weights, strict=True)
-                if weight > 0
-            ]
-            items.append(
-                ControlItem(
-                    self.encode_text(job.prompt, notices),
-                    [reference_codes(picture) for picture, _ in used],
-                    [weight for _, weight in used],
-                )
-            )
-            negatives.append(ControlItem(self.encode_text(job.negative_prompt, notices)))
-        return items, negatives
 
     def encode_text(self, prompt: str | None, notices: list[str]) -> list[int]:
         """Ids of a prompt, shortened with a notice when it is too long."""
@@ -371,37 +339,44 @@ class UFCPipeline:
     @torch.no_grad()
     def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Codes of pictures, each fitted into the model's square: (B, grid, grid)."""
-        squares = [fit_square(picture, self.resolution) for picture in pictures]
-        return self.tokenizer.encode(to_tensor(squares).to(self.device)).cpu()
+        return self.encode_pixels(
+            to_tensor([fit_square(picture, self.resolution) for picture in pictures])
+        )
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels_BCHW: Tensor) -> Tensor:
+        """Codes of squares of the model's size in -1..1: (B, grid, grid) on the CPU."""
+        with self.at_work(self.tokenizer):
+            parts = [self.tokenizer.encode(x.to(self.device)) for x in self.portions(pixels_BCHW)]
+        return torch.cat(parts).cpu()
 
     @torch.no_grad()
     def decode(self, codes_BT: Tensor) -> Tensor:
         """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0."""
         codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.n_embed, 0)
-        grids = codes.view(-1, self.grid, self.grid).to(self.device)
-        return self.tokenizer.decode(grids).float().cpu()
+        grids = self.portions(codes.view(-1, self.grid, self.grid))
+        with self.at_work(self.tokenizer):
+            parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]
+        return torch.cat(parts)
+
+    def portions(self, batch: Tensor) -> Sequence[Tensor]:
+        """What the tokenizer takes at a time: all, or with `low_mem` picture by picture."""
+        return batch.split(1 if self.low_mem else max(1, len(batch)))
+
+    @contextmanager
+    def at_work(self, part: nn.Module) -> Iterator[None]:
+        """With `cpu_offload` a part is on the device only while it is at work."""
+        if self.cpu_offload:
+            part.to(self.device)
+        try:
+            yield
+        finally:
+            if self.cpu_offload:
+                part.to("cpu")
 
     def draw(self, codes: Any) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists."""
         return to_pil(self.decode(torch.as_tensor(codes)))
-
-    def start_codes(
-        self, jobs: Sequence[Job], edits: Sequence[EditCanvas]
-    ) -> tuple[Tensor, Tensor]:
-        """Codes of the kept blocks and which they are, (B, T) each."""
-        locked = torch.stack([edit.locked_T for edit in edits])
-        codes = torch.zeros(len(edits), self.grid**2, dtype=torch.int64)
-        known: dict[int, Tensor] = {}
-        for row, edit in enumerate(edits):
-            if edit.codes_T is not None:
-                codes[row] = edit.codes_T
-            elif edit.locked_T.any():
-                if id(edit) not in known:
-                    erased = edit.erased_CHW[None].to(self.device)
-                    with torch.no_grad():
-                        known[id(edit)] = self.tokenizer.encode(erased).flatten().cpu()
-                codes[row] = known[id(edit)]
-        return codes.to(self.device), locked.to(self.device)
 
     @torch.no_grad()
     def refine(
@@ -415,57 +390,30 @@ class UFCPipeline:
         generators: Sequence[torch.Generator],
         tell: Callable[[int, Canvas], None],
         voice: Voice | None = None,
+        drafts: int = 1,
     ) -> Refined:
         """Run the sampler under the controls."""
-        prefix = make_prefix(self.transformer, items)
         guided = guidance_scale != 1 and not all(
             item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
         )
-        negative = make_prefix(self.transformer, negatives) if guided else None
         self._interrupt = False
 
         def on_step(step: int, canvas: Canvas) -> bool:
             tell(step, canvas)
             return self._interrupt
 
-        return refine(
-            make_predict(self.transformer, prefix, negative, guidance_scale),
-            join_voice(make_score(self.transformer, prefix), voice),
-            codes_BT,
-            locked_BT,
-            self.transformer.config.codes,
-            settings,
-            generators,
-            on_step,
-            self.alike,
-        )
-
-    def output(
-        self,
-        jobs: Sequence[Job],
-        items: Sequence[ControlItem],
-        edits: Sequence[EditCanvas],
-        refined: Refined,
-        pixels: Tensor,
-        output_type: str,
-        started: float,
-        notices: list[str],
-    ) -> PipelineOutput:
-        canvas = refined.canvas
-        free = [item.empty for item in items]
-        return PipelineOutput(
-            images=present(pixels, canvas.codes, output_type),
-            compliance=[
-                None if no_controls else float(value)
-                for no_controls, value in zip(free, canvas.compliance, strict=True)
-            ],
-            fidelity=canvas.fidelity.tolist(),
-            curves=refined.curves,
-            confidence=canvas.confidence.view(-1, self.grid, self.grid).float().cpu().numpy(),
-            provenance=[provenance(canvas, edits[row], row) for row in range(len(jobs))],
-            codes=canvas.codes.cpu(),
-            steps=refined.steps,
-            seeds=[job.seed for job in jobs],
-            seconds=time.monotonic() - started,
-            notices=notices,
-        )
+        with self.at_work(self.transformer):
+            prefix = make_prefix(self.transformer, items)
+            negative = make_prefix(self.transformer, negatives) if guided else None
+            return refine_drafts(
+                make_predict(self.transformer, prefix, negative, guidance_scale),
+                join_voice(make_score(self.transformer, prefix), voice),
+                codes_BT,
+                locked_BT,
+                self.transformer.config.codes,
+                settings,
+                generators,
+                on_step,
+                self.alike,
+                drafts=drafts,
+            )

@@ -31,6 +31,7 @@ _WHOLE = (
     "num_images_per_prompt",
     "num_inference_steps",
     "num_candidates",
+    "num_drafts",
     "patience",
     "feather",
 )

@@ -32,7 +32,7 @@ class TrainConfig(LoopSettings):
     new_vocabulary: bool = setting(
         False, "With --init-from: learn the words of these data anew, from what is known of them."
     )
-    augmentations: int = setting(2, "Augmented versions of a picture to serve as references.")
+    augmentations: int = setting(2, "Augmented versions of a picture to serve as references.", 0)
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
     )

@@ -50,6 +50,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
     "num_images_per_prompt": (1, 10_000),
     "num_inference_steps": (1, 1_000),
     "num_candidates": (1, 64),
+    "num_drafts": (1, 64),
     "patience": (1, 1_000),
     "feather": (0, 1_024),
 }
@@ -124,6 +125,7 @@ class Request:
     guidance_scale: float | None = None
     temperature: float | None = None
     num_candidates: int | None = None
+    num_drafts: int | None = None
     contrastive_weight: float | None = None
     patience: int | None = None
     time_budget: float | None = None
@@ -163,6 +165,8 @@ class Request:
             check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
 
     def _check_editing(self) -> None:
+        if self.invert_mask and not self.mask_image:
+            raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
         if self.image is None:
             for name in ("mask_image", "preserve_blocks"):
                 if getattr(self, name):

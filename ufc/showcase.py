@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vqgan.entry import exit_code
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -128,28 +130,26 @@ def write_page(shots: list[Shot], folder: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code, see `vqgan.entry`."""
     parser = argparse.ArgumentParser(prog="python -m ufc.showcase", description=__doc__)
     parser.add_argument("--output-dir", default="outputs/showcase", help="where to write")
     parser.add_argument("--model", default="fashion-64", help="a bundled name, folder or hub id")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    started = time.monotonic()
-    from ufc.gallery import contact_sheet
-    from ufc.pipeline import UFCPipeline
-    from vqgan.checkpoint import CheckpointError
 
-    try:
+    def draw() -> None:
+        started = time.monotonic()
+        from ufc.gallery import contact_sheet
+        from ufc.pipeline import UFCPipeline
+
         pipeline = UFCPipeline.from_pretrained(options.model)
         sys.stdout.write(f"{pipeline.name} loaded in {time.monotonic() - started:.1f} s\n")
         folder = Path(options.output_dir)
         shots = run(pipeline, folder, options.seed)
-    except (CheckpointError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, CheckpointError) else 1
-    contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
-    sys.stdout.write(f"all {len(shots)} pictures: {write_page(shots, folder)}\n")
-    return 0
+        contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
+        sys.stdout.write(f"all {len(shots)} pictures: {write_page(shots, folder)}\n")
+
+    return exit_code(draw)
 
 
 if __name__ == "__main__":

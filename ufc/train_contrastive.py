@@ -24,21 +24,27 @@ from estimators.contrastive import (
 )
 from estimators.retrieval import own_ranks, r_precision, recall_at
 from ufc.contrastive import ContrastiveEstimator
-from ufc.data import captions
+from ufc.draws import captions
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
 from ufc.train import parameter_groups
-from vqgan.checkpoint import CheckpointError
 from vqgan.data import DataError, Pixels, Samples, batch_indices, open_dataset
-from vqgan.loop import Checkpoints, Clock, MetricsLog, WeightAverage, learning_rate_scale
+from vqgan.loop import (
+    Checkpoints,
+    Clock,
+    MetricsLog,
+    WeightAverage,
+    go_on,
+    learning_rate_scale,
+)
 from vqgan.model import VQGAN
-from vqgan.settings import setting
+from vqgan.settings import Settings, setting
 
 BATCH = 128  # pictures a pass where nothing is learnt
 
 
 @dataclass
-class ContrastiveTrainConfig:
+class ContrastiveTrainConfig(Settings):
     """Flags of `ufc train-contrastive`; the sizes default to the bundled estimator's."""
 
     train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
@@ -48,23 +54,23 @@ class ContrastiveTrainConfig:
     output_dir: str = setting("runs/contrastive", "Where towers, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data for recall in both languages.")
     image_width: int = setting(160, "Width of the blocks over the encoder's cells.")
-    image_depth: int = setting(1, "Such blocks.")
+    image_depth: int = setting(1, "Such blocks.", 0)
     text_width: int = setting(160, "Width of the text tower.")
     text_depth: int = setting(2, "Blocks of the text tower.")
     embedding: int = setting(128, "Length of an embedding.")
     train_batch_size: int = setting(128, "Pictures a step.")
-    frozen_steps: int = setting(250, "Steps of stage 1, the encoder frozen.")
+    frozen_steps: int = setting(250, "Steps of stage 1, the encoder frozen.", 0)
     max_train_steps: int = setting(600, "Steps of both stages.")
     max_train_minutes: float | None = setting(None, "Minutes of stage 2, if they are over sooner.")
     frozen_learning_rate: float = setting(1e-3, "Peak learning rate of stage 1.")
     learning_rate: float = setting(4e-4, "Peak learning rate of stage 2.")
-    lr_warmup_steps: int = setting(20, "Steps of linear warm-up of each stage.")
+    lr_warmup_steps: int = setting(20, "Steps of linear warm-up of each stage.", 0)
     weight_decay: float = setting(0.05, "Weight decay of the matrices.")
     ema_decay: float = setting(0.98, "Decay of the averaged weights, which are what is written.")
     checkpointing_steps: int = setting(50, "Steps between checkpoints.")
     logging_steps: int = setting(10, "Steps between lines of the log.")
     resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
-    seed: int = setting(0, "Seed of the run.")
+    seed: int = setting(0, "Seed of the run.", 0)
 
 
 class Lessons:
@@ -178,23 +184,22 @@ class Trainer:
 
 def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     """Train both stages, write the towers, and report held-out recall."""
+    if config.frozen_steps > config.max_train_steps:
+        raise ValueError(
+            f"max_train_steps is {config.max_train_steps}, wanted the {config.frozen_steps} "
+            "frozen_steps or more: they count among them"
+        )
+    checkpoints = Checkpoints(config.output_dir)
+    checkpoints.begin(config.resume_from_checkpoint)
     samples = open_dataset(config.train_data_dir)
     folder = resolve_model(config.model)
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
     lessons = Lessons(samples, Pixels(samples, tokenizer.config.resolution), text, config.seed)
     trainer = Trainer(config, tokenizer, text.size)
-    checkpoints = Checkpoints(config.output_dir)
-    state = None
-    if config.resume_from_checkpoint:
-        state = checkpoints.load(config.resume_from_checkpoint)
+    state = checkpoints.load(config.resume_from_checkpoint)
     if state:
-        trainer.load_state_dict(state["trainer"])
-    elif checkpoints.numbers():
-        raise CheckpointError(
-            f"{config.output_dir} holds a run already: resume it with "
-            "--resume-from-checkpoint latest, or choose another --output-dir"
-        )
+        go_on(trainer, state["trainer"])
     log = MetricsLog(config.output_dir, sys.stderr)
     spent = state["seconds"] if state else 0.0
     first_stage(trainer, lessons, checkpoints, log)

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from ufc.attention import attend_pieces, rotary_table, rotate
 from ufc.controls import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
+from ufc.lean import LeanBlock, make_lean
 from ufc.prefix import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from vqgan.checkpoint import CheckpointError, load_module, save_module
 
@@ -120,19 +121,16 @@ class Block(nn.Module):
         past: KeysValues | None,
         backend: str,
         only: Tensor | None = None,
+        lean: LeanBlock | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """New hidden states (B, S, D), and this block's own keys and values.
 
         `only` is for the last block, which nothing follows: places in the flattened targets whose
-        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D).
+        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D). `lean` does
+        this block's arithmetic faster where there is one.
         """
-        batch, length, _ = x_BSD.shape
-        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
-        # Queries and keys are normed and turned together, where they lie.
-        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
-        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
-        q, k = rotate(both, table).unbind(2)
-        v = qkv[:, :, 2]
+        arithmetic = lean or self
+        q, k, v = arithmetic.project(x_BSD, table)
         only_scores = only is not None and layout.scores
         pieces = layout.pieces(q, k, v, past, only_scores)
         mixed = layout.assemble(attend_pieces(pieces, backend), only_scores).flatten(2)
@@ -141,10 +139,24 @@ class Block(nn.Module):
             x = torch.stack([x[:, 0], x[:, -1]], dim=1)
         elif only is not None:
             x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
+        return arithmetic.finish(x, mixed), (k, v)
+
+    def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys, normed and turned, and values: (B, S, N, D / N) each."""
+        batch, length, _ = x_BSD.shape
+        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
+        # Queries and keys are normed and turned together, where they lie.
+        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
+        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
+        q, k = rotate(both, table).unbind(2)
+        return q, k, qkv[:, :, 2]
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Behind the attention: output layer and feed-forward part, with what they are added to."""
         x = x + F.dropout(self.out(mixed), self.dropout, self.training)
         gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
         fed = self.down(F.silu(gate) * up)
-        return x + F.dropout(fed, self.dropout, self.training), (k, v)
+        return x + F.dropout(fed, self.dropout, self.training)
 
 
 class UFCTransformer(nn.Module):
@@ -220,6 +232,15 @@ class UFCTransformer(nn.Module):
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
+    def lean_layers(self) -> list[LeanBlock | None]:
+        """The blocks' arithmetic as `ufc.lean` does it; None each where weights may change."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return [None] * self.config.depth
+        return cast(
+            list[LeanBlock | None],
+            self.keep("lean", lambda: [make_lean(block) for block in self.layers()]),
+        )
+
     def code_rows(self) -> Tensor:
         """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
 
@@ -262,8 +283,8 @@ class UFCTransformer(nn.Module):
             none = x_BCD.new_empty(len(x_BCD), 0, config.heads, config.width // config.heads)
             return replace(prefix, layers=[(none, none)] * config.depth)
         layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
-        for block in self.layers():
-            x_BCD, own = block(x_BCD, table, layout, None, self.backend)
+        for block, lean in zip(self.layers(), self.lean_layers(), strict=True):
+            x_BCD, own = block(x_BCD, table, layout, None, self.backend, lean=lean)
             prefix.layers.append(own)
         return replace(prefix, hidden_BCD=self.norm(x_BCD))
 
@@ -291,10 +312,10 @@ class UFCTransformer(nn.Module):
         elif prefix is not None:
             x_BSD, table = along(prefix, x_BSD, table, scores)
             layout = Layout(scores, prefix.embedded_BCD.shape[1], bias_BC=prefix.bias_BC)
-        for number, block in enumerate(self.layers()):
+        for number, (block, lean) in enumerate(zip(self.layers(), self.lean_layers(), strict=True)):
             past = prefix.layers[number] if prefix is not None and prefix.layers else None
             only = ask_N if number == self.config.depth - 1 else None
-            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only)
+            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only, lean)
         hidden = self.norm(x_BSD)
         if not scores:
             return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
@@ -350,9 +371,11 @@ class UFCTransformer(nn.Module):
         save_module(self, self.config.to_dict(), folder, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str]) -> UFCTransformer:
+    def from_pretrained(
+        cls, folder: str | PathLike[str], variant: str | None = None
+    ) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values))).eval()
+        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values)), variant).eval()
 
 
 def place_features(rows_T: Tensor, cols_T: Tensor, side: int) -> Tensor:

@@ -21,9 +21,6 @@ from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-
 
 class CheckpointError(ValueError):
     """A model folder that cannot be used; the message says what was found, and the remedy."""
@@ -66,15 +63,22 @@ def cast(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return value.detach().cpu().contiguous()
 
 
-def load_module(folder: str | PathLike[str], build: Callable[[dict[str, Any]], Module]) -> Module:
-    """Build a module from the folder's config and load its weights strictly, as float32."""
+def load_module(
+    folder: str | PathLike[str],
+    build: Callable[[dict[str, Any]], Module],
+    variant: str | None = None,
+) -> Module:
+    """Build a module from the folder's config and load its weights strictly, as float32.
+
+    With a `variant`, such as fp16, they are those of `model.fp16.safetensors`.
+    """
     folder = Path(folder)
     config = read_json(folder / "config.json")
     try:
         module = build(config)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
-    load_strictly(module, read_weights(folder), folder)
+    load_strictly(module, read_weights(folder, variant), folder)
     return module
 
 
@@ -97,23 +101,31 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | Path
     module.load_state_dict(state)
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path, variant: str | None = None) -> dict[str, Tensor]:
     """All tensors of a folder, split or whole."""
     state: dict[str, Tensor] = {}
-    for name in weight_files(folder):
+    for name in weight_files(folder, variant):
         state.update(read_safetensors(folder / name))
     return state
 
 
-def weight_files(folder: Path) -> list[str]:
+def weight_names(variant: str | None = None) -> tuple[str, str]:
+    """What whole weights are called, and the index of split ones, as on the Hugging Face hub."""
+    if variant is None:
+        return "model.safetensors", "model.safetensors.index.json"
+    return f"model.{variant}.safetensors", f"model.safetensors.index.{variant}.json"
+
+
+def weight_files(folder: Path, variant: str | None = None) -> list[str]:
     """Names of a folder's weight files: one, or those its index lists.
 
     Raises:
         CheckpointError: the index is none, or names files elsewhere.
     """
-    index = folder / INDEX
+    whole, listing = weight_names(variant)
+    index = folder / listing
     if not index.is_file():
-        return [WEIGHTS]
+        return [whole]
     named = read_json(index).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise CheckpointError(f"{index} has no weight_map: fetch or export the model again")

@@ -26,6 +26,7 @@ import yaml
 from torch import Tensor
 
 from vqgan.checkpoint import CheckpointError, load_strictly
+from vqgan.entry import exit_code
 from vqgan.model import VQGAN, VQGANConfig
 
 LEFT_OUT = ("loss.",)  # LPIPS and the discriminator, which only training needs
@@ -231,7 +232,7 @@ def rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point. Returns the exit code: 0, or 2 for input that cannot be used."""
+    """Entry point; returns the exit code, see `vqgan.entry`."""
     parser = argparse.ArgumentParser(
         prog="python -m vqgan.convert", description=(__doc__ or "").partition("\n")[0]
     )
@@ -239,15 +240,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="the YAML it came with")
     parser.add_argument("-o", "--output-dir", type=Path, required=True)
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> None:
         pickled = convert(options.checkpoint, options.config, options.output_dir)
-    except (CheckpointError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {options.output_dir}")
-    if pickled.inert:
-        print(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
-    return 0
+        print(f"wrote {options.output_dir}")
+        if pickled.inert:
+            print(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Engine:
         partial: whether some weights take no part in some steps (DDP has to look for them).
 
     Raises:
-        ValueError: a name that is not among these.
+        ValueError: a name that is not among these, or a device that is not here.
     """
 
     def __init__(
@@ -226,10 +226,20 @@ def _unexchanged(module: Any) -> Iterator[None]:
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one."""
+    """`auto` takes a GPU where there is one.
+
+    Raises:
+        ValueError: no such device, or none here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device is {name!r}; choose auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but there is no CUDA device here; choose cpu")
+    return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:

@@ -10,28 +10,27 @@ import argparse
 import json
 import sys
 
-from vqgan.checkpoint import CheckpointError
-from vqgan.data import DataError, Pixels, open_dataset
+from vqgan.data import Pixels, open_dataset
+from vqgan.entry import exit_code
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code, see `vqgan.entry`."""
     parser = argparse.ArgumentParser(prog="python -m vqgan.evaluate", description=__doc__)
     parser.add_argument("tokenizer", help="folder with config.json and model.safetensors")
     parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")
     options = parser.parse_args(arguments)
-    try:
+
+    def measure() -> None:
         model = VQGAN.from_pretrained(options.tokenizer)
         pixels = Pixels(open_dataset(options.data), model.config.resolution)
         report = reconstruction_report(model, pixels, lpips_model("alex"))
-    except (CheckpointError, DataError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    return 0
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+    return exit_code(measure)
 
 
 if __name__ == "__main__":

@@ -164,26 +164,6 @@ def fit_mask(mask: Image.Image, resolution: int) -> Image.Image:
     return square
 
 
-def undo_square(square: Image.Image, fit: SquareFit) -> Image.Image:
-    """Cut the content out of a square picture and bring it back to its first width and height.
-
-    The picture's own mode decides the resampling: nearest for `L` masks, bicubic otherwise.
-
-    Raises:
-        ImageError: `square` is not `fit.resolution` pixels wide and high.
-    """
-    if square.size != (fit.resolution, fit.resolution):
-        raise ImageError(
-            f"got a picture of {square.width} x {square.height} pixels, "
-            f"wanted the square of {fit.resolution} that the geometry was made for"
-        )
-    content = square.crop(fit.box)
-    if content.size == (fit.width, fit.height):
-        return content
-    method = Image.Resampling.NEAREST if square.mode == "L" else Image.Resampling.BICUBIC
-    return content.resize((fit.width, fit.height), method)
-
-
 def to_tensor(images: Pictures) -> Tensor:
     """Pictures outside to pixels inside: float32, B 3 H W, -1..1.
 

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol, TextIO
 
 import torch
@@ -103,8 +104,28 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"checkpoint-{number}", ignore_errors=True)
         return final
 
-    def load(self, which: str) -> dict[str, Any] | None:
+    def begin(self, resume: str | None) -> None:
+        """Make the folder, before anything is computed for it.
+
+        Raises:
+            CheckpointError: it cannot be made, or holds a run that is not to be resumed.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder} cannot be made ({error.strerror}): choose another --output-dir"
+            ) from None
+        if self.numbers() and not resume:
+            raise CheckpointError(
+                f"{self.folder} holds a run already: resume it with "
+                "--resume-from-checkpoint latest, or choose another --output-dir"
+            )
+
+    def load(self, which: str | None) -> dict[str, Any] | None:
         """State of a checkpoint: `latest` (None if there is none yet), or a folder."""
+        if not which:
+            return None
         if which == "latest":
             numbers = self.numbers()
             if not numbers:
@@ -117,8 +138,20 @@ class Checkpoints:
             raise CheckpointError(
                 f"no trainer.pt in {path}: give `latest` or a checkpoint-N folder of a run"
             )
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                f"{file} is truncated or damaged ({shortly(error)}): "
+                "resume from an earlier checkpoint-N folder"
+            ) from error
         return state
+
+
+def shortly(error: Exception, most: int = 160) -> str:
+    """The beginning of what torch tells in many lines."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class MetricsLog:
@@ -141,9 +174,12 @@ class MetricsLog:
         row = {"step": step} | {name: plain(value) for name, value in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        if self.stream is not None:
-            shown = " ".join(f"{name} {value}" for name, value in row.items())
-            self.stream.write(shown + "\n")
+        self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
+
+    def tell(self, text: str) -> None:
+        """A line on the stream alone."""
+        if self.stream is not None and not self.quiet:
+            self.stream.write(text + "\n")
             self.stream.flush()
 
 
@@ -184,26 +220,37 @@ def mean_of(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return averages.take()
 
 
-class Trainer(Protocol):
+class Stateful(Protocol):
+    """What a checkpoint can hold."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Trainer(Stateful, Protocol):
     """What the loop asks of a trainer."""
 
     step: int
 
     def train_step(self, batch: Any, progress: float) -> dict[str, Any]: ...
 
-    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class Source(Protocol):
+class Source(Stateful, Protocol):
     """Where a step's batch comes from: this process's slice of it."""
 
     def __call__(self, step: int) -> Any: ...
 
-    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
+    """Load a checkpoint's state; `CheckpointError` where it is of a model of other sizes."""
+    try:
+        trainer.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"the checkpoint does not fit this run ({shortly(error)}): give the sizes and data "
+            "that it was made with, or start anew in another --output-dir"
+        ) from error
 
 
 def train(
@@ -220,15 +267,15 @@ def train(
     """
     checkpoints = Checkpoints(settings.output_dir, settings.checkpoints_total_limit)
     spent = 0.0
-    if settings.resume_from_checkpoint:
-        state = checkpoints.load(settings.resume_from_checkpoint)
-        if state is not None:
-            trainer.load_state_dict(state["trainer"])
-            source.load_state_dict(state.get("data", {}))
-            spent = state["seconds"]
+    state = checkpoints.load(settings.resume_from_checkpoint)
+    if state is not None:
+        go_on(trainer, state["trainer"])
+        source.load_state_dict(state.get("data", {}))
+        spent = state["seconds"]
     log, averages = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first), Averages()
     clock = Clock(settings.max_train_steps, settings.max_train_minutes, spent)
     begun, begun_at = trainer.step, clock.seconds
+    log.tell(f"{settings.output_dir}: from step {begun} to {settings.max_train_steps}")
 
     def save() -> None:
         state = {"trainer": trainer.state_dict(), "data": source.state_dict()}

@@ -21,6 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vqgan.checkpoint import CheckpointError, load_module, save_module
+from vqgan.packed import Conv2d, weight_state
 from vqgan.quantizer import VectorQuantizer
 
 
@@ -82,23 +83,26 @@ def group_norm(channels: int, groups: int) -> nn.GroupNorm:
 
 
 class ResnetBlock(nn.Module):
-    """norm, SiLU, conv, twice, around a skip connection."""
+    """norm, SiLU, conv, twice, around a skip connection.
+
+    Without a gradient the sum is written over the input, which nobody else looks at.
+    """
 
     def __init__(self, inner: int, outer: int, config: VQGANConfig) -> None:
         super().__init__()
         self.norm1 = group_norm(inner, config.norm_groups)
-        self.conv1 = nn.Conv2d(inner, outer, 3, padding=1)
+        self.conv1 = Conv2d(inner, outer, 3, padding=1)
         self.norm2 = group_norm(outer, config.norm_groups)
         self.dropout = nn.Dropout(config.dropout)
-        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
+        self.conv2 = Conv2d(outer, outer, 3, padding=1)
         if inner != outer:
             self.nin_shortcut = nn.Conv2d(inner, outer, 1)
         self.same_width = inner == outer
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x), inplace=True))
-        h = self.conv2(self.dropout(F.silu(self.norm2(h), inplace=True)))
-        return h + (x if self.same_width else self.nin_shortcut(x))
+        h = self.dropout(F.silu(self.norm2(h), inplace=True))
+        return self.conv2(h, onto=x if self.same_width else self.nin_shortcut(x))
 
 
 class AttnBlock(nn.Module):
@@ -126,7 +130,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))
@@ -161,11 +165,11 @@ class Upsample(nn.Module):
     def kernels(self) -> list[Tensor]:
         """2 x 2 kernels for outputs of even and odd rows and columns; kept as long as they hold."""
         weight = self.conv.weight
-        if weight.is_inference():
+        state = weight_state(weight)
+        if state is None:
             return fold_doubling(weight)
-        of = weight._version, weight.data_ptr(), weight.dtype
-        if self.folded[0] != of:
-            self.folded = of, fold_doubling(weight.detach())
+        if self.folded[0] != state:
+            self.folded = state, fold_doubling(weight.detach())
         return self.folded[1]
 
 
@@ -229,7 +233,7 @@ class Encoder(nn.Module):
         self.patch_size = config.patch_size
         channels = config.ch
         resolution = config.resolution // config.patch_size
-        self.conv_in = nn.Conv2d(config.in_channels * config.patch_size**2, channels, 3, padding=1)
+        self.conv_in = Conv2d(config.in_channels * config.patch_size**2, channels, 3, padding=1)
         self.down = nn.ModuleList()
         for index, mult in enumerate(config.ch_mult):
             widths = [channels] + [config.ch * mult] * config.num_res_blocks
@@ -242,7 +246,7 @@ class Encoder(nn.Module):
         self.mid = Middle(channels, config)
         self.norm_out = group_norm(channels, config.norm_groups)
         outer = 2 * config.z_channels if config.double_z else config.z_channels
-        self.conv_out = nn.Conv2d(channels, outer, 3, padding=1)
+        self.conv_out = Conv2d(channels, outer, 3, padding=1)
 
     def levels(self) -> list[Level]:
         return cast(list[Level], list(self.down))
@@ -265,7 +269,7 @@ class Decoder(nn.Module):
         self.patch_size = config.patch_size
         resolution = config.grid
         channels = config.ch * config.ch_mult[-1]
-        self.conv_in = nn.Conv2d(config.z_channels, channels, 3, padding=1)
+        self.conv_in = Conv2d(config.z_channels, channels, 3, padding=1)
         self.mid = Middle(channels, config)
         levels: list[Level] = []
         for index in reversed(range(len(config.ch_mult))):
@@ -278,7 +282,7 @@ class Decoder(nn.Module):
             levels.insert(0, level)
         self.up = nn.ModuleList(levels)
         self.norm_out = group_norm(channels, config.norm_groups)
-        self.conv_out = nn.Conv2d(channels, config.out_ch * config.patch_size**2, 3, padding=1)
+        self.conv_out = Conv2d(channels, config.out_ch * config.patch_size**2, 3, padding=1)
 
     def levels(self) -> list[Level]:
         return cast(list[Level], list(self.up))
@@ -337,8 +341,8 @@ class VQGAN(nn.Module):
         save_module(self, self.config.to_dict(), folder, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str]) -> VQGAN:
+    def from_pretrained(cls, folder: str | PathLike[str], variant: str | None = None) -> VQGAN:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        model = load_module(folder, lambda values: cls(VQGANConfig.from_dict(values)))
+        model = load_module(folder, lambda values: cls(VQGANConfig.from_dict(values)), variant)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.eval()

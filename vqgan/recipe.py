@@ -27,7 +27,7 @@ class TokenizerTrainConfig(LoopSettings):
     train_batch_size: int = setting(16, "Pictures a step.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
     codebook_start: int = setting(
-        200, "Step at which k-means places the codes; a fifth of a short run."
+        200, "Step at which k-means places the codes; a fifth of a short run.", 0
     )
     codebook_restart_until: float = setting(0.8, "Share of the run in which dead codes restart.")
     commitment: float = setting(0.25, "Weight of the commitment loss.")

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def setting(default: Any, help: str) -> Any:
-    """A dataclass field whose `help` the command line shows."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, least: int | None = None) -> Any:
+    """A dataclass field whose `help` the command line shows; `least` is the least it may be."""
+    return field(default=default, metadata={"help": help, "least": least})
+
+
+class Settings:
+    """What the dataclass of a recipe comes from: its numbers are checked when it is made.
+
+    Whole numbers are counts, 1 or more where their setting says no other `least`; other numbers
+    are 0 or more.
+
+    Raises:
+        ValueError: a number below that.
+    """
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]  # a dataclass is what has these
+            value, least = getattr(self, item.name), item.metadata.get("least")
+            if least is None:
+                least = 1 if item.type in ("int", "tuple[int, ...]") else 0
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int | float) and not number >= least:  # nor NaN
+                    raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
 @dataclass
-class LoopSettings:
+class LoopSettings(Settings):
     """What the trainers of both stages have in common."""
 
     train_data_dir: str = setting(
@@ -27,7 +47,7 @@ class LoopSettings:
         16, "Streams the shards are dealt to; a multiple of processes times workers."
     )
     stream_shuffle: int = setting(1000, "Samples of a stream that are shuffled among themselves.")
-    data_workers: int = setting(2, "Processes that read and decode for each training process.")
+    data_workers: int = setting(2, "Processes that read and decode for each training process.", 0)
     train_batch_size: int = setting(32, "Samples a step, over all processes.")
     gradient_accumulation_steps: int = setting(1, "Parts a process takes its share of a step in.")
     gradient_checkpointing: bool = setting(
@@ -38,7 +58,7 @@ class LoopSettings:
     max_train_steps: int = setting(20_000, "Steps in all.")
     max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
     learning_rate: float = setting(1e-3, "Peak learning rate; it falls by a cosine.")
-    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.")
+    lr_warmup_steps: int = setting(100, "Steps of linear warm-up.", 0)
     ema_decay: float = setting(0.999, "Decay of the averaged weights, which are what is written.")
     checkpointing_steps: int = setting(500, "Steps between checkpoints.")
     checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
@@ -47,4 +67,4 @@ class LoopSettings:
     resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
     init_from: str | None = setting(None, "Model to go on from.")
     device: str = setting("auto", "auto, cpu or cuda.")
-    seed: int = setting(0, "Seed of the run.")
+    seed: int = setting(0, "Seed of the run.", 0)

@@ -16,7 +16,7 @@ from vqgan.batch_norm import share_batch_norm
 from vqgan.data import Pixels, open_dataset
 from vqgan.engine import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.images import to_uint8
-from vqgan.loop import MetricsLog, WeightAverage, learning_rate_scale, train
+from vqgan.loop import Checkpoints, MetricsLog, WeightAverage, learning_rate_scale, train
 from vqgan.losses import (
     adaptive_weight,
     discriminator_loss,
@@ -123,6 +123,9 @@ class TokenizerTrainer:
         scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
+        # In step with each other, or a decoder that slows down is left behind by its judge.
+        for group in self.discriminator_optimizer.param_groups:
+            group["lr"] = config.discriminator_learning_rate * scale
         ramp = discriminator_ramp_at(config, progress)
         parts = x.chunk(config.gradient_accumulation_steps)
         self.optimizer.zero_grad(set_to_none=True)
@@ -311,6 +314,7 @@ def main(config: TokenizerTrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     engine = make_engine(config)
+    Checkpoints(output).begin(config.resume_from_checkpoint)
     source = open_pictures(config, engine)
     held_out = source.pixels
     if config.val_data_dir:

@@ -23,6 +23,8 @@ from webui.studio import Studio
 from webui.text import LANGUAGES, speak
 
 SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
+DESK = ("words", "easel", "panels", "shelf")
+MESSAGE_STAYS = 12  # seconds: long enough to read a file's name, its fault and what to do
 STYLE = Path(__file__).with_name("page.css")
 
 
@@ -33,9 +35,12 @@ def main() -> None:
     page = finish(open_page())
     fill_widgets(page.session.settings)
     header(page)
-    left, middle, right = st.columns([4, 6, 4], gap="large")
-    with left:
+    # In the order of a narrow screen; page.css lays them side by side on a wide one.
+    with st.container(key="desk"):
+        first, middle, left, right = (st.container(key=f"desk_{name}") for name in DESK)
+    with first:
         words(page)
+    with left:
         references(page)
         own(page)
         recipe(page)
@@ -100,6 +105,9 @@ def finish(page: Page) -> Page:
     page.studio.worker.forget(page.key)
     if progress.error:
         page.tell(page.say("failed", error=progress.error))
+    elif progress.outcome:
+        name, facts = progress.outcome
+        page.tell(page.say(name, **facts))
     return page
 
 
@@ -120,8 +128,8 @@ def header(page: Page) -> None:
             on_change=read_widgets,
             args=(page,),
         )
-    for message in st.session_state.pop("messages", []):
-        st.info(message, icon=":material/info:")
+    for message in st.session_state.pop("messages", []):  # seen wherever the page is scrolled to
+        st.toast(message, icon=":material/info:", duration=MESSAGE_STAYS)
 
 
 def icon() -> Image.Image:

@@ -8,42 +8,50 @@ from html import escape
 from typing import Any
 
 WIDTH, HEIGHT, EDGE = 320, 84, 6
-COLOURS = {"compliance": "#b4532a", "fidelity": "#26629e"}
+SCORES = (
+    "compliance",
+    "fidelity",
+)  # their colours are in page.css, and here, where it cannot reach
+STYLE = """
+path { fill: none; stroke: #8886; vector-effect: non-scaling-stroke }
+.compliance { stroke: #b4532a; stroke-width: 2px }
+.fidelity { stroke: #26629e; stroke-width: 2px }
+.end { stroke-width: 7px; stroke-linecap: round }
+@media (prefers-color-scheme: dark) {
+  .compliance { stroke: #e58a5f } .fidelity { stroke: #7db2e8 }
+}
+"""
 
 
 def curves(points: Sequence[Mapping[str, Any]], steps: int, names: Mapping[str, str]) -> str:
     """HTML with compliance and fidelity, 0..1 upwards, over `steps` steps; `names` them."""
-    drawing = base64.b64encode(svg(points, steps, names).encode()).decode()
-    said = escape(", ".join(names.values()))
-    return f'<img alt="{said}" style="width: 100%" src="data:image/svg+xml;base64,{drawing}">'
+    drawing = base64.b64encode(svg(points, steps).encode()).decode()
+    said = []
+    for score in SCORES:
+        known = [point[score] for point in points if point.get(score) is not None]
+        text = f"{names[score]} {known[-1]:.2f}" if known else names[score]
+        said.append(f'<span class="{score}">{escape(text)}</span>')
+    alt = escape(", ".join(names.values()))
+    return (
+        f'<div class="curves"><img alt="{alt}" src="data:image/svg+xml;base64,{drawing}">'
+        f"<div>{''.join(said)}</div></div>"
+    )
 
 
-def svg(points: Sequence[Mapping[str, Any]], steps: int, names: Mapping[str, str]) -> str:
-    """The curves themselves."""
+def svg(points: Sequence[Mapping[str, Any]], steps: int) -> str:
+    """The curves themselves, to be stretched to any width."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + 18}" '
-        'font-family="sans-serif">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'preserveAspectRatio="none"><style>{STYLE}</style>'
     ]
     for share in (0.0, 0.5, 1.0):
-        y = _y(share)
-        parts.append(f'<path d="M{EDGE} {y}H{WIDTH - EDGE}" stroke="#e6e1d8" stroke-width="1"/>')
-    left = EDGE
-    for name, colour in COLOURS.items():
-        values = [point.get(name) for point in points]
-        known = [(number, value) for number, value in enumerate(values) if value is not None]
-        places = " ".join(f"{_x(number, steps)},{_y(value)}" for number, value in known)
-        if known:
-            parts.append(
-                f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            )
-            end, height = places.split(" ")[-1].split(",")
-            parts.append(f'<circle cx="{end}" cy="{height}" r="3" fill="{colour}"/>')
-        said = f"{names[name]} {known[-1][1]:.2f}" if known else names[name]
-        parts.append(
-            f'<text x="{left}" y="{HEIGHT + 14}" font-size="12" fill="{colour}">'
-            f"{escape(said)}</text>"
-        )
-        left += 150
+        parts.append(f'<path d="M{EDGE} {_y(share)}H{WIDTH - EDGE}"/>')
+    for score in SCORES:
+        values = [point.get(score) for point in points]
+        places = [f"{_x(n, steps)} {_y(v)}" for n, v in enumerate(values) if v is not None]
+        if places:
+            parts.append(f'<path class="{score}" d="M{"L".join(places)}"/>')
+            parts.append(f'<path class="{score} end" d="M{places[-1]}h0"/>')
     return "".join([*parts, "</svg>"])
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
-from ufc.assess import block_errors, differing_blocks
+from ufc.assess import Assessment, assess, block_errors, differing_blocks, weakest
 from ufc.carried import codes_chunk
 from ufc.commands.model import Loaded
 from ufc.inputs import input_hashes
@@ -21,7 +23,7 @@ from ufc.outputs import save_picture
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
 from webui import state
-from webui.blocks import border, to_mask
+from webui.blocks import border, invert, to_mask
 from webui.state import Picture, Session
 from webui.store import SessionStore
 from webui.worker import Ticket
@@ -33,25 +35,38 @@ HARD_TO_CODE = (
 
 
 class Drawing:
-    """The request of one session on its way to pictures."""
+    """The request of one session on its way to pictures.
+
+    With `repair`, so many blocks are drawn anew, those of the picture that the model doubts most,
+    and what comes of it is only put on the canvas where the model scores it higher.
+    """
 
     def __init__(
-        self, loaded: Loaded, store: SessionStore, key: str, request: Request, base: Picture | None
+        self,
+        loaded: Loaded,
+        store: SessionStore,
+        key: str,
+        request: Request,
+        base: Picture | None,
+        repair: int = 0,
     ) -> None:
         self.loaded = loaded
         self.store = store
         self.key = key
         self.request = request
+        self.repair = repair
         self.base = base if request.image is not None else None
         self.base_details = store.read_details(key, base.id) if self.base and base else {}
         self.base_image = store.open_picture(key, self.base.file) if self.base else None
 
     def run(self, ticket: Ticket) -> None:
         """Draw, and add what came of it to the session."""
-        request, pipe = self.request, self.loaded.pipe
+        pipe = self.loaded.pipe
         film = Film(ticket)
+        before = self.reopen() if self.repair else None
+        request = self.request
         recipe = {name: getattr(request, name) for name in RECIPE}
-        references = [self.store.open_picture(self.key, r.path) for r in request.reference_images]
+        references = self.references()
         out = pipe(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -66,9 +81,40 @@ class Drawing:
             callback_on_step_end=film.watch,
             **{name: value for name, value in recipe.items() if value is not None},
         )
-        self.store.update(self.key, lambda session: self.deliver(session, out, film))
+        better = before is None or self.compare(before, out, ticket)
+        self.store.update(self.key, lambda session: self.deliver(session, out, film, better))
 
-    def deliver(self, session: Session, out: PipelineOutput, film: Film) -> Session:
+    def references(self) -> list[Image.Image]:
+        """The reference images of the request."""
+        return [self.store.open_picture(self.key, r.path) for r in self.request.reference_images]
+
+    def assess(self, codes: Sequence[int]) -> Assessment:
+        """What the model thinks of codes as an answer to the request."""
+        return assess(self.loaded.pipe, codes, self.request.prompt, self.references())
+
+    def reopen(self) -> Assessment:
+        """Ask for the weakest blocks of the base to be drawn anew; returns its assessment."""
+        assert self.base is not None
+        assert self.base_image is not None
+        pipe = self.loaded.pipe
+        codes = self.base.codes or pipe.encode([self.base_image]).flatten().tolist()
+        found = self.assess(codes)
+        kept = invert(weakest(found.confidence, self.repair), pipe.grid)
+        self.request = replace(self.request, preserve_blocks=kept)
+        return found
+
+    def compare(self, before: Assessment, out: PipelineOutput, ticket: Ticket) -> bool:
+        """Whether the repaired picture scores higher; the visitor is told either way."""
+        after = self.assess(out.codes[0].tolist())
+        better = after.score > before.score
+        scores = {"before": f"{before.score:.2f}", "after": f"{after.score:.2f}"}
+        outcome = "repaired" if better else "repair_no_better"
+        ticket.conclude(outcome, count=self.repair, **scores)
+        return better
+
+    def deliver(
+        self, session: Session, out: PipelineOutput, film: Film, better: bool = True
+    ) -> Session:
         """Write the pictures, and the session with them."""
         first = int(state.next_id(session))
         names = [f"{first + index:04d}" for index in range(len(out.images))]
@@ -79,7 +125,13 @@ class Drawing:
             self.save(out, index, picture, details)
             self.store.write_details(self.key, name, details)
             pictures.append(picture)
-        return state.add(session, pictures)
+        if not self.repair:
+            return state.add(session, pictures)
+        if not better:
+            return replace(session, pictures=(*session.pictures, *pictures))
+        session = state.add(session, pictures)
+        grid = self.loaded.pipe.grid
+        return state.marked_to_change(session, invert(pictures[0].kept, grid), grid)
 
     def picture(self, out: PipelineOutput, index: int, name: str, group: str) -> Picture:
         """The session's entry of picture `index`."""
@@ -194,12 +246,10 @@ class Film:
 
     def watch(self, pipe: UFCPipeline, step: int, timestep: int, now: dict[str, Any]) -> None:
         """Called after each step; stops the pipeline where the visitor asked for it."""
-        confidence_BT = now["confidence"].float().cpu()
         names = ("codes", "filled_step", "filled_candidate")
-        self.steps.append(
-            {name: now[name].cpu().clone() for name in names}
-            | {"confidence": confidence_BT.clone()}
-        )
+        seen = {name: now[name].cpu().clone() for name in names}
+        seen["confidence"] = now["confidence"].float().cpu().clone()
+        self.steps.append(seen)
         self.curves.append(
             {
                 "step": step + 1,
@@ -213,7 +263,7 @@ class Film:
         self.ticket.report(
             step + 1,
             previews=self.previews,
-            confidence=[[round(value, 3) for value in row] for row in confidence_BT.tolist()],
+            confidence=[sureness(seen, index) for index in range(len(seen["codes"]))],
             curves=list(self.curves),
         )
         if self.ticket.stop.is_set():
@@ -224,12 +274,20 @@ class Film:
         return [
             {
                 "codes": step["codes"][index].tolist(),
-                "confidence": [round(value, 3) for value in step["confidence"][index].tolist()],
+                "confidence": sureness(step, index),
                 "drawn": step["filled_step"][index].tolist(),
                 "candidate": step["filled_candidate"][index].tolist(),
             }
             for step in self.steps
         ]
+
+
+def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
+    """The confidence of every block of a picture after a step; None for those that are kept."""
+    pairs = zip(
+        step["confidence"][index].tolist(), step["filled_step"][index].tolist(), strict=True
+    )
+    return [None if drawn < 0 else round(value, 3) for value, drawn in pairs]
 
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:

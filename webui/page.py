@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -59,14 +60,19 @@ class Page:
         """The same, large and smooth, for the canvas."""
         return enlarge(self.studio.store.read(self.key, picture.file))
 
-    def attempt(self, act: Callable[[], object], refusal: str = "failed") -> None:
-        """Do something that a visitor may have asked wrongly; say so where it fails."""
+    def attempt(self, act: Callable[[], object], file: str | None = None) -> None:
+        """Do something that a visitor may have asked wrongly, or with a bad `file`; say so."""
         try:
             act()
         except BusyError:
             self.tell(self.say("busy"))
         except (ValueError, OSError) as error:
-            self.tell(self.say(refusal, error=" ".join(str(error).split())))
+            said = " ".join(str(error).split())
+            if file is None:
+                self.tell(self.say("failed", error=said))
+            else:
+                name = re.sub(r"[^\w .-]", "_", file)[:60]  # messages are Markdown
+                self.tell(self.say("refused", name=name, error=said.removeprefix("image: ")))
 
     def tell(self, message: str) -> None:
         """Show a message above the page in its next run."""

@@ -18,6 +18,7 @@ MOST_UNDONE = 200
 MOST_REFERENCES = 8
 MAX_SEED = 2**31 - 1
 MOST_LETTERS = 1_000
+LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
 MAY_BE_NONE = ("patience", "time_budget")
 # What the controls of the page can be set to, both ends included.
 RANGES: dict[str, tuple[float, float]] = {
@@ -199,9 +200,22 @@ def mark_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
     return mark(session, invert(blocks, grid) if session.view.keep else blocks)
 
 
+def marked_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
+    """The same as a part of the change before: one `undo` takes both back."""
+    return replace(session, view=mark_to_change(session, blocks, grid).view)
+
+
 def set_keep(session: Session, keep: bool) -> Session:
     """Whether marked blocks are those to keep; the marks stay where they are."""
     return look(session, replace(session.view, keep=keep))
+
+
+def just_drawn(session: Session, grid: int) -> bool:
+    """Whether the marks are those that the picture on the canvas was drawn with."""
+    picture = session.current
+    if picture is None or not picture.kept:
+        return False
+    return blocks_to_change(session.view, grid) == invert(picture.kept, grid)
 
 
 def blocks_to_change(view: View, grid: int) -> Blocks:
@@ -269,6 +283,21 @@ def change_reference(session: Session, file: str, **changes: Any) -> Session:
     return replace(session, references=tuple(changed))
 
 
+def use_references(session: Session, weights: Mapping[str, float]) -> Session:
+    """Switch these files on, weighed so, and all others off; those taken out come back."""
+    known = {item.file for item in session.references}
+    items = [
+        replace(item, on=item.file in weights, weight=weights.get(item.file, item.weight))
+        for item in session.references
+    ]
+    back = [
+        ReferenceItem(file, file.rsplit("/", 1)[-1], weight=weight)
+        for file, weight in weights.items()
+        if file not in known
+    ]
+    return replace(session, references=tuple([*items, *back][:MOST_REFERENCES]))
+
+
 def remove_reference(session: Session, file: str) -> Session:
     return replace(
         session, references=tuple(item for item in session.references if item.file != file)
@@ -311,6 +340,7 @@ def to_request(session: Session, grid: int) -> Request:
         guidance_scale=settings.guidance_scale,
         temperature=settings.temperature,
         num_candidates=settings.candidates,
+        num_drafts=1,  # a visitor chooses among pictures, and sees each being drawn
         patience=settings.patience,
         time_budget=settings.time_budget,
         order=settings.order,

@@ -22,6 +22,7 @@ from ufc.outputs import open_folder, write_atomically
 from webui.state import Session
 
 _ID = re.compile(r"[0-9a-f]{24}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class SessionStore:
@@ -84,10 +85,17 @@ class SessionStore:
         """Write a reference image under the name of its content; returns the name."""
         stream = io.BytesIO()
         image.convert("RGB").save(stream, "PNG")
-        name = f"references/{hashlib.sha256(stream.getvalue()).hexdigest()[:16]}.png"
+        name = _reference(hashlib.sha256(stream.getvalue()).hexdigest())
         if not self.path(key, name).exists():
             write_atomically(self.path(key, name), lambda file: file.write(stream.getvalue()))
         return name
+
+    def find_reference(self, key: str, sha256: object) -> str | None:
+        """The reference of this session with a digest, which anybody may have written."""
+        if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+            return None
+        name = _reference(sha256)
+        return name if self.path(key, name).is_file() else None
 
     def write_details(self, key: str, picture: str, details: Mapping[str, Any]) -> None:
         """What is known of a picture block by block and step by step, beside its file."""
@@ -109,3 +117,7 @@ class SessionStore:
         with self._lock:
             write_atomically(self.path(key, "session.json"), lambda file: file.write(text))
             self._sessions[key] = session
+
+
+def _reference(sha256: str) -> str:
+    return f"references/{sha256[:16]}.png"

@@ -10,7 +10,7 @@ import json
 import random
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ from ufc.request import Result
 from vqgan.images import ImageError, fit_square, load_image, load_mask
 from webui import blocks, state
 from webui.drawing import Drawing, png_bytes, write_png
-from webui.state import Picture, ReferenceItem, Session, Settings
+from webui.state import (
+    LEAST_WEIGHT,
+    MOST_WEIGHT,
+    Picture,
+    ReferenceItem,
+    Session,
+    Settings,
+)
 from webui.store import SessionStore
 from webui.worker import Worker
 
@@ -100,18 +107,42 @@ class Studio:
             RequestError: it asks for nothing that can be drawn.
             BusyError: the last one is not finished.
         """
-        session = self.store.load(key)
-        if not session.settings.seed_locked and session.pictures:
-            settings = replace(session.settings, seed=random_seed())
-            session = self.store.update(key, lambda s: replace(s, settings=settings))
+        session = self._roll(key)
         request = state.to_request(session, self.grid)
         drawing = Drawing(self.loaded, self.store, key, request, session.current)
         self.worker.submit(key, session.settings.steps, drawing.run)
+
+    def repair(self, key: str, count: int) -> None:
+        """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
+
+        Raises:
+            ValueError: there is no picture, or `count` is not at least 1 and less than its blocks.
+            BusyError: the last one is not finished.
+        """
+        session = self.store.load(key)
+        if session.current is None or not 1 <= count < self.grid**2:
+            raise ValueError(f"got {count} blocks to repair, wanted a picture and 1 or more of it")
+        session = self._roll(key)
+        # Which blocks these are is found out when its turn comes.
+        some = state.mark_to_change(session, tuple(range(count)), self.grid)
+        request = replace(state.to_request(some, self.grid), num_images_per_prompt=1)
+        drawing = Drawing(self.loaded, self.store, key, request, session.current, repair=count)
+        self.worker.submit(key, session.settings.steps, drawing.run)
+
+    def _roll(self, key: str) -> Session:
+        """The session with the seed of its next drawing: another one, unless it is locked."""
+        session = self.store.load(key)
+        if session.settings.seed_locked or not session.pictures:
+            return session
+        settings = replace(session.settings, seed=random_seed())
+        return self.store.update(key, lambda s: replace(s, settings=settings))
 
     # Pictures that come from elsewhere
 
     def upload(self, key: str, data: bytes) -> dict[str, Any] | None:
         """Put a visitor's picture on the canvas; returns the request it was made by, if it says.
+
+        What that drew anew is marked, so that the same request would draw the same blocks.
 
         Raises:
             ImageError: too large, no picture, or damaged.
@@ -125,7 +156,8 @@ class Studio:
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
         said = dict(metadata.request or {}) if metadata else {}
-        request = said.get("request")
+        asked = said.get("request")
+        request: dict[str, Any] = asked if isinstance(asked, dict) else {}
 
         def place(session: Session) -> Session:
             name = state.next_id(session)
@@ -144,10 +176,29 @@ class Studio:
                 details = {"confidence": found.get("confidence"), "origin": found.get("provenance")}
                 if all(_fits(value, self.grid**2) for value in details.values()):
                     self.store.write_details(key, name, details)
-            return state.add(session, [picture], marks=())
+            session = state.add(session, [picture], marks=())
+            kept = blocks.clean(request.get("preserve_blocks"), self.grid) if codes else ()
+            change = blocks.invert(kept, self.grid) if kept else ()
+            return state.marked_to_change(session, change, self.grid) if change else session
 
         self.store.update(key, place)
-        return dict(request) if isinstance(request, dict) else None
+        return request or None
+
+    def find_references(self, key: str, request: Mapping[str, Any]) -> int:
+        """Use the references of a request again, where this session has them; counts the others."""
+        asked = request.get("reference_images") or ()
+        found: dict[str, float] = {}
+        missing = 0
+        for item in asked if isinstance(asked, list | tuple) else ():
+            said = item if isinstance(item, dict) else {}
+            name = self.store.find_reference(key, said.get("sha256"))
+            weight = said.get("weight", 1.0)
+            if name and isinstance(weight, int | float):
+                found[name] = min(MOST_WEIGHT, max(LEAST_WEIGHT, float(weight)))
+            else:
+                missing += 1
+        self.store.update(key, lambda session: state.use_references(session, found))
+        return missing
 
     def add_reference(self, key: str, data: bytes, name: str) -> None:
         """Take a visitor's picture as a reference.
@@ -170,10 +221,12 @@ class Studio:
         """Mark by a mask image: white is to change.
 
         Raises:
-            ImageError: too large, no picture, or damaged.
+            ImageError: too large, no picture, damaged, or with nothing white in it.
         """
         self.open_upload(data)
         change = blocks.from_mask(load_mask(data), self.grid, self.resolution)
+        if not change:
+            raise ImageError("nothing in it is white; paint white what is to be drawn anew")
         self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
 
     def mask(self, key: str) -> bytes:
@@ -225,7 +278,15 @@ class Studio:
                     details["origin"], steps[step]["drawn"], steps[step]["candidate"], strict=True
                 )
             ],
-            "confidence": steps[step]["confidence"],
+            "confidence": [
+                sure if drawn >= 0 else before
+                for before, sure, drawn in zip(
+                    details["confidence"],
+                    steps[step]["confidence"],
+                    steps[step]["drawn"],
+                    strict=True,
+                )
+            ],
             "steps": steps[: step + 1],
             "curves": details.get("curves", [])[: step + 1],
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ class Progress:
         frame: what the task wants to be seen of the last step.
         error: one line for the visitor, where it failed.
         stopping: it was asked to stop.
+        outcome: what the visitor is to be told in the end: the name of a string and its facts.
     """
 
     state: str = "waiting"
@@ -41,6 +42,7 @@ class Progress:
     frame: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     stopping: bool = False
+    outcome: tuple[str, Mapping[str, Any]] | None = None
 
     @property
     def active(self) -> bool:
@@ -58,6 +60,10 @@ class Ticket:
     def report(self, step: int, **frame: Any) -> None:
         """Say how far it is; `frame` replaces what was to be seen before."""
         self.progress = replace(self.progress, step=step, frame=frame)
+
+    def conclude(self, name: str, **facts: Any) -> None:
+        """Say what the visitor is to be told in the end, as the name of a string and its facts."""
+        self.progress = replace(self.progress, outcome=(name, facts))
 
 
 class Worker:

@@ -16,15 +16,20 @@ from ufc.commands.terminal import DONE
 from ufc.outputs import open_folder
 
 LOCAL = "127.0.0.1"
-# Colours of the page; everything else is set where it is needed.
+# Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
+# components and the curves have those that Streamlit does not set.
 THEME = {
-    "base": "light",
-    "primaryColor": "#b4532a",
-    "backgroundColor": "#fdfcfa",
-    "secondaryBackgroundColor": "#f4f1ec",
-    "textColor": "#2b2926",
-    "borderColor": "#ddd8cf",
     "baseRadius": "0.5rem",
+    "light.primaryColor": "#b4532a",
+    "light.backgroundColor": "#fdfcfa",
+    "light.secondaryBackgroundColor": "#f4f1ec",
+    "light.textColor": "#2b2926",
+    "light.borderColor": "#ddd8cf",
+    "dark.primaryColor": "#cf6f42",
+    "dark.backgroundColor": "#1b1a18",
+    "dark.secondaryBackgroundColor": "#272522",
+    "dark.textColor": "#ece8e1",
+    "dark.borderColor": "#45413b",
 }
 
 

@@ -74,6 +74,11 @@ def run(flags: BenchFlags) -> int:
             terminal.result(describe(row), row)
             if flags.output:
                 write_whole(Path(flags.output), report)
+    if flags.only and all(row["kind"] in ("load", "matmul") for row in report["rows"]):
+        raise RequestError(
+            f"--only {flags.only}: nothing has this in its name; try forward, picture, tokenizer, "
+            "backend or precision"
+        )
     return DONE
 
 

@@ -45,6 +45,8 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
     """
     if flags.resume and flags.overwrite:
         raise RequestError("got both --resume and --overwrite; give one of them")
+    if flags.low_mem and (flags.batch_size or 1) > 1:
+        raise RequestError("got both --low-mem and --batch-size; give one of them")
     folder = Path(flags.output_dir or Path("outputs") / date.today().isoformat())
     ranks = ranks_from_environment()
     with Terminal(quiet=flags.quiet or not ranks.first, as_json=flags.json) as terminal:
@@ -65,7 +67,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
             with_metadata=not flags.no_metadata,
             overwrite=flags.overwrite or flags.resume,
         )
-        groups = name_groups(form_batches(jobs, flags.batch_size))
+        groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
         pending = [easel.row(job, group) for group, batch in groups.items() for job in batch]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]

@@ -13,6 +13,7 @@ from ufc.carried import codes_chunk, read_codes
 from ufc.checks import RequestError
 from ufc.commands.model import Loaded
 from ufc.commands.terminal import Terminal
+from ufc.controls import MAX_REFERENCES
 from ufc.inputs import check_inputs, input_hashes, load_inputs, located
 from ufc.jobs import RECIPE, Job
 from ufc.metadata import Metadata, describe
@@ -31,9 +32,19 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
         try:
             job.request.check_controls()
             job.request.check_blocks(pipe.grid**2)
+            check_references(job.request)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
     check_inputs(jobs, pipe.resolution)
+
+
+def check_references(request: Request) -> None:
+    """Raise `RequestError` where there are more references than a model can tell apart."""
+    count = len(request.reference_images)
+    if count > MAX_REFERENCES:
+        raise RequestError(
+            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
+        )
 
 
 class Easel:

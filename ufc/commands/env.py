@@ -8,8 +8,7 @@ import sys
 from importlib import metadata
 from typing import Annotated, Any
 
-import typer
-
+from ufc.commands.flags import switch
 from ufc.commands.terminal import DONE, Terminal
 
 DISTRIBUTION = "ufc-bert"
@@ -45,7 +44,7 @@ VARIABLES = (
 
 
 def env(
-    json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+    json: Annotated[bool, switch("--json", "As one line of JSON.")] = False,
 ) -> int:
     """Show versions, processor and settings, for bug reports."""
     facts = describe()

@@ -9,131 +9,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ufc.commands.flags import command, option, switch
+from ufc.commands.flags import run_command
+from ufc.commands.measures import (
+    AblationFlags,
+    CommonFlags,
+    EstimatorFlags,
+    ModelFlags,
+    PictureFlags,
+)
 from ufc.commands.terminal import DONE, Terminal
 
 if TYPE_CHECKING:
     from estimators.measuring import Measuring
     from ufc.measure.sets import PictureSet
     from ufc.measure.workbench import Bench
-
-FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
-
-PASS_ON: dict[str, Any] = {
-    "context_settings": {
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-}
-
-
-@dataclass(kw_only=True)
-class CommonFlags:
-    """What every form has."""
-
-    real: Annotated[
-        str | None,
-        option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
-    ] = None
-    caption_column: Annotated[Literal["text", "text_zh"], option("Which captions (text).", SET)] = (
-        "text"
-    )
-    limit: Annotated[int | None, option("Only the first N pictures or captions.", SET, min=2)] = (
-        None
-    )
-    model: Annotated[
-        str, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
-    ] = "fashion-64"
-    seed: Annotated[int, option("Of what is drawn at random (0).", SET)] = 0
-    extractor: Annotated[
-        str,
-        option("alexnet (default), vgg16, inception, or package.module:factory.", JUDGES),
-    ] = "alexnet"
-    extractor_weights: Annotated[
-        str | None, option("A file of its weights, instead of a download.", JUDGES)
-    ] = None
-    input_size: Annotated[
-        int | None, option("Pixels that the extractor sees (128; inception 299).", JUDGES, min=16)
-    ] = None
-    mode: Annotated[
-        Literal["clean", "legacy"],
-        option("Resizing: clean is antialiased, legacy is not.", JUDGES),
-    ] = "clean"
-    contrastive: Annotated[
-        str, option("Estimator of R-precision: a bundled name or a folder.", JUDGES)
-    ] = "fashion-64-contrastive"
-    batch_size: Annotated[int, option("Pictures a pass (32).", JUDGES, min=1)] = 32
-    num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
-    device: Annotated[str, option("Where the networks run (cpu).", JUDGES)] = "cpu"
-    cache_dir: Annotated[
-        str | None, option("Where features and drawn pictures are kept, by content.", OUTPUT)
-    ] = None
-    no_cache: Annotated[bool, switch("--no-cache", "Keep nothing.", OUTPUT)] = False
-    json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
-    quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
-
-
-@dataclass(kw_only=True)
-class PictureFlags(CommonFlags):
-    """Flags of `ufc evaluate FAKE`."""
-
-    fake: Annotated[
-        str,
-        typer.Argument(
-            help="Pictures: a folder of `ufc generate`, an ImageFolder or shards; or a model, "
-            "which then draws one picture for each caption of --real.",
-            show_default=False,
-        ),
-    ]
-    fid: Annotated[bool, switch("--fid", "Frechet distance, with an interval.", FIGURES)] = False
-    kid: Annotated[bool, switch("--kid", "Kernel distance, unbiased.", FIGURES)] = False
-    isc: Annotated[bool, switch("--isc", "Inception score.", FIGURES)] = False
-    prc: Annotated[bool, switch("--prc", "Precision, recall, density and coverage.", FIGURES)] = (
-        False
-    )
-    lpips: Annotated[
-        bool, switch("--lpips", "LPIPS diversity, of one caption and of all.", FIGURES)
-    ] = False
-    r_precision: Annotated[
-        bool, switch("--r-precision", "Is a picture's own caption found among 99?", FIGURES)
-    ] = False
-    clip_score: Annotated[
-        bool, switch("--clip-score", "By open_clip, or Chinese-CLIP for text_zh.", FIGURES)
-    ] = False
-    clip_model: Annotated[str | None, option("Its name (ViT-B-32, ViT-B-16).", JUDGES)] = None
-    clip_checkpoint: Annotated[str | None, option("Its weights, a file.", JUDGES)] = None
-    size: Annotated[
-        int | None, option("Shrink all pictures to so many pixels first.", SET, min=8)
-    ] = None
-    save_stats: Annotated[
-        str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
-    ] = None
-
-
-@dataclass(kw_only=True)
-class ModelFlags(CommonFlags):
-    """Flags of the forms that draw with a model and measure against its training pictures."""
-
-    train_data_dir: Annotated[
-        str | None, option("Training pictures, which distances are to.", SET)
-    ] = None
-    output_dir: Annotated[
-        str | None, option("Folder for JSON, Markdown and plots (none; ablation: docs).", OUTPUT)
-    ] = None
-    choices: Annotated[
-        int, option("estimators: pictures a caption to choose the best of (8).", SET, min=3)
-    ] = 8
-    passes: Annotated[int, option("ablation: passes a picture (28).", SET, min=4)] = 28
-    candidates: Annotated[
-        int, option("ablation: candidates a step where scores choose (2).", SET, min=2)
-    ] = 2
 
 
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
@@ -145,24 +40,15 @@ text, reference, kept blocks), `ablation` (every order at equal passes), `report
 
 def evaluate(context: typer.Context) -> int:
     """Figures of pictures, of the model's scores and controls; ablation and report."""
-    forms: dict[str, tuple[type, Callable[[Any], int], str]] = {
-        "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
-        "estimators": (ModelFlags, estimators, "Can compliance and fidelity be trusted?"),
-        "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
-        "ablation": (ModelFlags, ablation, "Every order at equal numbers of passes."),
-        "report": (ModelFlags, report, "All of it, with example pictures, on one HTML page."),
-    }
     arguments = list(context.args)
     name = "ufc evaluate"
-    flags, run, help = PictureFlags, pictures, PICTURES_HELP
-    if arguments and arguments[0] in forms:
+    flags: type = PictureFlags
+    run: Callable[[Any], int] = pictures
+    help = PICTURES_HELP
+    if arguments and arguments[0] in FORMS:
         name += f" {arguments[0]}"
-        flags, run, help = forms[arguments.pop(0)]  # type: ignore[assignment]
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    settings = {"token_normalize_func": lambda name: name.replace("_", "-")}
-    app.command(context_settings=settings)(command(flags, run, help))
-    code = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
-    return code if isinstance(code, int) else DONE
+        flags, run, help = FORMS[arguments.pop(0)]
+    return run_command(flags, run, help, arguments, name)
 
 
 def pictures(flags: PictureFlags) -> int:
@@ -186,8 +72,13 @@ def pictures(flags: PictureFlags) -> int:
             fake, drawn_size = draw_for(flags, terminal)
             if flags.size is None:  # a small model is not to be blamed for being small
                 measuring = measuring_of(flags, drawn_size, logits="isc" in wanted)
-        else:
+        elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
             fake = open_set(flags.fake, flags.limit)
+        else:
+            raise ValueError(
+                f"{flags.fake!r} is neither pictures nor a model; give a folder, shards, a model, "
+                f"or one of {', '.join(FORMS)}"
+            )
         real: Any = None
         if flags.real is not None:
             real = Path(flags.real) if statistics_file else open_set(flags.real)
@@ -212,7 +103,7 @@ def distances(flags: ModelFlags) -> int:
     )
 
 
-def estimators(flags: ModelFlags) -> int:
+def estimators(flags: EstimatorFlags) -> int:
     """Carry out `ufc evaluate estimators`."""
     from ufc.measure.scores import estimator_report, estimator_table
 
@@ -244,7 +135,7 @@ def controls(flags: ModelFlags) -> int:
     return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
 
 
-def ablation(flags: ModelFlags) -> int:
+def ablation(flags: AblationFlags) -> int:
     """Carry out `ufc evaluate ablation`."""
     from ufc.measure.ablation import run_ablation, table, variants, verdict, write_results
 
@@ -272,7 +163,7 @@ def ablation(flags: ModelFlags) -> int:
     return DONE
 
 
-def report(flags: ModelFlags) -> int:
+def report(flags: EstimatorFlags) -> int:
     """Carry out `ufc evaluate report`."""
     from ufc.measure.report import write_report
 
@@ -303,6 +194,15 @@ def _measure(
     return DONE
 
 
+FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
+    "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
+    "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "ablation": (AblationFlags, ablation, "Every order at equal numbers of passes."),
+    "report": (EstimatorFlags, report, "All of it, with example pictures, on one HTML page."),
+}
+
+
 def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
     """Model, judges and held-out pictures, as the flags ask for them.
 
@@ -313,8 +213,8 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
 
     if flags.real is None or flags.train_data_dir is None:
         raise ValueError(
-            "give held-out pictures with captions by --real, and by --train-data-dir the pictures "
-            "that distances are to"
+            "give held-out pictures with captions by --real, and by --train-data-dir the training "
+            "pictures, which distances are to"
         )
     return Bench.open(
         flags.model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -26,7 +26,7 @@ def option(help: str, panel: str | None = None, **settings: Any) -> Any:
 
 def switch(name: str, help: str, panel: str | None = None) -> Any:
     """A flag without a value and without an opposite."""
-    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False)
+    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False, metavar="")
 
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
@@ -40,11 +40,12 @@ class DrawFlags:
     negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     reference_image: Annotated[
-        list[str] | None, option("A picture to follow; may be given several times.", CONTROLS)
+        list[str] | None,
+        option("A picture to follow; may be given several times.", CONTROLS, metavar="FILE"),
     ] = None
     reference_weight: Annotated[
         list[float] | None,
-        option("How much each reference counts, in their order (1).", CONTROLS),
+        option("How much each reference counts, in their order (1).", CONTROLS, metavar="NUMBER"),
     ] = None
     image: Annotated[
         str | None,
@@ -52,11 +53,16 @@ class DrawFlags:
             "A picture to keep parts of. It is fitted into the model's square (padded with white "
             "where it is not square), and the result has the model's size.",
             CONTROLS,
+            metavar="FILE",
         ),
     ] = None
     mask_image: Annotated[
         str | None,
-        option("White is drawn anew, black is kept; the image's size or proportions.", CONTROLS),
+        option(
+            "White is drawn anew, black is kept; the image's size or proportions.",
+            CONTROLS,
+            metavar="FILE",
+        ),
     ] = None
     invert_mask: Annotated[
         bool, switch("--invert-mask", "Black is drawn anew, white is kept.", CONTROLS)
@@ -67,6 +73,7 @@ class DrawFlags:
             "Blocks to keep, such as 0-47,60: cells of the model's grid, counted row by row "
             "from 0 at the top left.",
             CONTROLS,
+            metavar="BLOCKS",
         ),
     ] = None
     feather: Annotated[
@@ -79,21 +86,28 @@ class DrawFlags:
     num_images_per_prompt: Annotated[int | None, option("Pictures per prompt (1).", SAMPLING)] = (
         None
     )
-    num_inference_steps: Annotated[int | None, option("Refinement steps.", SAMPLING)] = None
+    num_inference_steps: Annotated[
+        int | None,
+        option("Refinement steps (12, like the others here if the model says nothing).", SAMPLING),
+    ] = None
     guidance_scale: Annotated[
-        float | None, option("How strongly the controls are followed.", SAMPLING)
+        float | None,
+        option("How strongly the controls are followed (3); 1 is no guidance.", SAMPLING),
     ] = None
     temperature: Annotated[
-        float | None, option("Variety of the codes; 0 takes the likeliest.", SAMPLING)
+        float | None, option("Variety of the codes (1); 0 takes the likeliest.", SAMPLING)
     ] = None
     num_candidates: Annotated[
-        int | None, option("Canvases tried per step, the best is kept.", SAMPLING)
+        int | None, option("Canvases tried per step, the best is kept (1).", SAMPLING)
+    ] = None
+    num_drafts: Annotated[
+        int | None, option("Whole drafts per picture, the best is kept (1).", SAMPLING)
     ] = None
     contrastive_weight: Annotated[
         float | None,
         option("Share of the contrastive estimator in compliance, for choosing (0).", SAMPLING),
     ] = None
-    order: Annotated[Order | None, option("How the canvas is filled.", SAMPLING)] = None
+    order: Annotated[Order | None, option("How the canvas is filled (maskgit).", SAMPLING)] = None
     patience: Annotated[
         int | None, option("Stop after so many steps without a better score.", SAMPLING)
     ] = None
@@ -111,11 +125,19 @@ class DrawFlags:
         option("A bundled name, a folder, or a hub id.", MODEL, envvar="UFC_MODEL"),
     ] = None
     revision: Annotated[str | None, option("Version of a hub model.", MODEL)] = None
+    variant: Annotated[
+        str | None,
+        option("Such as fp16: take model.fp16.safetensors where the model has it.", MODEL),
+    ] = None
     model_dir: Annotated[
         str | None,
-        option("Folder of models to find names in.", MODEL, envvar="UFC_MODEL_DIR"),
+        option(
+            "Folder of models to find names in.", MODEL, envvar="UFC_MODEL_DIR", metavar="FOLDER"
+        ),
     ] = None
-    cache_dir: Annotated[str | None, option("Where hub downloads are kept.", MODEL)] = None
+    cache_dir: Annotated[
+        str | None, option("Where hub downloads are kept.", MODEL, metavar="FOLDER")
+    ] = None
     local_files_only: Annotated[bool, switch("--local-files-only", "Download nothing.", MODEL)] = (
         False
     )
@@ -138,13 +160,25 @@ class DrawFlags:
         bool,
         switch("--compile", "Write code for this machine first; pays for long runs.", MODEL),
     ] = False
+    low_mem: Annotated[
+        bool, switch("--low-mem", "Less memory, more time: picture by picture.", MODEL)
+    ] = False
+    cpu_offload: Annotated[
+        bool,
+        switch("--cpu-offload", "Tokenizer and transformer take turns on the GPU.", MODEL),
+    ] = False
     deterministic: Annotated[
         bool,
         switch("--deterministic", "Only exactly repeatable operations; slower on a GPU.", MODEL),
     ] = False
     output_dir: Annotated[
         str | None,
-        option("Folder for the pictures (outputs/YYYY-MM-DD).", OUTPUT, envvar="UFC_OUTPUT_DIR"),
+        option(
+            "Folder for the pictures (outputs/YYYY-MM-DD).",
+            OUTPUT,
+            envvar="UFC_OUTPUT_DIR",
+            metavar="FOLDER",
+        ),
     ] = None
     format: Annotated[PictureFormat | None, option("png (default), jpg or webp.", OUTPUT)] = None
     resume: Annotated[bool, switch("--resume", "Keep what is done, draw the rest.", OUTPUT)] = False
@@ -170,9 +204,35 @@ class GenerateFlags(DrawFlags):
             "A .jsonl or .txt file, or a manifest.jsonl to make its pictures again; its lines go "
             "before flags, which fill in what they leave open.",
             CONTROLS,
+            metavar="FILE",
         ),
     ] = None
     limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
+
+
+# For commands whose flags are read in a second pass, by `run_command`.
+PASS_ON: dict[str, Any] = {
+    "context_settings": {
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+}
+
+
+def run_command(
+    flags: type[Flags],
+    run: Callable[[Flags], int],
+    help: str,
+    arguments: Sequence[str],
+    name: str,
+) -> int:
+    """Read a command's own flags, run it, and return the exit code."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    settings = {"token_normalize_func": lambda name: name.replace("_", "-")}
+    app.command(context_settings=settings)(command(flags, run, help))
+    code = typer.main.get_command(app).main(list(arguments), prog_name=name, standalone_mode=False)
+    return code if isinstance(code, int) else 0
 
 
 def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:

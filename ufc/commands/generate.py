@@ -86,6 +86,7 @@ def request_from_flags(flags: DrawFlags) -> Request:
         guidance_scale=flags.guidance_scale,
         temperature=flags.temperature,
         num_candidates=flags.num_candidates,
+        num_drafts=flags.num_drafts,
         contrastive_weight=flags.contrastive_weight,
         patience=flags.patience,
         time_budget=flags.time_budget,

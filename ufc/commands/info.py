@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from typing import Annotated, Any
 
 import typer
 
-from ufc.commands.terminal import DONE, FAILURE, Terminal
+from ufc.checks import RequestError
+from ufc.commands.flags import switch
+from ufc.commands.terminal import BAD_INPUT, DONE, FAILURE, Terminal
 from ufc.metadata import Metadata, read_metadata
 
 
 def info(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures to read.", metavar="PICTURE…")],
-    json: Annotated[bool, typer.Option("--json", help="One line of JSON per picture.")] = False,
+    pictures: Annotated[list[str], typer.Argument(help="Pictures to read.", metavar="PICTURE")],
+    json: Annotated[bool, switch("--json", "One line of JSON per picture.")] = False,
 ) -> int:
     """Show how pictures were made: request, recipe, scores and versions.
 
-    Exit code 1 where a picture says nothing.
+    Every picture is looked at. Exit code 2 where one cannot be read, 1 where one says nothing.
     """
-    silent = 0
+    code = DONE
     with Terminal(as_json=json) as terminal:
         for picture in pictures:
-            metadata = read_metadata(picture)
+            try:
+                metadata = read_metadata(picture)
+            except RequestError as error:
+                terminal.error(f"ufc: {error}")
+                code = BAD_INPUT
+                continue
             if metadata == Metadata():
-                silent += 1
                 terminal.error(f"ufc: {picture}: holds no request")
+                code = max(code, FAILURE)
                 continue
             terminal.result(_text(picture, metadata), _data(picture, metadata))
-    return FAILURE if silent else DONE
+    return code
 
 
 def _data(picture: str, metadata: Metadata) -> dict[str, Any]:
@@ -46,7 +54,12 @@ def _text(picture: str, metadata: Metadata) -> str:
     for name, value in metadata.request.items():
         if isinstance(value, dict):
             lines.append(f"{name}:")
-            lines.extend(f"  {key}: {item}" for key, item in value.items())
+            lines.extend(f"  {key}: {_plain(item)}" for key, item in value.items())
         elif name != "curves":
-            lines.append(f"{name}: {value}")
+            lines.append(f"{name}: {_plain(value)}")
     return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    """Text as it is, lists and objects as JSON."""
+    return value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)

@@ -21,7 +21,7 @@ from ufc.request import Result
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
 
-_RECORDED = ("device", "dtype", "attention_backend", "revision")
+_RECORDED = ("device", "dtype", "attention_backend", "revision", "variant")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class ModelSettings:
 
     model: str | None = None
     revision: str | None = None
+    variant: str | None = None
     model_dir: str | None = None
     cache_dir: str | None = None
     local_files_only: bool = False
@@ -37,6 +38,8 @@ class ModelSettings:
     dtype: str = "auto"
     attention_backend: str = "auto"
     compile: bool = False
+    low_mem: bool = False
+    cpu_offload: bool = False
     deterministic: bool = False
 
 
@@ -66,6 +69,7 @@ def choose_settings(flags: DrawFlags, rows: Iterable[Row]) -> ModelSettings:
     settings = ModelSettings(
         model=flags.model or (models[0] if models else None),
         revision=flags.revision or _agreed(results, "revision"),
+        variant=flags.variant or _agreed(results, "variant"),
         model_dir=flags.model_dir,
         cache_dir=flags.cache_dir,
         local_files_only=flags.local_files_only,
@@ -75,6 +79,8 @@ def choose_settings(flags: DrawFlags, rows: Iterable[Row]) -> ModelSettings:
         or _agreed(results, "attention_backend")
         or "auto",
         compile=flags.compile,
+        low_mem=flags.low_mem,
+        cpu_offload=flags.cpu_offload,
         deterministic=flags.deterministic,
     )
     if settings.deterministic:
@@ -93,8 +99,6 @@ def load(settings: ModelSettings) -> Loaded:
     from ufc.pipeline import UFCPipeline
     from ufc.store import resolve_model
 
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise RequestError("--device cuda: there is no CUDA device here; use --device cpu")
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not repeatable
         torch.use_deterministic_algorithms(True)
@@ -108,10 +112,13 @@ def load(settings: ModelSettings) -> Loaded:
         )
         pipe = UFCPipeline.from_pretrained(
             folder,
+            variant=settings.variant,
             device=settings.device,
             dtype=settings.dtype,
             attention_backend=settings.attention_backend,
             compile=settings.compile,
+            low_mem=settings.low_mem,
+            cpu_offload=settings.cpu_offload,
         )
     except OSError as error:
         raise RequestError(f"the model {name} cannot be read: {error}") from None
@@ -125,6 +132,8 @@ def load(settings: ModelSettings) -> Loaded:
         backend["compile"] = True
     if settings.revision:
         backend["revision"] = settings.revision
+    if settings.variant:
+        backend["variant"] = settings.variant
     if Path(name).is_dir():
         name = str(Path(name).resolve())
     return Loaded(pipe, name, backend, {**versions(), "weights": weights_digest(folder)})

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from ufc.checks import shown
+
 DONE, FAILURE, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -116,7 +118,9 @@ def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "ufc"
         message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
-        return BAD_INPUT, f"{message} See `{command} --help`."
+        message = message.replace("Input should be", f"got {_input(error)}, wanted", 1)
+        message = message.partition(", unable to parse")[0]
+        return BAD_INPUT, f"{message.rstrip('.')}. See `{command} --help`."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FAILURE, f"the disk is full; free some space and go on with {resume}"
     if isinstance(error, ValueError):
@@ -124,8 +128,15 @@ def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return FAILURE, "out of memory; try a smaller --batch-size or fewer --num-candidates"
     if isinstance(error, OSError):
-        return FAILURE, text
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else text
+        return FAILURE, told
     return FAILURE, f"{type(error).__name__}: {text} (UFC_DEBUG=1 shows where)"
+
+
+def _input(error: BaseException) -> str:
+    """What was written where a flag's value did not have its type."""
+    details = getattr(error.__cause__, "errors", None)  # pydantic's, through typer
+    return shown(details()[0].get("input")) if details else "something else"
 
 
 def report(error: BaseException, resume: str = "--resume") -> int:

@@ -15,16 +15,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from ufc.checks import RequestError, listed, shortened, shown
-from ufc.commands.flags import command, option
-from ufc.commands.terminal import DONE
-
-PASS_ON: dict[str, Any] = {
-    "context_settings": {
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-}
+from ufc.commands.flags import option, run_command
+from ufc.commands.terminal import DONE, say
+from vqgan.ranks import ranks_from_environment
 
 
 @dataclass(frozen=True)
@@ -72,15 +65,14 @@ def run(trainer: Trainer, arguments: Sequence[str]) -> int:
         recipe = said.pop("config", None)
         values = read_recipe(recipe, trainer.config) if recipe else {}
         values |= {name: typed(trainer.config, name, text) for name, text in said.items()}
-        trainer.main(build_config(trainer.config, values))
+        config = build_config(trainer.config, values)
+        trainer.main(config)
+        if ranks_from_environment().first:
+            say(f"done; see {config.output_dir}")
         return DONE
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    settings = {"token_normalize_func": lambda name: name.replace("_", "-")}
-    app.command(context_settings=settings)(command(flags_of(trainer.config), start, trainer.help))
-    name = f"ufc {trainer.name}"
-    code = typer.main.get_command(app).main(list(arguments), prog_name=name, standalone_mode=False)
-    return code if isinstance(code, int) else DONE
+    flags = flags_of(trainer.config)
+    return run_command(flags, start, trainer.help, arguments, f"ufc {trainer.name}")
 
 
 def flags_of(config: type) -> type:
@@ -203,7 +195,7 @@ def _flag(field: Field[Any], hint: Any) -> tuple[str, Any, None]:
     kind: Any = bool if inner is bool else str
     if get_origin(inner) in (tuple, list):
         kind, text = list[str], f"{text} May be given several times."
-    metavar = {bool: None, int: "<int>", float: "<float>"}.get(inner, "<text>")
+    metavar = {bool: "", int: "<int>", float: "<float>"}.get(inner, "<text>")
     help = option((text + default).strip(), metavar=metavar)
     return field.name, Annotated[kind | None, help], None
 

@@ -18,7 +18,7 @@ from ufc.measure.drawn import Drawn, Plan, draw_set, fingerprint, keep_drawn, pi
 from ufc.measure.judges import Judges
 from ufc.pipeline import UFCPipeline
 
-PASSES, CANDIDATES, PATIENCE = 28, 2, 2
+PATIENCE = 2  # steps, in the row that stops by itself
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,12 +46,14 @@ class Comparison:
 
 NO_ESTIMATORS, FEW_STEPS = "PNAG, no estimators", "PNAG, no estimators, few steps"
 BOTH = "PNAG, both"
+DRAFTS = "MaskGIT, drafts"
 QUESTIONS = (
     ("PNAG, compliance", FEW_STEPS, "Choosing by compliance, equal steps"),
     ("PNAG, fidelity", FEW_STEPS, "Choosing by fidelity, equal steps"),
     (BOTH, FEW_STEPS, "Choosing by both, equal steps"),
     (BOTH, NO_ESTIMATORS, "Choosing by both, equal passes"),
     (BOTH, "MaskGIT", "The paper's method against MaskGIT, equal passes"),
+    (DRAFTS, "MaskGIT", "Choosing among whole drafts, equal passes"),
     (BOTH, "one-shot", "Refinement against one shot"),
 )
 
@@ -72,7 +74,8 @@ def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0)
         )
 
     def of(order: str, steps: int, **changes: Any) -> Plan:
-        return Plan(order=order, steps=steps, guidance_scale=guidance_scale, seed=seed, **changes)
+        settings = {"candidates": 1, "drafts": 1} | changes
+        return Plan(order=order, steps=steps, guidance_scale=guidance_scale, seed=seed, **settings)
 
     def pnag(weight: float, **changes: Any) -> Plan:
         return of("pnag", scored, candidates=candidates, compliance_weight=weight, **changes)
@@ -81,6 +84,11 @@ def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0)
         Variant("one-shot", of("maskgit", 1), "every cell in one step; more cannot be used"),
         Variant("Mask-Predict", of("mask-predict", plain)),
         Variant("MaskGIT", of("maskgit", plain)),
+        Variant(
+            DRAFTS,
+            of("maskgit", 1 + (passes - first) // (candidates * guided), drafts=candidates),
+            f"the better of {candidates} whole pictures by the model's score, each in fewer steps",
+        ),
         Variant("Halton", of("halton", plain)),
         Variant(NO_ESTIMATORS, of("pnag", plain, estimators=False)),
         Variant(

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from ufc.canvas import blank_edit
 from ufc.controls import ControlItem
+from ufc.drafts import refine_drafts
 from ufc.guidance import make_predict, make_prefix, make_score
 from ufc.pipeline import UFCPipeline
-from ufc.sampler import SamplerConfig, Score, refine
+from ufc.sampler import SamplerConfig, Score
 
 BATCH = 32
 
@@ -44,6 +45,7 @@ class Plan:
     order: str | None = None
     steps: int | None = None
     candidates: int | None = None
+    drafts: int | None = None
     patience: int | None = None
     compliance_weight: float | None = None
     guidance_scale: float | None = None
@@ -54,7 +56,11 @@ class Plan:
 
     def resolved(self, defaults: dict[str, Any]) -> Plan:
         """The plan with nothing left open."""
-        names = {"steps": "num_inference_steps", "candidates": "num_candidates"}
+        names = {
+            "steps": "num_inference_steps",
+            "candidates": "num_candidates",
+            "drafts": "num_drafts",
+        }
         values = {
             name: defaults[names.get(name, name)] if value is None and name != "patience" else value
             for name, value in asdict(self).items()
@@ -166,8 +172,9 @@ def draw_batch(
     )
     blank = blank_edit(pipeline.grid, pipeline.resolution)
     locked_BT = blank.locked_T.expand(len(texts), -1).clone().to(pipeline.device)
-    chooses = plan.estimators and config.scored
-    refined = refine(
+    drafts = int(plan.drafts or 1)
+    chooses = plan.estimators and (config.scored or drafts > 1)
+    refined = refine_drafts(
         predict,
         score if chooses else last_is_best(),
         torch.zeros_like(locked_BT, dtype=torch.int64),
@@ -176,6 +183,7 @@ def draw_batch(
         config,
         [torch.Generator().manual_seed(seed + row) for row in range(len(texts))],
         alike=pipeline.alike,
+        drafts=drafts,
     )
     return refined.canvas.codes, score, refined.steps
 

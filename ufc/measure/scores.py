@@ -116,7 +116,7 @@ def estimator_report(
     `choices` pictures are drawn for each caption with the model's default settings and kept in
     `folder`.
     """
-    plan = Plan(per_caption=choices, seed=seed, candidates=1).resolved(pipeline.defaults)
+    plan = Plan(per_caption=choices, seed=seed, candidates=1, drafts=1).resolved(pipeline.defaults)
     key = {"model": fingerprint(pipeline), "captions": real.captions, "plan": asdict(plan)}
     drawn = keep_drawn(
         folder, key, lambda: draw_set(pipeline, real.captions, plan, progress=progress)

@@ -16,8 +16,8 @@ from vqgan.data import DataError, Sample, Samples, open_dataset
 from vqgan.images import load_image
 
 RECIPE = (
-    "model", "order", "num_inference_steps", "num_candidates", "guidance_scale", "temperature",
-    "patience", "compliance_weight", "seed",
+    "model", "order", "num_inference_steps", "num_candidates", "num_drafts",
+    "guidance_scale", "temperature", "patience", "compliance_weight", "seed",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 // The picture with its blocks. What is marked is Python's to know: a drag is shown at once and
 // sent when the pointer is lifted, as the full list of marked blocks; a button sends its name.
 
+const PATIENCE = 5000; // ms until marks that the page does not know of are given up
 const ICONS = {
   brush: "M3 14c2 0 2-2 3-3l7-8 2 2-8 7c-1 1-1 3-4 3z",
   rectangle: "M3 4h12v10H3z",
@@ -25,6 +26,7 @@ class Board {
     this.tool = "brush";
     this.marks = new Set();
     this.drag = null;
+    this.sent = null;
     this.focus = 0;
     this.bar = add(root, "div", "bar");
     this.board = add(root, "div", "board");
@@ -47,17 +49,18 @@ class Board {
   update(data, send) {
     this.send = send;
     this.data = data;
-    if (!this.drag) this.marks = new Set(data.marks);
+    this.takeMarks(data.marks);
     if (this.image.src !== data.src) this.image.src = data.src || "";
     this.image.hidden = !data.src;
     this.image.alt = data.text.picture;
     this.empty.hidden = Boolean(data.src);
     this.empty.textContent = data.text.empty;
     this.buildBar();
+    this.setBar();
     if (this.grid !== data.grid) this.buildCells();
     this.cells.classList.toggle("ready", data.editable);
     this.cells.classList.toggle("fixed", !data.editable);
-    this.board.classList.toggle("bare", !data.lines);
+    this.cells.classList.toggle("seen", data.seen);
     this.legend.hidden = !data.legend;
     if (data.legend) {
       this.legend.replaceChildren(data.legend.from, document.createElement("i"), data.legend.to);
@@ -67,38 +70,56 @@ class Board {
     this.tell(null);
   }
 
+  // A page that was on its way when marks were sent does not know them yet: it takes none back.
+  takeMarks(marks) {
+    const known = !this.sent || this.sent.marks === marks.join() || Date.now() > this.sent.until;
+    if (known) this.sent = null;
+    if (known && !this.drag) this.marks = new Set(marks);
+  }
+
   // The toolbar
 
+  // Built once and again only in another language: a button that a finger is on stays what it is.
   buildBar() {
-    const { text, editable, keep, undo, redo } = this.data;
-    const state = JSON.stringify([text, editable, keep, undo, redo, this.tool]);
-    if (state === this.barState) return;
-    const focused = this.root.getRootNode().activeElement?.dataset?.name;
-    this.barState = state;
+    const { text } = this.data;
+    if (this.barText === text.mode) return;
+    this.barText = text.mode;
     this.bar.replaceChildren();
     const modes = this.set("radiogroup", text.mode);
     for (const name of ["change", "keep"]) {
-      const button = this.button(modes, name, text[name], () => this.send("action", name));
+      const button = this.button(modes, name, text[name], () => this.act(name));
       button.setAttribute("role", "radio");
-      button.setAttribute("aria-checked", String((name === "keep") === keep));
       button.textContent = text[name];
     }
     const tools = this.set("group", text.tools);
     for (const name of ["brush", "rectangle", "row", "column"]) {
-      const button = this.button(tools, name, text[name], () => {
+      this.button(tools, name, text[name], () => {
         this.tool = name;
-        this.buildBar();
+        this.setBar();
       });
-      button.setAttribute("aria-pressed", String(this.tool === name));
     }
     const marks = this.set("group", text.marks);
     for (const name of ["invert", "grow", "clear"]) {
-      this.button(marks, name, text[name], () => this.send("action", name));
+      this.button(marks, name, text[name], () => this.act(name));
     }
     const times = this.set("group", text.undo);
-    this.button(times, "undo", text.undo, () => this.send("action", "undo"), undo);
-    this.button(times, "redo", text.redo, () => this.send("action", "redo"), redo);
-    if (focused) this.bar.querySelector(`[data-name="${focused}"]`)?.focus();
+    for (const name of ["undo", "redo"]) {
+      this.button(times, name, text[name], () => this.act(name));
+    }
+  }
+
+  setBar() {
+    const { editable, keep, undo, redo } = this.data;
+    const empty = { undo: !undo, redo: !redo };
+    for (const button of this.bar.querySelectorAll("button")) {
+      const name = button.dataset.name;
+      button.disabled = !editable || empty[name] === true;
+      if (name === "change" || name === "keep") {
+        button.setAttribute("aria-checked", String((name === "keep") === keep));
+      } else if (["brush", "rectangle", "row", "column"].includes(name)) {
+        button.setAttribute("aria-pressed", String(this.tool === name));
+      }
+    }
   }
 
   set(role, label) {
@@ -108,13 +129,12 @@ class Board {
     return set;
   }
 
-  button(parent, name, label, act, enabled = true) {
+  button(parent, name, label, act) {
     const button = add(parent, "button");
     button.type = "button";
     button.dataset.name = name;
     button.title = label;
     button.setAttribute("aria-label", label);
-    button.disabled = !(enabled && this.data.editable);
     button.addEventListener("click", act);
     if (ICONS[name]) {
       button.innerHTML = `<svg viewBox="0 0 18 18" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`;
@@ -140,15 +160,34 @@ class Board {
   }
 
   paint() {
-    const { keep, colours, labels, text } = this.data;
+    const { colours, labels, text } = this.data;
     for (const [number, cell] of [...this.cells.children].entries()) {
       const marked = this.marks.has(number);
-      const changes = this.marks.size > 0 && marked !== keep;
-      cell.classList.toggle("change", changes);
+      cell.classList.toggle("change", this.changes(number));
+      cell.style.setProperty("--edge", this.edge(number));
       cell.setAttribute("aria-checked", String(marked));
       cell.setAttribute("aria-label", labels?.[number] ?? `${text.block} ${number}`);
       cell.style.setProperty("--tint", colours?.[number] ?? "none");
     }
+  }
+
+  changes(number) {
+    return this.marks.size > 0 && this.marks.has(number) !== this.data.keep;
+  }
+
+  // A line where blocks to change meet others; the edge of the picture needs none.
+  edge(number) {
+    if (!this.changes(number)) return "none";
+    const [row, column] = [Math.floor(number / this.grid), number % this.grid];
+    const sides = [
+      [row > 0, number - this.grid, 0, 1],
+      [column < this.grid - 1, number + 1, -1, 0],
+      [row < this.grid - 1, number + this.grid, 0, -1],
+      [column > 0, number - 1, 1, 0],
+    ].filter(([inside, next]) => inside && !this.changes(next));
+    const lines = (width, colour) =>
+      sides.map(([, , x, y]) => `inset ${x * width}px ${y * width}px 0 ${colour}`);
+    return [...lines(2, "var(--accent)"), ...lines(3, "#fffc")].join() || "none";
   }
 
   tell(number) {
@@ -229,7 +268,14 @@ class Board {
 
   commit() {
     this.paint();
-    this.send("marks", [...this.marks].sort((a, b) => a - b));
+    const marks = [...this.marks].sort((a, b) => a - b);
+    this.sent = { marks: marks.join(), until: Date.now() + PATIENCE };
+    this.send("marks", marks);
+  }
+
+  act(name) {
+    this.sent = null;
+    this.send("action", name);
   }
 
   // The keyboard: arrows move, space or enter marks, escape gives up a drag
@@ -257,7 +303,8 @@ class Board {
     } else if (event.key === "Escape") {
       this.cancel();
     } else if (undo && this.data.editable) {
-      this.send("action", event.shiftKey ? "redo" : "undo");
+      const name = event.shiftKey ? "redo" : "undo";
+      if (this.data[name]) this.act(name);
     } else {
       return;
     }

@@ -1,4 +1,4 @@
-// Two pictures under one slider; nothing is sent.
+// Two pictures under one slider, or under the pointer; nothing is sent.
 
 export default function (component) {
   const root = component.parentElement.querySelector(".compare");
@@ -16,5 +16,14 @@ export default function (component) {
     root.querySelector(".line").style.left = `${slider.value}%`;
   };
   slider.oninput = cut;
+  const board = root.querySelector(".board");
+  const follow = (event) => {
+    if (event.type === "pointerdown") board.setPointerCapture(event.pointerId);
+    if (!event.buttons) return;
+    const box = board.getBoundingClientRect();
+    slider.value = ((event.clientX - box.left) / box.width) * 100;
+    cut();
+  };
+  board.onpointerdown = board.onpointermove = follow;
   cut();
 }

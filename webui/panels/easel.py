@@ -26,10 +26,14 @@ CANVAS_WORDS = (
 
 def easel(page: Page) -> None:
     """The middle of the page."""
+    for name, first in (("layer", "none"), ("sort", "drawn"), ("weakest", page.studio.grid)):
+        # Set anew, or Streamlit forgets it while a drawing hides its widget.
+        st.session_state[name] = st.session_state.get(name) or first
     if page.running:
         st.fragment(live, run_every=LOOK_EVERY)(page)
     else:
-        still(page)
+        with st.container():  # as deep as in a fragment, so that the canvas stays the same element
+            still(page)
 
 
 # While nothing is drawn
@@ -57,6 +61,7 @@ def still(page: Page) -> None:
             "colours": over.colours,
             "legend": over.legend,
             "labels": labels(details, picture.id, grid, page.say),
+            "seen": state.just_drawn(session, grid),
         }
     canvas(page, note=note, editable=picture is not None and scrubbed is None, **shown)
     if picture is not None:
@@ -74,10 +79,10 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
             "grid": page.studio.grid,
             "marks": list(session.view.marks),
             "keep": session.view.keep,
-            "undo": bool(session.past),
-            "redo": bool(session.future),
+            "undo": bool(session.past) and not page.running,
+            "redo": bool(session.future) and not page.running,
             "editable": editable,
-            "lines": True,
+            "seen": False,
             "note": note,
             "text": {name: say(f"canvas_{name}") for name in CANVAS_WORDS},
             **shown,
@@ -118,6 +123,8 @@ def say_note(page: Page) -> str:
     change = len(state.blocks_to_change(session.view, page.studio.grid))
     if change == cells:
         return page.say("note_new")
+    if state.just_drawn(session, page.studio.grid):
+        return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)
 
 
@@ -139,21 +146,29 @@ def below(page: Page, picture: Picture) -> None:
             say("layer"),
             LAYERS,
             key="layer",
-            default="none",
             required=True,
             format_func=lambda name: say(f"layer_{name}"),
             help=say("layer_help"),
         )
-        st.download_button(
-            say("download"),
-            page.studio.store.read(page.key, picture.file),
-            f"ufc-{picture.id}.png",
-            "image/png",
-            key="download",
-            icon=":material/download:",
-            help=say("download_help", side=page.studio.resolution),
-            on_click="ignore",
-        )
+        with st.container(horizontal=True, width="content"):
+            count = st.session_state["weakest"]
+            st.button(
+                say("repair"),
+                key="repair",
+                icon=":material/healing:",
+                help=say("repair_help", count=count),
+                on_click=lambda: page.attempt(lambda: page.studio.repair(page.key, count)),
+            )
+            st.download_button(
+                say("download"),
+                page.studio.store.read(page.key, picture.file),
+                f"ufc-{picture.id}.png",
+                "image/png",
+                key="download",
+                icon=":material/download:",
+                help=say("download_help", side=page.studio.resolution),
+                on_click="ignore",
+            )
 
 
 def candidates(page: Page, picture: Picture) -> None:
@@ -169,7 +184,6 @@ def candidates(page: Page, picture: Picture) -> None:
             say("sort"),
             ("drawn", "compliance", "fidelity"),
             key="sort",
-            default="drawn",
             required=True,
             format_func=lambda name: say(f"sort_{name}"),
             label_visibility="collapsed",
@@ -246,15 +260,12 @@ def more(page: Page) -> None:
                 say("repair_count"),
                 1,
                 grid * grid - 1,
-                value=min(8, grid),
                 key="weakest",
                 width=150,
             )
             st.button(
-                say("repair"),
-                key="repair",
-                icon=":material/healing:",
-                help=say("repair_help"),
+                say("repair_mark"),
+                key="repair_mark",
                 on_click=lambda: page.attempt(
                     lambda: page.studio.find_weakest(page.key, st.session_state["weakest"])
                 ),
@@ -290,7 +301,7 @@ def type_marks(page: Page) -> None:
 def take_mask(page: Page, uploader: str) -> None:
     file = st.session_state.get(uploader)
     if file is not None:
-        page.attempt(lambda: page.studio.upload_mask(page.key, file.getvalue()), "refused")
+        page.attempt(lambda: page.studio.upload_mask(page.key, file.getvalue()), file.name)
         st.session_state["mask_taken"] = st.session_state.get("mask_taken", 0) + 1
 
 
@@ -313,16 +324,10 @@ def live(page: Page) -> None:
         }  # fmt: skip
     elif current is not None:
         shown["src"] = page.enlarged(current)
-    canvas(page, note=how_far(page, progress), editable=False, **shown)
+    # Marks are those of what comes next: this drawing does not look at them any more.
+    editable = bool(frame.get("previews"))
+    canvas(page, note=how_far(page, progress), editable=editable, seen=True, **shown)
     st.progress(progress.step / max(1, progress.steps))
-    st.button(
-        say("stopping") if progress.stopping else say("stop"),
-        key="stop",
-        icon=":material/stop_circle:",
-        disabled=progress.stopping,
-        width="stretch",
-        on_click=lambda: page.studio.worker.stop(page.key),
-    )
     if frame.get("curves"):
         names = {name: say(f"curve_{name}") for name in ("compliance", "fidelity")}
         st.html(curves(frame["curves"], progress.steps, names))
@@ -336,4 +341,4 @@ def how_far(page: Page, progress: Progress) -> str:
         return page.say("waiting_next")
     if not progress.step:
         return page.say("canvas_starting")
-    return page.say("step_of", step=progress.step, steps=progress.steps)
+    return page.say("step_live", step=progress.step, steps=progress.steps)

@@ -29,7 +29,7 @@ def take(page: Page, uploader: str) -> None:
     file = st.session_state.get(uploader)
     if file is None:
         return
-    page.attempt(lambda: place(page, file.getvalue()), "refused")
+    page.attempt(lambda: place(page, file.getvalue()), file.name)
     st.session_state["own_taken"] = st.session_state.get("own_taken", 0) + 1
 
 
@@ -39,4 +39,7 @@ def place(page: Page, data: bytes) -> None:
         with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
             settings = state.from_request(page.session.settings, request)
             page.update(lambda session: replace(session, settings=settings))
+            missing = page.studio.find_references(page.key, request)
             page.tell(page.say("settings_loaded"))
+            if missing:
+                page.tell(page.say("references_missing", count=missing))

@@ -43,20 +43,26 @@ def recipe(page: Page) -> None:
         )
         number(page, "steps")
     with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
-        number(page, "guidance_scale", 0.5)
-        number(page, "temperature", 0.1)
-        st.selectbox(say("order"), ORDERS, key=widget("order"), help=say("order_help"))
+        number(page, "guidance_scale", 0.5, "%.1f")
+        number(page, "temperature", 0.1, "%.1f")
+        st.radio(  # a selectbox goes on showing its choice in the language it was made in
+            say("order"),
+            ORDERS,
+            key=widget("order"),
+            format_func=lambda name: say(f"order_{name}"),
+            help=say("order_help"),
+        )
         number(page, "candidates")
         number(page, "patience")
-        number(page, "time_budget", 1.0)
+        number(page, "time_budget", 1.0, "%d")
         number(page, "feather")
 
 
-def number(page: Page, name: str, step: float = 1) -> None:
+def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> None:
     """A slider with its help."""
     low, high = RANGES[name]
     key, help = widget(name), page.say(f"{name}_help")
-    st.slider(page.say(name), low, high, step=step, key=key, help=help)
+    st.slider(page.say(name), low, high, step=step, format=shown, key=key, help=help)
 
 
 def seed(page: Page) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from webui import state
 from webui.page import Page
-from webui.state import ReferenceItem
+from webui.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif")
 
@@ -67,8 +67,8 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
         )
         st.slider(
             say("reference_weight"),
-            0.1,
-            3.0,
+            LEAST_WEIGHT,
+            MOST_WEIGHT,
             step=0.1,
             key=weight,
             label_visibility="collapsed",
@@ -98,6 +98,7 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
 def take(page: Page, uploader: str) -> None:
     """Take over uploads, and empty the field for the next."""
     for file in st.session_state.get(uploader) or []:
-        page.attempt(partial(page.studio.add_reference, page.key, file.getvalue(), file.name),
-                     "refused")  # fmt: skip
+        page.attempt(
+            partial(page.studio.add_reference, page.key, file.getvalue(), file.name), file.name
+        )
     st.session_state["references_taken"] = st.session_state.get("references_taken", 0) + 1

@@ -80,9 +80,21 @@ def steps(page: Page) -> None:
             lambda: page.studio.continue_from(page.key, picture.id, chosen - 1)
         ),
     )
+    tried = taken_try(details, chosen - 1)
+    if tried is not None:
+        st.caption(say("steps_try", candidate=tried + 1))
     st.caption(say("curve_title"), help=say("scores_help"))
     names = {name: say(f"curve_{name}") for name in ("compliance", "fidelity")}
     st.html(curves(details.get("curves", [])[:chosen], count, names))
+
+
+def taken_try(details: dict[str, Any], step: int) -> int | None:
+    """Which try of a step was taken, from 0; None where there was one try, or nothing drawn."""
+    if not any(any(candidate > 0 for candidate in item["candidate"]) for item in details["steps"]):
+        return None
+    now = details["steps"][step]
+    story = zip(now["candidate"], now["drawn"], strict=True)
+    return next((candidate for candidate, drawn in story if drawn == step), None)
 
 
 def compare(page: Page) -> None:
@@ -94,21 +106,22 @@ def compare(page: Page) -> None:
         return
     ids = [item.id for item in others]
     nearest = picture.parent if picture.parent in ids else ids[0]
-    if st.session_state.get("other") not in ids:
-        st.session_state["other"] = nearest
+    key = f"other_{page.session.settings.lang}"  # what is chosen is shown in its first language
+    if st.session_state.get(key) not in ids:
+        st.session_state[key] = nearest
     chosen = st.selectbox(
-        say("compare_with"), ids, key="other", format_func=lambda name: named(page, name)
+        say("compare_with"), ids, key=key, format_func=lambda name: named(page, name)
     )
     other = page.session.find(chosen)
     assert other is not None
     pair = {
-        side: {"src": page.source(item), "name": named(page, item.id)}
+        side: {"src": page.enlarged(item), "name": named(page, item.id)}
         for side, item in (("left", other), ("right", picture))
     }
     component("compare")(key="compare", data={**pair, "text": {"slider": say("compare_slider")}})
     marked = bool(page.session.view.marks)
     st.button(
-        say("cross"),
+        say("cross", picture=named(page, other.id)),
         key="cross",
         icon=":material/join_inner:",
         width="stretch",
@@ -128,14 +141,16 @@ def check(page: Page) -> None:
     """Where every block came from, and the proof that kept pixels are untouched."""
     say, picture = page.say, page.session.current
     details = page.details(picture)
-    if picture is None or not details:
+    if picture is None:
         st.caption(say("check_empty"))
+        return
+    if not details:
+        st.caption(say("check_upload"))
         return
     verdict(page, picture, details.get("audit") or {})
     for notice in details.get("notices", ()):
         st.info(notice)
     st.caption(say("check_table"))
-    numbers = st.column_config.NumberColumn(width=56, format="%.2f")
     st.dataframe(
         table(page, picture, details),
         hide_index=True,
@@ -144,7 +159,7 @@ def check(page: Page) -> None:
         column_config={
             say("column_block"): st.column_config.NumberColumn(width=48),
             say("column_step"): st.column_config.TextColumn(width=48),
-            say("column_confidence"): numbers,
+            say("column_confidence"): st.column_config.TextColumn(width=56),
         },
     )
     if picture.request:
@@ -156,7 +171,7 @@ def verdict(page: Page, picture: Picture, audit: dict[str, Any]) -> None:
     """What became of the kept blocks."""
     say = page.say
     if not audit:
-        st.caption(say("check_none_kept"))
+        st.caption(say(f"check_{picture.kind}"))
         return
     if audit["changed"]:
         st.error(say("check_changed", blocks=", ".join(map(str, audit["changed"]))))
@@ -176,7 +191,7 @@ def table(page: Page, picture: Picture, details: dict[str, Any]) -> list[dict[st
     tries = any(story.get("candidate") for story in details["origin"])
     rows = []
     for block, story in enumerate(details["origin"]):
-        place, drawn = int(story["picture"]), "step" in story
+        place, drawn, sure = int(story["picture"]), "step" in story, confidence[block]
         if not drawn:
             source = say("origin_upload", picture=place)
         elif story["picture"] == picture.id:
@@ -191,7 +206,7 @@ def table(page: Page, picture: Picture, details: dict[str, Any]) -> list[dict[st
                 say("column_block"): block,
                 say("column_origin"): source,
                 say("column_step"): step,
-                say("column_confidence"): confidence[block],
+                say("column_confidence"): "" if sure is None else f"{sure:.2f}",
             }
         )
     return rows

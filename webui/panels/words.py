@@ -32,9 +32,26 @@ def words(page: Page) -> None:
         args=(page,),
         shortcut="Ctrl+Enter",
     )
-    st.caption(plan(page))
+    if page.running:
+        stop(page)
+    else:
+        st.caption(plan(page))
     if not page.session.pictures and not page.running:
         examples(page)
+
+
+def stop(page: Page) -> None:
+    """The way to end a drawing: beside the button that began it, out of a double click's way."""
+    progress = page.progress()
+    stopping = progress is not None and progress.stopping
+    st.button(
+        page.say("stopping" if stopping else "stop"),
+        key="stop",
+        icon=":material/stop_circle:",
+        disabled=stopping,
+        width="stretch",
+        on_click=lambda: page.studio.worker.stop(page.key),
+    )
 
 
 def start(page: Page) -> None:

@@ -1,0 +1,125 @@
+"""What is won around the products: `python -m benchmarks.overhead`.
+
+The shipped way of drawing against the same modules with lean blocks (`ufc.lean`) and packed
+convolutions (`vqgan.packed`) switched off, in turns, on one thread and on all. A CPU only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from benchmarks.reports import write_report
+from ufc.controls import ControlItem
+from ufc.guidance import make_prefix
+from ufc.pipeline import UFCPipeline
+from ufc.speed import PROMPT, Shape, machine, random_pipeline, rounded
+from ufc.transformer import UFCTransformer
+from vqgan import packed
+from vqgan.model import VQGAN, VQGANConfig
+
+Run = Callable[[], object]
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/overhead.json"))
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine(), "rows": []}
+    for threads in sorted({1, torch.get_num_threads()}):
+        torch.set_num_threads(threads)
+        for name, run in cases():
+            with torch.inference_mode():
+                plain, ours = compare(run, options.rounds)
+            row = {
+                "name": name,
+                "threads": threads,
+                "plain_seconds": rounded(plain),
+                "seconds": rounded(ours),
+                "ratio": rounded(plain / ours, 3),
+            }
+            report["rows"].append(row | {"kind": "saved"})
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            write_report(options.output, report)
+    return 0
+
+
+def cases() -> Iterator[tuple[str, Run]]:
+    """Passes of the bundled transformer and of a larger one; the bundled tokenizer, a larger one.
+
+    The bundled tokenizer stands in a grid of 8 x 8.
+    """
+    pipeline = UFCPipeline.from_pretrained(device="cpu", dtype="fp32")
+    for batch in (1, 2, 4):
+        yield from passes(pipeline, batch)
+    yield from passes(random_pipeline(Shape()).to("cpu", "fp32"), 1)
+    for batch in (1, 8):
+        yield from tokenizer("bundled", pipeline.tokenizer, batch)
+    torch.manual_seed(0)
+    large = VQGAN(VQGANConfig(resolution=256, ch=64)).eval().requires_grad_(False)
+    yield from tokenizer("256 px, f16, ch 64", large, 1)
+
+
+def passes(pipeline: UFCPipeline, batch: int) -> Iterator[tuple[str, Run]]:
+    model, grid = pipeline.transformer, pipeline.grid
+    codes_BT = torch.full((batch, grid**2), model.config.codes)
+    with torch.no_grad():
+        prefix = make_prefix(model, [ControlItem(pipeline.text.encode_all(PROMPT))] * batch)
+    grids = "grids" if batch > 1 else "grid"
+    yield f"pass over {batch} {grids} of {grid} x {grid}", lambda: model(codes_BT, prefix)
+
+
+def tokenizer(name: str, model: VQGAN, batch: int) -> Iterator[tuple[str, Run]]:
+    side, grid = model.config.resolution, model.config.grid
+    x_BCHW = torch.rand(batch, 3, side, side) * 2 - 1
+    codes_BHW = torch.zeros(batch, grid, grid, dtype=torch.int64)
+    yield f"decode {batch}, {name}", lambda: model.decode(codes_BHW)
+    yield f"encode {batch}, {name}", lambda: model.encode(x_BCHW)
+
+
+def compare(run: Run, rounds: int, seconds: float = 10.0) -> tuple[float, float]:
+    """Median seconds without and with; at most so many rounds, or so many seconds of them."""
+    times: tuple[list[float], list[float]] = ([], [])
+    with plain():
+        run()
+    run()
+    while len(times[0]) < rounds and sum(map(sum, times)) < seconds:
+        with plain():
+            times[0].append(timed(run))
+        times[1].append(timed(run))
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def timed(run: Run) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Blocks and convolutions as they are with a gradient."""
+
+    def no_lean(model: UFCTransformer) -> list[None]:
+        return [None] * model.config.depth
+
+    with (
+        patch.object(UFCTransformer, "lean_layers", no_lean),
+        patch.object(packed, "has_operators", lambda: False),
+    ):
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What the jobs of a call give the transformer and the sampler to go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ufc.arguments import Job
+from ufc.canvas import EditCanvas
+from ufc.controls import ControlItem
+
+
+def control_items(
+    jobs: Sequence[Job],
+    encode_text: Callable[[str | None], list[int]],
+    encode: Callable[[Sequence[Image.Image]], Tensor],
+) -> tuple[list[ControlItem], list[ControlItem]]:
+    """Control tokens of each picture, and those of its negative branch.
+
+    Args:
+        jobs: the pictures; a reference that several share is encoded once.
+        encode_text: words to ids.
+        encode: pictures to codes (B, grid, grid).
+    """
+    known: dict[int, Tensor] = {}
+
+    def reference_codes(picture: Image.Image) -> Tensor:
+        if id(picture) not in known:
+            known[id(picture)] = encode([picture])[0]
+        return known[id(picture)]
+
+    items, negatives = [], []
+    for job in jobs:
+        used = [
+            (picture, weight)
+            for picture, weight in zip(job.references, job.reference_weights, strict=True)
+            if weight > 0
+        ]
+        items.append(
+            ControlItem(
+                encode_text(job.prompt),
+                [reference_codes(picture) for picture, _ in used],
+                [weight for _, weight in used],
+            )
+        )
+        negatives.append(ControlItem(encode_text(job.negative_prompt)))
+    return items, negatives
+
+
+def kept_codes(
+    edits: Sequence[EditCanvas], encode_pixels: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Codes of the kept blocks and which they are, (B, T) each.
+
+    Pictures whose codes are not known are encoded by `encode_pixels`, (B, 3, H, W) to (B, h, w).
+    """
+    locked = torch.stack([edit.locked_T for edit in edits])
+    codes = torch.zeros(locked.shape, dtype=torch.int64)
+    known: dict[int, Tensor] = {}
+    for row, edit in enumerate(edits):
+        if edit.codes_T is not None:
+            codes[row] = edit.codes_T
+        elif edit.locked_T.any():
+            if id(edit) not in known:
+                known[id(edit)] = encode_pixels(edit.erased_CHW[None]).flatten()
+            codes[row] = known[id(edit)]
+    return codes, locked

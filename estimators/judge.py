@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from estimators.features import Extractor, Features
+from estimators.extractors import Extractor
+from estimators.features import Features
 from estimators.fid import Statistics, frechet_distance, statistics
 from estimators.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
 

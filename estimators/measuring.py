@@ -13,17 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from estimators.features import (
-    EXTRACTORS,
-    INPUT_SIZE,
-    MODES,
-    Extractor,
-    Features,
-    cached,
-    content_hash,
-    extract,
-    load_extractor,
-)
+from estimators.extractors import EXTRACTORS, INPUT_SIZE, Extractor, load_extractor
+from estimators.features import MODES, Features, cached, content_hash, extract
 from vqgan.data import Samples, open_dataset
 from vqgan.entry import exit_code
 

@@ -13,7 +13,7 @@ from PIL import Image
 from test_contrastive import tiny_model
 from torch import Tensor, nn
 
-from estimators.features import make_extractor
+from estimators.extractors import make_extractor
 from estimators.measuring import Measuring
 from ufc.contrastive import ContrastiveEstimator
 from ufc.measure import drawn as drawing

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from estimators import fid, measuring
-from estimators.features import make_extractor
+from estimators.extractors import make_extractor
 from estimators.fid import (
     Statistics,
     frechet_distance,

@@ -12,15 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from estimators.features import (
-    Extractor,
-    extract,
-    load_extractor,
-    make_extractor,
-    read_tensors,
-    resize_clean,
-    resize_legacy,
-)
+from estimators.extractors import Extractor, load_extractor, make_extractor, read_tensors
+from estimators.features import extract, resize_clean, resize_legacy
 from estimators.measuring import Measuring, count_warning, file_formats
 from vqgan.perceptual import import_torchvision
 

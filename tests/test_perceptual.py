@@ -5,7 +5,7 @@ from urllib.error import URLError
 
 import pytest
 
-from estimators.features import load_extractor
+from estimators.extractors import load_extractor
 from vqgan.perceptual import import_torchvision, lpips_model
 
 # Not importorskip: importing lpips before `import_torchvision` is what fails without CUDA.

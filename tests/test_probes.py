@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from estimators import measuring, probes
-from estimators.features import cached, content_hash, extract, make_extractor
+from estimators.extractors import make_extractor
+from estimators.features import cached, content_hash, extract
 from estimators.judge import NATIVE, compare, fit_judge, load_judge, save_judge, score
 from estimators.linear import fit_probe, fit_scaler, predict
 from vqgan.data import open_dataset

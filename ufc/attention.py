@@ -149,7 +149,9 @@ def resolve_backend(name: str, device_type: str) -> str:
     warning is logged and sdpa is used.
     """
     if name not in BACKENDS:
-        raise ValueError(f"attention backend {name!r} is unknown; choose one of {BACKENDS}")
+        raise ValueError(
+            f"attention backend {name!r} is unknown; choose one of {', '.join(BACKENDS)}"
+        )
     if name in ("sdpa", "math") or (name == "auto" and device_type != "cuda"):
         return "sdpa" if name == "auto" else name
     try:

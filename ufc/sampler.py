@@ -66,7 +66,7 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         if self.order not in RATIOS:
-            raise ValueError(f"order {self.order!r} is unknown; choose one of {sorted(RATIOS)}")
+            raise ValueError(f"order {self.order!r} is unknown; choose {', '.join(RATIOS)}")
         for name in ("steps", "candidates", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:

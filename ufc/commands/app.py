@@ -54,7 +54,7 @@ def app(
         Device, typer.Option(help="auto, cpu or cuda.", envvar="UFC_DEVICE")
     ] = "auto",
     dtype: Annotated[
-        DType, typer.Option(help="auto, fp32, bf16 or fp16.", envvar="UFC_DTYPE")
+        DType, typer.Option(help="auto, fp32, bf16, fp16 or int8.", envvar="UFC_DTYPE")
     ] = "auto",
     attention_backend: Annotated[
         Attention,

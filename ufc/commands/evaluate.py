@@ -232,7 +232,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
 
 def measuring_of(flags: CommonFlags, size: int | None, logits: bool = False) -> Measuring:
     """How the flags turn pictures into features."""
-    from estimators.features import load_extractor
+    from estimators.extractors import load_extractor
     from estimators.measuring import Measuring
 
     folder = cache_folder(flags)

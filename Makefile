@@ -29,6 +29,7 @@ test: $(VENV)/.ufc-all ## run the tests
 
 lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy $(CODE)
 
 app: $(VENV)/.ufc-all ## open the editor in the browser

@@ -90,14 +90,14 @@ def overlap(drawn: Features, real: Features) -> Overlap:
     """
     _check(drawn, real, DENSITY_NEIGHBOURS + 1)
     found = _fidelity("metric_prc").prc_features_to_metric(
-        torch.from_numpy(drawn),
-        torch.from_numpy(real),
+        _double(drawn),
+        _double(real),
         prc_neighborhood=NEIGHBOURS,
         prc_batch_size=10_000,
         save_cpu_ram=False,
         verbose=False,
     )
-    density, coverage = density_and_coverage(torch.from_numpy(drawn), torch.from_numpy(real))
+    density, coverage = density_and_coverage(_double(drawn), _double(real))
     return Overlap(found["precision"], found["recall"], density, coverage)
 
 
@@ -109,9 +109,9 @@ def density_and_coverage(
     density = 1 / (k N) sum over drawn of the balls they lie in; coverage = share of balls with a
     drawn picture in them.
     """
-    among_real = torch.cdist(real_MF.double(), real_MF.double())
+    among_real = torch.cdist(real_MF, real_MF)
     radius_M = among_real.kthvalue(neighbours + 1, dim=1).values  # the first is itself
-    inside_NM = torch.cdist(drawn_NF.double(), real_MF.double()) < radius_M
+    inside_NM = torch.cdist(drawn_NF, real_MF) < radius_M
     density = inside_NM.sum() / (neighbours * len(drawn_NF))
     return float(density), float(inside_NM.any(0).double().mean())
 

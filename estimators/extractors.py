@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,7 +38,7 @@ class Extractor:
     """A network with all that must be known to repeat its features.
 
     Attributes:
-        name: what it is called in reports.
+        name: what it is called in reports; with `weights` it tells networks apart.
         input_size: side in pixels of the square that pictures are resized to.
         net: pixels (B 3 H W, -1..1) to features (B F).
         frechet: which of the F features a Frechet distance is taken of.
@@ -108,27 +108,31 @@ def load_extractor(
 
     Args:
         name: which; a factory is called as `factory(weights)` and returns an `Extractor`.
-        input_size: pixels that the network sees; 128, and 299 for `inception`.
+        input_size: pixels that `alexnet` or `vgg16` sees, 128 if not said; others have their own.
         weights: a file of weights instead of the torch hub's; safetensors, or a `.pth` that holds
             nothing but tensors.
         logits: also class logits, where the network has them to give only on demand.
         device: where to run it.
 
     Raises:
-        ValueError: another name, a factory or device that is not there, or weights that do not
-            fit.
+        ValueError: another name, a factory or device that is not there, weights that do not
+            fit, or an input size for a network that has its own.
         RuntimeError: the weights are neither cached nor to be downloaded.
     """
     device = str(pick_device(device))
-    if ":" in name:
-        return _from_factory(name, weights)
-    if name == "inception":
-        return _load_inception(weights, device)
-    if name not in _TAPS:
+    if ":" not in name and name not in EXTRACTORS:
         raise ValueError(
             f"unknown extractor {name!r}; choose one of {', '.join(EXTRACTORS)}, "
             "or package.module:factory"
         )
+    if input_size is not None and name not in _TAPS:
+        raise ValueError(
+            f"got an input size of {input_size} px, but {name} has its own; leave --input-size out"
+        )
+    if ":" in name:
+        return _from_factory(name, weights, device)
+    if name == "inception":
+        return _load_inception(weights, device)
     import_torchvision()
     models: Any = importlib.import_module("torchvision.models")
     try:
@@ -187,11 +191,18 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
             f"{path}: is a pickle that holds more than tensors, and is not read ({error}); "
             "save its state dict alone, best as safetensors"
         ) from error
-    return cast(dict[str, Tensor], state.get("state_dict", state))
+    if isinstance(state, Mapping):
+        state = state.get("state_dict", state)
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: got no state dict, wanted tensors by name")
+    return cast(dict[str, Tensor], dict(state))
 
 
 class _Inception(nn.Module):
-    """torch-fidelity's Inception behind our pixel convention: pool features, then logits."""
+    """torch-fidelity's Inception behind our pixel convention: pool features, then logits.
+
+    It takes 8 bits, so what was resized in float is rounded once.
+    """
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -248,7 +259,7 @@ def _build_inception(fidelity: Any, state: dict[str, Tensor] | None) -> Any:
         return fidelity.FeatureExtractorInceptionV3("inception", wanted, copy.name)
 
 
-def _from_factory(name: str, weights: str | Path | None) -> Extractor:
+def _from_factory(name: str, weights: str | Path | None, device: str) -> Extractor:
     module_name, _, factory_name = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
@@ -267,6 +278,8 @@ def _from_factory(name: str, weights: str | Path | None) -> Extractor:
             f"--extractor {name}: the factory gave a {type(extractor).__name__}, "
             "wanted an estimators.extractors.Extractor (make_extractor makes one)"
         )
+    if isinstance(extractor.net, nn.Module):
+        return replace(extractor, net=extractor.net.to(device), device=device)
     return extractor
 
 
@@ -285,5 +298,5 @@ def _hash_weights(net: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
+        digest.update(value.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.extractors import Extractor
+from vqgan.data import FolderSamples, shard_urls
 from vqgan.images import fit_square, to_tensor
 
 Features = NDArray[np.float32]
@@ -127,13 +128,30 @@ def cached(
     return features
 
 
+def data_files(path: str | Path) -> list[Path]:
+    """All files that a data set is made of: shards by any of their names, or what a folder holds.
+
+    Pictures that a folder's `metadata.jsonl` names elsewhere are among them.
+    """
+    root, shards = Path(path), [Path(url) for url in shard_urls(path)]
+    if not root.is_dir():
+        return shards or [root]
+    inside = {p for p in root.rglob("*") if p.is_file()}
+    named = () if shards else (picture for picture, _ in FolderSamples(root).rows)
+    return sorted(inside.union(named))
+
+
 def content_hash(path: str | Path) -> str:
-    """A hash of all files under a folder (or of one file): names and bytes, not dates."""
+    """A hash of all files of a data set (or of one file): names and bytes, not dates.
+
+    Raises:
+        OSError: one of them is not there.
+    """
     root = Path(path)
-    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    base = root if root.is_dir() else root.parent
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(root.parent if root.is_file() else root).as_posix().encode())
+    for file in data_files(path):
+        digest.update(os.path.relpath(file, base).encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

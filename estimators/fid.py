@@ -3,6 +3,9 @@
     python -m estimators.fid ref DATA -o stats.npz
     python -m estimators.fid calc PICTURES --ref stats.npz
 
+Both take shards, a folder of pictures, or one that `ufc generate` wrote; then its manifest says
+which pictures count.
+
 The distance of two Gaussians is ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))``. The last trace is
 taken from the eigenvalues of the symmetric ``C1^(1/2) C2 C1^(1/2)``, so no root of a non-symmetric
 matrix, and no imaginary part, ever arises. It falls with N: compare only sets of equal size.
@@ -15,6 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,7 @@ from estimators.measuring import (
     entry_point,
     measuring_from,
 )
+from estimators.sets import open_set
 
 FloatArray = NDArray[np.float64]
 
@@ -44,6 +49,12 @@ class Statistics:
     mean: FloatArray
     covariance: FloatArray
     count: int
+
+    @cached_property
+    def root(self) -> FloatArray:
+        """The symmetric square root of the covariance; an interval asks for it many times."""
+        values, vectors = np.linalg.eigh((self.covariance + self.covariance.T) / 2)
+        return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
 
 
 def statistics(features: NDArray[np.floating]) -> Statistics:
@@ -73,8 +84,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
             f"got statistics of {len(a.mean)} and of {len(b.mean)} features; "
             "make both with one extractor"
         )
-    root = _root(a.covariance)
-    product = root @ b.covariance @ root
+    product = a.root @ b.covariance @ a.root
     cross = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
     return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
@@ -82,7 +92,10 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 
 @dataclass(frozen=True)
 class Distance:
-    """A Frechet distance with the half width of its 95 % interval (None from 10,000 on)."""
+    """A Frechet distance with the half width of its 95 % interval, None where there is none.
+
+    There is none for sets of 10,000 and more, and of fewer than 4 pictures.
+    """
 
     value: float
     half_width: float | None
@@ -96,8 +109,9 @@ def distance_of(
     """The distance of a set from a reference, with an interval where either is small.
 
     The interval is the delete-a-group jackknife's (Quenouille, Tukey): pictures are left out a
-    group at a time, from either set of which the features are known. It tells how much the figure
-    would move with other pictures of the same kind; the bias of small sets it does not remove.
+    group at a time, from either set of which the features are known; mere statistics are taken as
+    they are. It tells how much the figure would move with other pictures of the same kind; the bias
+    of small sets it does not remove.
 
     Raises:
         ValueError: see `statistics` and `frechet_distance`.
@@ -184,28 +198,39 @@ def load_statistics(path: str | Path) -> tuple[Statistics, str]:
         ) from error
 
 
-def _root(covariance: FloatArray) -> FloatArray:
-    """The symmetric square root of a positive semi-definite matrix."""
-    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T)
+def statistics_for(recipe: str, path: str | Path) -> Statistics:
+    """Statistics of a file whose features were made by this recipe.
+
+    Raises:
+        ValueError: they were made otherwise.
+    """
+    stats, about = load_statistics(path)
+    if about != recipe:
+        raise ValueError(
+            f"{path} was made with {about!r}, this is {recipe!r}; give the same options, or make "
+            "it again"
+        )
+    return stats
 
 
 def _ref(args: argparse.Namespace) -> None:
+    if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
+        raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
     measuring = measuring_from(args)
-    stats = statistics(measuring.frechet_features(args.data))
+    stats = statistics(measuring.frechet_features(open_set(args.data)))
     save_statistics(args.output, stats, measuring.recipe)
     print(f"{args.output}: statistics of {stats.count} pictures")
 
 
 def _calc(args: argparse.Namespace) -> None:
-    measuring = measuring_from(args)
-    found = distance_of(measuring.frechet_features(args.data), _reference(args.ref, measuring))
+    measuring, pictures = measuring_from(args), open_set(args.data)
+    found = distance_of(measuring.frechet_features(pictures), _reference(args.ref, measuring))
     report = {
         "fd": found.value,
         "interval_95": found.half_width,
         "pictures": found.count,
         "reference_pictures": found.reference_count,
-        **measuring.about(args.data),
+        **measuring.about(pictures),
     }
     print(json.dumps(report, indent=1))
     warning = count_warning(min(found.count, found.reference_count), FEW_PICTURES)
@@ -214,15 +239,9 @@ def _calc(args: argparse.Namespace) -> None:
 
 
 def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
-    if not ref.endswith(".npz"):
-        return measuring.frechet_features(ref)
-    stats, about = load_statistics(ref)
-    if about != measuring.recipe:
-        raise ValueError(
-            f"{ref} was made with {about!r}, this is {measuring.recipe!r}; "
-            "give the same options, or make it again"
-        )
-    return stats
+    if ref.endswith(".npz"):
+        return statistics_for(measuring.recipe, ref)
+    return measuring.frechet_features(open_set(ref))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -233,12 +252,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     ref = commands.add_parser("ref", help="write the statistics of a set of pictures")
-    ref.add_argument("data", help="folder of pictures or shards")
+    ref.add_argument("data", help="a folder of pictures, or shards")
     ref.add_argument("-o", "--output", required=True, help="the .npz to write")
     ref.set_defaults(run=_ref)
     calc = commands.add_parser("calc", help="the distance of a set of pictures from another")
-    calc.add_argument("data", help="folder of pictures or shards")
-    calc.add_argument("--ref", required=True, help="what `ref` wrote, or a folder, or shards")
+    calc.add_argument("data", help="a folder of pictures, or shards")
+    calc.add_argument("--ref", required=True, help="what `ref` wrote (.npz), a folder, or shards")
     calc.set_defaults(run=_calc)
     for command in (ref, calc):
         add_measuring_flags(command)

@@ -2,7 +2,7 @@
 
 The probes learn attributes (product type, colour, gender) from real training pictures shrunk to
 the size of the pictures judged. The real pictures of the same captions are judged beside the drawn
-ones: their scores are the ceiling, and `share` is the drawn score over theirs.
+ones: their scores are the mark, and `share` is the drawn score over theirs.
 """
 
 from __future__ import annotations

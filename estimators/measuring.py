@@ -7,15 +7,15 @@ content, so that a figure is repeated in seconds and never from the wrong pictur
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from estimators.extractors import EXTRACTORS, INPUT_SIZE, Extractor, load_extractor
-from estimators.features import MODES, Features, cached, content_hash, extract
-from vqgan.data import Samples, open_dataset
+from estimators.features import MODES, Features, cached, extract
+from estimators.sets import PictureSet, open_set
+from vqgan.data import Samples
 from vqgan.entry import exit_code
 
 
@@ -75,31 +75,23 @@ class Measuring:
 
     def folder_features(self, data: str | Path, count: int | None = None) -> Features:
         """Features (N F) of a folder of pictures or of shards."""
-        content = content_hash(data) if self.cache_dir and Path(data).exists() else None
-        return self.features(open_dataset(data), content, count)
+        found = open_set(data)
+        return self.features(found.samples, found.content, count)
 
-    def frechet_features(self, data: str | Path) -> Features:
-        """Those of them that a Frechet distance is taken of."""
-        return self.folder_features(data)[:, self.extractor.frechet]
+    def frechet_features(self, pictures: PictureSet) -> Features:
+        """Those features of a set that a Frechet distance is taken of."""
+        return self.features(pictures.samples, pictures.content)[:, self.extractor.frechet]
 
-    def about(self, data: str | Path) -> dict[str, Any]:
+    def about(self, pictures: PictureSet) -> dict[str, Any]:
         """What must be known to repeat a figure of this set."""
         return {
             "recipe": self.recipe,
             "extractor": self.extractor.name,
             "extractor_weights": self.extractor.weights,
             "resize": self.mode,
-            "format": file_formats(data),
+            "format": pictures.formats,
+            "sampler": pictures.recipe,
         }
-
-
-def file_formats(data: str | Path) -> str:
-    """Suffixes of a folder's files with their counts, such as `png 394`: JPEG moves figures."""
-    path = Path(data)
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    pictures = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tar")
-    found = Counter(p.suffix.lower()[1:] for p in files if p.suffix.lower() in pictures)
-    return ", ".join(f"{suffix} {count}" for suffix, count in sorted(found.items()))
 
 
 def count_warning(count: int, few: int) -> str:
@@ -118,9 +110,9 @@ def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
     add("--size", type=pixels, help="shrink the pictures to this many pixels first")
     add_extractor_flags(parser)
     add("--mode", choices=MODES, default="clean", help="resizing; legacy is not antialiased")
-    add("--batch-size", type=int, default=32, help="pictures a pass (32)")
-    add("--num-workers", type=int, default=0, help="threads that resize pictures (none)")
-    add("--device", default="cpu", help="where the network runs")
+    add("--batch-size", type=at_least(1), default=32, help="pictures a pass (32)")
+    add("--num-workers", type=at_least(0), default=0, help="threads that resize pictures (0)")
+    add("--device", default="cpu", help="where the network runs: auto, cpu or cuda (cpu)")
     add("--cache-dir", help="keep features here, by content")
 
 
@@ -136,7 +128,7 @@ def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-size",
         type=pixels,
-        help=f"pixels that the extractor sees (default {INPUT_SIZE}; inception has its own)",
+        help=f"pixels that alexnet or vgg16 sees (default {INPUT_SIZE}); others have their own",
     )
 
 
@@ -166,6 +158,17 @@ def entry_point(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     """Run what the arguments ask for; the exit code, see `vqgan.entry`."""
     args = parser.parse_args(argv)
     return exit_code(lambda: args.run(args))
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number for argparse, from `least` on."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of {least} or more")
+        return int(text)
+
+    return number
 
 
 def pixels(text: str) -> int:

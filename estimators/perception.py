@@ -22,17 +22,23 @@ PAIRS = 64  # a pass
 LEAST_SIDE = 64  # pixels; LPIPS's networks shrink pictures by 32 and more
 
 
+def _common_side(pair: tuple[Image.Image, Image.Image]) -> int:
+    return max(LEAST_SIDE, *pair[0].size, *pair[1].size)
+
+
 @torch.no_grad()
 def lpips_of_pairs(
     perceptual: Perceptual, pairs: Iterable[tuple[Image.Image, Image.Image]]
 ) -> list[float]:
-    """LPIPS of each pair of equal-sized pictures; smaller than 64 px are enlarged first."""
+    """LPIPS of each pair, both brought to the larger one's side, of 64 px at least.
+
+    The side is each pair's own, so that nothing depends on which pairs share a pass.
+    """
     distances: list[float] = []
-    stream = iter(pairs)
-    while batch := list(itertools.islice(stream, PAIRS)):
-        side = max(LEAST_SIDE, *(max(a.size) for a, _ in batch))
-        x, y = (to_tensor([fit_square(p, side) for p in half]) for half in zip(*batch, strict=True))
-        distances += perceptual(x, y).flatten().tolist()
+    for side, group in itertools.groupby(pairs, _common_side):
+        while batch := list(itertools.islice(group, PAIRS)):
+            x, y = (to_tensor([fit_square(p, side) for p in of]) for of in zip(*batch, strict=True))
+            distances += perceptual(x, y).flatten().tolist()
     return distances
 
 

@@ -15,13 +15,13 @@ from torch import Tensor
 RIVALS = 99
 
 
-def own_ranks(
+def own_first(
     similarity_NN: Tensor, captions: Sequence[str], rivals: int = RIVALS, seed: int = 0
 ) -> Tensor:
-    """Place of each picture's own caption among `rivals` that read differently, ties halved: (N,).
+    """Does each picture put its own caption before `rivals` that read differently? (N,), 1 or 0.
 
-    0 is first. `similarity_NN[i, j]` says how well caption j fits picture i. With fewer different
-    captions than `rivals`, all of them are used.
+    Where n others tie with it for the first place, 1 / (n + 1). `similarity_NN[i, j]` says how well
+    caption j fits picture i. With fewer different captions than `rivals`, all of them are used.
 
     Raises:
         ValueError: shapes do not fit, or all captions are equal.
@@ -31,23 +31,27 @@ def own_ranks(
             f"got similarities {tuple(similarity_NN.shape)} and {len(captions)} captions of which "
             f"{len(set(captions))} differ, wanted one row and column per caption and 2 different"
         )
-    first: dict[str, int] = {}
+    places: dict[str, int] = {}
     for index, caption in enumerate(captions):
-        first.setdefault(caption, index)
+        places.setdefault(caption, index)
     rng = np.random.default_rng(seed)
-    ranks = torch.zeros(len(captions))
+    first_N = torch.zeros(len(captions))
     for index, caption in enumerate(captions):
-        others = [place for text, place in first.items() if text != caption]
-        drawn = rng.permutation(others)[:rivals]
+        others = [place for text, place in places.items() if text != caption]
         row = similarity_NN[index]
-        against = row[torch.from_numpy(drawn)]
-        ranks[index] = (against > row[index]).sum() + 0.5 * (against == row[index]).sum()
-    return ranks
+        against = row[torch.from_numpy(rng.permutation(others)[:rivals])]
+        if not bool((against > row[index]).any()):
+            first_N[index] = 1 / (1 + (against == row[index]).sum())
+    return first_N
 
 
-def r_precision(ranks_N: Tensor) -> float:
-    """Share of pictures that put their own caption first, 0..1; a tie for the first counts half."""
-    return float((ranks_N < 0.25).float().mean() + 0.5 * (ranks_N == 0.5).float().mean())
+def r_precision(first_N: Tensor) -> tuple[float, float]:
+    """Share of pictures that put their own caption first, 0..1, and its 95 % interval's half width.
+
+    The interval is the normal one of a mean over pictures.
+    """
+    found = first_N.double()
+    return float(found.mean()), 1.96 * float(found.std(correction=0)) / len(found) ** 0.5
 
 
 def recall_at(similarity_NM: Tensor, right_NM: Tensor, k: int) -> float:

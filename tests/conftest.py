@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ufc.pipeline import UFCPipeline
 from ufc.text import TextTokenizer
@@ -24,6 +26,12 @@ TINY_VQGAN = VQGANConfig(
     norm_groups=2,
     patch_size=2,
 )
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (16, 16)) -> Image.Image:
+    """Noise, of `size` (width, height)."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
 def tiny_tokenizer(seed: int = 0) -> VQGAN:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import make_pipeline
 from PIL import Image
 from test_contrastive import tiny_model
 from torch import Tensor, nn
@@ -95,6 +96,16 @@ def test_a_set_does_not_depend_on_its_batches(pipeline: UFCPipeline) -> None:
     )
     assert len(whole.codes_NT) == len(pictures_of(pipeline, whole.codes_NT)) == 6
     assert not torch.equal(whole.codes_NT[0], whole.codes_NT[1])
+
+
+def test_the_key_of_a_set_says_all_that_it_depends_on(pipeline: UFCPipeline) -> None:
+    plan = Plan(steps=2).resolved(pipeline.defaults)
+    warmer = Plan(steps=2).resolved(pipeline.defaults | {"choice_temperature": 9.0})
+    key = drawing.key_of(pipeline, CAPTIONS, plan)
+    assert drawing.key_of(pipeline, CAPTIONS, warmer) != key
+    other = make_pipeline(control_attention="full")  # the same weights, put to another use
+    assert drawing.key_of(other, CAPTIONS, plan)["model"] != key["model"]
+    assert None not in {**key["plan"], "patience": 0}.values()
 
 
 def test_a_drawn_set_is_kept_by_what_made_it(pipeline: UFCPipeline, tmp_path: Path) -> None:

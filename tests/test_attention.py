@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -61,6 +63,25 @@ def test_bf16_stays_near_fp32() -> None:
     q, k, v = inputs()
     half = attend(*(x.bfloat16() for x in (q, k, v)), None, "sdpa").float()
     torch.testing.assert_close(half, attend(q, k, v, None, "math"), atol=3e-2, rtol=3e-2)
+
+
+def test_xformers_gets_one_dtype_where_autocast_leaves_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Normed queries and keys stay in float32 beside values in bf16, which xformers refuses."""
+
+    def memory_efficient(q, k, v, attn_bias=None):  # type: ignore[no-untyped-def]
+        assert q.dtype == k.dtype == v.dtype
+        return attend(q, k, v, attn_bias, "math")
+
+    monkeypatch.setitem(sys.modules, "xformers", ModuleType("xformers"))
+    monkeypatch.setitem(
+        sys.modules, "xformers.ops", SimpleNamespace(memory_efficient_attention=memory_efficient)
+    )
+    q, k, v = inputs()
+    mixed = attend(q, k, v.bfloat16(), torch.zeros(1, 1, 5, 7), "xformers")
+    assert mixed.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed.float(), attend(q, k, v, None), atol=3e-2, rtol=3e-2)
 
 
 def test_xformers_without_a_gpu_falls_back_with_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from conftest import picture
 from PIL import Image
 
 from ufc.canvas import edit_canvas, feathered, fill_from_kept, paste_back
-
-
-def picture(seed: int = 0, size: tuple[int, int] = (16, 16)) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
 def test_blocks_become_pixels_and_locks() -> None:

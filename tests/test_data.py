@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,12 @@ from toy_data import write_folder, write_shards
 from ufc.codes import CodeCache
 from ufc.controls import ControlItem
 from ufc.data import Batches
-from ufc.draws import ControlOdds, Rivals, attribute_neighbours, training_texts
+from ufc.draws import ControlOdds, Rivals, attribute_neighbours, captions, training_texts
 from ufc.masking import training_masks
 from ufc.text import TextTokenizer
 from vqgan.data import DataError, Pixels, batch_indices, open_dataset
+from vqgan.metrics import reconstruction_report
+from vqgan.model import VQGAN
 from vqgan.sources import Ahead
 
 
@@ -39,7 +44,27 @@ def test_folder_without_metadata_and_single_shard(tmp_path: Path) -> None:
     assert len(open_dataset(shards / "toy-000.tar")) == 4
 
 
-@pytest.mark.parametrize("case", ["missing", "empty", "line", "picture", "tar"])
+def test_any_text_may_stand_in_metadata(tmp_path: Path) -> None:
+    """Line separators of Unicode's are part of a text, and some editors write a mark in front."""
+    folder = write_folder(tmp_path / "f", 2)
+    lines = [json.dumps({"file_name": f"p00{n}.png", "text": "a\u2028\u0085b"}, ensure_ascii=False)
+             for n in range(2)]  # fmt: skip
+    (folder / "metadata.jsonl").write_bytes(("\ufeff" + "\r\n".join(lines)).encode())
+    assert [open_dataset(folder).record(n)["text"] for n in range(2)] == ["a\u2028\u0085b"] * 2
+    assert captions({"text": 5, "text_zh": "包", "captions": "a bag"}) == ["包", "a bag", "包"]
+
+
+@pytest.mark.parametrize(("suffix", "data"), [("webp", b"RIFF"), ("json", b"[1]"), ("json", b"{")])
+def test_a_damaged_sample_of_a_shard_is_named(tmp_path: Path, suffix: str, data: bytes) -> None:
+    shard = write_shards(tmp_path / "s", 1, shards=1) / "toy-000.tar"
+    (tmp_path / "x").write_bytes(data)
+    with tarfile.open(shard, "a") as archive:  # the later one of a name counts
+        archive.add(tmp_path / "x", f"p000.{suffix}")
+    with pytest.raises(DataError, match=r"toy-000\.tar, p000"):
+        open_dataset(shard)[0]
+
+
+@pytest.mark.parametrize("case", ["missing", "empty", "line", "picture", "tar", "latin"])
 def test_unusable_data_is_named(tmp_path: Path, case: str) -> None:
     folder = tmp_path / "d"
     if case != "missing":
@@ -48,11 +73,13 @@ def test_unusable_data_is_named(tmp_path: Path, case: str) -> None:
         (folder / "metadata.jsonl").write_text('{"text": "x"}\n')
     if case == "picture":
         (folder / "metadata.jsonl").write_text('{"file_name": "no.png"}\n')
+    if case == "latin":
+        (folder / "metadata.jsonl").write_bytes(b'{"file_name": "\xe9.png"}')
     if case == "tar":
         (folder / "x.tar").write_bytes(b"not a tar" * 100)
     wanted = {
         "missing": "no data at", "empty": "neither", "line": "line 1", "picture": "no picture",
-        "tar": "tar file",
+        "tar": "tar file", "latin": "not UTF-8",
     }  # fmt: skip
     with pytest.raises(DataError, match=wanted[case]):
         open_dataset(folder)
@@ -100,6 +127,31 @@ def test_codes_are_cached_and_made_again_for_another_tokenizer(tmp_path: Path) -
     assert file.stat().st_mtime_ns != written
     direct = tiny_tokenizer().encode(pixels.batch([2])).flatten()
     assert torch.equal(first.target(2, flipped=False), direct)
+    file.write_bytes(file.read_bytes()[:100])  # as a kill or a full disk may leave it
+    once_more = CodeCache.build(tiny_tokenizer(), pixels, file, **settings)
+    assert torch.equal(once_more.codes_NVT, first.codes_NVT)
+
+
+def test_codes_of_a_large_codebook_are_kept_whole(tmp_path: Path) -> None:
+    tokenizer = VQGAN(replace(TINY_VQGAN, n_embed=2**15 + 4)).eval()
+    torch.nn.init.constant_(tokenizer.quantize.embedding.weight[: 2**15], 99.0)
+    pixels = Pixels(open_dataset(write_folder(tmp_path / "f", 2)), 16)
+    cache = CodeCache.build(tokenizer, pixels, tmp_path / "codes", augmentations=0, seed=0)
+    assert torch.equal(cache.target(1, False), tokenizer.encode(pixels.batch([1])).flatten())
+    assert cache.target(1, False).min() >= 2**15
+
+
+def test_pictures_are_measured_where_the_model_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = Pixels(open_dataset(write_folder(tmp_path / "f", 2)), 16)
+    batch, devices = pixels.batch, []
+    monkeypatch.setattr(
+        pixels, "batch", lambda rows, device=None: (devices.append(device), batch(rows))[1]
+    )
+    report = reconstruction_report(tiny_tokenizer(), pixels, lambda x, y: torch.ones(len(x)))
+    assert devices == [torch.device("cpu")]
+    assert (report["pictures"], report["lpips"], report["codes"]) == (2, 1.0, 16)
 
 
 def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:

@@ -121,6 +121,16 @@ def test_ref_and_calc_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert figures[b, ref] > 0
     assert fid.main(["calc", b, "--ref", ref, "--size", "8"]) == 2
     assert "give the same options" in capsys.readouterr().err
+    assert fid.main(["ref", a, "-o", str(tmp_path / "none" / "a.npz")]) == 2
+    assert "in a folder that exists" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        fid.main(["calc", b, "--ref", ref, "--batch-size", "0"])
+    (tmp_path / "b" / "manifest.jsonl").write_text(
+        "".join(f'{{"file_name": "{n}.png", "status": "done", "order": "halton"}}\n' for n in "012")
+    )
+    assert fid.main(["calc", b, "--ref", ref]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["pictures"], report["sampler"]) == (3, {"order": "halton"})
 
 
 def test_agrees_with_torchmetrics_on_the_same_features():

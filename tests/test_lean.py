@@ -66,6 +66,8 @@ def test_only_where_nothing_is_learnt() -> None:
     assert model.lean_layers() == [None] * 3
     with torch.no_grad():
         assert all(model.lean_layers())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model.lean_layers() == [None] * 3
         model.train()
         assert model.lean_layers() == [None] * 3
 

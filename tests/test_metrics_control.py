@@ -14,7 +14,7 @@ from torch import Tensor
 from estimators import clip
 from estimators.perception import cosine_to, lpips_of_pairs, spread, ssim
 from estimators.preservation import exact_rate, seam_ratio
-from estimators.retrieval import own_ranks, r_precision, recall_at
+from estimators.retrieval import own_first, r_precision, recall_at
 from ufc.measure.judges import caption_diversity
 from vqgan.perceptual import import_torchvision
 
@@ -31,20 +31,23 @@ def distance(x: Tensor, y: Tensor) -> Tensor:
 def test_own_caption_first_is_right_and_equal_captions_are_no_rivals() -> None:
     captions = ["a", "b", "a", "c"]
     similarity = torch.eye(4) + torch.tensor([[0, 0, 5.0, 0]] + [[0.0] * 4] * 3)
-    ranks = own_ranks(similarity, captions)  # the 5 is for the same words, so it does not count
-    assert ranks.tolist() == [0, 0, 0, 0]
-    assert r_precision(ranks) == 1
-    assert r_precision(own_ranks(-torch.eye(4), captions)) == 0
+    first = own_first(similarity, captions)  # the 5 is for the same words, so it does not count
+    assert first.tolist() == [1, 1, 1, 1]
+    assert r_precision(first) == (1, 0)
+    assert r_precision(own_first(-torch.eye(4), captions)) == (0, 0)
 
 
-def test_r_precision_of_noise_is_chance_and_a_tie_counts_half() -> None:
+def test_r_precision_of_noise_is_chance_and_a_tie_is_shared() -> None:
     captions = [str(number) for number in range(120)]
     noise = torch.randn(120, 120, generator=torch.Generator().manual_seed(0))
-    assert r_precision(own_ranks(noise, captions, rivals=4)) == pytest.approx(0.2, abs=0.1)
-    assert own_ranks(noise, captions).max() <= 99
-    assert r_precision(own_ranks(torch.zeros(2, 2), ["a", "b"])) == 0.5
+    found, width = r_precision(own_first(noise, captions, rivals=4))
+    assert found == pytest.approx(0.2, abs=0.1)
+    assert width == pytest.approx(1.96 * (found * (1 - found) / 120) ** 0.5)
+    for count in (2, 3, 120):  # what cannot be told apart is right as often as by chance
+        tied = own_first(torch.zeros(count, count), captions[:count])
+        assert r_precision(tied)[0] == pytest.approx(1 / min(count, 100))
     with pytest.raises(ValueError, match="2 different"):
-        own_ranks(torch.zeros(2, 2), ["a", "a"])
+        own_first(torch.zeros(2, 2), ["a", "a"])
 
 
 def test_recall_looks_among_the_first_k() -> None:
@@ -84,6 +87,18 @@ def test_diversity_is_between_pictures_of_one_caption() -> None:
     assert found == pytest.approx(1)
     assert lpips_of_pairs(distance, [(plain(0), plain(255))]) == pytest.approx([2.0])
     assert caption_diversity(distance, [plain(0), plain(9)], ["a", "b"]) is None
+
+
+def test_a_pair_is_compared_at_its_own_size_whatever_else_is_in_the_pass() -> None:
+    sides: list[int] = []
+
+    def noted(x: Tensor, y: Tensor) -> Tensor:
+        sides.extend([x.shape[-1]] * len(x))
+        return distance(x, y)
+
+    pairs = [(plain(0), plain(9)), (plain(0, 100), plain(9)), (plain(0), plain(9))]
+    assert len(lpips_of_pairs(noted, pairs)) == 3
+    assert sides == [64, 100, 64]
 
 
 def test_spread_is_between_any_two() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
+from toy_data import write_folder, write_shards
 
 from estimators.extractors import Extractor, load_extractor, make_extractor, read_tensors
-from estimators.features import extract, resize_clean, resize_legacy
-from estimators.measuring import Measuring, count_warning, file_formats
+from estimators.features import data_files, extract, resize_clean, resize_legacy
+from estimators.measuring import Measuring, count_warning
+from estimators.sets import file_formats, open_set
+from vqgan.data import DataError
 from vqgan.perceptual import import_torchvision
 
 
@@ -86,6 +90,9 @@ def test_a_pickle_that_would_run_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds more than tensors"):
         read_tensors(path)
     assert not (tmp_path / "ran").exists()
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(ValueError, match="wanted tensors by name"):
+        read_tensors(path)
 
 
 def test_a_factory_of_ones_own_is_called_by_name() -> None:
@@ -97,6 +104,8 @@ def test_a_factory_of_ones_own_is_called_by_name() -> None:
         load_extractor("builtins:repr")
     with pytest.raises(ValueError, match="choose one of alexnet, vgg16, inception"):
         load_extractor("resnet")
+    with pytest.raises(ValueError, match="has its own"):
+        load_extractor(name, 64)
 
 
 def test_features_do_not_depend_on_the_batch_size_threads_or_order() -> None:
@@ -138,9 +147,52 @@ def test_features_are_kept_by_content_extractor_resize_and_number(tmp_path: Path
     assert len(list(cache.glob("*.npy"))) == 4
 
 
+def test_shards_by_any_name_and_pictures_from_elsewhere_are_known_by_their_bytes(
+    tmp_path: Path,
+) -> None:
+    shards = write_shards(tmp_path / "shards", 8, shards=4)
+    first, second = open_set(f"{shards}/toy-{{000..001}}.tar"), open_set(f"{shards}/toy-00[23].tar")
+    assert len(first.samples) == 4
+    assert first.formats == second.formats == "tar 2"
+    assert first.content != second.content
+    other = tmp_path / "other"
+    other.mkdir()
+    picture(seed=1).save(other / "a.png")
+    rows = '{"file_name": "../other/a.png"}\n{"file_name": "../other/a.png"}\n'
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "metadata.jsonl").write_text(rows)
+    before = open_set(tmp_path / "list").content
+    picture(seed=2).save(other / "a.png")
+    assert open_set(tmp_path / "list").content != before
+
+
+def test_of_what_generate_wrote_the_finished_pictures_count(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "drawn", 4)
+    (folder / "metadata.jsonl").unlink()
+    said = [("p000.png", "done"), ("p001.png", "pending"), ("p001.png", "done"), ("x.png", "done"),
+            ("p002.png", "failed")]  # fmt: skip
+    rows = [
+        {"file_name": name, "status": status, "prompt": "red bag", "seed": 3, "order": "maskgit",
+         "versions": {"weights": "abc"}}
+        for name, status in said
+    ]  # fmt: skip
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "manifest.jsonl").write_text(lines + '{"file_name": "p0')  # cut short by a kill
+    part = {"file_name": "p003.png", "status": "done", "prompt": "blue bag", "seed": 3}
+    (folder / "manifest.part-00001-ab.jsonl").write_text(json.dumps(part) + "\n")
+    found = open_set(folder)
+    assert found.captions("text") == ["red bag", "red bag", "blue bag"]
+    assert (found.recipe, found.formats) == ({"seed": 3}, "png 3")
+    (folder / "manifest.part-00001-ab.jsonl").unlink()
+    assert open_set(folder).recipe == {"weights": "abc", "order": "maskgit", "seed": 3}
+    (folder / "manifest.jsonl").write_text("[]\n" + lines)
+    with pytest.raises(DataError, match="line 1: is not a manifest line"):
+        open_set(folder)
+
+
 def test_reports_say_file_formats_and_warn_of_few_pictures(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png")
     picture().save(tmp_path / "b.JPG")
-    assert file_formats(tmp_path) == "jpg 1, png 1"
+    assert file_formats(data_files(tmp_path)) == "jpg 1, png 1"
     assert "biased upwards" in count_warning(2047, 2048)
     assert count_warning(2048, 2048) == ""

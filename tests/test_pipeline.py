@@ -8,18 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_pipeline, tiny_tokenizer
+from conftest import make_pipeline, picture, tiny_tokenizer
 from PIL import Image
 
 from ufc.pipeline import UFCPipeline
 from ufc.store import MANIFEST, manifest
 from vqgan.checkpoint import CheckpointError
 from vqgan.images import fit_square
-
-
-def picture(seed: int = 0, size: tuple[int, int] = (16, 16)) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -89,8 +84,17 @@ def test_seeds_count_up_and_repeat(pipeline: UFCPipeline) -> None:
     assert torch.equal(pipeline("bag", seed=drawn.seeds[0]).codes, drawn.codes)
     zero = [pipeline("bag", seed=0).codes for _ in range(2)]
     assert torch.equal(*zero)
+    own = pipeline("bag", seed=[9, 6], num_images_per_prompt=2)
+    assert own.seeds == [9, 6] and torch.equal(own.codes[1], again.codes[0])
     generator = torch.Generator().manual_seed(5)
     assert pipeline("bag", generator=generator).seeds == [None]
+
+
+def test_a_list_of_masks_makes_a_picture_each(pipeline: UFCPipeline) -> None:
+    masks = [Image.new("L", (16, 16), 255) for _ in range(2)]
+    masks[0].paste(0, (0, 0, 16, 8))
+    out = pipeline("bag", image=picture(3), mask_image=masks, seed=1)
+    assert [sum(block["kept"] for block in blocks) for blocks in out.provenance] == [8, 0]
 
 
 def test_guidance_and_negative_prompt_matter(pipeline: UFCPipeline) -> None:
@@ -138,10 +142,11 @@ def test_a_long_prompt_is_shortened_with_a_notice(pipeline: UFCPipeline) -> None
     assert "used the first 48" in out.notices[0]
 
 
-def test_output_types(pipeline: UFCPipeline) -> None:
+def test_output_types(pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline("bag", seed=1, output_type="np").images.shape == (1, 16, 16, 3)
     assert pipeline("bag", seed=1, output_type="pt").images.shape == (1, 3, 16, 16)
     assert pipeline("bag", seed=1, output_type="codes").images.shape == (1, 16)
+    monkeypatch.setattr(pipeline, "refine", None)  # refused before anything is drawn
     with pytest.raises(ValueError, match="gif"):
         pipeline("bag", seed=1, output_type="gif")
 
@@ -154,6 +159,11 @@ def test_output_types(pipeline: UFCPipeline) -> None:
         ({"prompt": "a", "reference_images": [picture()], "reference_weights": [1, 2]}, "weights"),
         ({"prompt": "a", "seed": 1, "generator": torch.Generator()}, "both seed and generator"),
         ({"prompt": "a", "order": "spiral"}, "spiral"),
+        ({"prompt": []}, "is empty"),
+        ({"prompt": "a", "num_images_per_prompt": 0}, "1 or more"),
+        ({"reference_images": picture(), "reference_weights": -1.0}, "from 0 up"),
+        ({"reference_images": picture(), "reference_weights": float("nan")}, "from 0 up"),
+        ({"reference_images": "bag.png"}, "load_image"),
     ],
 )
 def test_what_does_not_fit_is_refused(pipeline: UFCPipeline, arguments: dict, message: str) -> None:

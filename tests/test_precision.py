@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import make_pipeline, tiny_transformer
 
+import vqgan.engine
 from ufc.controls import ControlItem
 from ufc.guidance import make_prefix
 from ufc.pipeline import UFCPipeline
@@ -20,8 +21,10 @@ CPU = torch.device("cpu")
 def test_auto_asks_the_processor(
     native: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ufc.precision.cpu_has_bf16", lambda: native)
+    monkeypatch.setattr("vqgan.engine.cpu_has_bf16", lambda: native)
     assert pick_precision("auto", CPU) == chosen
+    of_training = vqgan.engine.pick_precision("auto", CPU)
+    assert of_training == ("bf16" if native else "no")
 
 
 def test_names_that_do_not_fit_are_refused() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ufc.prompts import read_prompts, read_rows
+from ufc.prompts import read_rows
 from ufc.request import Reference, Request, RequestError
 
 
@@ -15,11 +15,15 @@ def write(folder: Path, text: str | bytes, name: str = "p.jsonl") -> Path:
     return path
 
 
+def read_requests(path: Path) -> list[Request]:
+    return [row.request for row in read_rows(path)]
+
+
 def test_json_lines(tmp_path):
     path = write(
         tmp_path, '\ufeff{"id": "a", "prompt": "红裙"}\n\n{"prompt": "coat\u2028x", "seed": 3}'
     )
-    assert read_prompts(path) == [
+    assert read_requests(path) == [
         Request(id="a", prompt="红裙"),
         Request(id="0003", prompt="coat\u2028x", seed=3),
     ]
@@ -27,7 +31,7 @@ def test_json_lines(tmp_path):
 
 def test_paths_are_resolved_from_the_file(tmp_path):
     line = {"image": "in/i.png", "mask_image": "/abs/m.png", "reference_images": ["../r.png"]}
-    [request] = read_prompts(write(tmp_path, json.dumps(line)))
+    [request] = read_requests(write(tmp_path, json.dumps(line)))
     assert request.image == str(tmp_path / "in/i.png")
     assert request.mask_image == "/abs/m.png"
     assert request.reference_images == (Reference(str(tmp_path / "../r.png")),)
@@ -55,7 +59,7 @@ def test_paths_are_resolved_from_the_file(tmp_path):
 def test_bad_json_lines_are_named(tmp_path, line, message):
     path = write(tmp_path, '{"prompt": "ok", "id": "first"}\n\n' + line + "\n")
     with pytest.raises(RequestError) as caught:
-        read_prompts(path)
+        read_requests(path)
     text = str(caught.value)
     assert text.startswith("p.jsonl, line 3: ") and message in text
     assert "\n" not in text and len(text) < 600
@@ -63,7 +67,7 @@ def test_bad_json_lines_are_named(tmp_path, line, message):
 
 def test_given_ids_may_not_meet_line_numbers(tmp_path):
     with pytest.raises(RequestError, match="used already"):
-        read_prompts(write(tmp_path, '{"prompt": "a", "id": "0002"}\n{"prompt": "b"}'))
+        read_requests(write(tmp_path, '{"prompt": "a", "id": "0002"}\n{"prompt": "b"}'))
 
 
 def test_text_lines(tmp_path):
@@ -73,7 +77,7 @@ women's coat -- long --seed 4 --cfg_scale 3
 --prompt "blue shirt" --negative_prompt dark blurry --steps 12 --n-iter=2 --seed -1
 --prompt 黑色 鞋 --reference-image a.png --reference_image "b c.png" --order halton
 """
-    requests = read_prompts(write(tmp_path, text, "p.txt"))
+    requests = read_requests(write(tmp_path, text, "p.txt"))
     assert requests == [
         Request(id="0002", prompt="a red dress"),
         Request(id="0003", prompt="women's coat -- long", seed=4, guidance_scale=3.0),
@@ -115,7 +119,7 @@ women's coat -- long --seed 4 --cfg_scale 3
 )
 def test_bad_text_lines_stop_before_drawing(tmp_path, line, message):
     with pytest.raises(RequestError) as caught:
-        read_prompts(write(tmp_path, "ok\n" + line, "p.txt"))
+        read_requests(write(tmp_path, "ok\n" + line, "p.txt"))
     assert str(caught.value).startswith("p.txt, line 2: ") and message in str(caught.value)
 
 
@@ -130,15 +134,15 @@ def test_bad_text_lines_stop_before_drawing(tmp_path, line, message):
 )
 def test_bad_files(tmp_path, name, content, message):
     with pytest.raises(RequestError, match=message):
-        read_prompts(write(tmp_path, content, name))
+        read_requests(write(tmp_path, content, name))
 
 
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(RequestError, match="no such prompts file"):
-        read_prompts(tmp_path / "gone.jsonl")
+        read_requests(tmp_path / "gone.jsonl")
     (tmp_path / "d.txt").mkdir()
     with pytest.raises(RequestError, match="cannot be read"):
-        read_prompts(tmp_path / "d.txt")
+        read_requests(tmp_path / "d.txt")
 
 
 def manifest_line(**change) -> str:

@@ -35,7 +35,9 @@ def test_nearest_is_nearest() -> None:
     assert torch.equal(nearest_codes(z, book), torch.cdist(z, book).argmin(1))
 
 
-def test_kmeans_start_finds_clusters_and_needs_enough_vectors() -> None:
+def test_kmeans_start_finds_clusters_and_needs_enough_vectors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch.manual_seed(0)
     centres = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0], [5.0, 5.0]])
     z = (centres[:, None] + 0.1 * torch.randn(4, 50, 2)).flatten(0, 1)
@@ -48,6 +50,10 @@ def test_kmeans_start_finds_clusters_and_needs_enough_vectors() -> None:
             float(torch.cdist(centres, quantizer.codebook().detach()).min(1).values.max())
         )
     assert min(errors) < 0.2
+    whole = quantizer.codebook().clone()
+    monkeypatch.setattr("vqgan.quantizer.DISTANCES", 4 * 7)  # seven vectors at a time
+    updater.initialise(z, torch.Generator().manual_seed(4), iterations=20)
+    torch.testing.assert_close(quantizer.codebook(), whole)
     with pytest.raises(ValueError, match="at least 4 vectors, got 3"):
         updater.initialise(z[:3], torch.Generator())
 

@@ -97,6 +97,23 @@ def test_parts_become_one_manifest_in_the_order_of_the_plan(tmp_path: Path) -> N
     assert not manifest_parts(tmp_path)
 
 
+def test_the_sheet_shows_the_pictures_of_all_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pipeline().save_pretrained(tmp_path / "tiny")
+    (tmp_path / "prompts.txt").write_text("red bag\nblue bag\nred shirt\n")
+    out = tmp_path / "out"
+    arguments = ["generate", "--model", str(tmp_path / "tiny"), "--num-inference-steps", "1",
+                 "--prompts-file", str(tmp_path / "prompts.txt"), "--output-dir", str(out),
+                 "--grid", "--quiet"]  # fmt: skip
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert main(arguments) == 0
+    with Image.open(out / "grid.png") as sheet:
+        assert sheet.size == (2 * 18 + 2, 2 * 18 + 2), "three pictures of 16 px in two rows"
+
+
 def test_a_killed_process_is_made_up_for(tmp_path: Path) -> None:
     model = tmp_path / "tiny"
     make_pipeline().save_pretrained(model)

@@ -138,7 +138,9 @@ def test_commands_are_read_like_files(shards: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_damage_costs_only_what_is_damaged(shards: Path, tmp_path: Path) -> None:
+def test_damage_costs_only_what_is_damaged(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = tmp_path / "a.tar", tmp_path / "b.tar"
     first.write_bytes(Path(shard_urls(shards)[0]).read_bytes()[:3000])
     with tarfile.open(second, "w") as archive:
@@ -151,6 +153,14 @@ def test_damage_costs_only_what_is_damaged(shards: Path, tmp_path: Path) -> None
     assert pixels.shape == (6, 3, 16, 16) and pixels.dtype == torch.uint8
     with pytest.raises(DataError, match="no pictures"):
         next(lane_samples(replace(plan, urls=(str(tmp_path / "none.tar"),)), 0))
+    with tarfile.open(second, "a") as archive:
+        (tmp_path / "x.json").write_bytes(b"[1]")
+        archive.add(tmp_path / "x.json", "y.json")
+        archive.add(tmp_path / "x.webp", "y.webp")
+    assert len(first_records([str(second)], 5)) == 1
+    monkeypatch.setattr("vqgan.stream.DAMAGED_IN_A_ROW", 3)
+    with pytest.raises(DataError, match="3 samples in a row cannot be read"):
+        open_stream(replace(plan, urls=(str(second),)), [0], 16, 0).next()
 
 
 def test_both_stages_train_from_a_stream_and_resume(

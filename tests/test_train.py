@@ -14,8 +14,12 @@ from toy_data import write_folder, write_shards
 import ufc.train
 import vqgan.evaluate
 import vqgan.train
+from ufc.controls import ControlItem
+from ufc.data import TrainBatch
+from ufc.objectives import estimator_batch
 from ufc.pipeline import UFCPipeline
 from ufc.recipe import TrainConfig
+from ufc.starting import start_model
 from vqgan.checkpoint import CheckpointError
 from vqgan.data import DataError
 from vqgan.model import VQGAN
@@ -64,7 +68,8 @@ def tokenizer(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(data: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ufc.train.main(model_config(data, tokenizer, tmp_path_factory.mktemp("model")))
+    out = tmp_path_factory.mktemp("model")
+    return ufc.train.main(model_config(data, tokenizer, out, dropout=0.1))
 
 
 def test_tokenizer_training_lowers_the_loss_and_logs(tokenizer: Path) -> None:
@@ -72,6 +77,7 @@ def test_tokenizer_training_lowers_the_loss_and_logs(tokenizer: Path) -> None:
     found = [row for row in rows if "val_psnr" in row]
     assert found[-1]["val_psnr"] > found[0]["val_psnr"]
     assert {"val_lpips", "val_codes_used", "val_perplexity"} <= set(found[-1])
+    assert [row["step"] for row in found] == [12, 24]  # the last step once, though it is due twice
     assert (tokenizer / "grid-000024.png").is_file()
 
 
@@ -115,9 +121,12 @@ def test_a_short_run_on_a_few_pictures_places_every_code(tmp_path: Path) -> None
 
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     config = tokenizer_config(
-        data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4
-    )
+        data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4,
+        discriminator_weight=0.0, discriminator_start=0.0, logging_steps=2,
+    )  # fmt: skip
     vqgan.train.main(config)
+    assert '"loss"' in (tmp_path / "metrics.jsonl").read_text()
+    assert "discriminator" not in (tmp_path / "metrics.jsonl").read_text()  # weight 0 is without
     before, after = weights(tokenizer), weights(tmp_path)
     for name, value in after.items():
         moved = not torch.equal(value, before[name])
@@ -139,7 +148,7 @@ def test_model_training_resumes_as_if_unbroken(
     data: Path, tokenizer: Path, model: Path, tmp_path: Path
 ) -> None:
     trainer, trained = ufc.train.Trainer, ufc.train.Trainer.train_step
-    config = model_config(data, tokenizer, tmp_path)
+    config = model_config(data, tokenizer, tmp_path, dropout=0.1)
     try:
         trainer.train_step = kill_after(trained, 8)  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
@@ -156,6 +165,32 @@ def test_model_training_goes_on_from_a_model(data: Path, model: Path, tmp_path: 
     config = model_config(data, model, tmp_path, init_from=str(model), max_train_steps=2)
     pipeline = UFCPipeline.from_pretrained(ufc.train.main(config))
     assert pipeline.text.size == UFCPipeline.from_pretrained(model).text.size
+
+
+def test_a_model_to_go_on_from_takes_the_tokenizers_grid_and_has_to_know_its_codes(
+    data: Path, model: Path
+) -> None:
+    config = model_config(data, model, model, init_from=str(model))
+    text = UFCPipeline.from_pretrained(model).text
+    larger = start_model(config, VQGAN(replace(TINY_VQGAN, resolution=32)), text)
+    assert larger.config.grid == 8
+    with pytest.raises(CheckpointError, match="is for 16 codes, the tokenizer has 17"):
+        start_model(config, VQGAN(replace(TINY_VQGAN, n_embed=17)), text)
+
+
+def test_a_wrong_picture_that_came_out_right_is_not_asked_about() -> None:
+    """All pictures of the batch are alike, so cells from another one change nothing."""
+    items = [ControlItem([word]) for word in range(4)]
+    codes, everything = torch.zeros(4, 16, dtype=torch.int64), torch.ones(4, 16, dtype=torch.bool)
+    batch = TrainBatch(codes, everything, items, [[-1]] * 4, [[]] * 4)
+    for likeliest, filled in ((0, -1), (3, 0)):
+        logits = torch.zeros(64, 16)
+        logits[:, likeliest] = 99.0
+        made = estimator_batch(
+            batch, logits, torch.ones(2, 16).long(), items[:2], 16, torch.Generator(), 4
+        )
+        assert made.fidelity.tolist() == [1] * 4 + [-1] * 4 + [0, 0] + [filled, -1]
+        assert made.compliance.tolist() == [1] * 4 + [0] * 4 + [-1] * 4
 
 
 def test_a_new_vocabulary_starts_from_what_is_known(
@@ -188,6 +223,11 @@ def test_what_cannot_be_trained_on_is_named(tmp_path: Path, tokenizer: Path) -> 
     (folder / "metadata.jsonl").unlink()
     with pytest.raises(DataError, match="has no texts"):
         ufc.train.main(model_config(folder, tokenizer, tmp_path / "out"))
+    of_another_size = {"init_from": str(tokenizer), "resolution": 32}
+    with pytest.raises(CheckpointError, match="give --resolution 16"):
+        vqgan.train.main(tokenizer_config(folder, tmp_path / "out", **of_another_size))
+    with pytest.raises(ValueError, match="give --init-from"):
+        vqgan.train.main(tokenizer_config(folder, tmp_path / "out", freeze_encoder=True))
     with pytest.raises(CheckpointError, match="no-such"):
         ufc.train.main(model_config(folder, Path("no-such"), tmp_path / "out"))
 

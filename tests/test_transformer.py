@@ -230,6 +230,8 @@ def test_kept_rows_follow_the_weights() -> None:
 def test_runs_on_another_grid() -> None:
     model = tiny_transformer(50)
     assert model(torch.zeros(1, 36, dtype=torch.int64), None).target.shape == (1, 36, 32)
+    with pytest.raises(ValueError, match="15 cells"):
+        model(torch.zeros(1, 15, dtype=torch.int64), None)
 
 
 def test_saved_and_loaded_model_is_the_same(tmp_path: Path) -> None:

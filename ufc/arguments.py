@@ -6,6 +6,7 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from ufc.sampler import SamplerConfig
 
 
 @dataclass(frozen=True)
-class Job:
-    """One picture to make."""
+class Asked:
+    """What a call asks for in one of its pictures."""
 
     prompt: str | None
     negative_prompt: str | None
@@ -31,8 +32,8 @@ class Job:
     seed: int | None
 
 
-def make_jobs(
-    count: int,
+def per_picture(
+    rows: int,
     copies: int,
     grid: int,
     resolution: int,
@@ -48,48 +49,59 @@ def make_jobs(
     codebook: int,
     seed: Any,
     generator: Any,
-) -> list[Job]:
+) -> list[Asked]:
     """The pictures of a call, `copies` of each row, every edit prepared once.
 
-    Raises `ValueError` for lists of different lengths, weights without references, codes that are
-    not a grid of the `codebook`, and what `edit_canvas` refuses.
+    Raises:
+        ValueError: lists of different lengths, what is no picture, weights without references or
+            below 0, codes that are not a grid of the `codebook`, and what `edit_canvas` refuses.
     """
-    rows = count // copies
     prompts = spread(prompt, rows, "prompt")
     negatives = spread(negative_prompt, rows, "negative_prompt")
     pictures = spread(image, rows, "image")
     masks = spread(mask_image, rows, "mask_image")
     blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
-    known = spread_lists(as_rows(codes), rows, "codes")
+    known = spread_lists(codes, rows, "codes")
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
     seeds = spread_seeds(seed, rows, copies, generator)
-    jobs = []
+    asked = []
     for row in range(rows):
         codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
+        check_pictures("image", as_list(pictures[row]))
         edit = edit_canvas(pictures[row], masks[row], blocks[row], grid, resolution, codes_T)
         refs = as_list(references[row])
+        check_pictures("reference_images", refs)
         given = as_list(weights[row]) or [1.0] * len(refs)
-        if len(given) != len(refs):
-            raise ValueError(
-                f"got {len(refs)} reference images and {len(given)} weights: give one each"
-            )
+        check_weights(given, len(refs))
         for copy in range(copies):
             seed_of_copy = seeds[row * copies + copy]
-            jobs.append(Job(prompts[row], negatives[row], refs, given, edit, seed_of_copy))
-    return jobs
+            asked.append(Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy))
+    return asked
 
 
-def count_pictures(*arguments: Any) -> int:
-    """How many pictures a call asks for: the length of its lists.
+def count_rows(
+    copies: int, entries: Sequence[Any], lists: Sequence[Any], chance: Sequence[Any]
+) -> int:
+    """How many rows of `copies` pictures a call asks for: the length of its lists.
 
-    References, blocks and codes are lists for one picture already; a list of lists makes a batch.
+    Args:
+        copies: pictures a row.
+        entries: arguments whose lists have an entry a row.
+        lists: those that are lists for one row already; a list of lists is a batch.
+        chance: seeds and generators, whose lists have one a row or one a picture.
+
+    Raises:
+        ValueError: lists that are empty or of different lengths, or no copies.
     """
-    prompt, image, blocks, references, codes, seed, generator = arguments
-    lengths = {len(value) for value in (prompt, image, seed, generator) if is_list(value)}
-    for nested in (blocks, references, as_rows(codes)):
-        if is_list(nested) and any(is_list(entry) or entry is None for entry in nested):
-            lengths.add(len(nested))
+    if copies < 1:
+        raise ValueError(f"num_images_per_prompt is {copies}, wanted 1 or more")
+    lengths = {len(value) for value in entries if is_list(value)}
+    lengths |= {len(value) for value in lists if is_batch(value)}
+    pictures = copies * max(lengths, default=1)
+    lengths |= {len(value) for value in chance if is_list(value) and len(value) != pictures}
+    if 0 in lengths:
+        raise ValueError("a list of this call is empty: leave it out, or give an entry a picture")
     lengths.discard(1)
     if len(lengths) > 1:
         raise ValueError(f"the lists of this call have different lengths: {sorted(lengths)}")
@@ -125,6 +137,11 @@ def is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
+def is_batch(value: Any) -> bool:
+    """Whether an argument that is a list for one picture already is a list of such."""
+    return is_list(value) and any(is_list(entry) or entry is None for entry in value)
+
+
 def spread(value: Any, rows: int, name: str) -> list[Any]:
     """One entry a picture, from one for all or a list."""
     if not is_list(value):
@@ -138,9 +155,7 @@ def spread(value: Any, rows: int, name: str) -> list[Any]:
 
 def spread_lists(value: Any, rows: int, name: str) -> list[Any]:
     """Like `spread`, for arguments that are lists already for one picture."""
-    if is_list(value) and any(is_list(entry) or entry is None for entry in value):
-        return spread(value, rows, name)
-    return [value] * rows
+    return spread(value, rows, name) if is_batch(value) else [value] * rows
 
 
 def as_rows(codes: Any) -> Any:
@@ -162,6 +177,27 @@ def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
     if not all(0 <= code < codebook for code in codes):
         raise ValueError(f"codes must be 0 to {codebook - 1}: these are of another model")
     return torch.tensor(codes, dtype=torch.int64)
+
+
+def check_pictures(name: str, pictures: Sequence[Any]) -> None:
+    """Raise `ValueError` where one is no PIL picture."""
+    for picture in pictures:
+        if not isinstance(picture, Image.Image):
+            raise ValueError(
+                f"{name} has a {type(picture).__name__}, wanted PIL pictures: "
+                "open files with vqgan.images.load_image"
+            )
+
+
+def check_weights(weights: Sequence[float], references: int) -> None:
+    """Raise `ValueError` unless there is one from 0 up for each reference image."""
+    if len(weights) != references:
+        raise ValueError(
+            f"got {references} reference images and {len(weights)} weights: give one each"
+        )
+    wrong = [weight for weight in weights if not 0 <= weight < math.inf]  # nor NaN
+    if wrong:
+        raise ValueError(f"reference_weights has {wrong}, wanted numbers from 0 up")
 
 
 def as_list(value: Any) -> list[Any]:
@@ -187,14 +223,18 @@ def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int 
     return [seed + copy for copy in range(count)]
 
 
-def make_generators(jobs: Sequence[Job], generator: Any) -> list[torch.Generator]:
-    """A CPU generator for each picture, so that none depends on its batch."""
+def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.Generator]:
+    """A CPU generator for each picture, so that none depends on its batch.
+
+    Raises:
+        ValueError: more than one are given, and not one a picture.
+    """
     if generator is None:
-        return [torch.Generator().manual_seed(job.seed or 0) for job in jobs]
-    given = list(generator) if is_list(generator) else [generator]
-    if len(given) == len(jobs):
+        return [torch.Generator().manual_seed(seed or 0) for seed in seeds]
+    given = as_list(generator)
+    if len(given) == len(seeds):
         return given
     if len(given) != 1:
-        raise ValueError(f"got {len(given)} generators for {len(jobs)} pictures: give one each")
-    seeds = torch.randint(2**62, (len(jobs),), generator=given[0]).tolist()
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
+        raise ValueError(f"got {len(given)} generators for {len(seeds)} pictures: give one each")
+    drawn = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in drawn]

@@ -68,6 +68,7 @@ def attend_xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     """xformers' memory-efficient attention; a bias is cut from a buffer padded to 8 keys."""
     from xformers.ops import memory_efficient_attention
 
+    q, k = q.to(v.dtype), k.to(v.dtype)  # autocast leaves what was normed in float32
     bias = None
     if mask is not None:
         batch, queries, heads, keys = *q.shape[:3], k.shape[1]
@@ -106,8 +107,10 @@ def attend_packed(pieces: Sequence[Piece], run: Any) -> list[Tensor]:
 def pack_xformers(
     q: Tensor, k: Tensor, v: Tensor, query_lengths: tuple[int, ...], key_lengths: tuple[int, ...]
 ) -> Tensor:
+    """One call for all sequences, each of which sees itself alone."""
     from xformers.ops import memory_efficient_attention
 
+    q, k = q.to(v.dtype), k.to(v.dtype)
     mask = block_diagonal(query_lengths, key_lengths, q.device)
     return memory_efficient_attention(q, k, v, attn_bias=mask)
 

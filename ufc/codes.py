@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -19,7 +19,8 @@ from vqgan.model import VQGAN
 class CodeCache:
     """Codes of every picture: as it is, flipped, and augmented `augmentations` times.
 
-    Kept as int16 in one safetensors file beside the run, under a key of tokenizer and data.
+    Kept in one safetensors file beside the run, under a key of tokenizer and data; as int16, or
+    int32 where a codebook has more codes than that can count.
     """
 
     def __init__(self, codes_NVT: Tensor, grid: int) -> None:
@@ -49,17 +50,30 @@ class CodeCache:
         seed: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> CodeCache:
-        """Read the cache if it is there and fits, else encode the set and write it."""
+        """Read the cache if it is there, sound and of this set, else encode the set and write it.
+
+        `progress` is told how many pictures are done, of how many.
+        """
         file, grid = Path(file), tokenizer.config.grid
         key = cache_key(tokenizer, pixels, augmentations, seed)
-        if file.is_file():
-            with safe_open(file, framework="pt") as stored:
-                if (stored.metadata() or {}).get("key") == key:
-                    return cls(stored.get_tensor("codes"), grid)
-        codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"codes": codes}, file, metadata={"key": key})
+        codes = read_codes(file, key)
+        if codes is None:
+            codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(file.name + ".partial")
+            save_file({"codes": codes}, partial, metadata={"key": key})
+            partial.replace(file)  # a kill never leaves half of one
         return cls(codes, grid)
+
+
+def read_codes(file: Path, key: str) -> Tensor | None:
+    """The codes of a cache; None where there is none, or one that is damaged or of another key."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            fits = (stored.metadata() or {}).get("key") == key
+            return stored.get_tensor("codes") if fits else None
+    except (OSError, SafetensorError):
+        return None
 
 
 def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
@@ -82,10 +96,11 @@ def encode_all(
     progress: Callable[[int, int], None] | None,
     batch_size: int = 64,
 ) -> Tensor:
-    """(N, 2 + augmentations, T) int16."""
+    """Codes of a set, (N, 2 + augmentations, T) int16 or int32."""
     device = next(tokenizer.parameters()).device
     augment = reference_augmentation() if augmentations else None
-    out = torch.empty(len(pixels), 2 + augmentations, tokenizer.config.grid**2, dtype=torch.int16)
+    dtype = torch.int16 if tokenizer.config.n_embed <= 2**15 else torch.int32
+    out = torch.empty(len(pixels), 2 + augmentations, tokenizer.config.grid**2, dtype=dtype)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in range(0, len(pixels), batch_size):
@@ -94,7 +109,7 @@ def encode_all(
             variants = [x, x.flip(-1)] + [augment(x) for _ in range(augmentations) if augment]
             for place, variant in enumerate(variants):
                 codes = tokenizer.encode(variant.to(device)).flatten(1)
-                out[rows.start : rows.stop, place] = codes.to(torch.int16).cpu()
+                out[rows.start : rows.stop, place] = codes.to(dtype).cpu()
             if progress is not None:
                 progress(rows.stop, len(pixels))
     return out

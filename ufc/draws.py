@@ -43,9 +43,15 @@ class ControlOdds:
 
 
 def captions(record: dict[str, Any]) -> list[str]:
-    """All texts of a sample, the canonical ones counted twice: they are what users type."""
-    canonical = [record[key] for key in ("text", "text_zh") if record.get(key)]
-    return canonical + list(record.get("captions") or []) + canonical
+    """All texts of a sample, the canonical ones counted twice: they are what users type.
+
+    What is no text, or an empty one, is passed over; `captions` may be one text or a list.
+    """
+    canonical = [record.get(key) for key in ("text", "text_zh")]
+    others = record.get("captions") or []
+    if not isinstance(others, list):
+        others = [others]
+    return [text for text in (*canonical, *others, *canonical) if text and isinstance(text, str)]
 
 
 def training_texts(samples: Samples) -> list[str]:

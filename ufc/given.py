@@ -1,4 +1,4 @@
-"""What the jobs of a call give the transformer and the sampler to go by."""
+"""What a call's pictures give the transformer and the sampler to go by."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.arguments import Job
+from ufc.arguments import Asked
 from ufc.canvas import EditCanvas
 from ufc.controls import ControlItem
 
 
 def control_items(
-    jobs: Sequence[Job],
+    asked: Sequence[Asked],
     encode_text: Callable[[str | None], list[int]],
     encode: Callable[[Sequence[Image.Image]], Tensor],
 ) -> tuple[list[ControlItem], list[ControlItem]]:
     """Control tokens of each picture, and those of its negative branch.
 
     Args:
-        jobs: the pictures; a reference that several share is encoded once.
+        asked: the pictures; a reference that several share is encoded once.
         encode_text: words to ids.
         encode: pictures to codes (B, grid, grid).
     """
@@ -33,20 +33,20 @@ def control_items(
         return known[id(picture)]
 
     items, negatives = [], []
-    for job in jobs:
+    for one in asked:
         used = [
             (picture, weight)
-            for picture, weight in zip(job.references, job.reference_weights, strict=True)
+            for picture, weight in zip(one.references, one.reference_weights, strict=True)
             if weight > 0
         ]
         items.append(
             ControlItem(
-                encode_text(job.prompt),
+                encode_text(one.prompt),
                 [reference_codes(picture) for picture, _ in used],
                 [weight for _, weight in used],
             )
         )
-        negatives.append(ControlItem(encode_text(job.negative_prompt)))
+        negatives.append(ControlItem(encode_text(one.negative_prompt)))
     return items, negatives
 
 

@@ -32,6 +32,9 @@ def read_parts(
             variant.
     """
     index = read_json(folder / "model_index.json")
+    defaults = index.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise CheckpointError(f"{folder / 'model_index.json'}: its defaults are no JSON object")
     check_hashes(folder)
     tokenizer, transformer = folder / "tokenizer", folder / "transformer"
     having = [part for part in (tokenizer, transformer) if has_variant(part, variant)]
@@ -43,7 +46,7 @@ def read_parts(
         VQGAN.from_pretrained(tokenizer, variant if tokenizer in having else None),
         UFCTransformer.from_pretrained(transformer, variant if transformer in having else None),
         TextTokenizer.load(folder / "tokenizer.json"),
-        index.get("defaults") or {},
+        defaults,
     )
 
 

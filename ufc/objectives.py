@@ -131,7 +131,8 @@ def estimator_batch(
 
     Wrong controls are another sample's, or every other time where there is such a text the own
     ones with a text that is wrong in one thing. Wrong cells are another picture's, or the model's
-    own one-shot fill. Half of the real ones, under own and wrong controls alike, are part-masked.
+    own one-shot fill; where chance made them right after all, nothing is asked. Half of the real
+    ones, under own and wrong controls alike, are part-masked.
     """
     real_BT, items = batch.codes_BT[:count], batch.items[:count]
     device = real_BT.device
@@ -148,14 +149,16 @@ def estimator_batch(
     few, quarter = count // 2, count // 4
     filled_BT = one_shot_fill(batch, logits_NV, generator)[:quarter]
     wrong_BT = torch.cat([filled_BT, corrupt(real_BT[quarter:few], batch.codes_BT, generator)])
+    changed = (wrong_BT != real_BT[:few]).any(1).tolist()
     own = [-1 if item.empty else 1 for item in items]
     other = [0 if a is not b and not b.empty else -1 for a, b in zip(items, exchanged, strict=True)]
     unasked = len(drawn_items) + few
+    fake = [*[0] * len(drawn_items), *(0 if wrong else -1 for wrong in changed)]
     return EstimatorBatch(
         codes_BT=torch.cat([seen_BT, seen_BT, drawn_BT.to(device), wrong_BT]),
         items=[*items, *exchanged, *drawn_items, *items[:few]],
         compliance=torch.tensor([*own, *other, *[-1] * unasked], device=device),
-        fidelity=torch.tensor([*[1] * count, *[-1] * count, *[0] * unasked], device=device),
+        fidelity=torch.tensor([*[1] * count, *[-1] * count, *fake], device=device),
     )
 
 

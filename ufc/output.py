@@ -13,7 +13,9 @@ from torch import Tensor
 from ufc.canvas import EditCanvas
 from ufc.controls import ControlItem
 from ufc.sampler import Canvas, Refined
-from vqgan.images import to_pil
+from vqgan.images import to_pil, to_uint8
+
+OUTPUT_TYPES = ("pil", "np", "pt", "codes")
 
 
 @dataclass
@@ -77,17 +79,19 @@ def make_output(
     )
 
 
+def check_output_type(name: str) -> None:
+    """Raise `ValueError` unless `present` knows the name; asked before anything is drawn."""
+    if name not in OUTPUT_TYPES:
+        raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
+
+
 def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
-    """Pictures in the form asked for."""
+    """Pictures in the form asked for, one of `OUTPUT_TYPES`."""
     if output_type == "pil":
         return to_pil(pixels_BCHW)
     if output_type == "np":
-        return np.stack([np.asarray(picture) for picture in to_pil(pixels_BCHW)])
-    if output_type == "pt":
-        return pixels_BCHW
-    if output_type == "codes":
-        return codes_BT
-    raise ValueError(f"output_type {output_type!r} is unknown; choose pil, np, pt or codes")
+        return to_uint8(pixels_BCHW)
+    return pixels_BCHW if output_type == "pt" else codes_BT
 
 
 def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -> dict[str, Any]:

@@ -16,7 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ufc.arguments import count_pictures, make_generators, make_jobs, said_over, sampler_config
+from ufc.arguments import (
+    as_rows,
+    count_rows,
+    make_generators,
+    per_picture,
+    said_over,
+    sampler_config,
+)
 from ufc.attention import resolve_backend
 from ufc.canvas import blank_edit, paste_back
 from ufc.contrastive import ContrastiveEstimator, Voice, join_voice, make_voice
@@ -25,7 +32,7 @@ from ufc.drafts import refine_drafts
 from ufc.given import control_items, kept_codes
 from ufc.guidance import alike_codes, make_predict, make_prefix, make_score
 from ufc.loading import push, read_parts, write_parts
-from ufc.output import PipelineOutput, make_output, present, step_state
+from ufc.output import PipelineOutput, check_output_type, make_output, present, step_state
 from ufc.precision import DTYPES, compile_forward, has_int8, pick_precision, quantise_linears
 from ufc.sampler import Canvas, Refined, SamplerConfig
 from ufc.store import resolve_model
@@ -222,37 +229,46 @@ class UFCPipeline:
             preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
-            num_inference_steps: the most refinement steps.
+            num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
-            temperature: of the codes' distribution.
-            num_candidates: canvases tried each step.
+            temperature: of the codes' distribution; 0 takes the likeliest.
+            num_candidates: canvases tried each step, 1 or more.
             num_drafts: whole drafts of each picture, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: `pnag`, `maskgit`, `mask-predict` or `halton`.
+            compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a third voice that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
-            seed: picture i of a prompt uses seed + i; a list gives each picture its own.
+            seed: picture i of a prompt uses seed + i; a list gives each picture, or each prompt,
+                its own; drawn at random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
             score_steps: score every step, for `curves`, where the order would score the end only.
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
                 `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
                 `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
-                pixels in it; may set `pipeline._interrupt = True` to stop and keep the best.
+                pixels in it; may set `pipeline._interrupt = True` to stop and keep the best. What
+                it returns is not used.
 
         Raises:
-            ValueError: controls that contradict each other or do not fit the model.
+            ValueError: controls that contradict each other or do not fit the model, or a setting
+                out of its range.
+            CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         started = time.monotonic()
-        count = count_pictures(
-            prompt, image, preserve_blocks, reference_images, codes, seed, generator
+        check_output_type(output_type)
+        codes = as_rows(codes)
+        rows = count_rows(
+            num_images_per_prompt,
+            entries=(prompt, negative_prompt, image, mask_image),
+            lists=(reference_images, reference_weights, preserve_blocks, codes),
+            chance=(seed, generator),
         )
-        count *= num_images_per_prompt
         notices: list[str] = []
-        jobs = make_jobs(
-            count,
+        asked = per_picture(
+            rows,
             num_images_per_prompt,
             self.grid,
             self.resolution,
@@ -279,11 +295,12 @@ class UFCPipeline:
             compliance_weight=compliance_weight,
         )
         settings = sampler_config(said, patience, time_budget, score_steps)
-        generators = make_generators(jobs, generator)
+        seeds = [one.seed for one in asked]
+        generators = make_generators(seeds, generator)
         items, negatives = control_items(
-            jobs, lambda text: self.encode_text(text, notices), self.encode
+            asked, lambda text: self.encode_text(text, notices), self.encode
         )
-        edits = [job.edit or blank_edit(self.grid, self.resolution) for job in jobs]
+        edits = [one.edit or blank_edit(self.grid, self.resolution) for one in asked]
         codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
@@ -303,13 +320,13 @@ class UFCPipeline:
             settings,
             generators,
             tell,
-            self.third_voice([job.prompt for job in jobs], contrastive_weight or 0.0),
+            self.third_voice([one.prompt for one in asked], contrastive_weight or 0.0),
             said["num_drafts"],
         )
         return make_output(
             refined,
             present(draw(refined.canvas.codes), refined.canvas.codes, output_type),
-            [job.seed for job in jobs],
+            seeds,
             items,
             edits,
             time.monotonic() - started,

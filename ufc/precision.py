@@ -16,14 +16,10 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from vqgan.engine import has_bf16
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("auto", *DTYPES, "int8")
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bf16 matrices itself (AVX512-BF16 or AMX)."""
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 def pick_precision(name: str, device: torch.device) -> str:
@@ -38,9 +34,9 @@ def pick_precision(name: str, device: torch.device) -> str:
         raise ValueError(f"dtype int8 runs on a CPU only, not on {device.type}; use bf16 there")
     if name != "auto":
         return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+    if has_bf16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"
 
 
 class Int8Linear(nn.Module):

@@ -155,6 +155,7 @@ class Layout:
     def split(
         self, q: Tensor, k: Tensor, v: Tensor, controls: int, bias: Tensor | None, only: bool
     ) -> list[Piece]:
+        """One run's queries by what they see: `[REL] | controls | target | [FDL]` lie in a row."""
         if bias is not None and bias.ndim == 2:
             bias = F.pad(bias, (0, k.shape[1] - bias.shape[1] - 2 * self.scores))[:, None, None]
         if not self.scores:

@@ -54,11 +54,6 @@ class Row:
     result: Result | None = None
 
 
-def read_prompts(path: str | PathLike[str]) -> list[Request]:
-    """The requests of a prompts file, each with an id; see `read_rows`."""
-    return [row.request for row in read_rows(path)]
-
-
 def read_rows(path: str | PathLike[str]) -> list[Row]:
     """Read a `.jsonl` or `.txt` prompts file, or a manifest written by an earlier run.
 

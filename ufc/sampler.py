@@ -152,7 +152,7 @@ def refine(
     steps_B = torch.zeros(len(codes_BT), dtype=torch.int64)
     curves: list[list[dict[str, float]]] = [[] for _ in generators]
     ranks_BT = order_ranks(config.order, codes_BT, generators)
-    at_work = (~locked_BT).any(1).nonzero().squeeze(1)
+    at_work = (~locked_BT).any(1).nonzero().squeeze(1).cpu()  # where scores are kept
     for step in range(config.steps):
         if not len(at_work):
             break

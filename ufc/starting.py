@@ -15,6 +15,7 @@ from ufc.recipe import TrainConfig
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCConfig, UFCTransformer
+from vqgan.checkpoint import CheckpointError
 from vqgan.data import DataError, Pixels, Samples, open_dataset, shard_urls, streams
 from vqgan.engine import Engine
 from vqgan.loop import Source
@@ -117,10 +118,22 @@ def stored_batches(
 
 
 def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> UFCTransformer:
-    """A fresh transformer, or the one to go on from."""
+    """A fresh transformer, or the one to go on from, which brings its own sizes.
+
+    Raises:
+        CheckpointError: there is none, or it is for another number of codes than the tokenizer has.
+    """
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
+        if model.config.codes != tokenizer.config.n_embed:
+            raise CheckpointError(
+                f"{config.init_from} is for {model.config.codes} codes, the tokenizer has "
+                f"{tokenizer.config.n_embed}: give --tokenizer {config.init_from}, or start anew "
+                "without --init-from"
+            )
+        # No weight depends on the grid, so a model may go on at another resolution.
+        model.config = replace(model.config, grid=tokenizer.config.grid)
         if config.new_vocabulary:
             return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
         return model

@@ -78,7 +78,9 @@ class Objective(nn.Module):
         generator = torch.Generator().manual_seed(lesson.seed)
         count = min(lesson.samples, len(batch.items))
         asked = batch.items[-lesson.pictures :]
+        model.blocks.eval()  # drawn as for a user: nothing is dropped out
         self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
+        model.blocks.train()
         drawn_BT, drawn_items = self.bank.sample(count, generator)
         canvases = estimator_batch(
             batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
@@ -134,6 +136,10 @@ class Trainer:
         scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
+        # Dropout draws from torch's own stream: begun anew, a resumed run drops the same.
+        torch.manual_seed(
+            config.seed * 1_000_003 + self.step * self.engine.ranks.count + self.engine.ranks.rank
+        )
         parts = batch.to(self.device).split(config.gradient_accumulation_steps)
         shares = self.shares(parts)
         self.optimizer.zero_grad(set_to_none=True)

@@ -22,7 +22,7 @@ from estimators.contrastive import (
     contrastive_loss,
     fit_calibration,
 )
-from estimators.retrieval import own_ranks, r_precision, recall_at
+from estimators.retrieval import own_first, r_precision, recall_at
 from ufc.contrastive import ContrastiveEstimator
 from ufc.draws import captions
 from ufc.store import resolve_model
@@ -183,7 +183,13 @@ class Trainer:
 
 
 def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
-    """Train both stages, write the towers, and report held-out recall."""
+    """Train both stages, write the towers, and report held-out recall.
+
+    Raises:
+        ValueError: fewer steps in all than frozen ones.
+        DataError: unusable data.
+        CheckpointError: an unusable model or checkpoint.
+    """
     if config.frozen_steps > config.max_train_steps:
         raise ValueError(
             f"max_train_steps is {config.max_train_steps}, wanted the {config.frozen_steps} "
@@ -233,9 +239,11 @@ def second_stage(
 ) -> None:
     """Everything learns, from pixels."""
     config = trainer.config
+    steps = config.max_train_steps - config.frozen_steps
+    if not steps:
+        return
     if trainer.stage == 1:
         trainer.begin_stage(2)
-    steps = max(1, config.max_train_steps - config.frozen_steps)
     clock = Clock(steps, config.max_train_minutes, spent)
     while (progress := clock.progress(trainer.step - config.frozen_steps)) < 1:
         step = trainer.step
@@ -303,7 +311,7 @@ def recall_report(estimator: ContrastiveEstimator, samples: Samples) -> dict[str
             continue
         found = images @ estimator.embed_texts(texts).T
         right = torch.tensor([[a == b for b in texts] for a in texts])
-        report[f"r_precision_{language}"] = r_precision(own_ranks(found, texts))
+        report[f"r_precision_{language}"] = r_precision(own_first(found, texts))[0]
         for k in (1, 5, 10):
             report[f"image_to_text_{language}@{k}"] = recall_at(found, right, k)
             report[f"text_to_image_{language}@{k}"] = recall_at(found.T, right, k)

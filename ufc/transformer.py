@@ -23,6 +23,7 @@ D width, V codes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
@@ -233,8 +234,12 @@ class UFCTransformer(nn.Module):
         return cast(list[Block], list(self.blocks))
 
     def lean_layers(self) -> list[LeanBlock | None]:
-        """The blocks' arithmetic as `ufc.lean` does it; None each where weights may change."""
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        """The blocks' arithmetic as `ufc.lean` does it; None each where weights may change.
+
+        Nor is it for autocast, which would mix two precisions in place.
+        """
+        learning = self.training or torch.is_grad_enabled()
+        if learning or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
             return [None] * self.config.depth
         return cast(
             list[LeanBlock | None],
@@ -297,12 +302,14 @@ class UFCTransformer(nn.Module):
     ) -> Hidden:
         """Hidden states of a target grid under its controls.
 
-        `codes_BT` is the row-major grid, with V for a masked cell. The grid is square unless it
-        has another size than the config's, in which case its side is the square root of T.
+        `codes_BT` is the row-major grid, square and of any size, with V for a masked cell.
 
         With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
         the target states are those of the cells asked for, (N, D), and the last block spares the
         others; with both, only the scores are.
+
+        Raises:
+            ValueError: T is not the square of a whole number.
         """
         cells = codes_BT.shape[1]
         x_BSD, table = self.embed_target(codes_BT, scores)
@@ -335,7 +342,9 @@ class UFCTransformer(nn.Module):
     def places(self, cells: int, scores: bool) -> tuple[Tensor, Tensor]:
         """What every grid of a size has in common: segment and place (S, D), rotary table."""
         config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
-        side = config.grid if cells == config.grid**2 else round(cells**0.5)
+        side = math.isqrt(cells)
+        if side**2 != cells:
+            raise ValueError(f"got a grid of {cells} cells, wanted a square one")
         place = torch.arange(cells, device=device)
         rows, cols = place // side, place % side
         # Rotary positions are relative: among nothing but masks, only this tells a cell its place.

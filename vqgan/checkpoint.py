@@ -71,19 +71,26 @@ def load_module(
     """Build a module from the folder's config and load its weights strictly, as float32.
 
     With a `variant`, such as fp16, they are those of `model.fp16.safetensors`.
+
+    Raises:
+        CheckpointError: config or weights are missing, damaged, or do not fit each other.
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
     try:
         module = build(config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # sizes of 0, below 0
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     load_strictly(module, read_weights(folder, variant), folder)
     return module
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | PathLike[str]) -> None:
-    """Copy weights into `module`; every missing, unexpected or misshapen key is listed."""
+    """Copy weights into `module`.
+
+    Raises:
+        CheckpointError: they do not fit; every missing, unexpected or misshapen key is listed.
+    """
     expected = module.state_dict()
     missing = sorted(set(expected) - set(state))
     unexpected = sorted(set(state) - set(expected))

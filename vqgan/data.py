@@ -17,11 +17,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from vqgan.images import fit_square, load_image, to_tensor
+from vqgan.images import ImageError, fit_square, load_image
 
 IMAGE_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
 STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
@@ -85,11 +86,21 @@ class ShardSamples:
         stem, files = self.samples[index]
         suffix = image_suffix(files)
         assert suffix is not None
-        return Sample(Path(stem).name, load_image(files[suffix].read()), self.record(index))
+        picture = files[suffix]
+        try:
+            image = load_image(picture.read())
+        except ImageError as error:
+            raise DataError(f"{picture.shard}, {stem}.{suffix}: {error}") from error
+        return Sample(Path(stem).name, image, self.record(index))
 
     def record(self, index: int) -> dict[str, Any]:
-        files = self.samples[index][1]
-        return parse_record({name: files[name].read() for name in ("json", "txt") if name in files})
+        stem, files = self.samples[index]
+        told = {name: files[name] for name in ("json", "txt") if name in files}
+        try:
+            return parse_record({name: member.read() for name, member in told.items()})
+        except DataError as error:
+            shard = next(iter(told.values())).shard
+            raise DataError(f"{shard}, {stem}: {error}") from error
 
 
 class FolderSamples:
@@ -102,7 +113,11 @@ class FolderSamples:
             paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
             self.rows = [(path, {}) for path in paths]
             return
-        for number, line in enumerate(metadata.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines = metadata.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{metadata} is not UTF-8 ({error}): save it as UTF-8") from error
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
@@ -200,17 +215,26 @@ def image_suffix(files: Iterable[str]) -> str | None:
 
 
 def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """What a sample's `json` and `txt` say of it."""
-    record: dict[str, Any] = json.loads(files["json"]) if "json" in files else {}
-    if "txt" in files:
-        record.setdefault("text", files["txt"].decode("utf-8").strip())
+    """What a sample's `json` and `txt` say of it.
+
+    Raises:
+        DataError: they are not a JSON object and UTF-8 text.
+    """
+    try:
+        record: dict[str, Any] = json.loads(files.get("json", b"{}"))
+        if not isinstance(record, dict):
+            raise DataError(f"its json holds a {type(record).__name__}, wanted an object")
+        if "txt" in files:
+            record.setdefault("text", files["txt"].decode("utf-8").strip())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"its json or txt cannot be read ({error})") from error
     return record
 
 
 def as_uint8(image: Image.Image, resolution: int) -> Tensor:
-    """A square picture, (3, H, W) uint8."""
-    square = fit_square(image, resolution)
-    return ((to_tensor(square)[0] + 1) * 127.5).round().to(torch.uint8)
+    """A picture in its square, (3, H, W) uint8."""
+    square = np.array(fit_square(image, resolution))
+    return torch.from_numpy(square).permute(2, 0, 1).contiguous()
 
 
 def as_float(pixels: Tensor) -> Tensor:

@@ -152,11 +152,6 @@ class Engine:
         norm = nn.utils.clip_grad_norm_(list(parameters), most)
         return whole(norm) if is_sharded(norm) else norm
 
-    @staticmethod
-    def like(value: Tensor, other: Tensor) -> Tensor:
-        """A whole tensor, sharded as the `other` is."""
-        return spread(value, other)
-
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes, in place."""
         if not self.ranks.alone:
@@ -243,13 +238,29 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """`bf16` or `no`; `auto` is bf16 where the machine multiplies it natively."""
+    """`bf16` or `no`; `auto` is bf16 where the device multiplies it itself.
+
+    Raises:
+        ValueError: another name.
+    """
     if name not in PRECISIONS:
         raise ValueError(f"mixed_precision is {name!r}; choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-        return "bf16" if native else "no"
+        return "bf16" if has_bf16(device) else "no"
     return name
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 matrices itself; emulated, they are slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor does (AVX512-BF16 or AMX)."""
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 def save_memory(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:

@@ -88,8 +88,8 @@ class Checkpoints:
         self.limit = limit
 
     def numbers(self) -> list[int]:
-        names = (path.name.rpartition("-")[2] for path in self.folder.glob("checkpoint-*"))
-        return sorted(int(name) for name in names if name.isdigit())
+        names = (p.name.removeprefix("checkpoint-") for p in self.folder.glob("checkpoint-*"))
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         """Write a checkpoint and remove the oldest beyond the limit."""
@@ -263,7 +263,11 @@ def train(
 ) -> None:
     """Train to the end of a run, from its start or from a checkpoint.
 
-    `validate` is called by all processes, since sharded weights are put together by all.
+    The last step is always saved and validated, once. `validate` is called by all processes, since
+    sharded weights are put together by all.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, it is damaged, or of another run.
     """
     checkpoints = Checkpoints(settings.output_dir, settings.checkpoints_total_limit)
     spent = 0.0
@@ -275,6 +279,7 @@ def train(
     log, averages = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first), Averages()
     clock = Clock(settings.max_train_steps, settings.max_train_minutes, spent)
     begun, begun_at = trainer.step, clock.seconds
+    saved = validated = -1
     log.tell(f"{settings.output_dir}: from step {begun} to {settings.max_train_steps}")
 
     def save() -> None:
@@ -300,7 +305,11 @@ def train(
             )
         if trainer.step % settings.checkpointing_steps == 0:
             save()
+            saved = trainer.step
         if trainer.step % settings.validation_steps == 0:
             validate(log)
-    save()
-    validate(log)
+            validated = trainer.step
+    if saved != trainer.step:
+        save()
+    if validated != trainer.step:
+        validate(log)

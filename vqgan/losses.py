@@ -68,9 +68,12 @@ def adaptive_weight(of_reconstruction: Tensor, of_adversarial: Tensor, most: flo
     return (of_reconstruction.norm() / (of_adversarial.norm() + 1e-4)).clamp(0, most)
 
 
-def discriminator_ramp(step: int, start: int, length: int) -> float:
-    """0 before `start`, then linearly to 1 over `length` steps: a sudden start ruins pictures."""
-    return min(1.0, max(0.0, (step - start) / max(1, length)))
+def discriminator_ramp(progress: float, start: float, length: float) -> float:
+    """0 before `start`, then linearly to 1 over `length`, all of them shares of the run, 0..1.
+
+    A sudden start ruins pictures.
+    """
+    return min(1.0, max(0.0, (progress - start) / max(length, 1e-6)))
 
 
 def patch_discriminator(width: int = 64, layers: int = 2) -> nn.Module:

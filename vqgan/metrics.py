@@ -27,15 +27,17 @@ def reconstruction_report(
     indices: Sequence[int] | None = None,
     batch_size: int = 32,
 ) -> dict[str, float | int]:
-    """Means over pictures of PSNR, LPIPS and chroma error on the garment, and codebook usage.
+    """Means over pictures of PSNR (dB), LPIPS and chroma error, and codebook usage.
 
-    The chroma error is the mean absolute error of `chroma` where the picture is not near white.
+    The chroma error is the mean absolute error of `chroma`, in pixels of -1..1, where the picture
+    is not near white. Model and `perceptual` are on one device; the figures come back as numbers.
     """
     indices = range(len(pixels)) if indices is None else indices
-    counts_V = torch.zeros(model.config.n_embed)
-    totals = torch.zeros(3, dtype=torch.float64)
+    device = model.quantize.embedding.weight.device
+    counts_V = torch.zeros(model.config.n_embed, device=device)
+    totals = torch.zeros(3, dtype=torch.float64, device=device)
     for start in range(0, len(indices), batch_size):
-        x = pixels.batch(indices[start : start + batch_size])
+        x = pixels.batch(indices[start : start + batch_size], device)
         codes = model.encode(x)
         y = model.decode(codes)
         counts_V += torch.bincount(codes.flatten(), minlength=model.config.n_embed)
@@ -44,13 +46,13 @@ def reconstruction_report(
         totals[0] += psnr(x, y).sum()
         totals[1] += perceptual(y, x).sum()
         totals[2] += (error.flatten(1).sum(1) / garment.flatten(1).sum(1).clamp_min(1)).sum()
-    means = totals / len(indices)
+    means = (totals / len(indices)).tolist()
     used, perplexity = codebook_usage(counts_V)
     return {
         "pictures": len(indices),
-        "psnr": float(means[0]),
-        "lpips": float(means[1]),
-        "chroma_error": float(means[2]),
+        "psnr": means[0],
+        "lpips": means[1],
+        "chroma_error": means[2],
         "codes_used": used,
         "codes": model.config.n_embed,
         "perplexity": perplexity,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from vqgan.engine import Engine
+from vqgan.engine import Engine, spread
+
+DISTANCES = 2**27  # computed at a time, half a gigabyte of them, when the codes are placed
 
 
 class VectorQuantizer(nn.Module):
@@ -55,7 +54,7 @@ class VectorQuantizer(nn.Module):
 
 
 def nearest_codes(z_ND: Tensor, codebook_VD: Tensor) -> Tensor:
-    """Index of the nearest codebook row for each vector: argmin ||z||^2 - 2 z.e + ||e||^2, (N,)."""
+    """Nearest codebook row of each vector, argmin_e ||z||^2 - 2 z.e + ||e||^2: (N,) int64."""
     distances_NV = (
         z_ND.square().sum(1, keepdim=True)
         + codebook_VD.square().sum(1)
@@ -92,7 +91,11 @@ class CodebookUpdater:
 
     @torch.no_grad()
     def initialise(self, z_ND: Tensor, generator: torch.Generator, iterations: int = 12) -> None:
-        """Place the codes by k-means on encoder vectors (N, D), N at least the codebook size."""
+        """Place the codes by k-means on encoder vectors (N, D).
+
+        Raises:
+            ValueError: N is less than the codebook's size.
+        """
         size = self.counts_V.shape[0]
         if z_ND.shape[0] < size:
             raise ValueError(
@@ -102,7 +105,8 @@ class CodebookUpdater:
         picks = torch.randperm(z_ND.shape[0], generator=generator)
         centres_VD = z_ND[picks[:size]].clone()
         for _ in range(iterations):
-            nearest_N = nearest_codes(z_ND, centres_VD)
+            parts = z_ND.split(max(1, DISTANCES // size))
+            nearest_N = torch.cat([nearest_codes(part, centres_VD) for part in parts])
             counts_V = torch.bincount(nearest_N, minlength=size).to(z_ND.dtype)
             sums_VD = torch.zeros_like(centres_VD).index_add_(0, nearest_N, z_ND)
             alive = counts_V > 0
@@ -155,7 +159,7 @@ class CodebookUpdater:
     def place(self, centres_VD: Tensor) -> None:
         """Put the codes where they belong."""
         weight = self.quantizer.embedding.weight
-        weight.copy_(centres_VD if self.engine is None else self.engine.like(centres_VD, weight))
+        weight.copy_(spread(centres_VD, weight))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"counts_V": self.counts_V, "sums_VD": self.sums_VD}

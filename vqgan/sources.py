@@ -21,12 +21,11 @@ ENDLESS = 10**9  # steps
 
 
 class PictureSource(Protocol):
-    """A step's pictures: this process's slice of the batch.
+    """A step's pictures: this process's slice of the batch, (B, 3, H, W) in -1..1."""
 
-    `pixels` is the whole set where it is at hand.
-    """
-
-    pixels: Pixels | None
+    @property
+    def pixels(self) -> Pixels | None:
+        """The whole set, where it is at hand."""
 
     def __call__(self, step: int) -> Tensor: ...
 
@@ -53,24 +52,23 @@ class StoredPictures:
     """A set whose batches are a function of the step; decoded once while memory lasts."""
 
     def __init__(self, config: TokenizerTrainConfig, engine: Engine) -> None:
-        self.pixels: Pixels | None = Pixels(open_dataset(config.train_data_dir), config.resolution)
-        self.stored = self.pixels
+        self.pixels = Pixels(open_dataset(config.train_data_dir), config.resolution)
         self.config = config
         self.device = engine.device
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
 
     def __call__(self, step: int) -> Tensor:
-        config, size = self.config, len(self.stored)
+        config, size = self.config, len(self.pixels)
         indices = batch_indices(size, config.train_batch_size, step, config.seed, self.places)
-        x = self.stored.batch(indices, self.device)
+        x = self.pixels.batch(indices, self.device)
         return flipped(x, config.train_batch_size, self.places, step)
 
     def some(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """About `count` pictures of the set, 32 at a time; the same for all processes."""
-        size = len(self.stored)
+        size = len(self.pixels)
         picks = torch.randperm(size, generator=generator)[: min(size, count)].tolist()
         for start in range(0, len(picks), 32):
-            yield self.stored.batch(picks[start : start + 32], self.device)
+            yield self.pixels.batch(picks[start : start + 32], self.device)
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -82,7 +80,7 @@ class StoredPictures:
 class StreamedPictures:
     """A set read in passing."""
 
-    pixels: Pixels | None = None
+    pixels = None
 
     def __init__(self, config: TokenizerTrainConfig, engine: Engine, urls: list[str]) -> None:
         self.config = config

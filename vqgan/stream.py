@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vqgan.data import DataError, as_uint8, image_suffix, is_remote, parse_record
 from vqgan.images import ImageError, load_image
+
+DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
 
 Position = tuple[int, int, int]  # epoch, place in the lane's order of shards, samples taken there
 Raw = dict[str, Any]
@@ -126,6 +129,7 @@ def decode(raw: Raw, resolution: int) -> tuple[Tensor, dict[str, Any]]:
 
     Raises:
         ImageError: the picture cannot be read.
+        DataError: the record cannot.
     """
     suffix = image_suffix(raw)
     assert suffix is not None
@@ -178,13 +182,18 @@ class LaneReader(IterableDataset[Chunk]):
 def next_sound(
     reader: Iterator[tuple[Raw, Position]], resolution: int
 ) -> tuple[Tensor, dict[str, Any], Position]:
-    """The next sample whose picture can be read; a damaged one must not end a run of days."""
-    while True:
+    """The next sample that can be read; a damaged one must not end a run of days.
+
+    Raises:
+        DataError: there are too many of them in a row.
+    """
+    for _ in range(DAMAGED_IN_A_ROW):
         raw, position = next(reader)
         try:
             return *decode(raw, resolution), position
-        except (ImageError, ValueError):
-            continue
+        except (ImageError, DataError) as error:
+            last = error
+    raise DataError(f"{DAMAGED_IN_A_ROW} samples in a row cannot be read, the last: {last}")
 
 
 class Stream:
@@ -243,15 +252,16 @@ def open_stream(plan: StreamPlan, lanes: Sequence[int], resolution: int, workers
     missing = [url for url in plan.urls if not is_remote(url) and not Path(url).is_file()]
     if missing or not plan.urls:
         raise DataError(f"there is no shard at {missing[0] if missing else 'the address given'}")
-    return Stream(replace(plan), lanes, resolution, workers)
+    return Stream(plan, lanes, resolution, workers)
 
 
 def first_records(urls: Sequence[str], count: int) -> list[dict[str, Any]]:
-    """Records of the first samples of a set, to learn a vocabulary from."""
+    """Records of the first samples of a set that can be read, to learn a vocabulary from."""
     records: list[dict[str, Any]] = []
     for url in urls:
         for raw in shard_samples(url):
-            records.append(parse_record(raw))
+            with suppress(DataError):
+                records.append(parse_record(raw))
             if len(records) == count:
                 return records
     return records

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 from vqgan.batch_norm import share_batch_norm
+from vqgan.checkpoint import CheckpointError
 from vqgan.data import Pixels, open_dataset
 from vqgan.engine import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.images import to_uint8
@@ -126,7 +127,9 @@ class TokenizerTrainer:
         # In step with each other, or a decoder that slows down is left behind by its judge.
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = config.discriminator_learning_rate * scale
-        ramp = discriminator_ramp_at(config, progress)
+        adversarial = config.discriminator_weight > 0
+        start, length = config.discriminator_start, config.discriminator_ramp
+        ramp = discriminator_ramp(progress, start, length) if adversarial else 0.0
         parts = x.chunk(config.gradient_accumulation_steps)
         self.optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(False)
@@ -150,7 +153,7 @@ class TokenizerTrainer:
         if self.quantised and not config.freeze_encoder:
             values["restarted"] = self.move_codebook(found, progress)
         # The discriminator learns a little ahead of the ramp, so that its first word is not noise.
-        if progress >= config.discriminator_start - config.discriminator_ramp:
+        if adversarial and progress >= start - length:
             fakes = [out["y"] for out in found]
             values["discriminator"] = self.discriminator_step(parts, fakes)
         self.average.update(self.model)
@@ -268,20 +271,23 @@ STATEFUL = (
 
 
 def start_model(config: TokenizerTrainConfig) -> VQGAN:
-    """A fresh model, or the one to go on from."""
-    return (
-        VQGAN.from_pretrained(config.init_from)
-        if config.init_from
-        else VQGAN(config.model_config())
-    )
+    """A fresh model, or the one to go on from, which brings its own sizes.
 
-
-def discriminator_ramp_at(config: TokenizerTrainConfig, progress: float) -> float:
-    """Weight of the adversarial loss at a share of the run, 0..1."""
-    if config.discriminator_weight == 0:
-        return 0.0
-    start, length = config.discriminator_start, max(config.discriminator_ramp, 1e-6)
-    return discriminator_ramp(round(progress * 1e6), round(start * 1e6), round(length * 1e6))
+    Raises:
+        ValueError: sizes that do not go together, or an encoder to freeze that has learnt nothing.
+        CheckpointError: there is none, or its pictures are of another size than the run's.
+    """
+    if not config.init_from:
+        if config.freeze_encoder:
+            raise ValueError("freeze_encoder trains the decoder of a tokenizer: give --init-from")
+        return VQGAN(config.model_config())
+    model = VQGAN.from_pretrained(config.init_from)
+    if model.config.resolution != config.resolution:
+        raise CheckpointError(
+            f"{config.init_from} is for pictures of {model.config.resolution} pixels, the run's "
+            f"have {config.resolution}: give --resolution {model.config.resolution}"
+        )
+    return model
 
 
 def perceptual_distance(net: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:

@@ -25,8 +25,8 @@ from benchmarks.peers.tokenizers import CONFIGS, pair
 from benchmarks.reports import read_report, write_report
 from ufc.controls import ControlItem
 from ufc.guidance import make_prefix
-from ufc.precision import cpu_has_bf16
 from ufc.speed import Shape, machine, random_pipeline, rounded, synchronise
+from vqgan.engine import cpu_has_bf16
 
 Row = dict[str, Any]
 Build = Callable[[], make.Contender]

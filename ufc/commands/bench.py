@@ -19,6 +19,8 @@ HELP = """Measure how fast this machine draws: seconds a picture by number of pi
 candidates and references; the transformer against the machine's matrix products; the tokenizer;
 other precisions and backends, with what they change.
 
+For other resolutions give --random-weights with --grid: pictures have 8 pixels a cell.
+
 Takes two to three minutes on two cores, or some twenty seconds with --quick."""
 
 SHAPE = "Random weights"
@@ -87,7 +89,7 @@ def measure(flags: BenchFlags) -> Iterator[dict[str, Any]]:
     import torch
 
     from ufc import speed
-    from ufc.precision import cpu_has_bf16
+    from vqgan.engine import cpu_has_bf16
 
     pipeline = open_pipeline(flags)  # once to have everything imported
     loading = speed.time_it(lambda: open_pipeline(flags), 1)

@@ -69,6 +69,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         )
         groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
         pending = [easel.row(job, group) for group, batch in groups.items() for job in batch]
+        everything = [job.file_name for job in jobs]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]
         if not ranks.alone:  # the other processes may be drawing theirs already
@@ -89,8 +90,8 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
             for group, batch in groups.items():
                 if any(job.file_name in wanted for job in batch):
                     easel.draw(batch, group, wanted, manifest)
-        if flags.grid:
-            write_sheet(folder, [job.file_name for job in jobs])
+        if flags.grid:  # of several processes the last one to end has all pictures
+            write_sheet(folder, everything)
         skipped = len(jobs) - len(wanted)
         told = f"{easel.drawn} drawn, {skipped} done before, {easel.failed} failed; see {folder}"
         if ranks.alone:

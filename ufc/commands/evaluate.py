@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ from ufc.commands.measures import (
     EstimatorFlags,
     ModelFlags,
     PictureFlags,
+    ReportFlags,
 )
 from ufc.commands.terminal import DONE, Terminal
 
 if TYPE_CHECKING:
     from estimators.measuring import Measuring
-    from ufc.measure.sets import PictureSet
+    from estimators.sets import PictureSet
     from ufc.measure.workbench import Bench
 
 
@@ -53,8 +54,8 @@ def evaluate(context: typer.Context) -> int:
 
 def pictures(flags: PictureFlags) -> int:
     """Carry out `ufc evaluate FAKE`."""
+    from estimators.sets import open_set
     from ufc.measure.figures import FIGURES, USUAL, Options, figures, table, warning
-    from ufc.measure.sets import open_set
 
     wanted = tuple(name for name in FIGURES if getattr(flags, name)) or USUAL
     options = Options(
@@ -71,7 +72,7 @@ def pictures(flags: PictureFlags) -> int:
         if is_model(flags.fake):
             fake, drawn_size = draw_for(flags, terminal)
             if flags.size is None:  # a small model is not to be blamed for being small
-                measuring = measuring_of(flags, drawn_size, logits="isc" in wanted)
+                measuring = replace(measuring, size=drawn_size)
         elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
             fake = open_set(flags.fake, flags.limit)
         else:
@@ -156,20 +157,20 @@ def ablation(flags: AblationFlags) -> int:
             "guidance_scale": scale,
             "passes_a_prediction": 1 if scale == 1 else 2,
         }
-        write_results(Path(flags.output_dir or "docs"), rows, comparisons, about)
+        write_results(Path(flags.output_dir), rows, comparisons, about)
         text = "\n".join([table(rows), "", *map(verdict, comparisons)])
         found = [asdict(comparison) for comparison in comparisons]
         terminal.result(text, {"about": about, "rows": rows, "comparisons": found})
     return DONE
 
 
-def report(flags: EstimatorFlags) -> int:
+def report(flags: ReportFlags) -> int:
     """Carry out `ufc evaluate report`."""
     from ufc.measure.report import write_report
 
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         bench = open_bench(flags, terminal)
-        page = write_report(bench, Path(flags.output_dir or "outputs/report"), flags.choices)
+        page = write_report(bench, Path(flags.output_dir), flags.choices)
         text = page.with_name("report.md").read_text(encoding="utf-8")
         terminal.result(f"{text}\n{page}", {"page": str(page)})
     return DONE
@@ -199,7 +200,7 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
     "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
     "ablation": (AblationFlags, ablation, "Every order at equal numbers of passes."),
-    "report": (EstimatorFlags, report, "All of it, with example pictures, on one HTML page."),
+    "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
 }
 
 
@@ -221,6 +222,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
         flags.real,
         flags.train_data_dir,
         lambda size: measuring_of(flags, size),
+        flags.device,
         flags.contrastive,
         flags.caption_column,
         flags.limit,
@@ -271,7 +273,7 @@ def is_model(name: str) -> bool:
 
 def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:
     """One picture for each caption of --real, by the model given as FAKE; and their side."""
-    from ufc.measure.sets import open_set
+    from estimators.sets import open_set
     from ufc.measure.workbench import draw_captions
     from ufc.pipeline import UFCPipeline
 

@@ -20,16 +20,14 @@ class CommonFlags:
         str | None,
         option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
     ] = None
-    caption_column: Annotated[Literal["text", "text_zh"], option("Which captions (text).", SET)] = (
-        "text"
-    )
-    limit: Annotated[int | None, option("Only the first N pictures or captions.", SET, min=2)] = (
-        None
-    )
-    model: Annotated[
-        str, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
-    ] = "fashion-64"
-    seed: Annotated[int, option("Of what is drawn at random (0).", SET)] = 0
+    caption_column: Annotated[
+        Literal["text", "text_zh"],
+        option("Which captions, English or Chinese (text).", SET, metavar="text|text_zh"),
+    ] = "text"
+    limit: Annotated[
+        int | None, option("Only the first N pictures measured, or captions drawn.", SET, min=2)
+    ] = None
+    seed: Annotated[int, option("Of what is drawn at random (0).", SET, min=0)] = 0
     extractor: Annotated[
         str,
         option("alexnet (default), vgg16, inception, or package.module:factory.", JUDGES),
@@ -38,7 +36,8 @@ class CommonFlags:
         str | None, option("A file of its weights, instead of a download.", JUDGES)
     ] = None
     input_size: Annotated[
-        int | None, option("Pixels that the extractor sees (128; inception 299).", JUDGES, min=16)
+        int | None,
+        option("Pixels that alexnet or vgg16 sees (128); others have their own.", JUDGES, min=16),
     ] = None
     mode: Annotated[
         Literal["clean", "legacy"],
@@ -49,9 +48,16 @@ class CommonFlags:
     ] = "fashion-64-contrastive"
     batch_size: Annotated[int, option("Pictures a pass (32).", JUDGES, min=1)] = 32
     num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
-    device: Annotated[str, option("Where the networks run (cpu).", JUDGES)] = "cpu"
+    device: Annotated[
+        str, option("Where extractor and model run: auto, cpu or cuda (cpu).", JUDGES)
+    ] = "cpu"
     cache_dir: Annotated[
-        str | None, option("Where features and drawn pictures are kept, by content.", OUTPUT)
+        str | None,
+        option(
+            "Where features and drawn pictures are kept, by content (ufc/evaluate in the user's "
+            "cache).",
+            OUTPUT,
+        ),
     ] = None
     no_cache: Annotated[bool, switch("--no-cache", "Keep nothing.", OUTPUT)] = False
     json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
@@ -86,8 +92,13 @@ class PictureFlags(CommonFlags):
     clip_score: Annotated[
         bool, switch("--clip-score", "By open_clip, or Chinese-CLIP for text_zh.", FIGURES)
     ] = False
-    clip_model: Annotated[str | None, option("Its name (ViT-B-32, ViT-B-16).", JUDGES)] = None
-    clip_checkpoint: Annotated[str | None, option("Its weights, a file.", JUDGES)] = None
+    clip_model: Annotated[
+        str | None,
+        option("CLIP's name (ViT-B-32; for text_zh ViT-B-16, or VISION@TEXT@PIXELS).", JUDGES),
+    ] = None
+    clip_checkpoint: Annotated[
+        str | None, option("CLIP's weights: a file, or a tag of open_clip's.", JUDGES)
+    ] = None
     size: Annotated[
         int | None, option("Shrink all pictures to so many pixels first.", SET, min=8)
     ] = None
@@ -100,12 +111,18 @@ class PictureFlags(CommonFlags):
 class ModelFlags(CommonFlags):
     """Flags of the forms that draw with a model and measure against its training pictures."""
 
+    real: Annotated[
+        str | None, option("Held-out pictures with captions: an ImageFolder or shards.", SET)
+    ] = None
+    model: Annotated[
+        str, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
+    ] = "fashion-64"
     train_data_dir: Annotated[
         str | None, option("Training pictures, which distances are to.", SET)
     ] = None
     output_dir: Annotated[
         str | None,
-        option("Folder for the files (ablation: docs, report: outputs/report).", OUTPUT),
+        option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
     ] = None
 
 
@@ -117,8 +134,18 @@ class EstimatorFlags(ModelFlags):
 
 
 @dataclass(kw_only=True)
+class ReportFlags(EstimatorFlags):
+    """Flags of `ufc evaluate report`."""
+
+    output_dir: Annotated[
+        str, option("Folder for the page and its figures (outputs/report).", OUTPUT)
+    ] = "outputs/report"
+
+
+@dataclass(kw_only=True)
 class AblationFlags(ModelFlags):
     """Flags of `ufc evaluate ablation`."""
 
+    output_dir: Annotated[str, option("Folder for table, plot and JSON (docs).", OUTPUT)] = "docs"
     passes: Annotated[int, option("Passes a picture (28).", SET, min=4)] = 28
     candidates: Annotated[int, option("Candidates a step where scores choose (2).", SET, min=2)] = 2

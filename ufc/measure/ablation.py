@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ufc.measure.drawn import Drawn, Plan, draw_set, fingerprint, keep_drawn, pictures_of
+from ufc.measure.drawn import BATCH, Drawn, Plan, draw_set, keep_drawn, key_of, pictures_of
 from ufc.measure.judges import Judges
 from ufc.pipeline import UFCPipeline
 
@@ -116,11 +116,10 @@ def run_ablation(
     progress: Progress | None = None,
 ) -> tuple[list[dict[str, Any]], list[Comparison]]:
     """Draw and measure every row; pictures that are in `folder` already are taken from there."""
-    model = fingerprint(pipeline)
     found, measured = [], {}
     for row in rows:
         plan = row.plan.resolved(pipeline.defaults)
-        key = {"model": model, "captions": list(captions), "plan": asdict(plan)}
+        key = key_of(pipeline, captions, plan)
 
         def draw(plan: Plan = plan, name: str = row.name) -> Drawn:
             tell = None if progress is None else (lambda done, total: progress(name, done, total))
@@ -217,8 +216,9 @@ def document(
             "",
             f"![FD and R-precision of every row]({plot})",
             "",
-            "± is the half width of a 95 % interval: a delete-a-group jackknife for FD, binomial "
-            "for R-precision. LPIPS diversity is between pictures of one caption.",
+            "± is the half width of a 95 % interval: a delete-a-group jackknife over the drawn "
+            "pictures for FD, binomial for R-precision. LPIPS diversity is between pictures of one "
+            "caption.",
             "",
             *notes,
             "",
@@ -234,7 +234,9 @@ def document(
             f"{about['passes_a_prediction']} (guidance scale {about['guidance_scale']}), scoring a "
             f"candidate one more; {about['candidates']} candidates are tried where scores choose "
             "(in the first step they are one empty canvas, which is predicted once). "
-            "Scoring a finished picture only to report it is neither counted nor timed.",
+            "Scoring a finished picture only to report it is neither counted nor timed. Seconds "
+            f"are of a picture's share of {BATCH} drawn together, its decoding left out; kept "
+            "pictures keep theirs.",
             "",
             f"FD is to {about['training_pictures']} training pictures, precision and recall (k = 3)"
             " to the captions' own pictures, both shrunk to the size drawn: "

@@ -25,7 +25,7 @@ from estimators.perception import cosine_to
 from estimators.preservation import exact_rate, seam_ratio
 from estimators.references import pair_up
 from estimators.retrieval import r_precision
-from ufc.measure.judges import Judges, caption_ranks
+from ufc.measure.judges import Judges, captions_first
 from ufc.measure.scores import HeldOut
 from ufc.pipeline import UFCPipeline
 from vqgan.images import fit_square, to_tensor
@@ -121,7 +121,7 @@ def text_figures(
     judge = judges.contrastive
     images, texts = judge.embed_images(pictures), judge.embed_texts(captions)
     return {
-        "r_precision": r_precision(caption_ranks(judge, pictures, captions)),
+        "r_precision": r_precision(captions_first(judge, pictures, captions))[0],
         "text_probability": float(judge.probability(images, texts).mean()),
     }
 

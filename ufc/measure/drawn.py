@@ -1,7 +1,7 @@
 """Sets of pictures drawn to be measured: one plan, many captions, counted passes, kept on disk.
 
-A set is a function of the model's weights, the captions and the plan, and is kept under a hash of
-all three, so that a measurement that was broken off goes on where it was.
+A set is a function of the model, the captions and the plan, and is kept under a hash of all three
+(`key_of`), so that a measurement that was broken off goes on where it was.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Plan:
     compliance_weight: float | None = None
     guidance_scale: float | None = None
     temperature: float | None = None
+    choice_temperature: float | None = None
     estimators: bool = True
     per_caption: int = 1
     seed: int = 0
@@ -166,7 +167,7 @@ def draw_batch(
         steps=int(plan.steps or 1),
         candidates=int(plan.candidates or 1),
         temperature=float(plan.temperature or 0),
-        choice_temperature=pipeline.defaults["choice_temperature"],
+        choice_temperature=float(plan.choice_temperature or 0),
         patience=plan.patience,
         compliance_weight=float(plan.compliance_weight or 0),
     )
@@ -236,9 +237,21 @@ def load_drawn(path: Path) -> Drawn:
         )
 
 
+def key_of(pipeline: UFCPipeline, captions: Sequence[str], plan: Plan) -> dict[str, Any]:
+    """All that a set drawn by a resolved plan depends on; see `keep_drawn`."""
+    return {
+        "model": fingerprint(pipeline),
+        "numbers": f"{pipeline.device.type} {pipeline.precision}",
+        "captions": list(captions),
+        "plan": asdict(plan),
+    }
+
+
 def fingerprint(pipeline: UFCPipeline) -> str:
-    """A hash of a model's weights and words, shortened."""
+    """A hash of a model's weights, sizes and words, shortened."""
     digest = hashlib.sha256(pipeline.text.tokenizer.to_str().encode())
+    for config in (pipeline.tokenizer.config, pipeline.transformer.config):
+        digest.update(json.dumps(config.to_dict(), sort_keys=True).encode())
     for module in (pipeline.tokenizer, pipeline.transformer):
         for name, value in sorted(module.state_dict().items()):
             digest.update(name.encode())

@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.distribution import overlap
-from estimators.features import Features, extract
+from estimators.features import Features
 from estimators.fid import Statistics, distance_change, distance_of, statistics
 from estimators.measuring import Measuring
 from estimators.perception import lpips_of_pairs, spread
-from estimators.retrieval import own_ranks, r_precision
+from estimators.retrieval import own_first, r_precision
+from estimators.sets import Listed
 from estimators.trust import mean_gain
 from ufc.contrastive import ContrastiveEstimator
 
@@ -33,7 +34,7 @@ class Measured:
     Attributes:
         figures: for tables and JSON.
         features: Frechet features, (N F).
-        right: 1 where the own caption came first, (N,).
+        right: 1 where the own caption came first, a share of it for a tie, (N,).
     """
 
     figures: dict[str, Any]
@@ -66,9 +67,8 @@ class Judges:
 
     def features(self, pictures: Sequence[Image.Image]) -> Features:
         """Frechet features of pictures in memory."""
-        how = self.measuring
-        found = extract(how.extractor, pictures, size=how.size, mode=how.mode)
-        return found[:, how.extractor.frechet]
+        found = self.measuring.features(Listed(pictures), None)
+        return found[:, self.measuring.extractor.frechet]
 
     def measure(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> Measured:
         """FD, precision, recall, density, coverage, R-precision and LPIPS diversity.
@@ -77,19 +77,19 @@ class Judges:
         """
         features = self.features(pictures)
         distance = distance_of(features, self.training_statistics)
-        ranks = caption_ranks(self.contrastive, pictures, captions)
-        right = r_precision(ranks)
+        first = captions_first(self.contrastive, pictures, captions)
+        right, width = r_precision(first)
         figures = {
             "pictures": len(pictures),
             "fd": distance.value,
             "fd_interval": distance.half_width,
             **asdict(overlap(features, self.real)),
             "r_precision": right,
-            "r_precision_interval": 1.96 * (right * (1 - right) / len(ranks)) ** 0.5,
+            "r_precision_interval": width,
             "lpips_diversity": caption_diversity(self.perceptual, pictures, captions),
             "lpips_spread": spread(self.perceptual, pictures.__getitem__, len(pictures), 250),
         }
-        return Measured(figures, features, (ranks == 0).double().numpy())
+        return Measured(figures, features, first.double().numpy())
 
     def compare(self, after: Measured, before: Measured) -> dict[str, Any]:
         """Changes of FD and R-precision between two sets of the same captions, with intervals."""
@@ -98,12 +98,12 @@ class Judges:
         return {"fd": change, "fd_interval": width, "r_precision": asdict(gain)}
 
 
-def caption_ranks(
+def captions_first(
     estimator: ContrastiveEstimator, pictures: Sequence[Image.Image], captions: Sequence[str]
 ) -> Tensor:
-    """Place of each picture's own caption among 99 that read differently, (N,); 0 is first."""
+    """Does each picture's own caption come before 99 that read differently? (N,); `own_first`."""
     images, texts = estimator.embed_images(pictures), estimator.embed_texts(captions)
-    return own_ranks(images @ texts.T, captions)
+    return own_first(images @ texts.T, captions)
 
 
 def caption_diversity(

@@ -24,7 +24,7 @@ from estimators.auc import auc
 from estimators.features import Features
 from estimators.fid import distance_change, distance_of
 from estimators.perception import lpips_of_pairs
-from estimators.retrieval import own_ranks
+from estimators.retrieval import own_first
 from estimators.trust import (
     calibration_curve,
     calibration_error,
@@ -33,9 +33,10 @@ from estimators.trust import (
 )
 from ufc.controls import ControlItem
 from ufc.guidance import make_prefix, make_score
-from ufc.measure.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
+from ufc.measure.drawn import Drawn, Plan, Progress, draw_set, keep_drawn, key_of, pictures_of
 from ufc.measure.judges import Judges
 from ufc.pipeline import UFCPipeline
+from vqgan.images import fit_square
 
 BATCH = 32
 CHOICES = 8
@@ -117,7 +118,7 @@ def estimator_report(
     `folder`.
     """
     plan = Plan(per_caption=choices, seed=seed, candidates=1, drafts=1).resolved(pipeline.defaults)
-    key = {"model": fingerprint(pipeline), "captions": real.captions, "plan": asdict(plan)}
+    key = key_of(pipeline, real.captions, plan)
     drawn = keep_drawn(
         folder, key, lambda: draw_set(pipeline, real.captions, plan, progress=progress)
     )
@@ -160,25 +161,16 @@ def of_choosing(
     retrieval = judges.contrastive
     images, captions_NE = retrieval.embed_images(pictures), retrieval.embed_texts(real.captions)
     similarity = images @ captions_NE.T
-    right = (
-        np.concatenate(
-            [
-                (own_ranks(similarity[column::choices], real.captions) == 0).numpy()
-                for column in range(choices)
-            ]
-        )
-        .reshape(choices, -1)
-        .T.astype(float)
-    )  # (captions, choices)
-    side = pictures[0].size[0]
+    columns = [own_first(similarity[k::choices], real.captions) for k in range(choices)]
+    side = pipeline.resolution
     measured = {
         "lpips_to_real": np.array(
             lpips_of_pairs(
                 judges.perceptual,
-                ((a, b.resize((side, side))) for a, b in zip(pictures, truth, strict=True)),
+                ((a, fit_square(b, side)) for a, b in zip(pictures, truth, strict=True)),
             )
         ),
-        "r_precision": right.ravel(),
+        "r_precision": torch.stack(columns, dim=1).double().flatten().numpy(),
     }
     voice = retrieval.probability(images, retrieval.embed_texts(texts)).double().numpy()
     scores = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,20 @@ from PIL import Image
 
 from estimators.measuring import Measuring
 from estimators.retrieval import r_precision
+from estimators.sets import Listed, PictureSet, open_set
 from ufc.contrastive import ContrastiveEstimator
-from ufc.measure.drawn import Drawn, Plan, Progress, draw_set, fingerprint, keep_drawn, pictures_of
-from ufc.measure.judges import Judges, caption_ranks
+from ufc.measure.drawn import (
+    Drawn,
+    Plan,
+    Progress,
+    draw_set,
+    fingerprint,
+    keep_drawn,
+    key_of,
+    pictures_of,
+)
+from ufc.measure.judges import Judges, captions_first
 from ufc.measure.scores import HeldOut, held_out
-from ufc.measure.sets import Listed, PictureSet, open_set
 from ufc.pipeline import UFCPipeline
 from vqgan.perceptual import lpips_model
 
@@ -48,6 +57,7 @@ class Bench:
         real: str,
         training: str,
         measuring_at: Callable[[int], Measuring],
+        device: str,
         contrastive: str,
         caption_column: str,
         limit: int | None,
@@ -59,7 +69,7 @@ class Bench:
 
         `measuring_at` makes features of pictures shrunk to so many pixels: the model's size.
         """
-        pipeline = UFCPipeline.from_pretrained(model)
+        pipeline = UFCPipeline.from_pretrained(model, device=device)
         measuring = measuring_at(pipeline.resolution)
         pictures = open_set(real, limit)
         captions = pictures.captions(caption_column)
@@ -117,7 +127,7 @@ class Bench:
     def about(self) -> dict[str, Any]:
         """What must be known to repeat the figures."""
         judges = self.judges
-        real = caption_ranks(judges.contrastive, self.real.pictures, self.real.captions)
+        real = captions_first(judges.contrastive, self.real.pictures, self.real.captions)
         return {
             "model": self.pipeline.name,
             "model_hash": self.model_hash,
@@ -125,7 +135,7 @@ class Bench:
             "training_pictures": len(judges.training),
             "recipe": judges.measuring.recipe,
             "contrastive": judges.contrastive.name,
-            "r_precision_of_real": r_precision(real),
+            "r_precision_of_real": r_precision(real)[0],
             "seed": self.seed,
         }
 
@@ -139,7 +149,7 @@ def draw_default(
 ) -> Drawn:
     """One picture for each caption by the model's default settings, kept in `folder`."""
     plan = Plan(seed=seed).resolved(pipeline.defaults)
-    key = {"model": fingerprint(pipeline), "captions": list(captions), "plan": asdict(plan)}
+    key = key_of(pipeline, captions, plan)
     return keep_drawn(folder, key, lambda: draw_set(pipeline, captions, plan, progress=progress))
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from estimators.features import content_hash
-from estimators.measuring import file_formats
-from ufc.outputs import MANIFEST, read_manifest
+from estimators.features import content_hash, data_files
 from vqgan.data import DataError, Sample, Samples, open_dataset
 from vqgan.images import load_image
 
+MANIFEST = "manifest.jsonl"
+PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tar")
 RECIPE = (
-    "model", "order", "num_inference_steps", "num_candidates", "num_drafts",
-    "guidance_scale", "temperature", "patience", "compliance_weight", "seed",
+    "model", "weights", "dtype", "order", "num_inference_steps", "num_candidates", "num_drafts",
+    "guidance_scale", "negative_prompt", "temperature", "patience", "time_budget",
+    "compliance_weight", "contrastive_weight", "seed",
 )  # fmt: skip
 
 
@@ -61,9 +65,11 @@ class Listed:
     """Pictures in memory, or paths read when asked for, with their records."""
 
     def __init__(
-        self, pictures: Sequence[Image.Image | Path], records: Sequence[dict[str, Any]]
+        self,
+        pictures: Sequence[Image.Image | Path],
+        records: Sequence[dict[str, Any]] | None = None,
     ) -> None:
-        self.pictures, self.records = pictures, records
+        self.pictures, self.records = pictures, records or [{} for _ in pictures]
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -99,31 +105,64 @@ def open_set(path: str | Path, limit: int | None = None) -> PictureSet:
     Raises:
         DataError: there is nothing to read.
     """
-    path = Path(path)
-    if (path / MANIFEST).is_file():
-        samples, recipe = _drawn(path)
+    path = Path(path) if Path(path).exists() else path
+    samples: Samples
+    if (Path(path) / MANIFEST).is_file():
+        paths, records = _drawn(Path(path))
+        samples, recipe, formats = Listed(paths, records), recipe_of(records), file_formats(paths)
     else:
-        samples, recipe = open_dataset(path), {}
+        samples, recipe, formats = open_dataset(path), {}, file_formats(data_files(path))
     whole = len(samples)
     if limit is not None:
         samples = First(samples, limit)
     content = content_hash(path) + ("" if len(samples) == whole else f" first {len(samples)}")
-    return PictureSet(samples, content, file_formats(path), recipe)
+    return PictureSet(samples, content, formats, recipe)
 
 
-def _drawn(folder: Path) -> tuple[Samples, dict[str, Any]]:
-    rows = [row for row in read_manifest(folder / MANIFEST).values() if row.get("status") == "done"]
+def file_formats(paths: Iterable[Path]) -> str:
+    """Suffixes of pictures and shards with their counts, such as `png 394`: JPEG moves figures."""
+    suffixes = [path.suffix.lower() for path in paths]
+    found = Counter(suffix[1:] for suffix in suffixes if suffix in SUFFIXES)
+    return ", ".join(f"{suffix} {count}" for suffix, count in sorted(found.items()))
+
+
+def _drawn(folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The finished pictures of a run and their manifest lines, with the prompts as captions."""
+    rows = [row for row in _manifest_rows(folder) if row.get("status") == "done"]
     there = [row for row in rows if (folder / row["file_name"]).is_file()]
     if not there:
         raise DataError(f"{folder}: its {MANIFEST} names no finished picture")
     records = [row | {"text": row.get("prompt"), "text_zh": row.get("prompt")} for row in there]
-    recipes = [{name: row[name] for name in RECIPE if name in row} for row in there]
+    return [folder / row["file_name"] for row in there], records
+
+
+def recipe_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What manifest lines agree on of how they were drawn, and the span of their seeds."""
+    said = [(row.get("backend") or {}) | (row.get("versions") or {}) | row for row in rows]
+    recipes = [{name: row[name] for name in RECIPE if name in row} for row in said]
     common = {
         name: value
         for name, value in recipes[0].items()
         if all(recipe.get(name) == value for recipe in recipes)
     }
-    seeds = sorted(row["seed"] for row in there if row.get("seed") is not None)
+    seeds = sorted(row["seed"] for row in rows if row.get("seed") is not None)
     if seeds:
         common["seed"] = seeds[0] if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
-    return Listed([folder / row["file_name"] for row in there], records), common
+    return common
+
+
+def _manifest_rows(folder: Path) -> list[dict[str, Any]]:
+    """The last line of every picture; a line that a kill cut short is passed over."""
+    rows: dict[str, dict[str, Any]] = {}
+    for path in (folder / MANIFEST, *sorted(folder.glob(PARTS))):
+        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                rows[row["file_name"]] = row
+            except (ValueError, KeyError, TypeError) as error:
+                if number < len(lines):
+                    raise DataError(f"{path}, line {number}: is not a manifest line") from error
+    return list(rows.values())

@@ -185,7 +185,8 @@ class StreamedBatches:
         owners = [index for index, count in enumerate(references) for _ in range(count)]
         if owners and self.augment is not None:
             with torch.random.fork_rng():
-                torch.manual_seed((self.seed << 40) + (step << 16) + self.engine.ranks.rank)
+                seed = (self.seed << 40) + (step << 16) + self.engine.ranks.rank
+                torch.manual_seed(seed % 2**63)
                 targets = torch.cat([targets, self.augment(x[owners])])
         codes = self.tokenizer.encode(targets)
         pictures: list[list[Tensor]] = [[] for _ in references]

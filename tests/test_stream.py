@@ -105,10 +105,14 @@ def test_batches_do_not_depend_on_processes_and_workers(numbered: Path) -> None:
     assert [batch_of_all(resumed) for _ in range(3)] == following
 
 
-def test_positions_of_other_lanes_are_refused(shards: Path) -> None:
+def test_positions_of_another_plan_are_refused(shards: Path) -> None:
     stream = open_stream(plan_of(shards), range(LANES), 16, 0)
     with pytest.raises(DataError, match="--stream-lanes 2"):
         stream.load_positions({0: (0, 0, 0), 1: (0, 0, 1)})
+    every = dict.fromkeys(range(LANES), (0, 0, 0))
+    stream.load_positions(every, stream.plan.about)
+    with pytest.raises(DataError, match="stream_shuffle is 999"):
+        stream.load_positions(every, stream.plan.about | {"stream_shuffle": 999})
     with pytest.raises(DataError, match="data_workers"):
         open_stream(plan_of(shards), range(LANES), 16, 3)
 

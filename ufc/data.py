@@ -198,4 +198,4 @@ class StreamedBatches:
         return positions_of(self.stream, self.engine)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.stream.load_positions(state.get("positions", {}))
+        self.stream.load_positions(state.get("positions", {}), state.get("plan"))

@@ -101,7 +101,7 @@ class StreamedPictures:
         return positions_of(self.stream, self.engine)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.stream.load_positions(state.get("positions", {}))
+        self.stream.load_positions(state.get("positions", {}), state.get("plan"))
 
 
 class Ahead:
@@ -168,11 +168,11 @@ def stream_of(settings: LoopSettings, engine: Engine, urls: list[str], resolutio
 
 
 def positions_of(stream: Stream, engine: Engine) -> dict[str, Any]:
-    """Where all lanes of all processes stand."""
+    """Where all lanes of all processes stand, and in what."""
     positions: dict[int, Position] = {}
     for some in engine.gather_objects(stream.positions):
         positions |= some
-    return {"positions": positions}
+    return {"positions": positions, "plan": stream.plan.about}
 
 
 def flipped(x: Tensor, batch_size: int, places: range, step: int) -> Tensor:

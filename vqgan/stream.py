@@ -14,6 +14,7 @@ Bytes come by `webdataset`: local files, http(s), and `pipe:` commands.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -46,6 +47,17 @@ class StreamPlan:
     per_lane: int
     shuffle: int
     seed: int
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What positions depend on. Shards count by name: a set may move between two runs."""
+        names = [url.rpartition("/")[2] for url in self.urls]
+        return {
+            "stream_lanes": self.lanes,
+            "stream_shuffle": self.shuffle,
+            "seed": self.seed,
+            "shards": hashlib.sha256("\n".join(names).encode()).hexdigest()[:12],
+        }
 
     def order(self, lane: int, epoch: int) -> tuple[list[str], int, int]:
         """The shards of a lane in an epoch, and which of their samples: those of `rest` mod `of`.
@@ -228,17 +240,27 @@ class Stream:
         records = [record for chunk in chunks for record in chunk.records]
         return torch.cat([chunk.pixels for chunk in chunks]), records
 
-    def load_positions(self, positions: Mapping[int, Position]) -> None:
+    def load_positions(
+        self, positions: Mapping[int, Position], about: Mapping[str, Any] | None = None
+    ) -> None:
         """Go on from positions that were read from `positions`, of any number of processes.
 
         Raises:
-            DataError: they are those of another number of lanes.
+            DataError: they are those of another number of lanes, or `about` says of another plan;
+                samples would be seen twice or never.
         """
         if positions and set(positions) != set(range(self.plan.lanes)):
             raise DataError(
                 f"the checkpoint has positions of {len(positions)} lanes, the run has "
                 f"{self.plan.lanes}: give --stream-lanes {len(positions)}"
             )
+        own = self.plan.about
+        for name, then in (about or own).items():
+            if own.get(name) != then:
+                raise DataError(
+                    f"the checkpoint's {name} is {then}, the run's {own.get(name)}: go on with "
+                    "the same, or begin a new run from its weights with --init-from"
+                )
         self.positions = {lane: positions[lane] for lane in self.lanes if lane in positions}
         self._chunks = None
 

@@ -167,6 +167,7 @@ COLUMNS: dict[str, Columns] = {
         ("batch", field("batch")),
         ("steps", field("steps")),
         ("candidates", field("candidates")),
+        ("drafts", field("drafts")),
         ("references", field("references")),
         ("dtype", field("dtype")),
         ("attention", field("attention_backend")),

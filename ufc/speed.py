@@ -56,6 +56,7 @@ class Case:
     steps: int = 12
     batch: int = 1
     candidates: int = 1
+    drafts: int = 1
     references: int = 0
     guidance_scale: float | None = None
     order: str | None = None
@@ -89,6 +90,7 @@ CASES = (
     replace(BASE, name="8 pictures at once", batch=8),
     replace(BASE, name="4 steps", steps=4),
     replace(BASE, name="24 steps", steps=24),
+    replace(BASE, name="2 drafts", drafts=2),
     replace(BASE, name="no guidance", guidance_scale=1.0),
     replace(BASE, name="pnag", order="pnag"),
     replace(BASE, name="pnag, 4 candidates", order="pnag", candidates=4),
@@ -221,6 +223,7 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
             else None,
             num_inference_steps=case.steps,
             num_candidates=case.candidates,
+            num_drafts=case.drafts,
             guidance_scale=case.guidance_scale,
             order=case.order,
             seed=0,
@@ -237,6 +240,7 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
         "batch": case.batch,
         "steps": case.steps,
         "candidates": case.candidates,
+        "drafts": case.drafts,
         "references": case.references,
         "guidance_scale": case.guidance_scale or pipeline.defaults["guidance_scale"],
         "order": case.order or pipeline.defaults["order"],

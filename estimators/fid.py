@@ -213,16 +213,16 @@ def statistics_for(recipe: str, path: str | Path) -> Statistics:
     return stats
 
 
-def _ref(args: argparse.Namespace) -> None:
+def _ref(args: argparse.Namespace) -> str:
     if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
         raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
     measuring = measuring_from(args)
     stats = statistics(measuring.frechet_features(open_set(args.data)))
     save_statistics(args.output, stats, measuring.recipe)
-    print(f"{args.output}: statistics of {stats.count} pictures")
+    return f"{args.output}: statistics of {stats.count} pictures"
 
 
-def _calc(args: argparse.Namespace) -> None:
+def _calc(args: argparse.Namespace) -> str:
     measuring, pictures = measuring_from(args), open_set(args.data)
     found = distance_of(measuring.frechet_features(pictures), _reference(args.ref, measuring))
     report = {
@@ -232,10 +232,10 @@ def _calc(args: argparse.Namespace) -> None:
         "reference_pictures": found.reference_count,
         **measuring.about(pictures),
     }
-    print(json.dumps(report, indent=1))
     warning = count_warning(min(found.count, found.reference_count), FEW_PICTURES)
     if warning:
-        print(warning, file=sys.stderr)
+        sys.stderr.write(f"{warning}\n")
+    return json.dumps(report, indent=1)
 
 
 def _reference(ref: str, measuring: Measuring) -> Features | Statistics:

@@ -94,7 +94,7 @@ def picture_size(folder: str | Path, paths: Sequence[Path]) -> int:
     return int(sizes.pop()[0])
 
 
-def _fit(args: argparse.Namespace) -> None:
+def _fit(args: argparse.Namespace) -> str:
     extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
@@ -110,10 +110,10 @@ def _fit(args: argparse.Namespace) -> None:
     )
     save_judge(args.output, judge)
     classes = ", ".join(f"{len(p.classes)} of {name}" for name, p in judge.probes.items())
-    print(f"{args.output}: probes for {classes}, from {len(samples)} pictures")
+    return f"{args.output}: probes for {classes}, from {len(samples)} pictures"
 
 
-def _prompts(args: argparse.Namespace) -> None:
+def _prompts(args: argparse.Namespace) -> str:
     samples = open_dataset(args.data)
     count = len(samples) if args.limit is None else min(args.limit, len(samples))
     records = [(_sample_id(samples, index), samples.record(index)) for index in range(count)]
@@ -122,10 +122,10 @@ def _prompts(args: argparse.Namespace) -> None:
         for row in prompt_rows(records, args.field, args.seed_base)
     ]
     Path(args.output).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{args.output}: {len(lines)} prompts")
+    return f"{args.output}: {len(lines)} prompts"
 
 
-def _judge(args: argparse.Namespace) -> None:
+def _judge(args: argparse.Namespace) -> str:
     judge = load_judge(args.probes)
     extractor = extractor_from(args)
     if extractor.about != judge.about:
@@ -145,10 +145,8 @@ def _judge(args: argparse.Namespace) -> None:
     size = picture_size(args.pictures, [path for _, path in pictures])
     asked = sorted({index_of[name] for name, _ in pictures})
     if len(asked) < len(samples):
-        print(
-            f"note: {len(samples) - len(asked)} of {len(samples)} captions have no picture",
-            file=sys.stderr,
-        )
+        missing = len(samples) - len(asked)
+        sys.stderr.write(f"note: {missing} of {len(samples)} captions have no picture\n")
 
     def judged(features: Features, indices: Sequence[int]) -> Scores:
         return score(judge, extractor, features, [records[index] for index in indices], size)
@@ -169,7 +167,7 @@ def _judge(args: argparse.Namespace) -> None:
     }
     if args.rows:
         _write_rows(args.rows, pictures, [records[index_of[n]] for n, _ in pictures], drawn)
-    print(json.dumps(report, indent=1) if args.json else _table(report))
+    return json.dumps(report, indent=1) if args.json else _table(report)
 
 
 def _learnt_sizes(args: argparse.Namespace) -> list[int]:
@@ -187,7 +185,8 @@ def _progress(what: str, total: int) -> Callable[[int], None]:
     def show(done: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done >= total else "\r"
-            print(f"{what}: {done} of {total} pictures", end=end, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{what}: {done} of {total} pictures{end}")
+            sys.stderr.flush()
 
     return show
 

@@ -98,7 +98,7 @@ def judge_pictures(pictures: str | Path, requests: Path) -> Agreement:
     return agreement(drawn, given)
 
 
-def _prompts(args: argparse.Namespace) -> None:
+def _prompts(args: argparse.Namespace) -> str:
     folder = Path(args.output)
     count = write_requests(
         open_dataset(args.data),
@@ -107,15 +107,14 @@ def _prompts(args: argparse.Namespace) -> None:
         limit=args.limit,
         seed_base=args.seed_base,
     )
-    print(f"{folder / 'prompts.jsonl'}: {count} prompts with references")
+    return f"{folder / 'prompts.jsonl'}: {count} prompts with references"
 
 
-def _judge(args: argparse.Namespace) -> None:
+def _judge(args: argparse.Namespace) -> str:
     result = judge_pictures(args.pictures, Path(args.requests))
     if args.json:
-        print(json.dumps(result.as_dict(), indent=1))
-        return
-    print(
+        return json.dumps(result.as_dict(), indent=1)
+    return (
         f"{result.count} pictures\n"
         f"colour named as the reference's   {result.same:6.1%}  "
         f"by chance {result.same_by_chance:.1%}, p = {result.p_value:.3g}\n"

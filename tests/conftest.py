@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from cli_helpers import SIDE
 from PIL import Image
 
+from ufc.cli import main
 from ufc.pipeline import UFCPipeline
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCConfig, UFCTransformer
@@ -67,3 +71,32 @@ def text() -> TextTokenizer:
 @pytest.fixture(scope="session")
 def pipeline() -> UFCPipeline:
     return make_pipeline()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """The tiny pipeline as a folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def ufc(model, tmp_path, monkeypatch, capsys):
+    """Run `ufc generate` or `edit` with the tiny model into tmp_path/out: (code, out, err)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str, *arguments: object, output_dir: object = "out"):
+        fixed = ["--model", model, "--output-dir", output_dir, "--num-inference-steps", 2]
+        code = main([command, *map(str, arguments), *map(str, fixed)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"

@@ -92,7 +92,7 @@ class DrawFlags:
     ] = None
     guidance_scale: Annotated[
         float | None,
-        option("How strongly the controls are followed (3); 1 is no guidance.", SAMPLING),
+        option("How strongly controls are followed (3, fashion-64 2); 1 is not at all.", SAMPLING),
     ] = None
     temperature: Annotated[
         float | None, option("Variety of the codes (1); 0 takes the likeliest.", SAMPLING)
@@ -101,7 +101,8 @@ class DrawFlags:
         int | None, option("Canvases tried per step, the best is kept (1).", SAMPLING)
     ] = None
     num_drafts: Annotated[
-        int | None, option("Whole drafts per picture, the best is kept (1).", SAMPLING)
+        int | None,
+        option("Whole drafts per picture, the best is kept (1, fashion-64 2).", SAMPLING),
     ] = None
     contrastive_weight: Annotated[
         float | None,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import TINY_VQGAN, tiny_tokenizer
 from toy_data import write_folder, write_shards
 
@@ -22,7 +23,25 @@ from ufc.text import TextTokenizer
 from vqgan.data import DataError, Pixels, batch_indices, open_dataset
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
-from vqgan.sources import Ahead
+from vqgan.sources import Ahead, varied
+
+
+def test_pictures_are_mirrored_and_moved_by_their_places_in_the_batch() -> None:
+    """Every one is a window of the picture, or of its mirror image, with its border repeated."""
+    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole = varied(x, 6, range(6), step=3, shift=2)
+    assert torch.equal(varied(x[2:5], 6, range(2, 5), step=3, shift=2), whole[2:5])
+    assert not torch.equal(varied(x, 6, range(6), step=4, shift=2), whole)
+    for before, after in zip(x, whole, strict=True):
+        windows = [
+            F.pad(way, (2, 2, 2, 2), mode="replicate")[:, top : top + 8, left : left + 8]
+            for way in (before, before.flip(-1))
+            for top in range(5)
+            for left in range(5)
+        ]
+        assert sum(torch.equal(after, window) for window in windows) == 1
+    for before, after in zip(x, varied(x, 6, range(6), step=3, shift=0), strict=True):
+        assert torch.equal(after, before) or torch.equal(after, before.flip(-1))
 
 
 def test_shards_and_folder_hold_the_same(tmp_path: Path) -> None:

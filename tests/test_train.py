@@ -189,7 +189,8 @@ def test_a_wrong_picture_that_came_out_right_is_not_asked_about() -> None:
         made = estimator_batch(
             batch, logits, torch.ones(2, 16).long(), items[:2], 16, torch.Generator(), 4
         )
-        assert made.fidelity.tolist() == [1] * 4 + [-1] * 4 + [0, 0] + [filled, -1]
+        asked = [-1 if grid.eq(16).any() else 1 for grid in made.codes_BT[:4]]
+        assert made.fidelity.tolist() == asked + [-1] * 4 + [0, 0] + [filled, -1]
         assert made.compliance.tolist() == [1] * 4 + [0] * 4 + [-1] * 4
 
 

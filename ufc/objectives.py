@@ -131,8 +131,9 @@ def estimator_batch(
 
     Wrong controls are another sample's, or every other time where there is such a text the own
     ones with a text that is wrong in one thing. Wrong cells are another picture's, or the model's
-    own one-shot fill; where chance made them right after all, nothing is asked. Half of the real
-    ones, under own and wrong controls alike, are part-masked.
+    own one-shot fill; where chance made them right after all, nothing is asked. A quarter of the
+    real ones, under own and wrong controls alike, are part-masked; of those only compliance is
+    asked, or a masked cell would tell what is real: drawn pictures have none.
     """
     real_BT, items = batch.codes_BT[:count], batch.items[:count]
     device = real_BT.device
@@ -143,8 +144,9 @@ def estimator_batch(
             items, items[1:] + items[:1], batch.rivals[:count], near, strict=True
         )
     ]
-    part = torch.rand(count, generator=generator) < 0.5
+    part = torch.rand(count, generator=generator) < 0.25
     hidden_cells = batch.masks_BT[:count] & part.to(device)[:, None]
+    whole = [-1 if masked else 1 for masked in hidden_cells.any(1).tolist()]
     seen_BT = real_BT.masked_fill(hidden_cells, vocabulary_mask)
     few, quarter = count // 2, count // 4
     filled_BT = one_shot_fill(batch, logits_NV, generator)[:quarter]
@@ -158,7 +160,7 @@ def estimator_batch(
         codes_BT=torch.cat([seen_BT, seen_BT, drawn_BT.to(device), wrong_BT]),
         items=[*items, *exchanged, *drawn_items, *items[:few]],
         compliance=torch.tensor([*own, *other, *[-1] * unasked], device=device),
-        fidelity=torch.tensor([*[1] * count, *[-1] * count, *fake], device=device),
+        fidelity=torch.tensor([*whole, *[-1] * count, *fake], device=device),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -61,7 +62,7 @@ class StoredPictures:
         config, size = self.config, len(self.pixels)
         indices = batch_indices(size, config.train_batch_size, step, config.seed, self.places)
         x = self.pixels.batch(indices, self.device)
-        return flipped(x, config.train_batch_size, self.places, step)
+        return varied(x, config.train_batch_size, self.places, step, config.shift_pixels)
 
     def some(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """About `count` pictures of the set, 32 at a time; the same for all processes."""
@@ -90,7 +91,8 @@ class StreamedPictures:
 
     def __call__(self, step: int) -> Tensor:
         x = as_float(self.stream.next()[0].to(self.engine.device))
-        return flipped(x, self.config.train_batch_size, self.places, step)
+        config = self.config
+        return varied(x, config.train_batch_size, self.places, step, config.shift_pixels)
 
     def some(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """The next pictures of the stream, of all processes; they are not trained on."""
@@ -175,8 +177,23 @@ def positions_of(stream: Stream, engine: Engine) -> dict[str, Any]:
     return {"positions": positions, "plan": stream.plan.about}
 
 
-def flipped(x: Tensor, batch_size: int, places: range, step: int) -> Tensor:
-    """Some pictures mirrored, by the step and their places in the batch."""
+def varied(x: Tensor, batch_size: int, places: range, step: int, shift: int) -> Tensor:
+    """Some pictures mirrored, all moved by up to `shift` pixels, by step and place in the batch.
+
+    What a picture moves away from is its border pixels, repeated.
+    """
     generator = torch.Generator().manual_seed(step)
-    flip_B = torch.rand(batch_size, generator=generator)[places.start : places.stop] < 0.5
-    return torch.where(flip_B.to(x.device)[:, None, None, None], x.flip(-1), x)
+    own = slice(places.start, places.stop)
+    flip_B = torch.rand(batch_size, generator=generator)[own] < 0.5
+    x = torch.where(flip_B.to(x.device)[:, None, None, None], x.flip(-1), x)
+    if not shift:
+        return x
+    corners = torch.randint(2 * shift + 1, (batch_size, 2), generator=generator)[own].tolist()
+    height, width = x.shape[-2:]
+    padded = F.pad(x, (shift,) * 4, mode="replicate")
+    return torch.stack(
+        [
+            picture[:, top : top + height, left : left + width]
+            for picture, (top, left) in zip(padded, corners, strict=True)
+        ]
+    )

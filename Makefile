@@ -1,5 +1,6 @@
 # `make help` lists the commands. Everything is installed into the active virtual environment, or
-# into .venv, which is made where none is active.
+# into .venv, which is made where none is active; train-gpu may add .venv-gpu beside a torch that is
+# there already.
 
 PYTHON ?= python3
 VENV := $(or $(VIRTUAL_ENV),.venv)

@@ -30,9 +30,9 @@ if [ -x .venv/bin/python ] && has .venv/bin/python torch; then PYTHON=.venv/bin/
 needed=(accelerate einops huggingface_hub kornia lpips numpy PIL pytorch_lightning rich safetensors
     taming tokenizers torchvision typer webdataset yaml)
 if ! has "$PYTHON" torch; then
-    say "no torch here: installing everything into .venv"
+    say "no torch here: installing everything into ${VIRTUAL_ENV:-.venv}"
     make --no-print-directory setup PYTHON="$PYTHON"
-    PYTHON=.venv/bin/python
+    PYTHON=${VIRTUAL_ENV:-.venv}/bin/python
 elif ! has "$PYTHON" "${needed[@]}"; then
     say "installing what is missing into .venv-gpu, beside the torch that is there"
     "$PYTHON" -m venv --system-site-packages .venv-gpu

@@ -117,37 +117,35 @@ def config_for(tmp_path: Path, **changes: object) -> ContrastiveTrainConfig:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, pipeline: UFCPipeline) -> Path:
+def folder(tmp_path: Path, pipeline: UFCPipeline) -> Path:
     write_folder(tmp_path / "data", 16)
     pipeline.save_pretrained(tmp_path / "model")
     return tmp_path
 
 
-def test_stage_one_leaves_the_encoder_alone_and_stage_two_does_not(workplace: Path) -> None:
-    one = main(
-        config_for(workplace, frozen_steps=4, max_train_steps=4, output_dir=str(workplace / "1"))
-    )
+def test_stage_one_leaves_the_encoder_alone_and_stage_two_does_not(folder: Path) -> None:
+    one = main(config_for(folder, frozen_steps=4, max_train_steps=4, output_dir=str(folder / "1")))
     start = tiny_tokenizer().encoder.state_dict()
     frozen = one.model.image.encoder.state_dict()
     assert all(torch.equal(frozen[name], start[name]) for name in frozen)
-    two = main(config_for(workplace, max_train_steps=8, output_dir=str(workplace / "2")))
+    two = main(config_for(folder, max_train_steps=8, output_dir=str(folder / "2")))
     freed = two.model.image.encoder.state_dict()
     assert any(not torch.equal(freed[name], start[name]) for name in freed)
 
 
 def test_training_learns_resumes_and_reports(
-    workplace: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = main(config_for(workplace, frozen_steps=30, max_train_steps=32))
+    whole = main(config_for(folder, frozen_steps=30, max_train_steps=32))
     said = capsys.readouterr().err
     assert "r_precision_en" in said and "image_to_text_zh@5" in said
-    log = (workplace / "out" / "metrics.jsonl").read_text().splitlines()
+    log = (folder / "out" / "metrics.jsonl").read_text().splitlines()
     assert len(log) >= 7
-    samples = open_dataset(workplace / "data")
+    samples = open_dataset(folder / "data")
     texts = [samples.record(n)["text"] for n in range(4)]
     found = whole.embed_images(samples[n].image for n in range(4)) @ whole.embed_texts(texts).T
     assert (found.argmax(1) == torch.arange(4)).all()
-    broken = config_for(workplace, frozen_steps=2, output_dir=str(workplace / "b"))
+    broken = config_for(folder, frozen_steps=2, output_dir=str(folder / "b"))
     main(replace(broken, max_train_steps=3))
     resumed = main(replace(broken, max_train_steps=5, resume_from_checkpoint="latest"))
     assert resumed.embed_texts(texts).shape == whole.embed_texts(texts).shape

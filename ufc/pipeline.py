@@ -249,8 +249,8 @@ class UFCPipeline:
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
                 `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
                 `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
-                pixels in it; may set `pipeline._interrupt = True` to stop and keep the best. What
-                it returns is not used.
+                pixels in it; may set `pipeline._interrupt = True` to stop: the best canvas is kept
+                where steps choose by score, else the last. What it returns is not used.
 
         Raises:
             ValueError: controls that contradict each other or do not fit the model, or a setting

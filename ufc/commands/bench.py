@@ -49,7 +49,8 @@ class BenchFlags:
         DType | None, option("auto, fp32, bf16, fp16 or int8.", MODEL, envvar="UFC_DTYPE")
     ] = None
     attention_backend: Annotated[
-        Attention | None, option("auto, sdpa, xformers or math.", MODEL)
+        Attention | None,
+        option("auto, sdpa, xformers or math.", MODEL, envvar="UFC_ATTENTION_BACKEND"),
     ] = None
     compile: Annotated[bool, switch("--compile", "Compile the transformer first.", MODEL)] = False
 

@@ -88,7 +88,9 @@ class DrawFlags:
     )
     num_inference_steps: Annotated[
         int | None,
-        option("Refinement steps (12, like the others here if the model says nothing).", SAMPLING),
+        option(
+            "Refinement steps (12). Numbers in brackets are for models that name none.", SAMPLING
+        ),
     ] = None
     guidance_scale: Annotated[
         float | None,
@@ -148,7 +150,7 @@ class DrawFlags:
     dtype: Annotated[
         DType | None,
         option(
-            "auto, fp32, bf16, fp16, or int8 (faster on a CPU, pictures differ a little).",
+            "auto, fp32, bf16, fp16, or int8 (faster on a CPU; a seed gives another picture).",
             MODEL,
             envvar="UFC_DTYPE",
         ),

@@ -4,8 +4,8 @@
 
 The model card (`README.md` in its folder) is kept if there is one. `--default NAME=VALUE` changes
 a sampling default that is stored with the model; `--shard-size 15MB` splits the weights into files
-of at most that size; `--output-dir` puts the model elsewhere; `--blend` takes a tokenizer between
-two of one run.
+of at most that size; `--output-dir` puts the model elsewhere; `--blend` takes a tokenizer, and
+`--blend-transformer` a transformer, between two of which one was trained from the other.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from ufc.pipeline import DEFAULTS, UFCPipeline
 from ufc.store import MANIFEST, bundled_folder, manifest
@@ -24,19 +25,20 @@ from vqgan.checkpoint import split_weights
 from vqgan.entry import exit_code
 from vqgan.model import VQGAN
 
+Part = TypeVar("Part", bound=nn.Module)
 
-def blend(first: VQGAN, second: VQGAN, share: float) -> VQGAN:
-    """Weights (1 - share) of the first and `share` of the second, which was trained from it.
 
-    A decoder trained against a discriminator is crisper and further from the pixels; between the
-    two lies a choice.
+def blend(first: Part, second: Part, share: float) -> Part:
+    """The first with weights (1 - share) of its own and `share` of the second's.
+
+    Where one was trained from the other there is no hill between them. A decoder trained against a
+    discriminator is crisper and further from the pixels; between the two lies a choice.
     """
-    mixed = VQGAN(first.config)
     other = second.state_dict()
-    mixed.load_state_dict(
+    first.load_state_dict(
         {name: torch.lerp(value, other[name], share) for name, value in first.state_dict().items()}
     )
-    return mixed
+    return first
 
 
 def main() -> int:
@@ -50,6 +52,12 @@ def main() -> int:
         nargs=2,
         metavar=("FOLDER", "SHARE"),
         help="mix this share of another tokenizer's weights, of the same encoder, into the first",
+    )
+    parser.add_argument(
+        "--blend-transformer",
+        nargs=2,
+        metavar=("MODEL", "SHARE"),
+        help="mix this share of another model's transformer in, of the same codes and words",
     )
     parser.add_argument("--output-dir", help="folder of models to write to, instead of weights/")
     parser.add_argument("--shard-size", help="size of a weight file at most, such as 15MB")
@@ -71,8 +79,13 @@ def bundle(options: argparse.Namespace) -> None:
     if options.blend:
         folder, share = options.blend
         tokenizer = blend(tokenizer, VQGAN.from_pretrained(folder), float(share))
+    transformer = pipeline.transformer
+    if options.blend_transformer:
+        model, share = options.blend_transformer
+        other = UFCPipeline.from_pretrained(model, device="cpu", dtype="fp32")
+        transformer = blend(transformer, other.transformer, float(share))
     defaults = pipeline.defaults | dict(map(read_default, options.default))
-    pipeline = UFCPipeline(tokenizer, pipeline.transformer, pipeline.text, defaults)
+    pipeline = UFCPipeline(tokenizer, transformer, pipeline.text, defaults)
     root = Path(options.output_dir) if options.output_dir else bundled_folder()
     pipeline.save_pretrained(root / options.name, torch.float16)
     if options.shard_size:

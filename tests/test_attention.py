@@ -14,7 +14,6 @@ from ufc.attention import (
     attend,
     attend_packed,
     attend_pieces,
-    pack_math,
     resolve_backend,
     rotary_table,
     rotate,
@@ -38,6 +37,21 @@ def test_sdpa_agrees_with_the_formula(masked: str) -> None:
     torch.testing.assert_close(
         attend(q, k, v, mask, "sdpa"), attend(q, k, v, mask, "math"), atol=1e-5, rtol=1e-5
     )
+
+
+def pack_math(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    query_lengths: tuple[int, ...],
+    key_lengths: tuple[int, ...],
+) -> torch.Tensor:
+    """What xformers' block-diagonal mask means, as a dense one."""
+    queries, keys = (
+        torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+        for lengths in (query_lengths, key_lengths)
+    )
+    return attend(q, k, v, queries[:, None] == keys, "math")
 
 
 def test_packing_is_each_sequence_by_itself() -> None:

@@ -135,3 +135,19 @@ def test_long_prompts_are_shortened_with_a_notice(ufc):
     code, _, err = ufc("generate", "--prompt", "bag " * 500, "--seed", 1)
     assert code == 0 and "used the first" in err
     assert "used the first" in manifest()[0]["notices"][0]
+
+
+def test_every_picture_of_a_batch_has_its_own_notices(ufc, tmp_path):
+    path = write(
+        tmp_path / "p.jsonl",
+        {"id": "a", "prompt": "red bag"},
+        {"id": "b", "prompt": "bag " * 500, "num_images_per_prompt": 2},
+        {"id": "c", "prompt": "blue bag", "negative_prompt": "bag " * 500},
+    )
+    code, _, err = ufc("generate", "--prompts-file", path, "--seed", 1, "--batch-size", 4)
+    assert code == 0, err
+    said = [row.get("notices", []) for row in manifest()]
+    assert [len(notices) for notices in said] == [0, 1, 1, 1]
+    assert said[1] == said[2] and said[3][0].startswith("negative prompt has ")
+    lines = [line for line in err.splitlines() if "used the first" in line]
+    assert lines == [f"p.jsonl, line 2: {said[1][0]}", f"p.jsonl, line 3: {said[3][0]}"]

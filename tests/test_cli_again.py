@@ -4,7 +4,8 @@ import errno
 from pathlib import Path
 
 import pytest
-from cli_helpers import manifest, one_line, pictures, prompts, write
+from cli_helpers import SIDE, manifest, one_line, pictures, prompts, write
+from PIL import Image
 
 import ufc.commands.easel as easel
 from ufc.cli import main
@@ -101,6 +102,32 @@ def test_resume_refuses_other_requests(ufc, tmp_path):
     assert code == 2 and "b-9-0.png: was drawn with other values of guidance_scale" in err
 
 
+def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
+    flags = ["generate", "--reference-image", photo, "--prompt", "bag", "--seed", 1]
+    assert ufc(*flags)[0] == 0
+    drawn, before = pictures(), photo.read_bytes()
+    photo.write_bytes(before)
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 0 and "0 drawn, 1 done before" in err
+    Image.new("RGB", (SIDE, SIDE), "red").save(photo)
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 2 and one_line(err) and pictures() == drawn
+    assert "was drawn with other values of the contents of its input files" in err
+    assert ufc(*flags, "--overwrite")[0] == 0 and pictures() != drawn
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 0 and "0 drawn, 1 done before" in err
+
+
+def test_resume_takes_manifests_that_do_not_know_the_input_files(ufc, tmp_path, photo):
+    flags = ["generate", "--reference-image", photo, "--prompt", "bag", "--seed", 1]
+    assert ufc(*flags)[0] == 0
+    [row] = manifest()
+    assert len(row.pop("inputs")) == 12
+    write(tmp_path / "out/manifest.jsonl", row)
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 0 and "0 drawn, 1 done before" in err
+
+
 def test_resume_leaves_strange_files_alone(ufc):
     Path("out").mkdir()
     Path("out/bag-1-0.png").write_text("mine")
@@ -127,6 +154,37 @@ def test_one_failing_picture_does_not_stop_the_others(ufc, tmp_path, monkeypatch
     monkeypatch.setattr(easel, "draw_batch", real)
     assert ufc(*flags, "--resume")[0] == 0
     assert len(pictures()) == 5 and {row["status"] for row in manifest()} == {"done"}
+
+
+def test_a_picture_that_cannot_be_written_does_not_stop_the_others(ufc, tmp_path):
+    path = write(
+        tmp_path / "p.jsonl",
+        {"id": "a", "prompt": "red bag", "output": "x.png"},
+        {"id": "b", "prompt": "red bag", "output": "x.png/b.png"},
+        {"id": "c", "prompt": "red bag"},
+    )
+    flags = ["generate", "--prompts-file", path, "--seed", 1]
+    code, out, err = ufc(*flags, "--batch-size", 3)
+    assert code == 3 and "p.jsonl, line 2: x.png/b.png failed: out/x.png: File exists" in err
+    assert len(out.splitlines()) == 2 and Path("out/c-1-0.png").is_file()
+    assert [row["status"] for row in manifest()] == ["done", "failed", "done"]
+    assert manifest()[1]["error"] == "out/x.png: File exists"
+    code, out, err = ufc(*flags, "--resume")
+    assert (code, out) == (3, "") and "0 drawn, 2 done before, 1 failed" in err
+
+
+@pytest.mark.parametrize("trouble", ["ENOSPC", "EDQUOT", "EIO", "EROFS"])
+def test_a_disk_that_fails_ends_the_run(ufc, tmp_path, monkeypatch, trouble):
+    def fail(*_, **__):
+        raise OSError(getattr(errno, trouble), "trouble")
+
+    flags = ["generate", "--prompts-file", write(tmp_path / "p.txt", "bag", "shirt"), "--seed", 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(easel, "save_picture", fail)
+        code, out, err = ufc(*flags)
+    assert (code, out) == (1, "") and one_line(err) and "failed" not in err
+    assert [row["status"] for row in manifest()] == ["pending"] * 2
+    assert ufc(*flags, "--resume")[0] == 0 and len(pictures()) == 2
 
 
 def test_other_weights_are_noticed(ufc, tmp_path):

@@ -194,6 +194,18 @@ def test_white_strokes_on_a_transparent_mask():
     assert list(load_mask(mask).tobytes()) == [255, 0]
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_thin_strokes_of_a_large_mask_are_not_lost(width):
+    """Every block that a stroke touches is drawn anew, whichever size the mask comes in."""
+    for at in range(0, 96):
+        mask = Image.new("L", (1000, 1000), 0)
+        mask.paste(255, (at, 0, at + width, 1000))
+        small = np.array(fit_mask(match_mask(mask, (500, 500)), 64))
+        columns = (small == 255).all(0).nonzero()[0]
+        assert len(columns) in (1, 2) and abs(columns - at * 64 / 1000).max() <= 1
+        assert (small > 0).any(0).sum() == len(columns)
+
+
 def test_masks_must_have_the_proportions_of_their_image():
     mask = Image.new("L", (50, 38), 255)
     assert match_mask(mask, (101, 77)).size == (101, 77)

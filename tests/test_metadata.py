@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -97,6 +98,23 @@ def test_blocks_that_do_not_fit_into_a_jpeg_are_left_out():
     back = read_metadata(saved(metadata, ".jpg"))
     assert back.request == metadata.request and back.blocks is None
     assert read_metadata(saved(metadata, ".png")).blocks == large
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("word", ["word ", "a👗"])  # cut within a surrogate pair, too
+def test_prompts_that_do_not_fit_into_exif_are_cut(suffix, word):
+    request = replace(REQUEST, prompt=word * 20_000)
+    metadata = describe(request, RESULT, HASHES, (64, 64), blocks=BLOCKS)
+    words, settings = read_metadata(saved(metadata, suffix)).parameters.split("\n")
+    assert settings == metadata.parameters.split("\n")[-1] and "Seed: 7" in settings
+    assert words.endswith("…") and len(words) > 15_000 and request.prompt.startswith(words[:-1])
+    assert read_metadata(saved(metadata, ".png")) == metadata
+
+
+def test_figures_that_are_no_numbers_are_left_empty():
+    curves = [{"step": 1, "fidelity": float("nan"), "compliance": 0.123456789}]
+    told = describe(REQUEST, RESULT, HASHES, (64, 64), curves=curves).request
+    assert told["curves"] == [{"step": 1, "fidelity": None, "compliance": 0.123457}]
 
 
 def test_pictures_that_say_nothing():

@@ -17,6 +17,7 @@ from ufc.outputs import (
     refuse_existing,
     save_picture,
     write_atomically,
+    write_json,
 )
 from ufc.prompts import Row
 from ufc.request import Request, RequestError, Result
@@ -56,6 +57,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     with pytest.raises(OSError, match="No space"):
         write_atomically(tmp_path / "a", fail)
     assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_json_is_written_whole(tmp_path):
+    write_json(tmp_path / "new/a.json", {"name": "红"})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "new/a.json", {"name": "blue", "figures": object()})
+    assert json.loads((tmp_path / "new/a.json").read_text(encoding="utf-8")) == {"name": "红"}
+    assert os.listdir(tmp_path / "new") == ["a.json"]
 
 
 def test_output_folder(tmp_path):
@@ -139,6 +148,11 @@ def test_changed_requests_are_not_resumed(tmp_path):
         refuse_changed(tmp_path, [row("a.png", prompt="y", **weights)], fields)
     with pytest.raises(RequestError, match="the model's weights"):
         refuse_changed(tmp_path, [row("a.png", prompt="x", versions={"weights": "w2"})], fields)
+    refuse_changed(tmp_path, [row("a.png", prompt="x", inputs="1", **weights)], fields)
+    manifest.record(row("a.png", "done", prompt="x", inputs="1", **weights))
+    refuse_changed(tmp_path, [row("a.png", prompt="x", inputs="1", **weights)], fields)
+    with pytest.raises(RequestError, match="the contents of its input files"):
+        refuse_changed(tmp_path, [row("a.png", prompt="x", inputs="2", **weights)], fields)
 
 
 # ── jobs ──

@@ -90,6 +90,24 @@ def test_seeds_count_up_and_repeat(pipeline: UFCPipeline) -> None:
     assert pipeline("bag", generator=generator).seeds == [None]
 
 
+def test_pictures_are_taken_as_their_files_would_be(pipeline: UFCPipeline) -> None:
+    """Alpha lies on white whatever colour hides below it, and EXIF says which side is up."""
+    cut_out = picture(3).convert("RGBA")
+    cut_out.paste((0, 0, 0, 0), (0, 0, 16, 8))
+    on_white = picture(3)
+    on_white.paste((255, 255, 255), (0, 0, 16, 8))
+    turned = on_white.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6
+    drawn = [
+        pipeline("bag", reference_images=one, image=one, preserve_blocks=[5], seed=1)
+        for one in (on_white, cut_out, turned)
+    ]
+    assert torch.equal(drawn[0].codes, drawn[1].codes) and torch.equal(
+        *(d.codes for d in drawn[::2])
+    )
+    assert (pixels(drawn[1].images[0]) == pixels(drawn[0].images[0])).all()
+
+
 def test_a_list_of_masks_makes_a_picture_each(pipeline: UFCPipeline) -> None:
     masks = [Image.new("L", (16, 16), 255) for _ in range(2)]
     masks[0].paste(0, (0, 0, 16, 8))
@@ -137,9 +155,11 @@ def test_callback_sees_steps_previews_and_can_stop(pipeline: UFCPipeline) -> Non
 
 
 def test_a_long_prompt_is_shortened_with_a_notice(pipeline: UFCPipeline) -> None:
-    out = pipeline("very " * 200 + "blue shirt", seed=1)
-    assert len(out.notices) == 1
-    assert "used the first 48" in out.notices[0]
+    long = "very " * 200 + "blue shirt"
+    out = pipeline(["bag", long, "bag"], negative_prompt=[None, None, long], seed=1)
+    assert [len(notices) for notices in out.notices] == [0, 1, 1]
+    assert out.notices[1][0].startswith("prompt has ") and "used the first 48" in out.notices[1][0]
+    assert out.notices[2][0].startswith("negative prompt has ")
 
 
 def test_output_types(pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch) -> None:

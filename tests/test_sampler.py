@@ -141,6 +141,16 @@ def test_a_stopped_run_has_scores() -> None:
     assert stopped.canvas.fidelity.item() == pytest.approx(1.0)
 
 
+def test_a_curve_has_one_point_a_step_whoever_shares_the_batch() -> None:
+    """What is all kept is scored at the end, and the others are not scored again."""
+    locked = torch.zeros(2, T, dtype=torch.bool)
+    locked[1] = True
+    found = run(Oracle(2.0), [0, 1], locked, order="pnag", steps=3)
+    assert [[point["step"] for point in curve] for curve in found.curves] == [[0, 1, 2], [0]]
+    alone = run(Oracle(2.0), [0], order="pnag", steps=3)
+    assert found.curves[0] == alone.curves[0]
+
+
 def test_everything_kept_needs_no_step() -> None:
     oracle = Oracle()
     found = run(oracle, [0], torch.ones(1, T, dtype=torch.bool), steps=5)

@@ -13,6 +13,7 @@ import pytest
 from conftest import make_pipeline
 from PIL import Image
 
+from ufc.checks import RequestError
 from ufc.cli import main
 from ufc.jobs import agreed_seed
 from ufc.outputs import manifest_parts, read_folder, read_manifest
@@ -43,6 +44,7 @@ sys.exit(main(sys.argv[1:]))
 def start(rank: int, count: int, arguments: list[str], kill_at: int = 0) -> subprocess.Popen[str]:
     environment = os.environ | {
         "RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank),
+        "TORCHELASTIC_RUN_ID": "run",
         "KILL_AT": str(kill_at), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     command = [sys.executable, "-c", KILLED, *arguments]
@@ -70,7 +72,10 @@ def test_a_wrong_environment_is_named(wrong: dict[str, str]) -> None:
 
 def test_processes_agree_on_seeds() -> None:
     assert agreed_seed("run", "a") == agreed_seed("run", "a") != agreed_seed("other", "a")
-    assert 0 <= agreed_seed("", "a") < 2**32
+    assert 0 <= agreed_seed("run", "a") < 2**32
+    for nameless in ("", "none"):  # the next run would draw the same
+        with pytest.raises(RequestError, match="give --seed"):
+            agreed_seed(nameless, "a")
 
 
 def row(name: str, status: str = "pending") -> dict[str, str]:
@@ -107,6 +112,7 @@ def test_the_sheet_shows_the_pictures_of_all_processes(
                  "--prompts-file", str(tmp_path / "prompts.txt"), "--output-dir", str(out),
                  "--grid", "--quiet"]  # fmt: skip
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         assert main(arguments) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_VQGAN
+from conftest import TINY_VQGAN, tiny_tokenizer
 from toy_data import write_folder, write_shards
 
 import ufc.train
@@ -20,6 +20,7 @@ from ufc.objectives import estimator_batch
 from ufc.pipeline import UFCPipeline
 from ufc.recipe import TrainConfig
 from ufc.starting import start_model
+from ufc.transformer import UFCConfig
 from vqgan.checkpoint import CheckpointError
 from vqgan.data import DataError
 from vqgan.model import VQGAN
@@ -174,8 +175,59 @@ def test_a_model_to_go_on_from_takes_the_tokenizers_grid_and_has_to_know_its_cod
     text = UFCPipeline.from_pretrained(model).text
     larger = start_model(config, VQGAN(replace(TINY_VQGAN, resolution=32)), text)
     assert larger.config.grid == 8
-    with pytest.raises(CheckpointError, match="is for 16 codes, the tokenizer has 17"):
+    with pytest.raises(CheckpointError, match="16 codes of width 4, the tokenizer has 17 of"):
         start_model(config, VQGAN(replace(TINY_VQGAN, n_embed=17)), text)
+    with pytest.raises(CheckpointError, match=r"has 16 of width 8: give --tokenizer \S+, or start"):
+        start_model(config, VQGAN(replace(TINY_VQGAN, embed_dim=8)), text)
+
+
+def test_a_model_to_go_on_from_learns_another_tokenizers_looks_and_keeps_those_it_knows(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    whole = UFCPipeline.from_pretrained(model)
+    config = model_config(data, model, model, init_from=str(model))
+    other = tiny_tokenizer(seed=3)
+    codebook = other.quantize.codebook().detach()
+    looks = start_model(config, other, whole.text).looks
+    torch.testing.assert_close(looks, (codebook - codebook.mean(0)) / codebook.std(0))
+    assert not torch.allclose(looks, whole.transformer.looks, atol=0.1)
+
+    whole.save_pretrained(tmp_path / "half", torch.float16)  # as the bundled one is stored
+    half = UFCPipeline.from_pretrained(tmp_path / "half")
+    config = replace(config, init_from=str(tmp_path / "half"))
+    for pipeline in (half, whole):
+        looks = start_model(config, pipeline.tokenizer, pipeline.text).looks
+        assert torch.equal(looks, half.transformer.looks)
+
+
+@pytest.mark.parametrize("new_vocabulary", [False, True])
+@pytest.mark.parametrize(("said", "wanted"), [(None, 0.1), (0.0, 0.0), (0.3, 0.3)])
+def test_dropout_that_is_said_replaces_that_of_the_model_to_go_on_from(
+    data: Path, model: Path, said: float | None, wanted: float, new_vocabulary: bool
+) -> None:
+    pipeline = UFCPipeline.from_pretrained(model)
+    config = model_config(
+        data, model, model, init_from=str(model), dropout=said, new_vocabulary=new_vocabulary
+    )
+    started = start_model(config, pipeline.tokenizer, pipeline.text)
+    assert started.config.dropout == wanted
+    assert {block.dropout for block in started.layers()} == {wanted}
+
+
+def test_controls_of_a_model_to_go_on_from_see_what_they_have_seen(data: Path, model: Path) -> None:
+    pipeline = UFCPipeline.from_pretrained(model)
+
+    def started(**changes: object) -> UFCConfig:
+        config = model_config(data, model, model, **changes)
+        return start_model(config, pipeline.tokenizer, pipeline.text).config
+
+    assert started(control_attention="full").control_attention == "full"
+    assert (started().control_attention, started().dropout) == ("prefix", 0.0)
+    for said in (None, "prefix"):
+        known = started(init_from=str(model), control_attention=said)
+        assert known.control_attention == "prefix"
+    with pytest.raises(CheckpointError, match="'prefix', got 'full': leave it out, or start anew"):
+        started(init_from=str(model), control_attention="full")
 
 
 def test_a_wrong_picture_that_came_out_right_is_not_asked_about() -> None:

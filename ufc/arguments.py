@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ufc.canvas import EditCanvas, edit_canvas
 from ufc.sampler import SamplerConfig
+from vqgan.images import load_image
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ def per_picture(
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
     seeds = spread_seeds(seed, rows, copies, generator)
+    opened = Opened()
     asked = []
     for row in range(rows):
         codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
-        check_pictures("image", as_list(pictures[row]))
-        edit = edit_canvas(pictures[row], masks[row], blocks[row], grid, resolution, codes_T)
-        refs = as_list(references[row])
-        check_pictures("reference_images", refs)
+        picture = opened("image", pictures[row]) if pictures[row] is not None else None
+        edit = edit_canvas(picture, masks[row], blocks[row], grid, resolution, codes_T)
+        refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
         for copy in range(copies):
@@ -179,14 +180,22 @@ def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
     return torch.tensor(codes, dtype=torch.int64)
 
 
-def check_pictures(name: str, pictures: Sequence[Any]) -> None:
-    """Raise `ValueError` where one is no PIL picture."""
-    for picture in pictures:
+class Opened:
+    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, Image.Image] = {}
+
+    def __call__(self, name: str, picture: Any) -> Image.Image:
+        """Raise `ValueError` where it is no PIL picture, or one that cannot be read."""
         if not isinstance(picture, Image.Image):
             raise ValueError(
                 f"{name} has a {type(picture).__name__}, wanted PIL pictures: "
                 "open files with vqgan.images.load_image"
             )
+        if id(picture) not in self.made:
+            self.made[id(picture)] = load_image(picture)
+        return self.made[id(picture)]
 
 
 def check_weights(weights: Sequence[float], references: int) -> None:

@@ -125,18 +125,6 @@ def block_diagonal(
     return BlockDiagonalMask.from_seqlens(list(query_lengths), list(key_lengths), device=device)
 
 
-def pack_math(
-    q: Tensor, k: Tensor, v: Tensor, query_lengths: tuple[int, ...], key_lengths: tuple[int, ...]
-) -> Tensor:
-    """What the block-diagonal mask means, as a dense mask: the reference for `pack_xformers`."""
-
-    def owners(lengths: tuple[int, ...]) -> Tensor:
-        counts = torch.tensor(lengths, device=q.device)
-        return torch.arange(len(lengths), device=q.device).repeat_interleave(counts)
-
-    return attend(q, k, v, owners(query_lengths)[:, None] == owners(key_lengths), "math")
-
-
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where a boolean mask lets a query look and -inf elsewhere; a bias stays as it is."""
     if mask.dtype != torch.bool:

@@ -15,14 +15,14 @@ from ufc.controls import ControlItem
 
 def control_items(
     asked: Sequence[Asked],
-    encode_text: Callable[[str | None], list[int]],
+    encode_text: Callable[[str | None, list[str], str], list[int]],
     encode: Callable[[Sequence[Image.Image]], Tensor],
-) -> tuple[list[ControlItem], list[ControlItem]]:
-    """Control tokens of each picture, and those of its negative branch.
+) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
+    """Control tokens of each picture, those of its negative branch, and its notices.
 
     Args:
         asked: the pictures; a reference that several share is encoded once.
-        encode_text: words to ids.
+        encode_text: words to ids, called with a list for notices and what the words are.
         encode: pictures to codes (B, grid, grid).
     """
     known: dict[int, Tensor] = {}
@@ -32,8 +32,9 @@ def control_items(
             known[id(picture)] = encode([picture])[0]
         return known[id(picture)]
 
-    items, negatives = [], []
+    items, negatives, notices = [], [], []
     for one in asked:
+        told: list[str] = []
         used = [
             (picture, weight)
             for picture, weight in zip(one.references, one.reference_weights, strict=True)
@@ -41,13 +42,14 @@ def control_items(
         ]
         items.append(
             ControlItem(
-                encode_text(one.prompt),
+                encode_text(one.prompt, told, "prompt"),
                 [reference_codes(picture) for picture, _ in used],
                 [weight for _, weight in used],
             )
         )
-        negatives.append(ControlItem(encode_text(one.negative_prompt)))
-    return items, negatives
+        negatives.append(ControlItem(encode_text(one.negative_prompt, told, "negative prompt")))
+        notices.append(told)
+    return items, negatives, notices
 
 
 def kept_codes(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +72,19 @@ def check_inputs(jobs: Iterable[Job], resolution: int) -> None:
             )
 
 
-def input_hashes(request: Request) -> dict[str, str]:
-    """sha256 of every input file, by its path."""
+def input_hashes(request: Request, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """sha256 of every input file, by its path; those that are `known` are not read again."""
+    known = known or {}
     paths = [item.path for item in request.reference_images]
     paths += [path for path in (request.image, request.mask_image) if path is not None]
-    return {path: sha256(Path(path)) for path in paths}
+    return {path: known.get(path) or sha256(Path(path)) for path in paths}
+
+
+def input_digest(hashes: Mapping[str, str]) -> str | None:
+    """Twelve hex digits that change with the contents of any input file; None without any."""
+    if not hashes:
+        return None
+    return hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12]
 
 
 def located(job: Job, message: str) -> str:

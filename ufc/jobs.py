@@ -127,7 +127,16 @@ def random_seed() -> int:
 
 
 def agreed_seed(run: str, name: str) -> int:
-    """A seed that all processes of a run find for a request without one: 0..2^32-1."""
+    """A seed that all processes of a run find for a request without one: 0..2^32-1.
+
+    Raises:
+        RequestError: the run has no name of its own, so that the next would draw the same.
+    """
+    if run in ("", "none"):  # torchrun's name for all runs that are given none
+        raise RequestError(
+            f"{name!r} has no seed, and processes of a run without an id cannot agree on a random "
+            "one: give --seed, seeds in the prompts file, or --rdzv-id to torchrun"
+        )
     return int.from_bytes(hashlib.sha256(f"{run}/{name}".encode()).digest()[:4])
 
 

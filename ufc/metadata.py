@@ -9,8 +9,9 @@ sha256 only, never by path; nothing that changes between two equal runs is writt
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, BinaryIO
@@ -58,7 +59,7 @@ def describe(
     hashes: Mapping[str, str],
     size: tuple[int, int],
     *,
-    curves: list[dict[str, Any]] | None = None,
+    curves: Sequence[Mapping[str, float]] = (),
     blocks: Mapping[str, Any] | None = None,
 ) -> Metadata:
     """Metadata of one finished picture of `size` (width, height).
@@ -81,8 +82,13 @@ def describe(
         told.pop(name, None)
     payload = {"format": FORMAT, "request": asked, "width": size[0], "height": size[1], **told}
     if curves:
-        payload["curves"] = curves
+        payload["curves"] = [{k: rounded(v) for k, v in point.items()} for point in curves]
     return Metadata(parameters_text(request, result, size), payload, blocks)
+
+
+def rounded(value: float | None) -> float | None:
+    """A figure as JSON has it: six digits are enough, and what is no number is nothing."""
+    return None if value is None or not math.isfinite(value) else round(float(value), 6)
 
 
 def parameters_text(request: Request, result: Result, size: tuple[int, int]) -> str:
@@ -169,8 +175,8 @@ def _png_info(metadata: Metadata) -> PngInfo:
 
 
 def _exif(metadata: Metadata) -> bytes:
-    """EXIF with the user comment; the blocks are left out where they would not fit."""
-    text = metadata.parameters or ""
+    """EXIF with the user comment; what would not fit is cut or left out."""
+    text = _cut(metadata.parameters or "")
     for name, value in ((METADATA_CHUNK, metadata.request), (BLOCKS_CHUNK, metadata.blocks)):
         if value is not None:
             longer = f"{text}, {name}: {_quote(_dump(value))}"
@@ -178,6 +184,16 @@ def _exif(metadata: Metadata) -> bytes:
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
     return exif.tobytes()
+
+
+def _cut(parameters: str) -> str:
+    """The parameters within the limit of EXIF: words are cut, the line of settings is whole."""
+    if len(parameters.encode("utf-16-be")) <= _EXIF_LIMIT:
+        return parameters
+    words, _, settings = parameters.rpartition("\n")
+    end = f"…\n{settings}"
+    room = _EXIF_LIMIT - len(end.encode("utf-16-be"))
+    return words.encode("utf-16-be")[:room].decode("utf-16-be", "ignore") + end
 
 
 def _decode_comment(comment: bytes | str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class PipelineOutput:
         steps: refinement steps taken.
         seeds: the seed of each picture (None where a generator was given).
         seconds: wall time of the whole call.
-        notices: what was changed on the way in (a prompt that was shortened, say).
+        notices: what was changed on a picture's way in (a prompt that was shortened, say), as
+            a list of lines for each.
     """
 
     images: Any
@@ -46,7 +47,7 @@ class PipelineOutput:
     steps: list[int]
     seeds: list[int | None]
     seconds: float
-    notices: list[str] = field(default_factory=list)
+    notices: list[list[str]]
 
 
 def make_output(
@@ -56,7 +57,7 @@ def make_output(
     items: Sequence[ControlItem],
     edits: Sequence[EditCanvas],
     seconds: float,
-    notices: list[str],
+    notices: list[list[str]],
 ) -> PipelineOutput:
     """What a call gives back of a refinement under these controls and edits."""
     canvas = refined.canvas

@@ -66,6 +66,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def write_json(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report for people and programs: the old file or the whole new one, as above."""
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
 def save_picture(
     image: Image.Image, path: Path, metadata: Metadata | None, *, overwrite: bool = False
 ) -> None:
@@ -183,6 +189,8 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
         changed = [name for name in fields if old.get(name) != row.get(name)]
         if _weights(old) != _weights(row):
             changed.append("the model's weights")
+        if "inputs" in old and old["inputs"] != row.get("inputs"):
+            changed.append("the contents of its input files")
         if changed:
             raise RequestError(
                 f"{folder / row['file_name']}: was drawn with other values of {listed(changed)}; "

@@ -35,7 +35,7 @@ from ufc.loading import push, read_parts, write_parts
 from ufc.output import PipelineOutput, check_output_type, make_output, present, step_state
 from ufc.precision import DTYPES, compile_forward, has_int8, pick_precision, quantise_linears
 from ufc.sampler import Canvas, Refined, SamplerConfig
-from ufc.store import resolve_model
+from ufc.store import DEFAULT_MODEL, resolve_model
 from ufc.text import TextTokenizer
 from ufc.transformer import UFCTransformer
 from vqgan.checkpoint import CheckpointError
@@ -113,7 +113,7 @@ class UFCPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | PathLike[str] = "fashion-64",
+        model: str | PathLike[str] = DEFAULT_MODEL,
         *,
         revision: str | None = None,
         variant: str | None = None,
@@ -266,7 +266,6 @@ class UFCPipeline:
             lists=(reference_images, reference_weights, preserve_blocks, codes),
             chance=(seed, generator),
         )
-        notices: list[str] = []
         asked = per_picture(
             rows,
             num_images_per_prompt,
@@ -297,9 +296,7 @@ class UFCPipeline:
         settings = sampler_config(said, patience, time_budget, score_steps)
         seeds = [one.seed for one in asked]
         generators = make_generators(seeds, generator)
-        items, negatives = control_items(
-            asked, lambda text: self.encode_text(text, notices), self.encode
-        )
+        items, negatives, notices = control_items(asked, self.encode_text, self.encode)
         edits = [one.edit or blank_edit(self.grid, self.resolution) for one in asked]
         codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
@@ -341,16 +338,16 @@ class UFCPipeline:
             self.contrastive = ContrastiveEstimator.from_pretrained()
         return make_voice(self.contrastive, self.decode, prompts, weight)
 
-    def encode_text(self, prompt: str | None, notices: list[str]) -> list[int]:
-        """Ids of a prompt, shortened with a notice when it is too long."""
+    def encode_text(
+        self, prompt: str | None, notices: list[str], what: str = "prompt"
+    ) -> list[int]:
+        """Ids of a prompt; too long a one is shortened, and the notices say `what` was."""
         if not prompt:
             return []
         ids, most = self.text.encode_all(prompt), self.text.max_tokens
         if len(ids) > most:
             kept = self.text.decode(ids[:most])
-            notice = f"prompt has {len(ids)} tokens, used the first {most}: {kept!r}"
-            if notice not in notices:
-                notices.append(notice)
+            notices.append(f"{what} has {len(ids)} tokens, used the first {most}: {kept!r}")
         return ids[:most]
 
     @torch.no_grad()

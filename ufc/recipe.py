@@ -25,8 +25,13 @@ class TrainConfig(LoopSettings):
     depth: int = setting(6, "Blocks.")
     heads: int = setting(4, "Attention heads.")
     feed_forward: int = setting(704, "Width inside the SwiGLU.")
-    dropout: float = setting(0.0, "Dropout after attention and SwiGLU.")
-    control_attention: str = setting("prefix", "prefix (controls are run once) or full.")
+    dropout: float | None = setting(
+        None, "Dropout after attention and SwiGLU; if not said, that of --init-from, else 0."
+    )
+    control_attention: str | None = setting(
+        None,
+        "prefix (controls are run once) or full; if not said, that of --init-from, else prefix.",
+    )
     attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
     text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
     new_vocabulary: bool = setting(

@@ -245,7 +245,8 @@ class Result:
     """What came of one picture of a request: the further fields of its manifest line.
 
     `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
-    time of its batch; `steps` counts those run; `group` names the batch it was drawn in.
+    time of its batch; `steps` counts those run; `group` names the batch it was drawn in; `inputs`
+    is what `ufc.inputs.input_digest` makes of its files, by which `--resume` knows them again.
     """
 
     file_name: str
@@ -260,6 +261,7 @@ class Result:
     backend: Mapping[str, Any] | None = None
     versions: Mapping[str, Any] | None = None
     group: str | None = None
+    inputs: str | None = None
     notices: tuple[str, ...] = ()
     error: str | None = None
 
@@ -275,7 +277,7 @@ class Result:
         for name in ("compliance", "fidelity", "seconds"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), -math.inf, math.inf)
-        for name in ("model", "group", "error"):
+        for name in ("model", "group", "inputs", "error"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         for name in ("backend", "versions"):

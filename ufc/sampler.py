@@ -176,12 +176,13 @@ def refine(
             break
         if config.patience is not None:
             at_work = at_work[stale_B[at_work] < config.patience]
-    if not config.watched or not bool((steps_B > 0).all()):
-        everyone = torch.arange(len(codes_BT))
-        best.compliance, best.fidelity = (
-            value.float().cpu() for value in score(best.codes, everyone.to(codes_BT.device))
+    left = (steps_B == 0).nonzero().squeeze(1) if config.watched else torch.arange(len(codes_BT))
+    if len(left):
+        owner_M = left.to(codes_BT.device)
+        best.compliance[left], best.fidelity[left] = (
+            value.float().cpu() for value in score(best.codes[owner_M], owner_M)
         )
-        for image in everyone.tolist():
+        for image in left.tolist():
             curves[image].append(curve_point(max(0, int(steps_B[image]) - 1), best, image))
     return Refined(best, steps_B.tolist(), curves)
 
@@ -293,11 +294,19 @@ def draw(
         tempered = probabilities
         if temperature != 1:
             tempered = (logits_NV.float() / temperature).softmax(-1)
-        cumulated = tempered.cumsum(-1)
+        cumulated = running_sum(tempered)
         target = uniform_N[:, None] * cumulated[:, -1:]
         drawn = torch.searchsorted(cumulated, target).clamp_max(logits_NV.shape[-1] - 1)
     drawn = drawn.squeeze(-1)
     return drawn, confidence_in(drawn, probabilities, alike)
+
+
+def running_sum(x_NV: Tensor) -> Tensor:
+    """Sums up to each code. CUDA has no deterministic way of it that does not take V times the
+    memory, so where that is asked for it is done on the CPU."""
+    if x_NV.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return x_NV.cpu().cumsum(-1).to(x_NV.device)
+    return x_NV.cumsum(-1)
 
 
 def confidence_in(codes_N: Tensor, probabilities_NV: Tensor, alike: Alike | None = None) -> Tensor:

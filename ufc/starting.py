@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ufc.codes import CodeCache
 from ufc.data import Batches, StreamedBatches
@@ -24,6 +25,7 @@ from vqgan.sources import Ahead, stream_of
 from vqgan.stream import first_records
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
+ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are nearer than that
 
 
 def load_tokenizer(config: TrainConfig) -> VQGAN:
@@ -121,19 +123,20 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     """A fresh transformer, or the one to go on from, which brings its own sizes.
 
     Raises:
-        CheckpointError: there is none, or it is for another number of codes than the tokenizer has.
+        CheckpointError: there is none, it is for other codes than the tokenizer's, or its controls
+            see something else than was said.
     """
+    codebook_VD = tokenizer.quantize.codebook().detach()
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
-        if model.config.codes != tokenizer.config.n_embed:
-            raise CheckpointError(
-                f"{config.init_from} is for {model.config.codes} codes, the tokenizer has "
-                f"{tokenizer.config.n_embed}: give --tokenizer {config.init_from}, or start anew "
-                "without --init-from"
-            )
-        # No weight depends on the grid, so a model may go on at another resolution.
-        model.config = replace(model.config, grid=tokenizer.config.grid)
+        check_fits(model.config, config, codebook_VD)
+        # No weight depends on these, so a model may go on with others, as at another resolution.
+        dropout = model.config.dropout if config.dropout is None else config.dropout
+        model.config = replace(model.config, grid=tokenizer.config.grid, dropout=dropout)
+        for block in model.layers():
+            block.dropout = dropout
+        meet_codebook(model, codebook_VD)
         if config.new_vocabulary:
             return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
         return model
@@ -147,12 +150,37 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             depth=config.depth,
             heads=config.heads,
             feed_forward=config.feed_forward,
-            dropout=config.dropout,
-            control_attention=config.control_attention,
+            dropout=config.dropout or 0.0,
+            control_attention=config.control_attention or "prefix",
         )
     )
-    model.know_codebook(tokenizer.quantize.codebook().detach())
+    model.know_codebook(codebook_VD)
     return model
+
+
+def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> None:
+    """Raise `CheckpointError` where a model to go on from is not what the run is to train."""
+    codes, width = codebook_VD.shape
+    if (known.codes, known.code_width) != (codes, width):
+        raise CheckpointError(
+            f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
+            f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
+            "start anew without --init-from"
+        )
+    if config.control_attention not in (None, known.control_attention):
+        raise CheckpointError(
+            f"{config.init_from} has learnt with control_attention {known.control_attention!r}, "
+            f"got {config.control_attention!r}: leave it out, or start anew without --init-from"
+        )
+
+
+@torch.no_grad()
+def meet_codebook(model: UFCTransformer, codebook_VD: Tensor) -> None:
+    """Tell a model what another tokenizer's codes look like; the one it knows changes nothing."""
+    known_VD = model.looks.clone()
+    model.know_codebook(codebook_VD)
+    if torch.allclose(model.looks, known_VD, rtol=0.0, atol=ROUNDING):
+        model.looks.copy_(known_VD)
 
 
 @torch.no_grad()

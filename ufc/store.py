@@ -9,6 +9,7 @@ from pathlib import Path
 from vqgan.checkpoint import CheckpointError, read_json, sha256
 
 MANIFEST = "manifest.json"
+DEFAULT_MODEL = "fashion-64"  # where none is named; bundled
 
 
 def bundled_folder() -> Path:

@@ -25,7 +25,7 @@ from estimators.contrastive import (
 from estimators.retrieval import own_first, r_precision, recall_at
 from ufc.contrastive import ContrastiveEstimator
 from ufc.draws import captions
-from ufc.store import resolve_model
+from ufc.store import DEFAULT_MODEL, resolve_model
 from ufc.text import TextTokenizer
 from ufc.train import parameter_groups
 from vqgan.data import DataError, Pixels, Samples, batch_indices, open_dataset
@@ -49,7 +49,7 @@ class ContrastiveTrainConfig(Settings):
 
     train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
     model: str = setting(
-        "fashion-64", "Model whose encoder the image tower starts from, and whose words it reads."
+        DEFAULT_MODEL, "Model whose encoder the image tower starts from, and whose words it reads."
     )
     output_dir: str = setting("runs/contrastive", "Where towers, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data for recall in both languages.")
@@ -69,7 +69,9 @@ class ContrastiveTrainConfig(Settings):
     ema_decay: float = setting(0.98, "Decay of the averaged weights, which are what is written.")
     checkpointing_steps: int = setting(50, "Steps between checkpoints.")
     logging_steps: int = setting(10, "Steps between lines of the log.")
-    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
+    resume_from_checkpoint: str | None = setting(
+        None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
+    )
     seed: int = setting(0, "Seed of the run.", 0)
 
 
@@ -206,6 +208,7 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     state = checkpoints.load(config.resume_from_checkpoint)
     if state:
         go_on(trainer, state["trainer"])
+        checkpoints.remove_newer(trainer.step)
     log = MetricsLog(config.output_dir, sys.stderr)
     spent = state["seconds"] if state else 0.0
     first_stage(trainer, lessons, checkpoints, log)

@@ -92,7 +92,7 @@ def load_mask(
 
 
 def match_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Bring a mask to a picture's `size` (width, height) by nearest neighbour.
+    """Bring a mask to a picture's `size` (width, height); no white stroke is lost.
 
     A mask may be smaller or larger than its picture (one pixel per block, say) but must have its
     proportions, to within one pixel.
@@ -110,7 +110,15 @@ def match_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
             f"the mask is {mask_w} x {mask_h} pixels but the image is {width} x {height}; "
             "give a mask of the image's size, or at least of its proportions"
         )
-    return mask.resize(size, Image.Resampling.NEAREST)
+    return resize_mask(mask, size)
+
+
+def resize_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A mask (`L`, 0/255) of another size: nearest neighbour, or where it shrinks white wherever
+    there was any, so that a thin stroke opens the blocks it touches."""
+    if mask.width <= size[0] and mask.height <= size[1]:
+        return mask.resize(size, Image.Resampling.NEAREST)
+    return mask.resize(size, Image.Resampling.BOX).point([0, *[255] * 255])
 
 
 def square_fit(size: tuple[int, int], resolution: int) -> SquareFit:
@@ -154,11 +162,9 @@ def fit_square(
 
 
 def fit_mask(mask: Image.Image, resolution: int) -> Image.Image:
-    """`fit_square` for masks: nearest neighbour, padding is kept (black); returns `L` 0/255."""
+    """`fit_square` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255."""
     fit = square_fit(mask.size, resolution)
-    content = mask.convert("L").resize(
-        (fit.inner_width, fit.inner_height), Image.Resampling.NEAREST
-    )
+    content = resize_mask(mask.convert("L"), (fit.inner_width, fit.inner_height))
     square = Image.new("L", (resolution, resolution), 0)
     square.paste(content, fit.box)
     return square

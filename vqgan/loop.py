@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
@@ -80,6 +80,9 @@ class WeightAverage:
             self.shadow[name].copy_(spread(value, self.shadow[name]))
 
 
+FINISHED = ("config.json", "model_index.json")  # what a trainer writes at the end, one or other
+
+
 class Checkpoints:
     """The `checkpoint-N` folders of a run."""
 
@@ -92,7 +95,7 @@ class Checkpoints:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write a checkpoint and remove the oldest beyond the limit."""
+        """Write a checkpoint and remove others, the lowest first, beyond the limit."""
         final = self.folder / f"checkpoint-{step}"
         partial = self.folder / f".checkpoint-{step}.partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -100,15 +103,29 @@ class Checkpoints:
         torch.save(state, partial / "trainer.pt")
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-        for number in self.numbers()[: -self.limit]:
-            shutil.rmtree(self.folder / f"checkpoint-{number}", ignore_errors=True)
+        others = [number for number in self.numbers() if number != step]
+        self.remove(others[::-1][self.limit - 1 :])
         return final
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove the checkpoints of these steps."""
+        for number in numbers:
+            shutil.rmtree(self.folder / f"checkpoint-{number}", ignore_errors=True)
+
+    def remove_newer(self, step: int) -> None:
+        """Once a run goes on from `step`, what followed is another's: `latest` means this run."""
+        self.remove(number for number in self.numbers() if number > step)
+
+    def holds(self, resume: str) -> bool:
+        """Whether this is the folder of the run to resume."""
+        return resume == "latest" or Path(resume).resolve().parent == self.folder.resolve()
 
     def begin(self, resume: str | None) -> None:
         """Make the folder, before anything is computed for it.
 
         Raises:
-            CheckpointError: it cannot be made, or holds a run that is not to be resumed.
+            CheckpointError: it cannot be made, holds a run that is not to be resumed, or a model
+                without a checkpoint to go on from.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,10 +133,16 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder} cannot be made ({error.strerror}): choose another --output-dir"
             ) from None
-        if self.numbers() and not resume:
+        if self.numbers():
+            if not resume or not self.holds(resume):
+                raise CheckpointError(
+                    f"{self.folder} holds a run already: resume it with "
+                    "--resume-from-checkpoint latest, or choose another --output-dir"
+                )
+        elif any((self.folder / name).is_file() for name in FINISHED):
             raise CheckpointError(
-                f"{self.folder} holds a run already: resume it with "
-                "--resume-from-checkpoint latest, or choose another --output-dir"
+                f"{self.folder} holds a finished model and no checkpoint to resume: "
+                "choose another --output-dir, or move the model out of this one"
             )
 
     def load(self, which: str | None) -> dict[str, Any] | None:
@@ -276,6 +299,8 @@ def train(
         go_on(trainer, state["trainer"])
         source.load_state_dict(state.get("data", {}))
         spent = state["seconds"]
+        if engine.first:
+            checkpoints.remove_newer(trainer.step)
     log, averages = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first), Averages()
     clock = Clock(settings.max_train_steps, settings.max_train_minutes, spent)
     begun, begun_at = trainer.step, clock.seconds

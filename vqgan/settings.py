@@ -64,7 +64,9 @@ class LoopSettings(Settings):
     checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
-    resume_from_checkpoint: str | None = setting(None, "latest, or a checkpoint-N folder.")
+    resume_from_checkpoint: str | None = setting(
+        None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
+    )
     init_from: str | None = setting(None, "Model to go on from.")
     device: str = setting("auto", "auto, cpu or cuda.")
     seed: int = setting(0, "Seed of the run.", 0)

@@ -18,7 +18,7 @@ from ufc.carried import codes_chunk
 from ufc.commands.model import Loaded
 from ufc.inputs import input_hashes
 from ufc.jobs import RECIPE
-from ufc.metadata import Metadata, describe
+from ufc.metadata import Metadata, describe, rounded
 from ufc.outputs import save_picture
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
@@ -145,8 +145,8 @@ class Drawing:
             codes=tuple(out.codes[index].tolist()),
             request=request.to_json(),
             seed=out.seeds[index],
-            compliance=_number(out.compliance[index]),
-            fidelity=_number(out.fidelity[index]),
+            compliance=rounded(out.compliance[index]),
+            fidelity=rounded(out.fidelity[index]),
             seconds=round(out.seconds, 3),
             steps=out.steps[index],
         )
@@ -176,7 +176,7 @@ class Drawing:
             "curves": out.curves[index],
             "steps": film.steps_of(index),
             "audit": self.audit(out, index, origin),
-            "notices": out.notices,
+            "notices": out.notices[index],
         }
 
     def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Drawing:
             result,
             hashes_of(self.store, self.key, request),
             out.images[index].size,
-            curves=[{k: _number(v) for k, v in point.items()} for point in out.curves[index]],
+            curves=out.curves[index],
             blocks={
                 **codes_chunk(self.loaded.pipe, out.images[index], picture.codes or ()),
                 "confidence": details["confidence"],
@@ -322,7 +322,3 @@ def png_bytes(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 6)

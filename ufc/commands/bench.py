@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ufc.checks import RequestError
 from ufc.commands.flags import MODEL, Attention, Device, DType, option, switch
 from ufc.commands.terminal import DONE, Terminal
+from ufc.outputs import write_json
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
@@ -76,7 +76,7 @@ def run(flags: BenchFlags) -> int:
             report["rows"].append(row)
             terminal.result(describe(row), row)
             if flags.output:
-                write_whole(Path(flags.output), report)
+                write_json(Path(flags.output), report)
     if flags.only and all(row["kind"] in ("load", "matmul") for row in report["rows"]):
         raise RequestError(
             f"--only {flags.only}: nothing has this in its name; try forward, picture, tokenizer, "
@@ -172,11 +172,3 @@ def describe(row: dict[str, Any]) -> str:
             f"{row['pixel_difference']:.2g} of 255 apart"
         )
     return "  ".join(facts)
-
-
-def write_whole(path: Path, report: dict[str, Any]) -> None:
-    """Write a report so that a reader finds the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(path.name + ".part")
-    half.write_text(jsonlib.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    half.replace(path)

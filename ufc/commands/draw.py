@@ -68,7 +68,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
             overwrite=flags.overwrite or flags.resume,
         )
         groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
-        pending = [easel.row(job, group) for group, batch in groups.items() for job in batch]
+        pending = easel.plan(groups)
         everything = [job.file_name for job in jobs]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]
@@ -109,12 +109,14 @@ def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -
     """The pictures to draw, by all processes; a resumed run finds its random seeds again.
 
     Raises:
-        RequestError: names that meet, or pictures that are there already.
+        RequestError: names that meet, pictures that are there already, or no way to random seeds.
     """
     old = read_folder(folder) if flags.resume else {}
     suffix = f".{flags.format}" if flags.format else None
-    names = [] if ranks.alone else [name_of(row.request) for row in rows]
-    seeds = {name: agreed_seed(ranks.run, name) for name in names} | first_seeds(old.values())
+    seeds = first_seeds(old.values())
+    unseeded = {name_of(row.request) for row in rows if row.request.seed is None} - seeds.keys()
+    if not ranks.alone:
+        seeds |= {name: agreed_seed(ranks.run, name) for name in sorted(unseeded)}
     jobs = plan(rows, suffix=suffix, known_seeds=seeds)
     if ranks.alone:
         refuse_taken(folder, flags, jobs)

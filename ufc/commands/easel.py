@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ from typing import Any
 from ufc.carried import codes_chunk, read_codes
 from ufc.checks import RequestError
 from ufc.commands.model import Loaded
-from ufc.commands.terminal import Terminal
+from ufc.commands.terminal import Terminal, reason
 from ufc.controls import MAX_REFERENCES
-from ufc.inputs import check_inputs, input_hashes, load_inputs, located
+from ufc.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
 from ufc.jobs import RECIPE, Job
-from ufc.metadata import Metadata, describe
+from ufc.metadata import Metadata, describe, rounded
 from ufc.outputs import Manifest, save_picture
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
+
+# Errors of the disk rather than of one picture: the next would not be written either.
+_DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
 def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
@@ -67,6 +70,17 @@ class Easel:
         self.drawn = 0
         self.failed = 0
 
+    def plan(self, groups: Mapping[str, Sequence[Job]]) -> list[dict[str, Any]]:
+        """The manifest lines of all pictures before they are drawn, by the batches they are in."""
+        known: dict[str, str] = {}  # many pictures may share a file
+        rows = []
+        for group, batch in groups.items():
+            for job in batch:
+                hashes = input_hashes(job.request, known)
+                known |= hashes
+                rows.append(self.row(job, group, inputs=input_digest(hashes)))
+        return rows
+
     def row(self, job: Job, group: str, **outcome: Any) -> dict[str, Any]:
         """The manifest line of a picture, "pending" unless `outcome` says more."""
         request = relative_to(job.request, self.folder)
@@ -88,10 +102,14 @@ class Easel:
     def draw(self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest) -> None:
         """Draw a whole batch, write those of its pictures that are `wanted`.
 
-        Where a batch fails, each of its pictures is tried alone; where that fails too, the
-        picture is marked as failed. An OSError while writing ends the run.
+        Where a batch fails, each of its pictures is tried alone; where that fails too, or the
+        picture cannot be written, it is marked as failed.
+
+        Raises:
+            OSError: the disk is full or fails, or the manifest cannot be written.
         """
         try:
+            hashes = [input_hashes(job.request) for job in batch]  # of what is drawn from
             out = draw_batch(self.loaded.pipe, batch, self._on_step(batch, wanted))
         except Exception as error:  # whatever it is, the other pictures are drawn
             if len(batch) > 1:
@@ -102,51 +120,67 @@ class Easel:
             else:
                 self._fail(batch[0], group, error, manifest)
             return
-        for notice in out.notices:
+        places = [i for i, job in enumerate(batch) if job.file_name in wanted]
+        said = [located(batch[i], notice) for i in places for notice in out.notices[i]]
+        for notice in dict.fromkeys(said):  # pictures of one line say the same
             self.terminal.notice(notice)
-        for position, job in enumerate(batch):
-            if job.file_name in wanted:
-                self._write(job, group, out, position, len(batch), manifest)
+        for i in places:
+            job = batch[i]
+            try:
+                row = self._write(job, group, out, i, hashes[i])
+            except Exception as error:  # as above
+                if isinstance(error, OSError) and error.errno in _DISK_FAILED:
+                    raise
+                self._fail(job, group, error, manifest)
+            else:
+                manifest.record(row)
+                self.drawn += 1
+                self.terminal.reach(self.drawn + self.failed)
+                self.terminal.result(f"{self.folder / job.file_name}  {scores(row)}", row)
 
     def _write(
-        self, job: Job, group: str, out: PipelineOutput, i: int, size: int, manifest: Manifest
-    ) -> None:
-        outcome = {
+        self, job: Job, group: str, out: PipelineOutput, i: int, hashes: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Write picture `i` of a batch; returns its manifest line."""
+        scored = {
             "status": "done",
-            "compliance": _number(out.compliance[i]),
-            "fidelity": _number(out.fidelity[i]),
+            "compliance": rounded(out.compliance[i]),
+            "fidelity": rounded(out.fidelity[i]),
             "steps": out.steps[i],
-            "notices": tuple(out.notices),
         }
-        metadata = self._metadata(job, group, out, i, outcome) if self.with_metadata else None
+        metadata = None
+        if self.with_metadata:
+            metadata = self._metadata(job, out, i, hashes, self.result(job, group, **scored))
         path = self.folder / job.file_name
         save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
-        row = self.row(job, group, seconds=round(out.seconds / size, 3), **outcome)
-        manifest.record(row)
-        self.drawn += 1
-        self.terminal.reach(self.drawn + self.failed)
-        self.terminal.result(f"{path}  {scores(row)}", row)
+        return self.row(
+            job,
+            group,
+            seconds=round(out.seconds / len(out.images), 3),
+            inputs=input_digest(hashes),
+            notices=tuple(out.notices[i]),
+            **scored,
+        )
 
     def _metadata(
-        self, job: Job, group: str, out: PipelineOutput, i: int, outcome: dict[str, Any]
+        self, job: Job, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
     ) -> Metadata:
-        result = self.result(job, group, **outcome | {"notices": ()})
         blocks = {
             **codes_chunk(self.loaded.pipe, out.images[i], out.codes[i].tolist()),
-            "confidence": [[_number(x) for x in row] for row in out.confidence[i].tolist()],
+            "confidence": [[rounded(x) for x in row] for row in out.confidence[i].tolist()],
             "provenance": out.provenance[i],
         }
         return describe(
             job.request,
             replace(result, model=Path(self.loaded.name).name),
-            input_hashes(job.request),
+            hashes,
             out.images[i].size,
-            curves=[{k: _number(v) for k, v in point.items()} for point in out.curves[i]],
+            curves=out.curves[i],
             blocks=blocks,
         )
 
     def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = reason(error)
         row = self.row(job, group, status="failed", error=text.replace("\0", ""))
         manifest.record(row)
         self.failed += 1
@@ -213,8 +247,3 @@ def scores(row: dict[str, Any]) -> str:
     """Compliance, fidelity and time of a manifest line, for people."""
     said = [f"{name} {row[name]:.2f}" for name in ("compliance", "fidelity") if name in row]
     return "  ".join([*said, f"{row['seconds']:.2f} s"])
-
-
-def _number(value: float | None) -> float | None:
-    """Six digits are enough; what is no number is nothing."""
-    return None if value is None or not math.isfinite(value) else round(float(value), 6)

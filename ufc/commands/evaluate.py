@@ -6,7 +6,6 @@ ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-d
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from ufc.commands.measures import (
     ReportFlags,
 )
 from ufc.commands.terminal import DONE, Terminal
+from ufc.outputs import write_json
 
 if TYPE_CHECKING:
     from estimators.measuring import Measuring
@@ -187,10 +187,7 @@ def _measure(
         bench = open_bench(flags, terminal)
         found = run(bench) | {"about": bench.about()}
         if flags.output_dir:
-            folder = Path(flags.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(found, indent=1, ensure_ascii=False)
-            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            write_json(Path(flags.output_dir) / f"{name}.json", found)
         terminal.result(table(found), found)
     return DONE
 
@@ -211,6 +208,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
         ValueError: --real or --train-data-dir is not given.
     """
     from ufc.measure.workbench import Bench
+    from ufc.store import DEFAULT_MODEL
 
     if flags.real is None or flags.train_data_dir is None:
         raise ValueError(
@@ -218,7 +216,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
             "pictures, which distances are to"
         )
     return Bench.open(
-        flags.model,
+        flags.model or DEFAULT_MODEL,
         flags.real,
         flags.train_data_dir,
         lambda size: measuring_of(flags, size),

@@ -115,8 +115,8 @@ class ModelFlags(CommonFlags):
         str | None, option("Held-out pictures with captions: an ImageFolder or shards.", SET)
     ] = None
     model: Annotated[
-        str, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
-    ] = "fashion-64"
+        str | None, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
+    ] = None
     train_data_dir: Annotated[
         str | None, option("Training pictures, which distances are to.", SET)
     ] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -97,12 +96,12 @@ def load(settings: ModelSettings) -> Loaded:
     import torch
 
     from ufc.pipeline import UFCPipeline
-    from ufc.store import resolve_model
+    from ufc.store import DEFAULT_MODEL, resolve_model
 
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not repeatable
         torch.use_deterministic_algorithms(True)
-    name = settings.model or default_model()
+    name = settings.model or DEFAULT_MODEL
     try:
         folder = resolve_model(
             _in_model_dir(name, settings.model_dir),
@@ -137,13 +136,6 @@ def load(settings: ModelSettings) -> Loaded:
     if Path(name).is_dir():
         name = str(Path(name).resolve())
     return Loaded(pipe, name, backend, {**versions(), "weights": weights_digest(folder)})
-
-
-def default_model() -> str:
-    """The model that the pipeline itself takes where none is named."""
-    from ufc.pipeline import UFCPipeline
-
-    return str(inspect.signature(UFCPipeline.from_pretrained).parameters["model"].default)
 
 
 def weights_digest(folder: Path) -> str:

@@ -111,7 +111,7 @@ def say(text: str) -> None:
 
 def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
     """Exit code and one line for an error that ends a command; `resume` is how to go on."""
-    text = " ".join(str(error).split())
+    text = reason(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, f"interrupted; what is done is kept, go on with {resume}"
     if hasattr(error, "format_message"):  # the command line itself was wrong
@@ -124,13 +124,20 @@ def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FAILURE, f"the disk is full; free some space and go on with {resume}"
     if isinstance(error, ValueError):
-        return BAD_INPUT, text or type(error).__name__
+        return BAD_INPUT, text
     if isinstance(error, MemoryError):
         return FAILURE, "out of memory; try a smaller --batch-size or fewer --num-candidates"
     if isinstance(error, OSError):
-        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else text
-        return FAILURE, told
+        return FAILURE, text
     return FAILURE, f"{type(error).__name__}: {text} (UFC_DEBUG=1 shows where)"
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, on one line; of a file that was to be renamed, its new name."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename2 or error.filename}: {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _input(error: BaseException) -> str:

@@ -34,14 +34,14 @@ def save_module(
     dtype: torch.dtype | None = None,
     max_shard_size: str = "1GB",
 ) -> None:
-    """Write `config.json` and the weights, floating-point ones cast to `dtype` if given."""
+    """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("model*.safetensors*"):
         stale.unlink()
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
     save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]:

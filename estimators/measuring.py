@@ -157,7 +157,7 @@ def measuring_from(args: argparse.Namespace) -> Measuring:
 def entry_point(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Run what the arguments ask for and print what it says; the exit code, see `vqgan.entry`."""
     args = parser.parse_args(argv)
-    return exit_code(lambda: print(args.run(args)))
+    return exit_code(lambda: args.run(args))
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -241,11 +241,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output-dir", type=Path, required=True)
     options = parser.parse_args(arguments)
 
-    def run() -> None:
+    def run() -> str:
         pickled = convert(options.checkpoint, options.config, options.output_dir)
-        print(f"wrote {options.output_dir}")
+        lines = [f"wrote {options.output_dir}"]
         if pickled.inert:
-            print(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
+            lines.append(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
+        return "\n".join(lines)
 
     return exit_code(run)
 

@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")
     options = parser.parse_args(arguments)
 
-    def measure() -> None:
+    def measure() -> str:
         model = VQGAN.from_pretrained(options.tokenizer)
         pixels = Pixels(open_dataset(options.data), model.config.resolution)
         report = reconstruction_report(model, pixels, lpips_model("alex"))
-        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return json.dumps(report, indent=2)
 
     return exit_code(measure)
 

@@ -114,8 +114,8 @@ def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -
     old = read_folder(folder) if flags.resume else {}
     suffix = f".{flags.format}" if flags.format else None
     seeds = first_seeds(old.values())
-    unseeded = {name_of(row.request) for row in rows if row.request.seed is None} - seeds.keys()
     if not ranks.alone:
+        unseeded = {name_of(row.request) for row in rows if row.request.seed is None} - seeds.keys()
         seeds |= {name: agreed_seed(ranks.run, name) for name in sorted(unseeded)}
     jobs = plan(rows, suffix=suffix, known_seeds=seeds)
     if ranks.alone:

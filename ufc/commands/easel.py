@@ -12,7 +12,7 @@ from typing import Any
 from ufc.carried import codes_chunk, read_codes
 from ufc.checks import RequestError
 from ufc.commands.model import Loaded
-from ufc.commands.terminal import Terminal, reason
+from ufc.commands.terminal import Terminal
 from ufc.controls import MAX_REFERENCES
 from ufc.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
 from ufc.jobs import RECIPE, Job
@@ -20,6 +20,7 @@ from ufc.metadata import Metadata, describe, rounded
 from ufc.outputs import Manifest, save_picture
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
+from vqgan.entry import reason
 
 # Errors of the disk rather than of one picture: the next would not be written either.
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ufc.checks import shown
+from vqgan.entry import reason
 
 DONE, FAILURE, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -130,14 +131,6 @@ def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
     if isinstance(error, OSError):
         return FAILURE, text
     return FAILURE, f"{type(error).__name__}: {text} (UFC_DEBUG=1 shows where)"
-
-
-def reason(error: BaseException) -> str:
-    """What an error says, on one line; of a file that was to be renamed, its new name."""
-    text = str(error)
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename2 or error.filename}: {error.strerror}"
-    return " ".join(text.split()) or type(error).__name__
 
 
 def _input(error: BaseException) -> str:

@@ -21,7 +21,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vqgan.checkpoint import CheckpointError, load_module, save_module
-from vqgan.packed import Conv2d, weight_state
+from vqgan.inference import Derived, is_plain, is_untouched
+from vqgan.packed import Conv2d
 from vqgan.quantizer import VectorQuantizer
 
 
@@ -147,30 +148,22 @@ class Upsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.folded: tuple[object, list[Tensor]] = (None, [])
+        self.folded: Derived[list[Tensor]] = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if not (is_untouched(self.conv) and is_plain(x, self.conv.weight)):
             return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         batch, channels, height, width = x.shape
         around = F.pad(x, (1, 1, 1, 1))
         out = x.new_empty(batch, height, 2, width, 2, channels)
-        for index, kernel in enumerate(self.kernels()):
+        weight = self.conv.weight.detach()
+        kernels = self.folded.get([self.conv.weight], lambda: fold_doubling(weight))
+        for index, kernel in enumerate(kernels):
             row, col = divmod(index, 2)
             part = around[:, :, row : row + height + 1, col : col + width + 1]
             made = F.conv2d(part, kernel, self.conv.bias)
             out[:, :, row, :, col] = made.permute(0, 2, 3, 1)
         return out.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
-
-    def kernels(self) -> list[Tensor]:
-        """2 x 2 kernels for outputs of even and odd rows and columns; kept as long as they hold."""
-        weight = self.conv.weight
-        state = weight_state(weight)
-        if state is None:
-            return fold_doubling(weight)
-        if self.folded[0] != state:
-            self.folded = state, fold_doubling(weight.detach())
-        return self.folded[1]
 
 
 def fold_doubling(weight_OI33: Tensor) -> list[Tensor]:

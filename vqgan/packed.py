@@ -18,14 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqgan.inference import Derived, is_plain
+
 OPERATORS = ("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_")
-
-
-def weight_state(weight: Tensor) -> tuple[int, int, torch.dtype] | None:
-    """Changes when the weight does; None for one that does not tell (made in inference mode)."""
-    if weight.is_inference():
-        return None
-    return weight._version, weight.data_ptr(), weight.dtype
 
 
 def has_operators() -> bool:
@@ -46,16 +41,14 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.packed: tuple[object, Tensor | None] = (None, None)
+        self.packed: Derived[Tensor] = Derived()
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Convolve; with `onto`, add the result to it, in place where no gradient is kept."""
-        packed = self.pack(x)
-        if packed is None:
+        """Convolve; with `onto`, add the result to it, in place where nothing is learnt."""
+        if not self.may_pack(x) or (onto is not None and onto.dtype != x.dtype):
             made = super().forward(x)
-            if onto is None:
-                return made
-            return onto + made if torch.is_grad_enabled() else onto.add_(made)
+            return made if onto is None else onto + made
+        packed = self.packed.get([self.weight], lambda: self.pack(x))
         how = self.bias, self.padding, self.stride, self.dilation, self.groups
         operators = torch.ops.mkldnn
         if onto is None:
@@ -63,34 +56,11 @@ class Conv2d(nn.Conv2d):
         add = operators._convolution_pointwise_.binary
         return add(onto, x, packed, *how, "add", 1.0, None, [], None)
 
-    def pack(self, x: Tensor) -> Tensor | None:
-        """The weight laid out for maps like `x`; None where an ordinary convolution is to run."""
-        if (
-            torch.is_grad_enabled()
-            or x.device.type != "cpu"
-            or x.dtype != torch.float32
-            or self.weight.dtype != torch.float32
-            or torch.compiler.is_compiling()
-            or not has_operators()
-        ):
-            return None
-        state = weight_state(self.weight)
-        if state is None:
-            return None
-        if self.packed[0] != state:
-            self.packed = (
-                state,
-                torch.ops.mkldnn._reorder_convolution_weight(
-                    self.weight.detach(),
-                    self.padding,
-                    self.stride,
-                    self.dilation,
-                    self.groups,
-                    list(x.shape),
-                ),
-            )
-        return self.packed[1]
+    def may_pack(self, x: Tensor) -> bool:
+        """Whether a packed weight does for this input, or an ordinary convolution is to run."""
+        return is_plain(x, self.weight) and not self.weight.is_inference() and has_operators()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles pack anew: oneDNN's layout is of this process."""
-        return self.__dict__ | {"packed": (None, None)}
+    def pack(self, x: Tensor) -> Tensor:
+        """The weight laid out for maps like `x`."""
+        layout = self.padding, self.stride, self.dilation, self.groups, list(x.shape)
+        return torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *layout)

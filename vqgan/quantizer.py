@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vqgan.engine import Engine, spread
 
 DISTANCES = 2**27  # computed at a time, half a gigabyte of them, when the codes are placed
+NEIGHBOURS = 2**22  # the same when codes are compared with each other, 16 MiB
 
 
 class VectorQuantizer(nn.Module):
@@ -32,8 +33,10 @@ class VectorQuantizer(nn.Module):
 
     def codes(self, z_BDHW: Tensor) -> Tensor:
         """Nearest code of every cell, (B, H, W) int64."""
-        z_NC = self.normalise(z_BDHW).permute(0, 2, 3, 1).reshape(-1, z_BDHW.shape[1])
-        nearest_N = nearest_codes(z_NC, self.codebook())
+        with torch.autocast(z_BDHW.device.type, enabled=False):  # distances want all their digits
+            z_BDHW = self.normalise(z_BDHW.float())
+            z_ND = z_BDHW.permute(0, 2, 3, 1).reshape(-1, z_BDHW.shape[1])
+            nearest_N = nearest_codes(z_ND, self.codebook().float())
         return nearest_N.view(z_BDHW.shape[0], *z_BDHW.shape[2:])
 
     def vectors(self, codes_BHW: Tensor) -> Tensor:
@@ -178,9 +181,15 @@ def code_neighbours(
     times the median distance between nearest codes wide; a row sums to 1. A codebook packs many
     codes where data is dense (a white background, say), and those are nearly the same.
     """
-    count = min(count, codebook_VD.shape[0])
-    distances_VV = torch.cdist(codebook_VD, codebook_VD).fill_diagonal_(0)
-    nearest_VK, indices_VK = distances_VV.topk(count, largest=False)
+    size = codebook_VD.shape[0]
+    count = min(count, size)
+    found = []
+    for rows in torch.arange(size, device=codebook_VD.device).split(max(1, NEIGHBOURS // size)):
+        distances_NV = torch.cdist(codebook_VD[rows], codebook_VD)
+        distances_NV[torch.arange(len(rows)), rows] = 0  # itself first, whatever the rounding
+        found.append(distances_NV.topk(count, largest=False))
+    nearest_VK = torch.cat([part.values for part in found])
+    indices_VK = torch.cat([part.indices for part in found])
     if count == 1:
         return indices_VK, torch.ones_like(nearest_VK)
     scale = width * nearest_VK[:, 1].median().clamp_min(1e-12)

@@ -56,7 +56,8 @@ class Autoencoder(nn.Module):
         """
         model = self.model
         if self.frozen:
-            with torch.no_grad():
+            # In float32: the decoder is to learn the codes that the finished encoder gives.
+            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
                 vectors = model.quantize.vectors(model.encode(x)).detach()
             return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
         z = model.features(x)

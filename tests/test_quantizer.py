@@ -45,17 +45,17 @@ def test_kmeans_start_finds_clusters_and_needs_enough_vectors(
     updater = CodebookUpdater(quantizer)
     errors = []
     for seed in range(5):
-        updater.initialise(z, torch.Generator().manual_seed(seed), iterations=20)
+        updater.initialise(z[:, :, None, None], torch.Generator().manual_seed(seed), iterations=20)
         errors.append(
             float(torch.cdist(centres, quantizer.codebook().detach()).min(1).values.max())
         )
     assert min(errors) < 0.2
     whole = quantizer.codebook().clone()
     monkeypatch.setattr("vqgan.quantizer.DISTANCES", 4 * 7)  # seven vectors at a time
-    updater.initialise(z, torch.Generator().manual_seed(4), iterations=20)
+    updater.initialise(z[:, :, None, None], torch.Generator().manual_seed(4), iterations=20)
     torch.testing.assert_close(quantizer.codebook(), whole)
     with pytest.raises(ValueError, match="at least 4 vectors, got 3"):
-        updater.initialise(z[:3], torch.Generator())
+        updater.initialise(z[:3, :, None, None], torch.Generator())
 
 
 def test_dead_codes_come_back() -> None:

@@ -277,7 +277,7 @@ def test_what_cannot_be_trained_on_is_named(tmp_path: Path, tokenizer: Path) -> 
     with pytest.raises(DataError, match="has no texts"):
         ufc.train.main(model_config(folder, tokenizer, tmp_path / "out"))
     of_another_size = {"init_from": str(tokenizer), "resolution": 32}
-    with pytest.raises(CheckpointError, match="give --resolution 16"):
+    with pytest.raises(CheckpointError, match="give --height 16 --width 16"):
         vqgan.train.main(tokenizer_config(folder, tmp_path / "out", **of_another_size))
     with pytest.raises(ValueError, match="give --init-from"):
         vqgan.train.main(tokenizer_config(folder, tmp_path / "out", freeze_encoder=True))

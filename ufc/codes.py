@@ -78,7 +78,7 @@ def read_codes(file: Path, key: str) -> Tensor | None:
 
 def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
     """Digest of what the codes depend on."""
-    digest = hashlib.sha256(f"{len(pixels)} {pixels.resolution} {augmentations} {seed}".encode())
+    digest = hashlib.sha256(f"{len(pixels)} {pixels.size} {augmentations} {seed}".encode())
     for index in range(0, len(pixels), max(1, len(pixels) // 64)):
         digest.update(repr(sorted(pixels.samples.record(index).items(), key=str)).encode())
     for name, value in tokenizer.state_dict().items():

@@ -103,7 +103,7 @@ def stored_batches(
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
         tokenizer,
-        Pixels(samples, tokenizer.config.resolution),
+        Pixels(samples, tokenizer.config.size),
         file,
         augmentations=config.augmentations,
         seed=config.seed,

@@ -19,12 +19,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from vqgan.images import ImageError, fit_square, load_image
 
 IMAGE_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
+FITS = ("pad", "stretch", "crop")
 STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
 
 
@@ -231,10 +232,23 @@ def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
     return record
 
 
-def as_uint8(image: Image.Image, resolution: int) -> Tensor:
-    """A picture in its square, (3, H, W) uint8."""
-    square = np.array(fit_square(image, resolution))
-    return torch.from_numpy(square).permute(2, 0, 1).contiguous()
+def as_uint8(image: Image.Image, size: int | tuple[int, int], fit: str = "pad") -> Tensor:
+    """A picture brought to (height, width) or a square, (3, H, W) uint8.
+
+    `pad` keeps all of it and its proportions, `stretch` all of it, `crop` its proportions.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if fit == "stretch":
+        fitted = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    elif fit == "crop":
+        fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BICUBIC)
+    elif height == width:
+        fitted = fit_square(image, height)
+    else:
+        fitted = ImageOps.pad(
+            image.convert("RGB"), (width, height), Image.Resampling.BICUBIC, color="white"
+        )
+    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).contiguous()
 
 
 def as_float(pixels: Tensor) -> Tensor:
@@ -243,15 +257,23 @@ def as_float(pixels: Tensor) -> Tensor:
 
 
 class Pixels:
-    """Square pictures as uint8 tensors, kept in memory once decoded while they fit.
+    """Pictures of one size as uint8 tensors, kept in memory once decoded while they fit.
 
-    `cache_bytes` bounds the memory; a larger set is decoded from its shards each time.
+    `size` is a side or (height, width), see `as_uint8`. `cache_bytes` bounds the memory; a larger
+    set is decoded from its shards each time.
     """
 
-    def __init__(self, samples: Samples, resolution: int, cache_bytes: float = 2e9) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        size: int | tuple[int, int],
+        fit: str = "pad",
+        cache_bytes: float = 2e9,
+    ) -> None:
         self.samples = samples
-        self.resolution = resolution
-        total = len(samples) * 3 * resolution * resolution
+        self.size = (size, size) if isinstance(size, int) else size
+        self.fit = fit
+        total = len(samples) * 3 * self.size[0] * self.size[1]
         self.cache: dict[int, Tensor] | None = {} if total <= cache_bytes else None
 
     def __len__(self) -> int:
@@ -261,7 +283,7 @@ class Pixels:
         """One picture, (3, H, W) uint8."""
         if self.cache is not None and index in self.cache:
             return self.cache[index]
-        pixels = as_uint8(self.samples[index].image, self.resolution)
+        pixels = as_uint8(self.samples[index].image, self.size, self.fit)
         if self.cache is not None:
             self.cache[index] = pixels
         return pixels

@@ -22,9 +22,7 @@ SAMPLES = 16  # of a weight, compared by `fingerprint`
 def is_plain(*tensors: Tensor) -> bool:
     """Whether there is no gradient, no autocast and no compiler, and all is float32 on a CPU."""
     return not (
-        torch.is_grad_enabled()
-        or torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
+        torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
     ) and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
 
 

@@ -30,7 +30,7 @@ from vqgan.quantizer import VectorQuantizer
 class VQGANConfig:
     """Sizes of a tokenizer. The defaults of names shared with taming's `ddconfig` follow it."""
 
-    resolution: int = 256
+    resolution: int = 256  # pixels a side, where `height` and `width` do not say otherwise
     in_channels: int = 3
     out_ch: int = 3
     ch: int = 128
@@ -45,15 +45,28 @@ class VQGANConfig:
     l2_norm: bool = False
     norm_groups: int = 32
     patch_size: int = 1
+    height: int | None = None
+    width: int | None = None
+    codebooks: int = 1  # codes a cell: product quantisation of its vector (Jegou et al. 2011)
 
     def __post_init__(self) -> None:
         for name in ("ch_mult", "attn_resolutions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.resolution % self.downsampling:
+        for side in self.size:
+            if side % self.downsampling:
+                raise ValueError(
+                    f"a side of {side} pixels is not a multiple of {self.downsampling} "
+                    f"(patch_size {self.patch_size} x {len(self.ch_mult) - 1} halvings): change one"
+                )
+        if self.embed_dim % self.codebooks:
             raise ValueError(
-                f"resolution {self.resolution} is not a multiple of {self.downsampling} "
-                f"(patch_size {self.patch_size} x {len(self.ch_mult) - 1} halvings): change one"
+                f"embed_dim {self.embed_dim} is not a multiple of codebooks ({self.codebooks})"
             )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the pictures that the model is trained on."""
+        return self.height or self.resolution, self.width or self.resolution
 
     @property
     def downsampling(self) -> int:
@@ -61,9 +74,22 @@ class VQGANConfig:
         return self.patch_size * 2 ** (len(self.ch_mult) - 1)
 
     @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of the grid of a picture of `size`."""
+        height, width = self.size
+        return height // self.downsampling, width // self.downsampling
+
+    @property
     def grid(self) -> int:
-        """Grid cells along one side."""
-        return self.resolution // self.downsampling
+        """Grid cells along one side of a square picture.
+
+        Raises:
+            ValueError: the model's pictures are not square.
+        """
+        rows, columns = self.grid_size
+        if rows != columns:
+            raise ValueError(f"the grid of {rows} x {columns} cells is not square: see grid_size")
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -225,7 +251,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         channels = config.ch
-        resolution = config.resolution // config.patch_size
+        resolution = config.size[0] // config.patch_size
         self.conv_in = Conv2d(config.in_channels * config.patch_size**2, channels, 3, padding=1)
         self.down = nn.ModuleList()
         for index, mult in enumerate(config.ch_mult):
@@ -260,7 +286,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size
-        resolution = config.grid
+        resolution = config.grid_size[0]
         channels = config.ch * config.ch_mult[-1]
         self.conv_in = Conv2d(config.z_channels, channels, 3, padding=1)
         self.mid = Middle(channels, config)
@@ -298,7 +324,9 @@ class VQGAN(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quantize = VectorQuantizer(config.n_embed, config.embed_dim, config.l2_norm)
+        self.quantize = VectorQuantizer(
+            config.n_embed, config.embed_dim, config.l2_norm, config.codebooks
+        )
         encoded = 2 * config.z_channels if config.double_z else config.z_channels
         self.quant_conv = nn.Conv2d(encoded, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
@@ -310,7 +338,7 @@ class VQGAN(nn.Module):
         return self.quant_conv(self.encoder(x))
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
-        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64."""
+        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64; see `VectorQuantizer.codes`."""
         return self.quantize.codes(self.features(x_BCHW))
 
     def decode_vectors(self, vectors_BDHW: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vqgan.data import FITS
 from vqgan.losses import LossWeights
 from vqgan.model import VQGANConfig
 from vqgan.settings import LoopSettings, setting
@@ -14,7 +15,12 @@ class TokenizerTrainConfig(LoopSettings):
     """Flags of `ufc train-tokenizer`; the sizes default to the bundled tokenizer's."""
 
     output_dir: str = setting("runs/tokenizer", "Where model, checkpoints and log go.")
-    resolution: int = setting(64, "Side of the square pictures in pixels.")
+    resolution: int = setting(64, "Side of square pictures in pixels.")
+    height: int | None = setting(None, "Height of the pictures, where it is not the resolution.")
+    width: int | None = setting(None, "Width of the pictures, where it is not the resolution.")
+    fit: str = setting(
+        "pad", "How pictures get that shape: pad (white bars), stretch, or crop to the middle."
+    )
     ch: int = setting(96, "Channels of the widest feature map.")
     ch_mult: tuple[int, ...] = setting((1, 2), "Channel factors; each but the last halves the map.")
     num_res_blocks: int = setting(1, "Residual blocks a level (one more in the decoder).")
@@ -23,6 +29,7 @@ class TokenizerTrainConfig(LoopSettings):
     embed_dim: int = setting(8, "Width of a codebook vector.")
     n_embed: int = setting(2048, "Codes in the codebook.")
     norm_groups: int = setting(8, "Groups of the group normalisation.")
+    codebooks: int = setting(1, "Codes a cell, each out of a codebook of n_embed.")
     patch_size: int = setting(4, "Pixels folded into channels before the first convolution.")
     train_batch_size: int = setting(16, "Pictures a step.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
@@ -31,6 +38,18 @@ class TokenizerTrainConfig(LoopSettings):
         "Pixels by which each picture is moved at random; 2 or 3 keep a long run from "
         "learning a small set by heart.",
         0,
+    )
+    colour_jitter: float = setting(
+        0.0, "Share by which brightness, contrast and colour of a picture change at random."
+    )
+    crop_pixels: int = setting(
+        0,
+        "Side of square crops over the foreground that a share of the steps see; 0 is without.",
+        0,
+    )
+    crop_share: float = setting(0.5, "That share of the steps.")
+    lr_decay_start: float = setting(
+        0.0, "Share of the run after which the learning rate falls; it is constant before."
     )
     codebook_start: int = setting(
         200, "Step at which k-means places the codes; a fifth of a short run.", 0
@@ -51,9 +70,22 @@ class TokenizerTrainConfig(LoopSettings):
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit not in FITS:
+            raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures in pixels."""
+        return self.height or self.resolution, self.width or self.resolution
+
     def model_config(self) -> VQGANConfig:
         return VQGANConfig(
             resolution=self.resolution,
+            height=self.height,
+            width=self.width,
+            codebooks=self.codebooks,
             ch=self.ch,
             ch_mult=self.ch_mult,
             num_res_blocks=self.num_res_blocks,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vqgan.augmentation import augmented
 from vqgan.data import DataError, Pixels, as_float, batch_indices, open_dataset, shard_urls, streams
 from vqgan.engine import Engine
 from vqgan.loop import Source
@@ -53,7 +53,7 @@ class StoredPictures:
     """A set whose batches are a function of the step; decoded once while memory lasts."""
 
     def __init__(self, config: TokenizerTrainConfig, engine: Engine) -> None:
-        self.pixels = Pixels(open_dataset(config.train_data_dir), config.resolution)
+        self.pixels = Pixels(open_dataset(config.train_data_dir), config.size, config.fit)
         self.config = config
         self.device = engine.device
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
@@ -61,8 +61,7 @@ class StoredPictures:
     def __call__(self, step: int) -> Tensor:
         config, size = self.config, len(self.pixels)
         indices = batch_indices(size, config.train_batch_size, step, config.seed, self.places)
-        x = self.pixels.batch(indices, self.device)
-        return varied(x, config.train_batch_size, self.places, step, config.shift_pixels)
+        return augmented(self.pixels.batch(indices, self.device), config, self.places, step)
 
     def some(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """About `count` pictures of the set, 32 at a time; the same for all processes."""
@@ -87,12 +86,11 @@ class StreamedPictures:
         self.config = config
         self.engine = engine
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
-        self.stream = stream_of(config, engine, urls, config.resolution)
+        self.stream = stream_of(config, engine, urls, config.size, config.fit)
 
     def __call__(self, step: int) -> Tensor:
         x = as_float(self.stream.next()[0].to(self.engine.device))
-        config = self.config
-        return varied(x, config.train_batch_size, self.places, step, config.shift_pixels)
+        return augmented(x, self.config, self.places, step)
 
     def some(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
         """The next pictures of the stream, of all processes; they are not trained on."""
@@ -149,7 +147,13 @@ class Pickled(Dataset[bytes]):
         return pickle.dumps(self.source(step))
 
 
-def stream_of(settings: LoopSettings, engine: Engine, urls: list[str], resolution: int) -> Stream:
+def stream_of(
+    settings: LoopSettings,
+    engine: Engine,
+    urls: list[str],
+    size: int | tuple[int, int],
+    fit: str = "pad",
+) -> Stream:
     """This process's part of a stream.
 
     Raises:
@@ -166,7 +170,7 @@ def stream_of(settings: LoopSettings, engine: Engine, urls: list[str], resolutio
         tuple(urls), lanes, batch // lanes, max(1, settings.stream_shuffle), settings.seed
     )
     mine = range(engine.ranks.rank * own, (engine.ranks.rank + 1) * own)
-    return open_stream(plan, mine, resolution, settings.data_workers)
+    return open_stream(plan, mine, size, settings.data_workers, fit)
 
 
 def positions_of(stream: Stream, engine: Engine) -> dict[str, Any]:
@@ -175,25 +179,3 @@ def positions_of(stream: Stream, engine: Engine) -> dict[str, Any]:
     for some in engine.gather_objects(stream.positions):
         positions |= some
     return {"positions": positions, "plan": stream.plan.about}
-
-
-def varied(x: Tensor, batch_size: int, places: range, step: int, shift: int) -> Tensor:
-    """Some pictures mirrored, all moved by up to `shift` pixels, by step and place in the batch.
-
-    What a picture moves away from is its border pixels, repeated.
-    """
-    generator = torch.Generator().manual_seed(step)
-    own = slice(places.start, places.stop)
-    flip_B = torch.rand(batch_size, generator=generator)[own] < 0.5
-    x = torch.where(flip_B.to(x.device)[:, None, None, None], x.flip(-1), x)
-    if not shift:
-        return x
-    corners = torch.randint(2 * shift + 1, (batch_size, 2), generator=generator)[own].tolist()
-    height, width = x.shape[-2:]
-    padded = F.pad(x, (shift,) * 4, mode="replicate")
-    return torch.stack(
-        [
-            picture[:, top : top + height, left : left + width]
-            for picture, (top, left) in zip(padded, corners, strict=True)
-        ]
-    )

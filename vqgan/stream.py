@@ -136,7 +136,9 @@ def shard_samples(url: str) -> Iterator[Raw]:
             yield raw
 
 
-def decode(raw: Raw, resolution: int) -> tuple[Tensor, dict[str, Any]]:
+def decode(
+    raw: Raw, size: int | tuple[int, int], fit: str = "pad"
+) -> tuple[Tensor, dict[str, Any]]:
     """A sample's picture (3, H, W) uint8 and its record.
 
     Raises:
@@ -145,7 +147,7 @@ def decode(raw: Raw, resolution: int) -> tuple[Tensor, dict[str, Any]]:
     """
     suffix = image_suffix(raw)
     assert suffix is not None
-    return as_uint8(load_image(raw[suffix]), resolution), parse_record(raw)
+    return as_uint8(load_image(raw[suffix]), size, fit), parse_record(raw)
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,13 @@ class LaneReader(IterableDataset[Chunk]):
         self,
         plan: StreamPlan,
         lanes: Sequence[int],
-        resolution: int,
+        size: int | tuple[int, int],
+        fit: str,
         positions: Mapping[int, Position],
     ) -> None:
         self.plan = plan
         self.lanes = lanes
-        self.resolution = resolution
+        self.size, self.fit = size, fit
         self.positions = dict(positions)
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -185,14 +188,14 @@ class LaneReader(IterableDataset[Chunk]):
             pictures, records, positions = [], [], {}
             for lane, reader in readers:
                 for _ in range(self.plan.per_lane):
-                    pixels, record, positions[lane] = next_sound(reader, self.resolution)
+                    pixels, record, positions[lane] = next_sound(reader, self.size, self.fit)
                     pictures.append(pixels)
                     records.append(record)
             yield Chunk(torch.stack(pictures), records, positions)
 
 
 def next_sound(
-    reader: Iterator[tuple[Raw, Position]], resolution: int
+    reader: Iterator[tuple[Raw, Position]], size: int | tuple[int, int], fit: str
 ) -> tuple[Tensor, dict[str, Any], Position]:
     """The next sample that can be read; a damaged one must not end a run of days.
 
@@ -202,7 +205,7 @@ def next_sound(
     for _ in range(DAMAGED_IN_A_ROW):
         raw, position = next(reader)
         try:
-            return *decode(raw, resolution), position
+            return *decode(raw, size, fit), position
         except (ImageError, DataError) as error:
             last = error
     raise DataError(f"{DAMAGED_IN_A_ROW} samples in a row cannot be read, the last: {last}")
@@ -212,7 +215,12 @@ class Stream:
     """A process's slices of the batches, one after another."""
 
     def __init__(
-        self, plan: StreamPlan, lanes: Sequence[int], resolution: int, workers: int
+        self,
+        plan: StreamPlan,
+        lanes: Sequence[int],
+        size: int | tuple[int, int],
+        workers: int,
+        fit: str = "pad",
     ) -> None:
         if workers and len(lanes) % workers:
             raise DataError(
@@ -221,7 +229,7 @@ class Stream:
             )
         self.plan = plan
         self.lanes = lanes
-        self.resolution = resolution
+        self.size, self.fit = size, fit
         self.workers = workers
         self.positions: dict[int, Position] = {}
         self._chunks: Iterator[Chunk] | None = None
@@ -229,7 +237,7 @@ class Stream:
     def next(self) -> tuple[Tensor, list[dict[str, Any]]]:
         """Pictures (B, 3, H, W) uint8 and their records."""
         if self._chunks is None:
-            reader = LaneReader(self.plan, self.lanes, self.resolution, self.positions)
+            reader = LaneReader(self.plan, self.lanes, self.size, self.fit, self.positions)
             more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
             self._chunks = iter(
                 DataLoader(reader, batch_size=None, num_workers=self.workers, **more)
@@ -265,7 +273,13 @@ class Stream:
         self._chunks = None
 
 
-def open_stream(plan: StreamPlan, lanes: Sequence[int], resolution: int, workers: int) -> Stream:
+def open_stream(
+    plan: StreamPlan,
+    lanes: Sequence[int],
+    size: int | tuple[int, int],
+    workers: int,
+    fit: str = "pad",
+) -> Stream:
     """A stream, once local shards are known to be there.
 
     Raises:
@@ -274,7 +288,7 @@ def open_stream(plan: StreamPlan, lanes: Sequence[int], resolution: int, workers
     missing = [url for url in plan.urls if not is_remote(url) and not Path(url).is_file()]
     if missing or not plan.urls:
         raise DataError(f"there is no shard at {missing[0] if missing else 'the address given'}")
-    return Stream(plan, lanes, resolution, workers)
+    return Stream(plan, lanes, size, workers, fit)
 
 
 def first_records(urls: Sequence[str], count: int) -> list[dict[str, Any]]:

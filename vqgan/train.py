@@ -32,6 +32,7 @@ from vqgan.quantizer import CodebookUpdater
 from vqgan.recipe import TokenizerTrainConfig
 from vqgan.sources import PictureSource, open_pictures
 
+MOST_VECTORS = 2**17  # for k-means
 BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
 
 
@@ -122,7 +123,9 @@ class TokenizerTrainer:
     def train_step(self, x: Tensor, progress: float) -> dict[str, Any]:
         """One step on this process's pictures (B, 3, H, W) in -1..1; returns values for the log."""
         config = self.config
-        scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
+        start = config.lr_decay_start
+        decay = max(0.0, progress - start) / max(1e-6, 1 - start)
+        scale = learning_rate_scale(self.step, config.lr_warmup_steps, decay)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
         # In step with each other, or a decoder that slows down is left behind by its judge.
@@ -169,7 +172,7 @@ class TokenizerTrainer:
         """
         config = self.config
         y = y.float().requires_grad_()
-        loss, log = reconstruction_loss(x, y, self.perceptual, config.loss_weights())
+        loss, log = reconstruction_loss(x, y, self.perceive, config.loss_weights())
         (gradient,) = torch.autograd.grad(loss, y)
         total = loss.detach()
         if ramp > 0:
@@ -182,6 +185,11 @@ class TokenizerTrainer:
             total = total + share * adversarial.detach()
             log["adaptive_weight"] = weight
         return gradient, log | {"loss": total}
+
+    def perceive(self, y: Tensor, x: Tensor) -> Tensor:
+        """LPIPS of two batches, in the run's precision."""
+        with self.engine.autocast():
+            return self.perceptual(y, x).float()
 
     def at_last_layer(self, gradients: Tensor) -> Tensor:
         """Gradients at the last layer's weight, of all processes, from such at the pictures."""
@@ -226,18 +234,20 @@ class TokenizerTrainer:
         """k-means start, once the encoder has learnt something worth clustering."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed)
-        wanted = max(64, 16 * config.n_embed // self.model.config.grid**2)
-        vectors = [
+        rows, columns = self.model.config.grid_size
+        vectors = min(16 * config.n_embed, MOST_VECTORS)
+        parts = [
             self.autoencoder(x, False, decode=False)["z"].float()
-            for x in source.some(wanted, generator)
+            for x in source.some(max(64, vectors // (rows * columns)), generator)
         ]
-        z_ND = torch.cat(vectors).permute(0, 2, 3, 1).reshape(-1, config.embed_dim)
-        if len(z_ND) < config.n_embed:  # a small set: the same vectors again, set apart a little
-            z_ND = z_ND.repeat(-(-config.n_embed // len(z_ND)), 1)
-            noise = torch.randn(z_ND.shape, generator=generator).to(z_ND.device)
-            z_ND = z_ND + 1e-2 * z_ND.std() * noise
+        z_BDHW = torch.cat(parts)
+        cells = len(z_BDHW) * rows * columns
+        if cells < config.n_embed:  # a small set: the same vectors again, set apart a little
+            z_BDHW = z_BDHW.repeat(-(-config.n_embed // cells), 1, 1, 1)
+            noise = torch.randn(z_BDHW.shape, generator=generator).to(z_BDHW.device)
+            z_BDHW = z_BDHW + 1e-2 * z_BDHW.std() * noise
         self.engine.settle(self.autoencoder)
-        self.updater.initialise(z_ND, generator)
+        self.updater.initialise(z_BDHW, generator)
         shadow = self.average.shadow["quantize.embedding.weight"]
         shadow.copy_(self.model.quantize.embedding.weight)
         self.quantised = True
@@ -283,10 +293,11 @@ def start_model(config: TokenizerTrainConfig) -> VQGAN:
             raise ValueError("freeze_encoder trains the decoder of a tokenizer: give --init-from")
         return VQGAN(config.model_config())
     model = VQGAN.from_pretrained(config.init_from)
-    if model.config.resolution != config.resolution:
+    if model.config.size != config.size:
+        (own_height, own_width), (height, width) = model.config.size, config.size
         raise CheckpointError(
-            f"{config.init_from} is for pictures of {model.config.resolution} pixels, the run's "
-            f"have {config.resolution}: give --resolution {model.config.resolution}"
+            f"{config.init_from} is for pictures of {own_width} x {own_height} pixels, the run's "
+            f"have {width} x {height}: give --height {own_height} --width {own_width}"
         )
     return model
 
@@ -325,7 +336,7 @@ def main(config: TokenizerTrainConfig) -> Path:
     source = open_pictures(config, engine)
     held_out = source.pixels
     if config.val_data_dir:
-        held_out = Pixels(open_dataset(config.val_data_dir), config.resolution)
+        held_out = Pixels(open_dataset(config.val_data_dir), config.size, config.fit)
     trainer = TokenizerTrainer(config, engine)
 
     def before_step(progress: float) -> None:

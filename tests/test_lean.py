@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from ufc.controls import ControlItem
 from ufc.guidance import make_prefix
-from ufc.lean import WIDEST, make_lean, unit
+from ufc.lean import WIDEST, is_lean, unit
 from ufc.precision import quantise_linears
 from ufc.transformer import Block, Hidden, UFCConfig, UFCTransformer
+from vqgan.inference import WeightWatch
 
 SMALL: dict[str, Any] = {
     "codes": 20,
@@ -83,17 +85,81 @@ def test_follows_loaded_weights() -> None:
     torch.testing.assert_close(model(codes, None).target, other(codes, None).target)
 
 
+def swapped(model: UFCTransformer, by: float) -> None:
+    for parameter in model.parameters():
+        parameter.data = parameter.data * by
+
+
+def edited(model: UFCTransformer, by: float) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(by)
+
+
+def averaged(model: UFCTransformer, by: float) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter * by)
+
+
+@pytest.mark.parametrize("change", [swapped, edited, averaged])
+def test_follows_weights_however_they_are_changed(change: Any) -> None:
+    model, codes = transformer(), torch.zeros(1, 16, dtype=torch.int64)
+    with torch.no_grad():
+        before = model(codes, None).target
+    change(model, 1.5)
+    with torch.no_grad():
+        after = model(codes, None).target
+        torch.testing.assert_close(after, copy.deepcopy(model)(codes, None).target)
+    assert not torch.allclose(before, after)
+
+
+def test_a_watch_notices_what_is_written_through_data() -> None:
+    model, codes = transformer(), torch.zeros(1, 16, dtype=torch.int64)
+    watch = WeightWatch(model)
+    with torch.no_grad():
+        before = model(codes, None).target
+        for parameter in model.parameters():
+            parameter.data.mul_(1.5)
+        watch.look()
+        after = model(codes, None).target
+    assert not torch.allclose(before, after)
+
+
+@torch.no_grad()
+def test_adapters_and_hooks_are_heard() -> None:
+    model, codes = transformer(), torch.zeros(1, 16, dtype=torch.int64)
+    before = model(codes, None).target
+    heard: list[str] = []
+    handle = model.layers()[1].out.register_forward_hook(lambda *_: heard.append("out"))
+    torch.testing.assert_close(model(codes, None).target, before, rtol=1e-5, atol=2e-6)
+    assert heard == ["out"]
+    handle.remove()
+
+    class Adapter(torch.nn.Module):
+        def __init__(self, base: torch.nn.Linear) -> None:
+            super().__init__()
+            self.base = base
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * self.base(x)
+
+    model.layers()[0].down = Adapter(model.layers()[0].down)  # type: ignore[assignment]
+    assert not torch.allclose(model(codes, None).target, before)
+
+
 @torch.no_grad()
 def test_not_for_other_numbers_or_wide_models() -> None:
     config = UFCConfig(**SMALL, depth=1)
-    assert make_lean(Block(config)) is not None
-    assert make_lean(Block(config).bfloat16()) is None
+    assert is_lean(Block(config))
+    halved = transformer().bfloat16()
+    assert halved.lean_layers() == [None] * 3
     quantised = Block(config)
     quantise_linears(quantised)
-    assert make_lean(quantised) is None
+    assert not is_lean(quantised)
     with torch.device("meta"):
         wide = Block(UFCConfig(**SMALL | {"width": WIDEST + 32}, depth=1))
-    assert make_lean(wide) is None
+    assert not is_lean(wide)
 
 
 def test_unit_is_rms_norm_over_the_root_of_the_width() -> None:

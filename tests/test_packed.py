@@ -65,7 +65,7 @@ def test_with_a_gradient_nothing_is_packed_or_overwritten() -> None:
     before = below.clone()
     made = conv(x, onto=below)
     assert torch.equal(below, before)
-    assert conv.packed == (None, None)
+    assert not conv.derived.kept
     made.square().sum().backward()
     (before + plain(x)).square().sum().backward()
     assert conv.weight.grad is not None and plain.weight.grad is not None
@@ -78,13 +78,13 @@ def test_packed_once_and_again_when_the_weight_changes() -> None:
     conv, plain = pair(padding=1)
     x = maps()
     conv(x)
-    first = conv.packed[1]
+    first = conv.derived.kept["packed"]
     conv(x)
-    assert first is not None and conv.packed[1] is first
+    assert conv.derived.kept["packed"] is first
     for module in (conv, plain):
         module.weight.mul_(2)
     torch.testing.assert_close(conv(x), plain(x), rtol=1e-5, atol=1e-6)
-    assert conv.packed[1] is not first
+    assert conv.derived.kept["packed"] is not first
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def test_runs_without_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = below + plain(x)
     torch.testing.assert_close(conv(x), plain(x))
     torch.testing.assert_close(conv(x, onto=below), wanted)
-    assert conv.packed == (None, None)
+    assert not conv.derived.kept
 
 
 def test_weights_made_in_inference_mode() -> None:
@@ -123,7 +123,7 @@ def test_a_used_tokenizer_can_be_copied_pickled_and_saved() -> None:
     wanted = model.features(x)
     assert set(model.state_dict()) == names
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert twin.encoder.conv_in.packed == (None, None)
+        assert not twin.encoder.conv_in.derived.kept
         torch.testing.assert_close(twin.features(x), wanted)
 
 

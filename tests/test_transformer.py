@@ -219,12 +219,12 @@ def test_kept_rows_follow_the_weights() -> None:
     model = tiny_transformer(50)
     with torch.no_grad():
         first = model(target(), None).target
-        assert model.kept
+        assert model.derived.kept
         model.bfloat16()
         half = model(target(), None).target.float()
         torch.testing.assert_close(half, first, atol=0.2, rtol=0.1)
     model.train()
-    assert not model.kept
+    assert not model.derived.kept
 
 
 def test_runs_on_another_grid() -> None:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ufc.attention import rotate
+from vqgan.inference import is_untouched
 
 if TYPE_CHECKING:
     from ufc.transformer import Block
@@ -67,14 +68,15 @@ def unit(x: Tensor) -> Tensor:
     return x * length.square_().add_(x.shape[-1] * EPSILON).rsqrt_()
 
 
-def make_lean(block: Block) -> LeanBlock | None:
-    """The block in this form; None where it is not for it."""
-    linears = block.qkv, block.out, block.gate_up, block.down
-    if not all(isinstance(linear, nn.Linear) for linear in linears):
-        return None  # int8
-    weight = block.qkv.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.shape[1] > WIDEST:
-        return None
+def is_lean(block: Block) -> bool:
+    """Whether the block's layers are torch's own, unheard of by hooks, and not too wide."""
+    layers = block.qkv, block.out, block.gate_up, block.down
+    norms = block.norm1, block.norm2, block.q_norm, block.k_norm
+    return is_untouched(*layers, *norms) and block.qkv.in_features <= WIDEST
+
+
+def make_lean(block: Block) -> LeanBlock:
+    """The block in this form."""
 
     def transposed(linear: nn.Linear, norm: nn.RMSNorm | None = None) -> Tensor:
         weight = linear.weight.detach()

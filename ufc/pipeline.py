@@ -41,6 +41,7 @@ from ufc.transformer import UFCTransformer
 from vqgan.checkpoint import CheckpointError
 from vqgan.engine import pick_device
 from vqgan.images import fit_square, to_pil, to_tensor
+from vqgan.inference import WeightWatch
 from vqgan.model import VQGAN
 
 DEFAULTS: dict[str, Any] = {
@@ -80,6 +81,7 @@ class UFCPipeline:
             )
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.transformer = transformer.eval().requires_grad_(False)
+        self.watches = WeightWatch(self.tokenizer), WeightWatch(self.transformer)
         self.text = text
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
@@ -258,6 +260,8 @@ class UFCPipeline:
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         started = time.monotonic()
+        for watch in self.watches:
+            watch.look()
         check_output_type(output_type)
         codes = as_rows(codes)
         rows = count_rows(

@@ -24,7 +24,7 @@ D width, V codes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from typing import Any, cast
@@ -35,9 +35,10 @@ from torch import Tensor, nn
 
 from ufc.attention import attend_pieces, rotary_table, rotate
 from ufc.controls import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
-from ufc.lean import LeanBlock, make_lean
+from ufc.lean import LeanBlock, is_lean, make_lean
 from ufc.prefix import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from vqgan.checkpoint import CheckpointError, load_module, save_module
+from vqgan.inference import Derived, is_plain
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class UFCTransformer(nn.Module):
             nn.SiLU(),
             nn.Linear(LOOK_WIDTH, config.width),
         )
-        self.kept: dict[Any, Any] = {}
+        self.derived = Derived()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
@@ -204,47 +205,38 @@ class UFCTransformer(nn.Module):
         """Tell what the codes look like, so that what is learnt of one serves those like it."""
         spread = codebook_VD.std(0).clamp_min(1e-6)
         self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
-        self.forget()
 
-    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` returns, computed once while nothing can change it."""
-        if self.training or torch.is_grad_enabled():
+    def keep(self, key: Any, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """What `make` returns, computed once while nothing is learnt and `weights` stay the same.
+
+        Under autocast it is computed anew, since its precision is of the moment.
+        """
+        device = self.embedding.weight.device.type
+        if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device):
             return make()
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
-
-    def forget(self) -> None:
-        """Compute anew what was kept: the weights have changed or moved."""
-        self.kept.clear()
+        return self.derived.get(key, weights, make)
 
     def train(self, mode: bool = True) -> UFCTransformer:
-        self.forget()
+        self.derived.forget()  # its memory is wanted elsewhere
         return super().train(mode)
 
     def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
-        self.forget()
+        self.derived.forget()
         return super()._apply(fn, recurse)
-
-    def load_state_dict(self, *arguments: Any, **settings: Any) -> Any:
-        self.forget()
-        return super().load_state_dict(*arguments, **settings)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
     def lean_layers(self) -> list[LeanBlock | None]:
-        """The blocks' arithmetic as `ufc.lean` does it; None each where weights may change.
+        """The blocks' arithmetic as `ufc.lean` does it; None each where it is not for it."""
+        return [self.lean_layer(number) for number in range(self.config.depth)]
 
-        Nor is it for autocast, which would mix two precisions in place.
-        """
-        learning = self.training or torch.is_grad_enabled()
-        if learning or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
-            return [None] * self.config.depth
-        return cast(
-            list[LeanBlock | None],
-            self.keep("lean", lambda: [make_lean(block) for block in self.layers()]),
-        )
+    def lean_layer(self, number: int) -> LeanBlock | None:
+        block = self.layers()[number]
+        weights = list(block.parameters())
+        if self.training or not (is_lean(block) and is_plain(*weights)):
+            return None
+        return self.keep(("lean", number), weights, lambda: make_lean(block))
 
     def code_rows(self) -> Tensor:
         """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
@@ -256,7 +248,8 @@ class UFCTransformer(nn.Module):
             own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
             return own + self.look(self.looks)
 
-        return self.keep("code rows", make)
+        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
+        return self.keep("code rows", sources, make)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of any ids of the vocabulary, (..., D)."""
@@ -266,7 +259,8 @@ class UFCTransformer(nn.Module):
             weight = self.embedding.weight
             return torch.cat([weight[:base], self.code_rows(), weight[mask:]])
 
-        return F.embedding(ids, self.keep("all rows", make))
+        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
+        return F.embedding(ids, self.keep("all rows", sources, make))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
@@ -331,7 +325,11 @@ class UFCTransformer(nn.Module):
     def embed_target(self, codes_BT: Tensor, scores: bool) -> tuple[Tensor, Tensor]:
         """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
         cells = codes_BT.shape[1]
-        around_SD, table = self.keep(("places", cells, scores), lambda: self.places(cells, scores))
+        around_SD, table = self.keep(
+            ("places", cells, scores),
+            [self.embedding.weight, self.segment.weight, *self.place.parameters()],
+            lambda: self.places(cells, scores),
+        )
         x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
         if not scores:
             return x_BSD + around_SD, table

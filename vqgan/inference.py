@@ -8,15 +8,14 @@ what was computed from weights is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as global_hooks
 
-Made = TypeVar("Made")
-SAMPLES = 16  # of a weight, compared by `fingerprint`
+SAMPLES = 16  # of a weight, in a fingerprint
 
 
 def is_plain(*tensors: Tensor) -> bool:
@@ -40,52 +39,68 @@ def is_untouched(*layers: nn.Module) -> bool:
 def weights_key(weights: Sequence[Tensor]) -> tuple[object, ...] | None:
     """Changes when a weight's storage, version or dtype does; None for one made in inference mode.
 
-    Writing through `.data` changes none of them: see `fingerprint`.
+    Writing through `.data` changes none of them: see `WeightWatch`.
     """
     if any(weight.is_inference() for weight in weights):
         return None
     return tuple((weight.data_ptr(), weight._version, weight.dtype) for weight in weights)
 
 
+class Derived:
+    """What a module computed from weights, by name; kept as long as the weights stay as they are.
+
+    Copies and pickles of the module compute anew.
+    """
+
+    def __init__(self) -> None:
+        # Weights are held too, so that no other one comes to lie where they lay.
+        self.kept: dict[Hashable, tuple[object, list[Tensor], Any]] = {}
+
+    def get(self, name: Hashable, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """What `make` returns for these weights, from the last time if they are the same."""
+        key = weights_key(weights)
+        if key is None:
+            return make()
+        found = self.kept.get(name)
+        if found is None or found[0] != key:
+            found = self.kept[name] = key, [weight.detach() for weight in weights], make()
+        return found[2]
+
+    def forget(self) -> None:
+        self.kept.clear()
+
+    def __deepcopy__(self, memo: object) -> Derived:
+        return Derived()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return Derived, ()
+
+
+class WeightWatch:
+    """Notices what `weights_key` cannot: weights written through `.data`, as fused adapters are."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.seen = fingerprint(module)
+
+    def look(self) -> None:
+        """Forget what was derived from weights that have changed; where a request begins."""
+        now = fingerprint(self.module)
+        if now == self.seen:
+            return
+        self.seen = now
+        for part in self.module.modules():
+            derived = getattr(part, "derived", None)
+            if isinstance(derived, Derived):
+                derived.forget()
+
+
 @torch.no_grad()
 def fingerprint(module: nn.Module) -> tuple[float, ...]:
-    """A few numbers of every weight: what was written through `.data` shows in them.
-
-    It costs a fraction of a millisecond, so it is for the beginning of a call and not for every
-    forward pass.
-    """
+    """A few numbers of every weight; a fraction of a millisecond, too much for every forward."""
     samples = [
         weight.detach().flatten()[:: max(1, weight.numel() // SAMPLES)].float()
         for weight in (*module.parameters(), *module.buffers())
         if weight.numel()
     ]
     return tuple(torch.cat(samples).tolist()) if samples else ()
-
-
-class Derived(Generic[Made]):
-    """Something computed from weights, kept as long as they stay as they are."""
-
-    def __init__(self) -> None:
-        self.key: tuple[object, ...] | None = None
-        self.storages: list[Tensor] = []  # held, so that no other weight comes to lie there
-        self.made: Made | None = None
-
-    def get(self, weights: Sequence[Tensor], make: Callable[[], Made]) -> Made:
-        """What `make` returns for these weights, from the last time if they are the same."""
-        key = weights_key(weights)
-        if key is None:
-            return make()
-        if self.made is None or key != self.key:
-            self.made = make()
-            self.key, self.storages = key, [weight.detach() for weight in weights]
-        return self.made
-
-    def forget(self) -> None:
-        self.key, self.storages, self.made = None, [], None
-
-    def __deepcopy__(self, memo: object) -> Derived[Made]:
-        """Copies compute anew: they have weights of their own."""
-        return Derived()
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return Derived, ()

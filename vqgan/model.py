@@ -174,7 +174,7 @@ class Upsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.folded: Derived[list[Tensor]] = Derived()
+        self.derived = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
         if not (is_untouched(self.conv) and is_plain(x, self.conv.weight)):
@@ -183,7 +183,7 @@ class Upsample(nn.Module):
         around = F.pad(x, (1, 1, 1, 1))
         out = x.new_empty(batch, height, 2, width, 2, channels)
         weight = self.conv.weight.detach()
-        kernels = self.folded.get([self.conv.weight], lambda: fold_doubling(weight))
+        kernels = self.derived.get("folded", [self.conv.weight], lambda: fold_doubling(weight))
         for index, kernel in enumerate(kernels):
             row, col = divmod(index, 2)
             part = around[:, :, row : row + height + 1, col : col + width + 1]

@@ -41,14 +41,14 @@ class Conv2d(nn.Conv2d):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.packed: Derived[Tensor] = Derived()
+        self.derived = Derived()
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Convolve; with `onto`, add the result to it, in place where nothing is learnt."""
         if not self.may_pack(x) or (onto is not None and onto.dtype != x.dtype):
             made = super().forward(x)
             return made if onto is None else onto + made
-        packed = self.packed.get([self.weight], lambda: self.pack(x))
+        packed = self.derived.get("packed", [self.weight], lambda: self.pack(x))
         how = self.bias, self.padding, self.stride, self.dilation, self.groups
         operators = torch.ops.mkldnn
         if onto is None:

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vqgan.checkpoint import CheckpointError, load_module, save_module
-from vqgan.packed import Conv2d, weight_state
+from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from vqgan.packed_convolution import Conv2d, weight_state
 from vqgan.quantizer import VectorQuantizer
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqgan.engine import Engine, spread
+from ufc_base.training.processes import Engine, spread
 
 DISTANCES = 2**27  # computed at a time, half a gigabyte of them, when the codes are placed
 

@@ -11,8 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 OUT ?=
 ARGS ?=
 CONFIG ?=
-CODE := $(sort $(dir $(wildcard vqgan/*.py estimators/*.py ufc/*.py webui/*.py \
-	benchmarks/*.py scripts/*.py)))
+CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint app bench bench-peers fid ablation report train-tokenizer train train-gpu

@@ -10,10 +10,10 @@ import torch
 from cli_helpers import SIDE
 from PIL import Image
 
-from ufc.cli import main
+from ufc.cli.main import main
+from ufc.conditioning.text import TextTokenizer
+from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
-from ufc.text import TextTokenizer
-from ufc.transformer import UFCConfig, UFCTransformer
 from vqgan.model import VQGAN, VQGANConfig
 
 TEXTS = ["men's blue shirt", "women's red bag", "男士黑色手表", "女士粉色上衣"] * 4

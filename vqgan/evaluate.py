@@ -10,15 +10,15 @@ import argparse
 import json
 import sys
 
-from vqgan.data import FITS, Pixels, open_dataset
-from vqgan.entry import exit_code
+from ufc_base.data.datasets import FITS, Pixels, open_dataset
+from ufc_base.entry import exit_code
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `vqgan.entry`."""
+    """Entry point; returns the exit code, see `ufc_base.entry`."""
     parser = argparse.ArgumentParser(prog="python -m vqgan.evaluate", description=__doc__)
     parser.add_argument("tokenizer", help="folder with config.json and model.safetensors")
     parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vqgan.data import Pixels
+from ufc_base.data.datasets import Pixels
 from vqgan.losses import chroma
 from vqgan.model import VQGAN
 from vqgan.quantizer import codebook_usage

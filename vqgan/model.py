@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vqgan.checkpoint import CheckpointError, load_module, save_module
-from vqgan.inference import Derived, is_plain, is_untouched
-from vqgan.packed import Conv2d
+from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.inference import Derived, is_plain, is_untouched
+from vqgan.packed_convolution import Conv2d
 from vqgan.quantizer import VectorQuantizer
 
 

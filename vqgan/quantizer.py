@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vqgan.engine import Engine, spread
+from ufc_base.training.processes import Engine, spread
 
 DISTANCES = 2**27  # computed at a time, half a gigabyte of them, when the codes are placed
 NEIGHBOURS = 2**22  # the same when codes are compared with each other, 16 MiB

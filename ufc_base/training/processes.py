@@ -1,0 +1,328 @@
+"""One training run on one process or on many, by `accelerate`.
+
+The trainers speak to `Engine` alone. On one process it does next to nothing; under `accelerate
+launch` or `torchrun` it shares gradients (DDP) or weights, gradients and optimiser (FSDP2).
+
+Every process sees its slice of a step's batch, in order, so that all slices together are the batch
+one process would have had. Whatever is not a plain mean over the batch is put right by `sum`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ufc_base.training.ranks import Ranks
+
+Module = TypeVar("Module", bound=nn.Module)
+SHARDINGS = ("ddp", "fsdp")
+PATIENCE = timedelta(hours=2)  # while the first process encodes a set, the others wait
+PRECISIONS = ("auto", "bf16", "no")
+
+
+class Engine:
+    """Devices, precision and processes of a run.
+
+    Args:
+        device: auto, cpu or cuda.
+        mixed_precision: auto (bf16 where the machine multiplies it natively), bf16 or no.
+        sharding: ddp or fsdp; without effect on one process.
+        blocks: class names of the modules that FSDP gathers one at a time.
+        partial: whether some weights take no part in some steps (DDP has to look for them).
+
+    Raises:
+        ValueError: a name that is not among these, or a device that is not here.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        mixed_precision: str = "no",
+        sharding: str = "ddp",
+        blocks: tuple[str, ...] = (),
+        partial: bool = False,
+    ) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+        if sharding not in SHARDINGS:
+            raise ValueError(f"sharding is {sharding!r}; choose one of {', '.join(SHARDINGS)}")
+        self.device = pick_device(device)
+        self.mixed_precision = pick_precision(mixed_precision, self.device)
+        fsdp = sharding == "fsdp" or os.environ.get("ACCELERATE_USE_FSDP") == "true"
+        os.environ.pop("ACCELERATE_USE_FSDP", None)  # the plugin says it
+        # accelerate keeps one state a process; a program may well train twice.
+        AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
+        self.accelerator = Accelerator(
+            cpu=self.device.type == "cpu",
+            mixed_precision=self.mixed_precision,
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(
+                    find_unused_parameters=partial, gradient_as_bucket_view=True
+                ),
+                InitProcessGroupKwargs(timeout=PATIENCE),
+            ],
+        )
+        self.device = self.accelerator.device
+        self.ranks = Ranks(
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+            self.accelerator.local_process_index,
+        )
+        self.sharded = fsdp and not self.ranks.alone
+        if self.sharded:
+            self._shard_by(blocks)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+
+    def _shard_by(self, blocks: tuple[str, ...]) -> None:
+        from accelerate.state import AcceleratorState
+        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2,
+            auto_wrap_policy="transformer_based_wrap",
+            transformer_cls_names_to_wrap=list(blocks),
+            cpu_ram_efficient_loading=False,
+            state_dict_type="SHARDED_STATE_DICT",
+        )
+        if self.mixed_precision != "no":
+            plugin.set_mixed_precision(self.mixed_precision)
+        # Set here and not by Accelerator(fsdp_plugin=...), which passes FSDP over on CPUs, where
+        # it works with gloo and is tested.
+        shared = AcceleratorState._shared_state
+        shared["distributed_type"] = DistributedType.FSDP
+        shared["fsdp_plugin"] = plugin
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.ranks.first
+
+    def prepare(self, module: Module, optimizer: torch.optim.Optimizer) -> Module:
+        """The module as it is to be called; `optimizer` steps its weights in any case."""
+        if self.ranks.alone and self.mixed_precision == "no":
+            return module
+        if self.sharded:
+            return self.accelerator.prepare(module, optimizer)[0]
+        return self.accelerator.prepare(module)
+
+    def share(self, module: nn.Module) -> nn.Module:
+        """A module beside the main one: small, so its gradients are shared and it is whole."""
+        if self.ranks.alone:
+            return module
+        where = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(module, where)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Mixed precision for what is called outside the prepared module."""
+        return self.accelerator.autocast()
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        self.accelerator.wait_for_everyone()
+
+    def backward(self, loss: Tensor) -> None:
+        self.accelerator.backward(loss)
+
+    def accumulating(self, module: nn.Module, more: bool) -> contextlib.AbstractContextManager[Any]:
+        """Around a backward pass that `more` are to follow: gradients are not exchanged yet."""
+        if not more or self.ranks.alone:
+            return contextlib.nullcontext()
+        exchange_later: Any = getattr(module, "no_sync", None)  # DDP's
+        return exchange_later() if exchange_later else _unexchanged(module)
+
+    def settle(self, module: nn.Module) -> None:
+        """After a forward pass that no backward pass follows: weights go back to their shards."""
+        reshard: Any = getattr(module, "reshard", None)
+        if reshard is not None:
+            reshard()
+
+    def clip(self, parameters: Iterable[nn.Parameter], most: float = 1.0) -> Tensor:
+        """Clip the gradients' norm, and return what it was."""
+        norm = nn.utils.clip_grad_norm_(list(parameters), most)
+        return whole(norm) if is_sharded(norm) else norm
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if not self.ranks.alone:
+            dist.all_reduce(value)
+        return value
+
+    def mean(self, value: Tensor) -> Tensor:
+        return self.sum(value).div_(self.ranks.count)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of all processes, in their order; equally many of each."""
+        if self.ranks.alone:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.ranks.count)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """What every process has, by rank."""
+        if self.ranks.alone:
+            return [value]
+        values = [None] * self.ranks.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def agree(self, value: Any) -> Any:
+        """What the first process says."""
+        if self.ranks.alone:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said)
+        return said[0]
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first process before all others: it makes files that they read."""
+        if not self.first:
+            self.accelerator.wait_for_everyone()
+        yield
+        if self.first:
+            self.accelerator.wait_for_everyone()
+
+    def slice(self, size: int, parts: int = 1) -> range:
+        """This process's places in a batch of `size`, a multiple of processes times `parts`.
+
+        Raises:
+            ValueError: the batch cannot be shared out equally.
+        """
+        shares = self.ranks.count * parts
+        if size % shares:
+            raise ValueError(
+                f"train_batch_size is {size}, wanted a multiple of {shares}: "
+                f"{self.ranks.count} processes, {parts} parts accumulated by each"
+            )
+        own = size // self.ranks.count
+        return range(self.ranks.rank * own, (self.ranks.rank + 1) * own)
+
+
+@contextlib.contextmanager
+def _unexchanged(module: Any) -> Iterator[None]:
+    """The same for an FSDP2 module."""
+    module.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        module.set_requires_gradient_sync(True)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one.
+
+    Raises:
+        ValueError: no such device, or none here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device is {name!r}; choose auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {name!r}, but there is no CUDA device here; choose cpu")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """`bf16` or `no`; `auto` is bf16 where the device multiplies it itself.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f"mixed_precision is {name!r}; choose one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bf16" if has_bf16(device) else "no"
+    return name
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 matrices itself; emulated, they are slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor does (AVX512-BF16 or AMX)."""
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
+
+
+def save_memory(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
+    """Gradient checkpointing: the forward pass of these kinds of parts is run again when needed."""
+    for part in module.modules():
+        if isinstance(part, kinds):
+            part.forward = _run_again(part.forward)
+
+
+def _run_again(method: Callable[..., Any]) -> Callable[..., Any]:
+    def checkpointed(*arguments: Any, **named: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return method(*arguments, **named)
+        return checkpoint(method, *arguments, use_reentrant=False, **named)
+
+    return checkpointed
+
+
+def is_sharded(value: object) -> bool:
+    """Whether a tensor is spread over processes (FSDP)."""
+    return hasattr(value, "full_tensor")
+
+
+def whole(value: Any) -> Any:
+    """State with every sharded tensor put together again; all processes have to ask."""
+    if is_sharded(value):
+        return value.full_tensor().cpu()  # one at a time: all of them may not fit on a device
+    if isinstance(value, dict):
+        return {name: whole(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [whole(part) for part in value]
+    return value
+
+
+def spread(value: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, sharded as `like` is."""
+    if not is_sharded(like):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = like.device_mesh, like.placements  # type: ignore[attr-defined]
+    return distribute_tensor(value.to(mesh.device_type), mesh, placements)
+
+
+def load_weights(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load whole weights into a module, sharded or not."""
+    own = module.state_dict()
+    module.load_state_dict({name: spread(value, own[name]) for name, value in state.items()})
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimiser's whole state, whichever way its weights are sharded."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    by_number = dict(zip(numbers, weights, strict=True))
+    spread_out = {
+        number: {
+            name: spread(value, by_number[number])
+            if isinstance(value, Tensor) and value.shape == by_number[number].shape
+            else value
+            for name, value in values.items()
+        }
+        for number, values in state["state"].items()
+    }
+    optimizer.load_state_dict(state | {"state": spread_out})

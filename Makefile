@@ -24,8 +24,10 @@ setup: $(VENV)/.ufc-all ## install everything: training, editor, measuring, deve
 run: $(VENV)/.ufc-core ## draw with the bundled model: words, references, kept blocks
 	@$(BIN)/python -m ufc.showcase --output-dir $(or $(OUT),outputs/showcase) $(ARGS)
 
-test: $(VENV)/.ufc-all ## run the tests
+test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without bf16 instructions
 	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(if $(ARGS),,UFC_CPU_BF16=$$($(BIN)/python -c "from ufc_base.training.processes import \
+		cpu_has_bf16; print(int(not cpu_has_bf16()))") $(BIN)/python -m pytest -q -m numerics)
 
 lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .

@@ -258,7 +258,13 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor does (AVX512-BF16 or AMX)."""
+    """Whether this processor does (AVX512-BF16 or AMX).
+
+    `UFC_CPU_BF16` set to 0 or 1 is believed instead: the tests run under both answers.
+    """
+    forced = os.environ.get("UFC_CPU_BF16")
+    if forced in ("0", "1"):
+        return forced == "1"
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, test, bool)() for test in tests)
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 from toy_data import write_folder, write_shards
+from toy_extractor import tiny_extractor
 
 from estimators.metrics.command_line import Measuring, count_warning
-from estimators.metrics.extractors import Extractor, load_extractor, make_extractor, read_tensors
+from estimators.metrics.extractors import load_extractor, read_tensors
 from estimators.metrics.features import data_files, extract, resize_clean, resize_legacy
 from estimators.metrics.sets import file_formats, open_set
 from ufc_base.data.datasets import DataError
@@ -25,13 +25,6 @@ from vqgan.perceptual import import_torchvision
 def picture(side: int = 40, seed: int = 0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
-
-
-def tiny_extractor(weights: str | None = None) -> Extractor:
-    """What `--extractor tests.test_metrics_extractors:tiny_extractor` would call."""
-    torch.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1))
-    return make_extractor("tiny", layers, (1, 2), 16)
 
 
 def inception_state() -> dict[str, torch.Tensor]:

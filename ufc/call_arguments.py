@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
-from ufc.sampling.loop import SamplerConfig
+from ufc.sampling.config import SamplerConfig
 from ufc_base.images import load_image
 
 
@@ -121,6 +121,7 @@ def sampler_config(
     score_steps: bool,
 ) -> SamplerConfig:
     """The sampler's settings, from what `said_over` gives and what has no default."""
+    weight = said["compliance_weight"]
     return SamplerConfig(
         order=said["order"],
         steps=said["num_inference_steps"],
@@ -129,7 +130,7 @@ def sampler_config(
         choice_temperature=said["choice_temperature"],
         patience=patience,
         time_budget=time_budget,
-        compliance_weight=said["compliance_weight"],
+        score_weights={"compliance": weight, "fidelity": 1 - weight},
         score_steps=score_steps,
     )
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from estimators.contrastive import ContrastiveModel
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import bundled_folder, check_hashes
+from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import fit_square, to_tensor
@@ -135,8 +136,8 @@ def join_voice(score: Score, voice: Voice | None) -> Score:
     if voice is None:
         return score
 
-    def joined(codes_MT: Tensor, owner_M: Tensor) -> tuple[Tensor, Tensor]:
-        compliance, fidelity = score(codes_MT, owner_M)
-        return voice(compliance, codes_MT, owner_M), fidelity
+    def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
+        scores = score(codes_MT, owner_M)
+        return scores | {"compliance": voice(scores["compliance"], codes_MT, owner_M)}
 
     return joined

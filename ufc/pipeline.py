@@ -41,9 +41,11 @@ from ufc.model.quantisation import (
 )
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
-from ufc.sampling.best_of import refine_drafts
-from ufc.sampling.guidance import alike_codes, make_predict, make_prefix, make_score
-from ufc.sampling.loop import Canvas, Refined, SamplerConfig
+from ufc.sampling.canvas import Canvas, Refined
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generate import generate_tokens
+from ufc.sampling.guidance import alike_codes
+from ufc.sampling.loop import Problem
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import fit_square, to_pil, to_tensor
 from ufc_base.inference import WeightWatch
@@ -107,6 +109,11 @@ class UFCPipeline:
     def grid(self) -> int:
         """Blocks along one side of a picture."""
         return self.tokenizer.config.grid
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of a picture's blocks."""
+        return self.tokenizer.config.grid_size
 
     @property
     def dtype(self) -> torch.dtype:
@@ -417,9 +424,6 @@ class UFCPipeline:
         drafts: int = 1,
     ) -> Refined:
         """Run the sampler under the controls."""
-        guided = guidance_scale != 1 and not all(
-            item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
-        )
         self._interrupt = False
 
         def on_step(step: int, canvas: Canvas) -> bool:
@@ -427,17 +431,21 @@ class UFCPipeline:
             return self._interrupt
 
         with self.at_work(self.transformer):
-            prefix = make_prefix(self.transformer, items)
-            negative = make_prefix(self.transformer, negatives) if guided else None
-            return refine_drafts(
-                make_predict(self.transformer, prefix, negative, guidance_scale),
-                join_voice(make_score(self.transformer, prefix), voice),
-                codes_BT,
-                locked_BT,
-                self.transformer.config.codes,
+            return generate_tokens(
+                self.transformer,
+                items,
+                negatives,
+                Problem(
+                    codes_BT,
+                    locked_BT,
+                    self.transformer.config.codes,
+                    generators,
+                    self.grid_size,
+                    self.alike,
+                ),
                 settings,
-                generators,
-                on_step,
-                self.alike,
-                drafts=drafts,
+                guidance_scale=guidance_scale,
+                best_of=drafts,
+                rescore=lambda score: join_voice(score, voice),
+                on_step=on_step,
             )

@@ -97,18 +97,15 @@ def estimator_loss(
     """Binary cross-entropies of [REL] and [FDL], and their accuracies for the log."""
     hidden = model(batch.codes_BT, make_prefix(model, batch.items), scores=True)
     losses, log = [], {}
-    for name, logits_B, labels_B in zip(
-        ("compliance", "fidelity"),
-        model.score_logits(hidden),
-        (batch.compliance, batch.fidelity),
-        strict=True,
-    ):
+    labels = {"compliance": batch.compliance, "fidelity": batch.fidelity}
+    for name, logits_B in model.score_logits(hidden).items():
+        labels_B = labels[name]
         asked = labels_B >= 0
-        logits, labels = logits_B[asked].float(), labels_B[asked].float()
-        count = max(1, len(labels))  # a small share of a batch may have nothing to ask
-        losses.append(F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / count)
-        if len(labels):
-            log[f"{name}_accuracy"] = float(((logits > 0) == (labels > 0.5)).float().mean())
+        logits, wanted = logits_B[asked].float(), labels_B[asked].float()
+        count = max(1, len(wanted))  # a small share of a batch may have nothing to ask
+        losses.append(F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / count)
+        if len(wanted):
+            log[f"{name}_accuracy"] = float(((logits > 0) == (wanted > 0.5)).float().mean())
     return losses[0], losses[1], log
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.contrastive import ContrastiveModel
+from ufc.conditioning.normalise import normalise
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import bundled_folder, check_hashes
 from ufc.sampling.canvas import Scores
@@ -120,7 +121,7 @@ def make_voice(
     if not 0 <= weight <= 1:
         raise ValueError(f"contrastive_weight is {weight}, wanted 0 to 1")
     texts = estimator.embed_texts([prompt or "" for prompt in prompts])
-    worded = torch.tensor([bool(prompt and prompt.strip()) for prompt in prompts])
+    worded = torch.tensor([bool(normalise(prompt or "")) for prompt in prompts])
 
     def voice(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
         owner = owner_M.cpu()

@@ -61,7 +61,7 @@ class Plan:
         names = {
             "steps": "num_inference_steps",
             "candidates": "num_candidates",
-            "drafts": "num_drafts",
+            "drafts": "best_of",
         }
         values = {
             name: defaults[names.get(name, name)] if value is None and name != "patience" else value

@@ -12,7 +12,7 @@ import ufc_base.training.processes
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.quantisation import (
     Int8Linear,
-    compile_forward,
+    check_compiler,
     has_int8,
     pick_precision,
     quantise_linears,
@@ -90,7 +90,7 @@ def test_the_pass_is_one_graph(scores: bool, references: int) -> None:
 def test_compiling_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ufc.model.quantisation.shutil.which", lambda name: None)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        compile_forward(torch.nn.Linear(2, 2), CPU)
+        check_compiler(CPU)
 
 
 def test_a_pipeline_in_bf16_draws() -> None:

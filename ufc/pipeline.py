@@ -285,7 +285,7 @@ class UFCPipeline:
             best_of: whole pictures generated for each, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
-            order: `pnag`, `maskgit`, `mask-predict` or `halton`.
+            order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a third voice that was not trained with the model.

@@ -29,12 +29,11 @@ from ufc.io.validation import (
     shortened,
     shown,
 )
-from ufc.sampling.generation_config import ORDERS, SETTINGS, check_settings, current_names
+from ufc.sampling.generation_config import SETTINGS, check_settings, current_names
 from ufc.sampling.seeds import MAX_SEED, count_up
 
 __all__ = [
     "MAX_SEED",
-    "ORDERS",
     "Reference",
     "Request",
     "RequestError",

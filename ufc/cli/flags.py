@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from ufc.sampling.generation_config import SETTINGS, Order
+from ufc.sampling.generation_config import SETTINGS
 
 Flags = TypeVar("Flags")
 
@@ -94,7 +94,7 @@ class DrawFlags:
     best_of: Annotated[int | None, setting("best_of")] = None
     compliance_weight: Annotated[float | None, setting("compliance_weight")] = None
     contrastive_weight: Annotated[float | None, setting("contrastive_weight")] = None
-    order: Annotated[Order | None, setting("order")] = None
+    order: Annotated[str | None, setting("order")] = None
     patience: Annotated[int | None, setting("patience")] = None
     time_budget: Annotated[float | None, setting("time_budget")] = None
     batch_size: Annotated[

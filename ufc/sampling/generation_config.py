@@ -7,16 +7,14 @@ here, so that what one of them takes the others take too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from ufc.io.validation import RequestError, listed, shown
+from ufc.sampling.orders import ORDERS, find_order
 from ufc.sampling.seeds import MAX_SEED
-
-Order = Literal["pnag", "maskgit", "mask-predict", "halton"]
-ORDERS: tuple[str, ...] = get_args(Order)
 
 # Names that files of earlier versions have.
 OLD_NAMES = {"num_drafts": "best_of"}
@@ -31,6 +29,10 @@ _OF_A_CALL = (
     "feather",
     "score_steps",
 )
+
+
+def known_order(name: str) -> str:
+    return find_order(name).name
 
 
 class GenerationConfig(BaseModel):
@@ -80,7 +82,11 @@ class GenerationConfig(BaseModel):
         le=64,
         description="Whole pictures generated for each, the best is kept (1, fashion-64 2).",
     )
-    order: Order = Field("maskgit", description="How the canvas is filled (maskgit).")
+    order: Annotated[str, AfterValidator(known_order)] = Field(
+        "maskgit",
+        description="How the canvas is filled: "
+        + "; ".join(f"{name}, {order.summary}" for name, order in ORDERS.items()),
+    )
     compliance_weight: float = Field(
         0.5,
         ge=0,

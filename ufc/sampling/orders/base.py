@@ -89,11 +89,12 @@ def register_order(kind: Kind) -> Kind:
 
 
 def find_order(name: str) -> Order:
-    """The order of this name.
+    """The order of this name, however it is spelled: `mask_predict` is `mask-predict`.
 
     Raises:
         ValueError: there is none.
     """
-    if name not in ORDERS:
+    known = name.lower().replace("_", "-")
+    if known not in ORDERS:
         raise ValueError(f"order {name!r} is unknown; choose {', '.join(ORDERS)}")
-    return ORDERS[name]
+    return ORDERS[known]

@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from estimators.registry import find_estimators
 from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
 from ufc.model.attention import attend_pieces, rotary_table, rotate
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
@@ -55,10 +56,13 @@ class UFCConfig:
     dropout: float = 0.0
     rope_base: float = 100.0
     control_attention: str = "prefix"
+    estimators: tuple[str, ...] = ("compliance", "fidelity")
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, int):
-            object.__setattr__(self, "grid", tuple(self.grid))
+            rows, columns = self.grid
+            object.__setattr__(self, "grid", rows if rows == columns else (rows, columns))
+        object.__setattr__(self, "estimators", tuple(self.estimators))
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(
                 f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
@@ -91,6 +95,8 @@ class UFCConfig:
         return cls(**values)
 
 
+# Weights by the names that they had in earlier files.
+OLD_WEIGHTS = {"rel_head.": "heads.compliance.", "fdl_head.": "heads.fidelity."}
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
 
@@ -191,8 +197,10 @@ class UFCTransformer(nn.Module):
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
         self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
-        self.rel_head = score_head(config.width)
-        self.fdl_head = score_head(config.width)
+        self.estimators = find_estimators(config.estimators)
+        self.heads = nn.ModuleDict(
+            {name: estimator.head(config.width) for name, estimator in self.estimators.items()}
+        )
         self.apply(self.initialise)
         nn.init.normal_(cast(nn.Linear, self.look[0]).weight, std=config.code_width**-0.5)
         for name, parameter in self.blocks.named_parameters():
@@ -381,8 +389,10 @@ class UFCTransformer(nn.Module):
         if hidden.rel is None or hidden.fdl is None:
             raise ValueError("no [REL] and [FDL] states here: run the pass with scores=True")
         return {
-            "compliance": self.rel_head(hidden.rel).squeeze(-1),
-            "fidelity": self.fdl_head(hidden.fdl).squeeze(-1),
+            name: self.heads[name](
+                hidden.rel if estimator.sees_conditioning else hidden.fdl
+            ).squeeze(-1)
+            for name, estimator in self.estimators.items()
         }
 
     def save_pretrained(
@@ -396,7 +406,9 @@ class UFCTransformer(nn.Module):
         cls, folder: str | PathLike[str], variant: str | None = None
     ) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values)), variant).eval()
+        return load_module(
+            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
+        ).eval()
 
 
 def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -405,7 +417,3 @@ def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Ten
     octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
     angles = (centres_T2[..., None] * octaves).flatten(1)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def score_head(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))

@@ -57,7 +57,7 @@ def test_int8_rounds_the_blocks_and_nothing_else() -> None:
         quantise_linears(model.blocks)
     assert has_int8(model.blocks)
     assert not any(isinstance(part, torch.nn.Linear) for part in model.blocks.modules())
-    assert not has_int8(model.look) and not has_int8(model.rel_head)
+    assert not has_int8(model.look) and not has_int8(model.heads)
 
 
 def test_an_int8_pipeline_draws_and_refuses_what_it_cannot(tmp_path) -> None:  # type: ignore[no-untyped-def]

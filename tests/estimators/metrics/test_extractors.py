@@ -121,6 +121,18 @@ def test_clean_resizing_is_antialiased_and_legacy_is_not() -> None:
         extract(tiny_extractor(), [image], mode="nearest")
 
 
+def test_what_is_not_square_is_stretched_or_padded_if_asked() -> None:
+    tall = Image.new("RGB", (12, 16), (255, 0, 0))
+    assert torch.equal(resize_clean(tall, 16), resize_clean(tall.resize((16, 16)), 16))
+    assert torch.equal(resize_legacy(tall, 16), resize_clean(tall, 16))
+    assert resize_clean(tall, 16, pad=True)[1].max() == 1  # white beside the red
+    stretched, padded = Measuring(tiny_extractor()), Measuring(tiny_extractor(), pad=True)
+    assert stretched.recipe != padded.recipe
+    features = [extract(tiny_extractor(), [tall], pad=pad) for pad in (False, True)]
+    assert not np.allclose(*features)
+    np.testing.assert_array_equal(extract(tiny_extractor(), [tall.resize((16, 16))]), features[0])
+
+
 def test_features_are_kept_by_content_extractor_resize_and_number(tmp_path: Path) -> None:
     folder, cache = tmp_path / "pictures", tmp_path / "cache"
     folder.mkdir()

@@ -7,14 +7,14 @@ when one of these commands runs, so their flags are read in a second pass.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
-
-from ufc.cli.flags import option, run_command
+from ufc.cli.flags import command, option
+from ufc.cli.program import Later, command_of
+from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, say
 from ufc.io.validation import RequestError, listed, shortened, shown
 from ufc_base.training.ranks import ranks_from_environment
@@ -30,35 +30,55 @@ class Trainer:
     help: str
 
 
-def train_tokenizer(context: typer.Context) -> int:
-    """Train the first stage, pictures to codes and back, on a folder of your own."""
+def train_tokenizer() -> Trainer:
+    """The trainer of the first stage."""
     from vqgan.training import main
     from vqgan.training_config import TokenizerTrainConfig
 
     help = "Train the tokenizer on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    return run(Trainer("train-tokenizer", TokenizerTrainConfig, main, help), context.args)
+    return Trainer("train-tokenizer", TokenizerTrainConfig, main, help)
 
 
-def train(context: typer.Context) -> int:
-    """Train the second stage, controls to codes, on a folder of your own."""
+def train() -> Trainer:
+    """The trainer of the second stage."""
     from ufc.training.config import TrainConfig
     from ufc.training.trainer import main
 
     help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    return run(Trainer("train", TrainConfig, main, help), context.args)
+    return Trainer("train", TrainConfig, main, help)
 
 
-def train_contrastive(context: typer.Context) -> int:
-    """Train the contrastive estimator, the judge of retrieval figures, on a folder of your own."""
+def train_contrastive() -> Trainer:
+    """The trainer of the contrastive estimator."""
     from ufc.training.contrastive_training import ContrastiveTrainConfig, main
 
     help = "Train the contrastive estimator on an ImageFolder with metadata.jsonl, or on shards."
-    trainer = Trainer("train-contrastive", ContrastiveTrainConfig, main, help)
-    return run(trainer, context.args)
+    return Trainer("train-contrastive", ContrastiveTrainConfig, main, help)
 
 
-def run(trainer: Trainer, arguments: Sequence[str]) -> int:
-    """Read a trainer's flags and recipe, then train; returns the exit code."""
+def later(trainer: Callable[[], Trainer], help: str) -> Later:
+    """A trainer's command, built when it is needed."""
+
+    def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
+        made = trainer()
+        return command_of(command_for(made)), made.name, arguments
+
+    return Later(help, build)
+
+
+TRAINERS = {
+    "train-tokenizer": later(
+        train_tokenizer, "Train the first stage, pictures to codes and back, on your own pictures."
+    ),
+    "train": later(train, "Train the second stage, controls to codes, on your own pictures."),
+    "train-contrastive": later(
+        train_contrastive, "Train the contrastive estimator, the judge of retrieval figures."
+    ),
+}
+
+
+def command_for(trainer: Trainer) -> Callable[..., int]:
+    """A function with the trainer's flags that reads them and the recipe, then trains."""
 
     def start(flags: Any) -> int:
         said = {name: value for name, value in vars(flags).items() if value is not None}
@@ -71,21 +91,22 @@ def run(trainer: Trainer, arguments: Sequence[str]) -> int:
             say(f"done; see {config.output_dir}")
         return DONE
 
-    flags = flags_of(trainer.config)
-    return run_command(flags, start, trainer.help, arguments, f"ufc {trainer.name}")
+    return command(flags_of(trainer.config), start, trainer.help)
 
 
 def flags_of(config: type) -> type:
     """A flags dataclass with one optional field for each field of `config`, and `config`."""
     hints = get_type_hints(config)
-    recipe = ("config", Annotated[str | None, option("Recipe file, .yaml.")], None)
+    help = "Recipe: a .yaml file, or the name of one that came with the program."
+    flag = option(help, metavar="<file or name>", autocompletion=names_beginning)
+    recipe = ("config", Annotated[str | None, flag], None)
     return make_dataclass(
         "TrainerFlags", [recipe, *(_flag(f, hints[f.name]) for f in _fields(config))]
     )
 
 
 def read_recipe(path: str, config: type) -> dict[str, Any]:
-    """Values of a YAML file, each checked against the field of its name.
+    """Values of a YAML file, or of a bundled recipe, each checked against the field of its name.
 
     Raises:
         RequestError: unreadable, not a mapping, unknown names (the known ones are listed).
@@ -93,9 +114,7 @@ def read_recipe(path: str, config: type) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such recipe file") from None
+        values = yaml.safe_load(find_recipe(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:

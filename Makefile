@@ -33,8 +33,8 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
 
-surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/surface.txt
-	@$(BIN)/python scripts/surface.py tests/surface.txt
+surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
+	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt
 
 lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .

@@ -1,6 +1,6 @@
 """The commands of `ufc` and their flags, names only, one a line; scripts of users depend on them.
 
-python scripts/surface.py tests/surface.txt
+python scripts/surface.py tests/ufc/cli/surface.txt
 """
 
 from __future__ import annotations

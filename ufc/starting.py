@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ufc.codes import CodeCache
 from ufc.data import Batches, StreamedBatches
 from ufc.draws import captions, training_texts
+from ufc.loading import read_defaults
 from ufc.recipe import TrainConfig
 from ufc.store import resolve_model
 from ufc.text import TextTokenizer
@@ -37,6 +39,11 @@ def load_tokenizer(config: TrainConfig) -> VQGAN:
     if not (folder / "config.json").is_file():
         folder = resolve_model(path) / "tokenizer"
     return VQGAN.from_pretrained(folder)
+
+
+def base_defaults(base: str | None) -> dict[str, Any]:
+    """Sampling defaults of the model that a run goes on from; none of a fresh one."""
+    return read_defaults(resolve_model(base)) if base else {}
 
 
 def open_training(

@@ -15,9 +15,9 @@ from ufc.data import Batches, TrainBatch
 from ufc.gallery import contact_sheet
 from ufc.guidance import alike_codes
 from ufc.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
-from ufc.pipeline import DEFAULTS, UFCPipeline
+from ufc.pipeline import UFCPipeline
 from ufc.recipe import TrainConfig
-from ufc.starting import load_tokenizer, open_training, start_model, stored_batches
+from ufc.starting import base_defaults, load_tokenizer, open_training, start_model, stored_batches
 from ufc.text import TextTokenizer
 from ufc.transformer import Block, UFCTransformer
 from vqgan.data import open_dataset
@@ -143,16 +143,20 @@ class Trainer:
         parts = batch.to(self.device).split(config.gradient_accumulation_steps)
         shares = self.shares(parts)
         self.optimizer.zero_grad(set_to_none=True)
-        logs = []
+        logs, total = [], torch.zeros((), device=self.device)
         for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
                 lesson = None if more else self.lesson(progress)
                 loss, log = self.objective(part, codes, words, lesson)
                 self.engine.backward(loss)
+            total = total + loss.detach()
             logs.append(log)
         values = merge(logs)
         values["grad_norm"] = self.engine.clip(self.model.parameters())
+        if not self.engine.finite(total, values["grad_norm"]):
+            self.step += 1
+            return {"skipped": True}
         self.optimizer.step()
         self.average.update(self.model)
         self.step += 1
@@ -193,6 +197,7 @@ class Trainer:
         parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer")}
         return whole(parts) | {
             "average": self.average.state_dict(),
+            "config": self.model.config.to_dict(),
             "banks": self.engine.gather_objects(self.bank.state_dict()),
             "step": self.step,
         }
@@ -260,7 +265,7 @@ def main(config: TrainConfig) -> Path:
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
     engine = make_engine(config)
-    Checkpoints(output).begin(config.resume_from_checkpoint)
+    Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     tokenizer.to(engine.device)
     text, source = open_training(config, tokenizer, engine)
     val = None
@@ -285,8 +290,9 @@ def main(config: TrainConfig) -> Path:
 
 
 def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:
-    """The averaged model as a pipeline."""
-    return UFCPipeline(tokenizer, trainer.averaged_model(), text, DEFAULTS)
+    """The averaged model as a pipeline, with the sampling defaults of what it started from."""
+    defaults = base_defaults(trainer.config.init_from)
+    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults)
 
 
 @torch.no_grad()

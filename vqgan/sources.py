@@ -16,6 +16,7 @@ from vqgan.engine import Engine
 from vqgan.loop import Source
 from vqgan.recipe import TokenizerTrainConfig
 from vqgan.settings import LoopSettings
+from vqgan.stopping import worker_signals
 from vqgan.stream import Position, Stream, StreamPlan, open_stream
 
 ENDLESS = 10**9  # steps
@@ -127,6 +128,7 @@ class Ahead:
                 sampler=range(step, step + ENDLESS),
                 num_workers=self.workers,
                 prefetch_factor=4,
+                worker_init_fn=worker_signals,
             )
             self._batches = iter(loader)
         self.step = step + 1

@@ -11,8 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 OUT ?=
 ARGS ?=
 CONFIG ?=
-CODE := $(sort $(dir $(wildcard vqgan/*.py estimators/*.py ufc/*.py webui/*.py \
-	benchmarks/*.py scripts/*.py)))
+CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint app bench bench-peers fid ablation report train-tokenizer train train-gpu
@@ -25,8 +24,10 @@ setup: $(VENV)/.ufc-all ## install everything: training, editor, measuring, deve
 run: $(VENV)/.ufc-core ## draw with the bundled model: words, references, kept blocks
 	@$(BIN)/python -m ufc.showcase --output-dir $(or $(OUT),outputs/showcase) $(ARGS)
 
-test: $(VENV)/.ufc-all ## run the tests
+test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without bf16 instructions
 	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(if $(ARGS),,UFC_CPU_BF16=$$($(BIN)/python -c "from ufc_base.training.processes import \
+		cpu_has_bf16; print(int(not cpu_has_bf16()))") $(BIN)/python -m pytest -q -m numerics)
 
 lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.reports import read_report, write_report
-from ufc.attention import Piece, attend, attend_pieces, resolve_backend
-from ufc.speed import machine, rounded, time_it
+from ufc.benchmark import machine, rounded, time_it
+from ufc.model.attention import Piece, attend, attend_pieces, resolve_backend
 
 TOKENS = (256, 1024, 4096)
 CONTROLS = (0, 12, 24, 280, 24, 536, 18, 1048)

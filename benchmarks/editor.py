@@ -2,7 +2,7 @@
 
 Times, with the bundled model: from the click to the first preview and to the picture; what
 previews, curves and scores add to a step; and twenty visitors at once. Measured where the page
-asks (`webui.studio`), without a browser.
+asks (`webui.sessions.studio`), without a browser.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ufc.commands.model import ModelSettings
-from webui.state import Session
-from webui.studio import Studio
-from webui.worker import Ticket
+from ufc.cli.model_choice import ModelSettings
+from webui.sessions.state import Session
+from webui.sessions.studio import Studio
+from webui.sessions.worker import Ticket
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """What is won around the products: `python -m benchmarks.overhead`.
 
-The shipped way of drawing against the same modules with lean blocks (`ufc.lean`) and packed
-convolutions (`vqgan.packed`) switched off, in turns, on one thread and on all. A CPU only.
+The shipped way of drawing against the same modules with lean blocks (`ufc.model.fused_block`) and
+packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on all.
+A CPU only.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.reports import write_report
-from ufc.controls import ControlItem
-from ufc.guidance import make_prefix
+from ufc.benchmark import PROMPT, Shape, machine, random_pipeline, rounded
+from ufc.conditioning.sequence import ControlItem
+from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
-from ufc.speed import PROMPT, Shape, machine, random_pipeline, rounded
-from ufc.transformer import UFCTransformer
-from vqgan import packed
+from ufc.sampling.guidance import make_prefix
+from vqgan import packed_convolution
 from vqgan.model import VQGAN, VQGANConfig
 
 Run = Callable[[], object]
@@ -116,7 +117,7 @@ def plain() -> Iterator[None]:
 
     with (
         patch.object(UFCTransformer, "lean_layers", no_lean),
-        patch.object(packed, "has_operators", lambda: False),
+        patch.object(packed_convolution, "has_operators", lambda: False),
     ):
         yield
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from vqgan.data import DataError, shard_urls
-from vqgan.stream import StreamPlan, lane_samples, open_stream
+from ufc_base.data.datasets import DataError, shard_urls
+from ufc_base.data.streams import StreamPlan, lane_samples, open_stream
 
 LANES = 4
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqgan.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.checkpoint import CheckpointError, load_module, save_module
 from vqgan.model import VQGAN, Encoder, VQGANConfig
 
 MAX_LOGIT_SCALE = 4.6052  # ln 100, where CLIP stops it too

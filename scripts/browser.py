@@ -55,7 +55,7 @@ def serving(output: Path, *flags: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ufc.cli", "app", "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", "ufc", "app", "--no-browser", "--port", str(port)]
     log = output.parent / f"{output.name}.log"
     with log.open("wb") as stream:
         server = subprocess.Popen(

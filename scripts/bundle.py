@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ufc.io.hub import MANIFEST, bundled_folder, manifest
 from ufc.pipeline import DEFAULTS, UFCPipeline
-from ufc.store import MANIFEST, bundled_folder, manifest
-from vqgan.checkpoint import split_weights
-from vqgan.entry import exit_code
+from ufc_base.checkpoint import split_weights
+from ufc_base.entry import exit_code
 from vqgan.model import VQGAN
 
 Part = TypeVar("Part", bound=nn.Module)

@@ -28,8 +28,8 @@ from pathlib import Path
 
 from fashion_captions import Product, record
 
-from vqgan.entry import exit_code
-from vqgan.images import ImageError, fit_square, load_image
+from ufc_base.entry import exit_code
+from ufc_base.images import ImageError, fit_square, load_image
 
 COLUMNS = (
     "id",
@@ -248,7 +248,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `vqgan.entry`."""
+    """Entry point; returns the exit code, see `ufc_base.entry`."""
     options = parse_arguments(arguments)
     return exit_code(lambda: run(options))
 

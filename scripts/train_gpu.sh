@@ -49,7 +49,7 @@ for name in ('torch', 'torchvision', 'numpy'):
         xformers || say "no xformers for this torch: attention is torch's own"
 fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-ufc() { "$PYTHON" -m ufc.cli "$@"; }
+ufc() { "$PYTHON" -m ufc "$@"; }
 
 # 2. The data: shards made of the data set as downloaded, or what is given.
 TRAIN=$DATA VAL=

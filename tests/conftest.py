@@ -10,10 +10,10 @@ import torch
 from cli_helpers import SIDE
 from PIL import Image
 
-from ufc.cli import main
+from ufc.cli.main import main
+from ufc.conditioning.text import TextTokenizer
+from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
-from ufc.text import TextTokenizer
-from ufc.transformer import UFCConfig, UFCTransformer
 from vqgan.model import VQGAN, VQGANConfig
 
 TEXTS = ["men's blue shirt", "women's red bag", "男士黑色手表", "女士粉色上衣"] * 4
@@ -100,3 +100,22 @@ def photo(tmp_path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
+
+
+# Files whose tests compute with models: they run under both answers to "has bf16?".
+NUMERICS = (
+    "ufc/model",
+    "ufc/sampling",
+    "ufc/training",
+    "ufc/test_pipeline.py",
+    "ufc_base/training",
+    "vqgan",
+    "webui/sessions",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(folder).as_posix().startswith(NUMERICS):
+            item.add_marker(pytest.mark.numerics)

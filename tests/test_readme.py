@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ufc import cli
+import ufc.cli.main as cli
 from ufc.pipeline import UFCPipeline
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

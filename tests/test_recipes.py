@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ufc.commands.training import read_recipe
-from ufc.recipe import TrainConfig
-from vqgan.recipe import TokenizerTrainConfig
+from ufc.cli.training import read_recipe
+from ufc.training.config import TrainConfig
+from vqgan.training_config import TokenizerTrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

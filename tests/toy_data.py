@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -60,3 +62,14 @@ def write_shards(folder: Path, count: int = 8, shards: int = 2, number: bool = F
                     info.size = len(data)
                     archive.addfile(info, io.BytesIO(data))
     return folder
+
+
+def bomb_png(width: int, height: int) -> bytes:
+    """A small file that decodes to width × height pixels."""
+
+    def chunk(tag: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b"")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ufc.arguments import (
+from ufc.call_arguments import (
     as_rows,
     count_rows,
     make_generators,
@@ -24,23 +24,30 @@ from ufc.arguments import (
     said_over,
     sampler_config,
 )
-from ufc.attention import resolve_backend
-from ufc.canvas import blank_edit, paste_back
-from ufc.contrastive import ContrastiveEstimator, Voice, join_voice, make_voice
-from ufc.controls import ControlItem
-from ufc.drafts import refine_drafts
-from ufc.given import control_items, kept_codes
-from ufc.guidance import alike_codes, make_predict, make_prefix, make_score
-from ufc.loading import push, read_parts, write_parts
-from ufc.output import PipelineOutput, check_output_type, make_output, present, step_state
-from ufc.precision import DTYPES, compile_forward, has_int8, pick_precision, quantise_linears
-from ufc.sampler import Canvas, Refined, SamplerConfig
-from ufc.store import DEFAULT_MODEL, resolve_model
-from ufc.text import TextTokenizer
-from ufc.transformer import UFCTransformer
-from vqgan.checkpoint import CheckpointError
-from vqgan.engine import pick_device
-from vqgan.images import fit_square, to_pil, to_tensor
+from ufc.conditioning.encoding import control_items, kept_codes
+from ufc.conditioning.known_tokens import blank_edit, paste_back
+from ufc.conditioning.sequence import ControlItem
+from ufc.conditioning.text import TextTokenizer
+from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
+from ufc.io.hub import DEFAULT_MODEL, resolve_model
+from ufc.io.serialisation import push, read_parts, write_parts
+from ufc.model.attention import resolve_backend
+from ufc.model.quantisation import (
+    DTYPES,
+    compile_forward,
+    has_int8,
+    pick_precision,
+    quantise_linears,
+)
+from ufc.model.transformer import UFCTransformer
+from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
+from ufc.sampling.best_of import refine_drafts
+from ufc.sampling.guidance import alike_codes, make_predict, make_prefix, make_score
+from ufc.sampling.loop import Canvas, Refined, SamplerConfig
+from ufc_base.checkpoint import CheckpointError
+from ufc_base.images import fit_square, to_pil, to_tensor
+from ufc_base.inference import WeightWatch
+from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 
 DEFAULTS: dict[str, Any] = {
@@ -80,6 +87,7 @@ class UFCPipeline:
             )
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.transformer = transformer.eval().requires_grad_(False)
+        self.watches = WeightWatch(self.tokenizer), WeightWatch(self.transformer)
         self.text = text
         self.defaults = DEFAULTS | (defaults or {})
         self.name = name
@@ -147,7 +155,7 @@ class UFCPipeline:
         low_mem: bool = False,
         cpu_offload: bool = False,
     ) -> UFCPipeline:
-        """Move to a device and precision; see `ufc.precision` for the names and `auto`.
+        """Move to a device and precision; see `ufc.model.quantisation` for the names and `auto`.
 
         `compile` writes code for the transformer's pass when it is first run. `low_mem` encodes
         and decodes picture by picture. `cpu_offload` keeps tokenizer and transformer in main
@@ -258,6 +266,8 @@ class UFCPipeline:
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         started = time.monotonic()
+        for watch in self.watches:
+            watch.look()
         check_output_type(output_type)
         codes = as_rows(codes)
         rows = count_rows(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ufc.checks import (
+from ufc.io.validation import (
     RequestError,
     check_id,
     check_integer,
@@ -246,7 +246,7 @@ class Result:
 
     `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
     time of its batch; `steps` counts those run; `group` names the batch it was drawn in; `inputs`
-    is what `ufc.inputs.input_digest` makes of its files, by which `--resume` knows them again.
+    is what `ufc.io.inputs.input_digest` makes of its files, by which `--resume` knows them again.
     """
 
     file_name: str

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqgan.entry import exit_code
+from ufc_base.entry import exit_code
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ufc.output import PipelineOutput
     from ufc.pipeline import UFCPipeline
+    from ufc.pipeline_output import PipelineOutput
 
 PROMPTS = (
     "men's navy blue striped polo t-shirt",
@@ -130,7 +130,7 @@ def write_page(shots: list[Shot], folder: Path) -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `vqgan.entry`."""
+    """Entry point; returns the exit code, see `ufc_base.entry`."""
     parser = argparse.ArgumentParser(prog="python -m ufc.showcase", description=__doc__)
     parser.add_argument("--output-dir", default="outputs/showcase", help="where to write")
     parser.add_argument("--model", default="fashion-64", help="a bundled name, folder or hub id")
@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def draw() -> None:
         started = time.monotonic()
-        from ufc.gallery import contact_sheet
+        from ufc.io.contact_sheet import contact_sheet
         from ufc.pipeline import UFCPipeline
 
         pipeline = UFCPipeline.from_pretrained(options.model)

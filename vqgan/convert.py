@@ -25,8 +25,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from vqgan.checkpoint import CheckpointError, load_strictly
-from vqgan.entry import exit_code
+from ufc_base.checkpoint import CheckpointError, load_strictly
+from ufc_base.entry import exit_code
 from vqgan.model import VQGAN, VQGANConfig
 
 LEFT_OUT = ("loss.",)  # LPIPS and the discriminator, which only training needs
@@ -232,7 +232,7 @@ def rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `vqgan.entry`."""
+    """Entry point; returns the exit code, see `ufc_base.entry`."""
     parser = argparse.ArgumentParser(
         prog="python -m vqgan.convert", description=(__doc__ or "").partition("\n")[0]
     )

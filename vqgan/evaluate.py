@@ -10,23 +10,24 @@ import argparse
 import json
 import sys
 
-from vqgan.data import Pixels, open_dataset
-from vqgan.entry import exit_code
+from ufc_base.data.datasets import FITS, Pixels, open_dataset
+from ufc_base.entry import exit_code
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `vqgan.entry`."""
+    """Entry point; returns the exit code, see `ufc_base.entry`."""
     parser = argparse.ArgumentParser(prog="python -m vqgan.evaluate", description=__doc__)
     parser.add_argument("tokenizer", help="folder with config.json and model.safetensors")
     parser.add_argument("--data", required=True, help="held-out shards or ImageFolder")
+    parser.add_argument("--fit", choices=FITS, default="pad", help="how pictures get their shape")
     options = parser.parse_args(arguments)
 
     def measure() -> str:
         model = VQGAN.from_pretrained(options.tokenizer)
-        pixels = Pixels(open_dataset(options.data), model.config.resolution)
+        pixels = Pixels(open_dataset(options.data), model.config.size, options.fit)
         report = reconstruction_report(model, pixels, lpips_model("alex"))
         return json.dumps(report, indent=2)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from vqgan.checkpoint import CheckpointError
-from vqgan.loop import FINISHED, STATE, Checkpoints, go_on, not_finite
+from ufc_base.checkpoint import CheckpointError
+from ufc_base.training.loop import FINISHED, STATE, Checkpoints, go_on, not_finite
 from vqgan.model import VQGAN, VQGANConfig
-from vqgan.recipe import TokenizerTrainConfig
-from vqgan.train import start_model
+from vqgan.training import start_model
+from vqgan.training_config import TokenizerTrainConfig
 
 
 def find_checkpoint(where: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vqgan.data import Pixels
+from ufc_base.data.datasets import Pixels
 from vqgan.losses import chroma
 from vqgan.model import VQGAN
 from vqgan.quantizer import codebook_usage
@@ -34,13 +34,13 @@ def reconstruction_report(
     """
     indices = range(len(pixels)) if indices is None else indices
     device = model.quantize.embedding.weight.device
-    counts_V = torch.zeros(model.config.n_embed, device=device)
+    counts_V = torch.zeros(len(model.quantize.embedding.weight), device=device)
     totals = torch.zeros(3, dtype=torch.float64, device=device)
     for start in range(0, len(indices), batch_size):
         x = pixels.batch(indices[start : start + batch_size], device)
         codes = model.encode(x)
         y = model.decode(codes)
-        counts_V += torch.bincount(codes.flatten(), minlength=model.config.n_embed)
+        counts_V += torch.bincount(codes.flatten(), minlength=len(counts_V))
         garment = (x.amin(1, keepdim=True) < 0.8).float()
         error = (chroma(x) - chroma(y)).abs().mean(1, keepdim=True) * garment
         totals[0] += psnr(x, y).sum()
@@ -55,6 +55,6 @@ def reconstruction_report(
         **({} if perceptual is None else {"lpips": means[1]}),
         "chroma_error": means[2],
         "codes_used": used,
-        "codes": model.config.n_embed,
+        "codes": len(counts_V),
         "perplexity": perplexity,
     }

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vqgan.checkpoint import CheckpointError, load_module, save_module
-from vqgan.packed import Conv2d, weight_state
+from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.inference import Derived, is_plain, is_untouched
+from vqgan.packed_convolution import Conv2d
 from vqgan.quantizer import VectorQuantizer
 
 
@@ -29,7 +30,7 @@ from vqgan.quantizer import VectorQuantizer
 class VQGANConfig:
     """Sizes of a tokenizer. The defaults of names shared with taming's `ddconfig` follow it."""
 
-    resolution: int = 256
+    resolution: int = 256  # pixels a side, where `height` and `width` do not say otherwise
     in_channels: int = 3
     out_ch: int = 3
     ch: int = 128
@@ -44,15 +45,28 @@ class VQGANConfig:
     l2_norm: bool = False
     norm_groups: int = 32
     patch_size: int = 1
+    height: int | None = None
+    width: int | None = None
+    codebooks: int = 1  # codes a cell: product quantisation of its vector (Jegou et al. 2011)
 
     def __post_init__(self) -> None:
         for name in ("ch_mult", "attn_resolutions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.resolution % self.downsampling:
+        for side in self.size:
+            if side % self.downsampling:
+                raise ValueError(
+                    f"a side of {side} pixels is not a multiple of {self.downsampling} "
+                    f"(patch_size {self.patch_size} x {len(self.ch_mult) - 1} halvings): change one"
+                )
+        if self.embed_dim % self.codebooks:
             raise ValueError(
-                f"resolution {self.resolution} is not a multiple of {self.downsampling} "
-                f"(patch_size {self.patch_size} x {len(self.ch_mult) - 1} halvings): change one"
+                f"embed_dim {self.embed_dim} is not a multiple of codebooks ({self.codebooks})"
             )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the pictures that the model is trained on."""
+        return self.height or self.resolution, self.width or self.resolution
 
     @property
     def downsampling(self) -> int:
@@ -60,9 +74,22 @@ class VQGANConfig:
         return self.patch_size * 2 ** (len(self.ch_mult) - 1)
 
     @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of the grid of a picture of `size`."""
+        height, width = self.size
+        return height // self.downsampling, width // self.downsampling
+
+    @property
     def grid(self) -> int:
-        """Grid cells along one side."""
-        return self.resolution // self.downsampling
+        """Grid cells along one side of a square picture.
+
+        Raises:
+            ValueError: the model's pictures are not square.
+        """
+        rows, columns = self.grid_size
+        if rows != columns:
+            raise ValueError(f"the grid of {rows} x {columns} cells is not square: see grid_size")
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -147,30 +174,22 @@ class Upsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.folded: tuple[object, list[Tensor]] = (None, [])
+        self.derived = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if not (is_untouched(self.conv) and is_plain(x, self.conv.weight)):
             return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         batch, channels, height, width = x.shape
         around = F.pad(x, (1, 1, 1, 1))
         out = x.new_empty(batch, height, 2, width, 2, channels)
-        for index, kernel in enumerate(self.kernels()):
+        weight = self.conv.weight.detach()
+        kernels = self.derived.get("folded", [self.conv.weight], lambda: fold_doubling(weight))
+        for index, kernel in enumerate(kernels):
             row, col = divmod(index, 2)
             part = around[:, :, row : row + height + 1, col : col + width + 1]
             made = F.conv2d(part, kernel, self.conv.bias)
             out[:, :, row, :, col] = made.permute(0, 2, 3, 1)
         return out.view(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
-
-    def kernels(self) -> list[Tensor]:
-        """2 x 2 kernels for outputs of even and odd rows and columns; kept as long as they hold."""
-        weight = self.conv.weight
-        state = weight_state(weight)
-        if state is None:
-            return fold_doubling(weight)
-        if self.folded[0] != state:
-            self.folded = state, fold_doubling(weight.detach())
-        return self.folded[1]
 
 
 def fold_doubling(weight_OI33: Tensor) -> list[Tensor]:
@@ -232,7 +251,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         channels = config.ch
-        resolution = config.resolution // config.patch_size
+        resolution = config.size[0] // config.patch_size
         self.conv_in = Conv2d(config.in_channels * config.patch_size**2, channels, 3, padding=1)
         self.down = nn.ModuleList()
         for index, mult in enumerate(config.ch_mult):
@@ -267,7 +286,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size
-        resolution = config.grid
+        resolution = config.grid_size[0]
         channels = config.ch * config.ch_mult[-1]
         self.conv_in = Conv2d(config.z_channels, channels, 3, padding=1)
         self.mid = Middle(channels, config)
@@ -305,7 +324,9 @@ class VQGAN(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quantize = VectorQuantizer(config.n_embed, config.embed_dim, config.l2_norm)
+        self.quantize = VectorQuantizer(
+            config.n_embed, config.embed_dim, config.l2_norm, config.codebooks
+        )
         encoded = 2 * config.z_channels if config.double_z else config.z_channels
         self.quant_conv = nn.Conv2d(encoded, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
@@ -317,7 +338,7 @@ class VQGAN(nn.Module):
         return self.quant_conv(self.encoder(x))
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
-        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64."""
+        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64; see `VectorQuantizer.codes`."""
         return self.quantize.codes(self.features(x_BCHW))
 
     def decode_vectors(self, vectors_BDHW: Tensor) -> Tensor:

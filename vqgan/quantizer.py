@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
-from vqgan.engine import Engine, spread
+from ufc_base.training.processes import Engine, spread
 
 DISTANCES = 2**27  # computed at a time, half a gigabyte of them, when the codes are placed
+NEIGHBOURS = 2**22  # the same when codes are compared with each other, 16 MiB
 
 
 class VectorQuantizer(nn.Module):
-    """Nearest-neighbour codebook; its only parameter is taming's `embedding.weight` (V, D)."""
+    """Nearest-neighbour codebook; its only parameter is taming's `embedding.weight` (V, D).
 
-    def __init__(self, n_embed: int, embed_dim: int, l2_norm: bool = False) -> None:
+    With several `codebooks` (product quantisation) a cell's vector is cut into as many parts, each
+    with a codebook of its own: the weight holds them one after another, (codebooks V, D /
+    codebooks), and codes count through them, so a cell's k-th code lies in k V .. (k + 1) V - 1.
+    """
+
+    def __init__(
+        self, n_embed: int, embed_dim: int, l2_norm: bool = False, codebooks: int = 1
+    ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(n_embed, embed_dim)
+        self.embedding = nn.Embedding(codebooks * n_embed, embed_dim // codebooks)
         self.l2_norm = l2_norm
+        self.codebooks = codebooks
         bound = 1.0 / n_embed
         nn.init.uniform_(self.embedding.weight, -bound, bound)
 
@@ -30,15 +40,30 @@ class VectorQuantizer(nn.Module):
         """Put encoder output on the surface the codebook lives on."""
         return F.normalize(z_BDHW, dim=1) if self.l2_norm else z_BDHW
 
+    def parts(self, z_BDHW: Tensor) -> Tensor:
+        """Vectors to compare with a codebook, (codebooks, N, D / codebooks) of N cells."""
+        z_BDHW = self.normalise(z_BDHW)
+        return rearrange(z_BDHW, "b (k d) h w -> k (b h w) d", k=self.codebooks)
+
     def codes(self, z_BDHW: Tensor) -> Tensor:
-        """Nearest code of every cell, (B, H, W) int64."""
-        z_NC = self.normalise(z_BDHW).permute(0, 2, 3, 1).reshape(-1, z_BDHW.shape[1])
-        nearest_N = nearest_codes(z_NC, self.codebook())
-        return nearest_N.view(z_BDHW.shape[0], *z_BDHW.shape[2:])
+        """Nearest code of every cell, (B, H, W) int64, or (B, H, W, codebooks) of several."""
+        with torch.autocast(z_BDHW.device.type, enabled=False):  # distances want all their digits
+            parts_KND = self.parts(z_BDHW.float())
+            books = self.codebook().float().chunk(self.codebooks)
+            nearest = [nearest_codes(z, book) for z, book in zip(parts_KND, books, strict=True)]
+        size = len(books[0])
+        codes_NK = torch.stack([codes + k * size for k, codes in enumerate(nearest)], dim=-1)
+        codes_BHWK = codes_NK.view(z_BDHW.shape[0], *z_BDHW.shape[2:], self.codebooks)
+        return codes_BHWK.squeeze(-1) if self.codebooks == 1 else codes_BHWK
 
     def vectors(self, codes_BHW: Tensor) -> Tensor:
         """Codebook vectors of codes, (B, D, H, W)."""
-        return F.embedding(codes_BHW, self.codebook()).permute(0, 3, 1, 2).contiguous()
+        vectors = F.embedding(codes_BHW, self.codebook())
+        return (
+            (vectors if self.codebooks == 1 else vectors.flatten(-2))
+            .permute(0, 3, 1, 2)
+            .contiguous()
+        )
 
     def forward(self, z_BDHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantise with a straight-through gradient.
@@ -61,6 +86,24 @@ def nearest_codes(z_ND: Tensor, codebook_VD: Tensor) -> Tensor:
         - 2 * z_ND @ codebook_VD.t()
     )
     return distances_NV.argmin(1)
+
+
+def k_means(z_ND: Tensor, size: int, generator: torch.Generator, iterations: int) -> Tensor:
+    """Centres of `size` clusters of the vectors, (size, D); empty ones start anew on a vector."""
+    picks = torch.randperm(z_ND.shape[0], generator=generator)
+    centres_VD = z_ND[picks[:size]].clone()
+    for _ in range(iterations):
+        parts = z_ND.split(max(1, DISTANCES // size))
+        nearest_N = torch.cat([nearest_codes(part, centres_VD) for part in parts])
+        counts_V = torch.bincount(nearest_N, minlength=size).to(z_ND.dtype)
+        sums_VD = torch.zeros_like(centres_VD).index_add_(0, nearest_N, z_ND)
+        alive = counts_V > 0
+        centres_VD[alive] = sums_VD[alive] / counts_V[alive, None]
+        dead = int((~alive).sum())
+        if dead:
+            refill = torch.randint(z_ND.shape[0], (dead,), generator=generator)
+            centres_VD[~alive] = z_ND[refill]
+    return centres_VD
 
 
 class CodebookUpdater:
@@ -90,31 +133,20 @@ class CodebookUpdater:
         self.sums_VD = weight.clone()
 
     @torch.no_grad()
-    def initialise(self, z_ND: Tensor, generator: torch.Generator, iterations: int = 12) -> None:
-        """Place the codes by k-means on encoder vectors (N, D).
+    def initialise(self, z_BDHW: Tensor, generator: torch.Generator, iterations: int = 12) -> None:
+        """Place the codes by k-means on encoder output (B, D, H, W), each codebook by itself.
 
         Raises:
-            ValueError: N is less than the codebook's size.
+            ValueError: there are fewer cells than codes.
         """
-        size = self.counts_V.shape[0]
-        if z_ND.shape[0] < size:
+        parts_KND = self.quantizer.parts(z_BDHW)
+        size = self.counts_V.shape[0] // len(parts_KND)
+        if parts_KND.shape[1] < size:
             raise ValueError(
-                f"k-means start needs at least {size} vectors, got {z_ND.shape[0]}: "
+                f"k-means start needs at least {size} vectors, got {parts_KND.shape[1]}: "
                 "give it more images or a smaller codebook"
             )
-        picks = torch.randperm(z_ND.shape[0], generator=generator)
-        centres_VD = z_ND[picks[:size]].clone()
-        for _ in range(iterations):
-            parts = z_ND.split(max(1, DISTANCES // size))
-            nearest_N = torch.cat([nearest_codes(part, centres_VD) for part in parts])
-            counts_V = torch.bincount(nearest_N, minlength=size).to(z_ND.dtype)
-            sums_VD = torch.zeros_like(centres_VD).index_add_(0, nearest_N, z_ND)
-            alive = counts_V > 0
-            centres_VD[alive] = sums_VD[alive] / counts_V[alive, None]
-            dead = int((~alive).sum())
-            if dead:
-                refill = torch.randint(z_ND.shape[0], (dead,), generator=generator)
-                centres_VD[~alive] = z_ND[refill]
+        centres_VD = torch.cat([k_means(z, size, generator, iterations) for z in parts_KND])
         self.place(centres_VD)
         self.counts_V.fill_(1.0)
         self.sums_VD.copy_(centres_VD)
@@ -122,25 +154,27 @@ class CodebookUpdater:
     @torch.no_grad()
     def update(self, z_BDHW: Tensor, codes_BHW: Tensor, generator: torch.Generator) -> int:
         """Move the codes towards the vectors they were given. Returns how many were restarted."""
-        z_ND = self.quantizer.normalise(z_BDHW).permute(0, 2, 3, 1).reshape(-1, z_BDHW.shape[1])
-        codes_N = codes_BHW.reshape(-1)
+        parts_KND = self.quantizer.parts(z_BDHW)
+        codes_KN = codes_BHW.reshape(-1, len(parts_KND)).t()
         size = self.counts_V.shape[0]
-        counts_V = torch.bincount(codes_N, minlength=size).to(z_ND.dtype)
-        sums_VD = torch.zeros_like(self.sums_VD).index_add_(0, codes_N, z_ND)
+        counts_V = torch.bincount(codes_KN.flatten(), minlength=size).to(parts_KND.dtype)
+        sums_VD = torch.zeros_like(self.sums_VD)
+        sums_VD.index_add_(0, codes_KN.flatten(), parts_KND.flatten(0, 1))
         if self.engine is not None:
             self.engine.sum(counts_V)
             self.engine.sum(sums_VD)
         self.counts_V.lerp_(counts_V, 1 - self.decay)
         self.sums_VD.lerp_(sums_VD, 1 - self.decay)
-        dead_V = self.counts_V < self.restart_below
-        restarted = int(dead_V.sum())
-        if restarted:
-            self.sums_VD[dead_V] = self.draw(z_ND, restarted, generator)
-            self.counts_V[dead_V] = 1.0
+        dead_KV = (self.counts_V < self.restart_below).view(len(parts_KND), -1)
+        sums = self.sums_VD.view(*dead_KV.shape, -1)
+        for z_ND, dead_V, sums_of_book in zip(parts_KND, dead_KV, sums, strict=True):
+            if dead_V.any():
+                sums_of_book[dead_V] = self.draw(z_ND, int(dead_V.sum()), generator)
+        self.counts_V[dead_KV.flatten()] = 1.0
         total = self.counts_V.sum()
         smoothed_V = (self.counts_V + self.epsilon) / (total + size * self.epsilon) * total
         self.place(self.sums_VD / smoothed_V[:, None])
-        return restarted
+        return int(dead_KV.sum())
 
     def draw(self, z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` of the batch's vectors, of all processes' together (N is one's own)."""
@@ -178,9 +212,15 @@ def code_neighbours(
     times the median distance between nearest codes wide; a row sums to 1. A codebook packs many
     codes where data is dense (a white background, say), and those are nearly the same.
     """
-    count = min(count, codebook_VD.shape[0])
-    distances_VV = torch.cdist(codebook_VD, codebook_VD).fill_diagonal_(0)
-    nearest_VK, indices_VK = distances_VV.topk(count, largest=False)
+    size = codebook_VD.shape[0]
+    count = min(count, size)
+    found = []
+    for rows in torch.arange(size, device=codebook_VD.device).split(max(1, NEIGHBOURS // size)):
+        distances_NV = torch.cdist(codebook_VD[rows], codebook_VD)
+        distances_NV[torch.arange(len(rows)), rows] = 0  # itself first, whatever the rounding
+        found.append(distances_NV.topk(count, largest=False))
+    nearest_VK = torch.cat([part.values for part in found])
+    indices_VK = torch.cat([part.indices for part in found])
     if count == 1:
         return indices_VK, torch.ones_like(nearest_VK)
     scale = width * nearest_VK[:, 1].median().clamp_min(1e-12)

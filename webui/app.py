@@ -11,21 +11,21 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from ufc.commands.model import ModelSettings
-from webui.page import Page, fill_widgets, read_widgets, widget
-from webui.panels.easel import easel
-from webui.panels.own import own
-from webui.panels.recipe import recipe
-from webui.panels.references import references
-from webui.panels.shelf import shelf
-from webui.panels.words import words
-from webui.studio import Studio
-from webui.text import LANGUAGES, speak
+from ufc.cli.model_choice import ModelSettings
+from webui.page.canvas_panel import easel
+from webui.page.context import Page, fill_widgets, read_widgets, widget
+from webui.page.prompt import words
+from webui.page.references import references
+from webui.page.settings import recipe
+from webui.page.side_panel import shelf
+from webui.page.upload import own
+from webui.sessions.studio import Studio
+from webui.strings import LANGUAGES, speak
 
 SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
 DESK = ("words", "easel", "panels", "shelf")
 MESSAGE_STAYS = 12  # seconds: long enough to read a file's name, its fault and what to do
-STYLE = Path(__file__).with_name("page.css")
+STYLE = Path(__file__).with_name("page") / "page.css"
 
 
 def main() -> None:

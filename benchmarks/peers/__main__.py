@@ -23,10 +23,10 @@ import torch
 from benchmarks.peers import contenders as make
 from benchmarks.peers.tokenizers import CONFIGS, pair
 from benchmarks.reports import read_report, write_report
-from ufc.controls import ControlItem
-from ufc.guidance import make_prefix
-from ufc.speed import Shape, machine, random_pipeline, rounded, synchronise
-from vqgan.engine import cpu_has_bf16
+from ufc.benchmark import Shape, machine, random_pipeline, rounded, synchronise
+from ufc.conditioning.sequence import ControlItem
+from ufc.sampling.guidance import make_prefix
+from ufc_base.training.processes import cpu_has_bf16
 
 Row = dict[str, Any]
 Build = Callable[[], make.Contender]

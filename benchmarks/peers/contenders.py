@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ufc.controls import ControlItem
-from ufc.guidance import make_predict, make_prefix
+from ufc.benchmark import Shape, random_pipeline
+from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
-from ufc.sampler import SamplerConfig, refine
-from ufc.speed import Shape, random_pipeline
+from ufc.sampling.guidance import make_predict, make_prefix
+from ufc.sampling.loop import SamplerConfig, refine
 from vqgan.perceptual import import_torchvision
 
 TEXT_TOKENS = 24

@@ -1,0 +1,1 @@
+"""Figures of sets of pictures: FID and its kin, and what they are made of."""

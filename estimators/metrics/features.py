@@ -1,0 +1,157 @@
+"""Deep features of pictures: what a pretrained network makes of them.
+
+Every picture is brought to one square by itself, so nothing depends on which pictures share a
+batch. Features may be kept on disk under what they depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from estimators.metrics.extractors import Extractor
+from ufc_base.data.datasets import FolderSamples, shard_urls
+from ufc_base.images import fit_square, to_tensor
+
+Features = NDArray[np.float32]
+Mode = Literal["clean", "legacy"]
+
+MODES: tuple[str, ...] = get_args(Mode)
+
+
+def resize_clean(image: Image.Image, size: int) -> Tensor:
+    """Padded to a square with white and resized with antialiasing: (3 H W), -1..1.
+
+    As clean-fid does it (Parmar et al. 2022): bicubic on float channels, not rounded in between.
+    """
+    square = fit_square(image, max(image.size))
+    if square.width == size:
+        return to_tensor(square)[0]
+    shape = (size, size)
+    channels = [
+        np.asarray(channel.convert("F").resize(shape, Image.Resampling.BICUBIC))
+        for channel in square.split()
+    ]
+    return torch.from_numpy(np.stack(channels).clip(0, 255)) / 127.5 - 1
+
+
+def resize_legacy(image: Image.Image, size: int) -> Tensor:
+    """Padded to a square with white and resized without antialiasing: (3 H W), -1..1.
+
+    Bilinear, as pytorch-fid does it: for figures that must compare with older ones.
+    """
+    square = to_tensor(fit_square(image, max(image.size)))
+    return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False)[0]
+
+
+@torch.inference_mode()
+def extract(
+    extractor: Extractor,
+    images: Iterable[Image.Image],
+    *,
+    size: int | None = None,
+    mode: str = "clean",
+    batch_size: int = 32,
+    num_workers: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+) -> Features:
+    """Features of pictures of any size, float32 (N F), in their order.
+
+    Args:
+        extractor: the network.
+        images: pictures of any mode; one batch of them is held at a time.
+        size: shrink to this many pixels first, as if they had been drawn at that size.
+        mode: `clean` (antialiased) or `legacy` (not): how a picture is brought to the input size.
+        batch_size: pictures per pass; changes the time, not the features (to about 1e-6).
+        num_workers: threads that resize pictures; 0 is none but this one.
+        on_batch: told how many pictures are done, after each pass.
+
+    Raises:
+        ValueError: there is no picture, or another mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+    resize = resize_clean if mode == "clean" else resize_legacy
+
+    def prepare(image: Image.Image) -> Tensor:
+        drawn = image if size is None else fit_square(image, size)
+        return resize(drawn, extractor.input_size)
+
+    chunks: list[Features] = []
+    pictures, done = iter(images), 0
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:
+        while batch := list(islice(pictures, batch_size)):
+            squares = pool.map(prepare, batch) if num_workers else map(prepare, batch)
+            pixels = torch.stack(list(squares)).to(extractor.device)
+            chunks.append(extractor.net(pixels).float().cpu().numpy())
+            done += len(batch)
+            if on_batch:
+                on_batch(done)
+    if not chunks:
+        raise ValueError("got no picture to take features of, wanted at least one")
+    return np.concatenate(chunks)
+
+
+def cached(
+    folder: str | Path | None, key: Mapping[str, object], compute: Callable[[], Features]
+) -> Features:
+    """`compute()`, or what it gave for an equal `key` before, kept in `folder` (None: no cache).
+
+    The key must name everything that the features depend on, by content: see `content_hash`.
+    """
+    if folder is None:
+        return compute()
+    digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]
+    path = Path(folder) / f"features-{digest}.npy"
+    if path.is_file():
+        loaded: Features = np.load(path, allow_pickle=False)
+        return loaded
+    features = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as stream:
+        np.save(stream, features)
+    part.replace(path)
+    return features
+
+
+def data_files(path: str | Path) -> list[Path]:
+    """All files that a data set is made of: shards by any of their names, or what a folder holds.
+
+    Pictures that a folder's `metadata.jsonl` names elsewhere are among them.
+    """
+    root, shards = Path(path), [Path(url) for url in shard_urls(path)]
+    if not root.is_dir():
+        return shards or [root]
+    inside = {p for p in root.rglob("*") if p.is_file()}
+    named = () if shards else (picture for picture, _ in FolderSamples(root).rows)
+    return sorted(inside.union(named))
+
+
+def content_hash(path: str | Path) -> str:
+    """A hash of all files of a data set (or of one file): names and bytes, not dates.
+
+    Raises:
+        OSError: one of them is not there.
+    """
+    root = Path(path)
+    base = root if root.is_dir() else root.parent
+    digest = hashlib.sha256()
+    for file in data_files(path):
+        digest.update(os.path.relpath(file, base).encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,194 @@
+"""Is what was asked for what is seen? Linear probes on deep features, and a Frechet distance.
+
+The probes learn attributes (product type, colour, gender) from real training pictures shrunk to
+the size of the pictures judged. The real pictures of the same captions are judged beside the drawn
+ones: their scores are the mark, and `share` is the drawn score over theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from estimators.metrics.extractors import Extractor
+from estimators.metrics.features import Features
+from estimators.metrics.fid import Statistics, frechet_distance, statistics
+from estimators.metrics.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
+
+ATTRIBUTES = ("type", "colour", "gender")
+NATIVE = 0  # stands for pictures at the size they are stored in
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Probes and the training pictures' statistics, all that is needed to judge pictures.
+
+    Attributes:
+        about: the extractor's, so that no other is used with these probes.
+        scaler: of the features.
+        probes: attribute -> probe.
+        references: pixel size (`NATIVE` too) -> statistics of the training pictures' features.
+    """
+
+    about: str
+    scaler: Scaler
+    probes: dict[str, Probe]
+    references: dict[int, Statistics]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is seen in a set of pictures.
+
+    Attributes:
+        accuracy: attribute -> share of pictures in which it is what the record says, 0..1.
+        fd: Frechet distance to the training pictures shrunk to the same size.
+        fd_native: the same to the training pictures unshrunk; it counts blur as a difference.
+        seen: attribute -> the class seen in each picture.
+    """
+
+    accuracy: dict[str, float]
+    fd: float
+    fd_native: float
+    seen: dict[str, list[str]]
+
+
+def fit_judge(
+    extractor: Extractor,
+    features: Mapping[int, Features],
+    records: Sequence[dict[str, Any]],
+    attributes: Sequence[str] = ATTRIBUTES,
+    *,
+    sizes: Sequence[int],
+    l2: float = L2,
+) -> Judge:
+    """Fit a probe per attribute on pictures of `sizes`, and take statistics of every size.
+
+    Args:
+        extractor: what the features were made with.
+        features: pixel size -> features (N F) of the same N pictures; `NATIVE` must be there.
+        records: the N records; a picture whose record lacks an attribute is left out of its probe.
+        attributes: names of the record fields.
+        sizes: which of the sizes the probes learn from.
+        l2: see `fit_probe`.
+
+    Raises:
+        ValueError: an attribute that no record has, or that is the same in all.
+    """
+    stacked = np.concatenate([features[size] for size in sizes])
+    scaler = fit_scaler(stacked)
+    scaled = scaler(stacked)
+    probes = {}
+    for name in attributes:
+        labels = [record.get(name) for record in records] * len(sizes)
+        rows = [row for row, label in enumerate(labels) if label]
+        if not rows:
+            raise ValueError(f"no record has the attribute {name!r}; choose others by --attribute")
+        probes[name] = fit_probe(scaled[rows], [str(labels[row]) for row in rows], l2)
+    references = {size: statistics(f[:, extractor.frechet]) for size, f in features.items()}
+    return Judge(extractor.about, scaler, probes, references)
+
+
+def score(
+    judge: Judge,
+    extractor: Extractor,
+    features: Features,
+    records: Sequence[dict[str, Any]],
+    size: int,
+) -> Scores:
+    """Judge features (N F) of pictures of `size` pixels against the N records asked for.
+
+    A class that the training data does not have counts as not seen; a record that lacks the
+    attribute is left out.
+
+    Raises:
+        ValueError: there are no statistics of this size, or no record has an attribute.
+    """
+    if size not in judge.references:
+        known = ", ".join(str(known) for known in judge.references if known != NATIVE)
+        raise ValueError(
+            f"the pictures have {size} px but the probes were fitted for {known} px; "
+            f"fit them again with --size {size}"
+        )
+    scaled = judge.scaler(features)
+    seen = {name: predict(probe, scaled) for name, probe in judge.probes.items()}
+    accuracy = {name: _share_right(name, classes, records) for name, classes in seen.items()}
+    own = statistics(features[:, extractor.frechet])
+    to_same, to_native = judge.references[size], judge.references[NATIVE]
+    return Scores(accuracy, frechet_distance(own, to_same), frechet_distance(own, to_native), seen)
+
+
+def compare(drawn: Scores, real: Scores, count: int) -> dict[str, Any]:
+    """A report for JSON: both scores, drawn over real, and the standard error of an accuracy."""
+
+    def row(scores: Scores) -> dict[str, float]:
+        return {**scores.accuracy, "fd": scores.fd, "fd_native": scores.fd_native}
+
+    share = {name: drawn.accuracy[name] / max(real.accuracy[name], 1e-9) for name in drawn.accuracy}
+    error = {name: (p * (1 - p) / count) ** 0.5 for name, p in drawn.accuracy.items()}
+    return {
+        "drawn": row(drawn),
+        "real": row(real),
+        "share": share,
+        "standard_error": error,
+        "fd_above_real": drawn.fd - real.fd,
+        "fd_native_above_real": drawn.fd_native - real.fd_native,
+    }
+
+
+def save_judge(path: str | Path, judge: Judge) -> None:
+    """Write a judge as one `.npz`, without pickles."""
+    arrays: dict[str, Any] = {
+        "about": np.array(judge.about),
+        "attributes": np.array(list(judge.probes)),
+        "mean": judge.scaler.mean,
+        "scale": judge.scaler.scale,
+        "references": np.array(list(judge.references)),
+    }
+    for name, probe in judge.probes.items():
+        arrays[f"classes/{name}"] = np.array(probe.classes)
+        arrays[f"weight/{name}"], arrays[f"bias/{name}"] = probe.weight, probe.bias
+    for size, stats in judge.references.items():
+        arrays[f"mu/{size}"], arrays[f"sigma/{size}"] = stats.mean, stats.covariance
+        arrays[f"count/{size}"] = np.array(stats.count)
+    with Path(path).open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def load_judge(path: str | Path) -> Judge:
+    """Read what `save_judge` wrote.
+
+    Raises:
+        ValueError: the file is missing or no such archive.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, sizes = file["attributes"].tolist(), file["references"].tolist()
+            probes = {
+                n: Probe(
+                    tuple(file[f"classes/{n}"].tolist()), file[f"weight/{n}"], file[f"bias/{n}"]
+                )
+                for n in names
+            }
+            references = {
+                s: Statistics(file[f"mu/{s}"], file[f"sigma/{s}"], int(file[f"count/{s}"]))
+                for s in sizes
+            }
+            scaler = Scaler(file["mean"], file["scale"])
+            return Judge(str(file["about"]), scaler, probes, references)
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not probes of this program ({error}); make them with "
+            "`python -m estimators.metrics.probes fit`"
+        ) from error
+
+
+def _share_right(name: str, seen: Sequence[str], records: Sequence[dict[str, Any]]) -> float:
+    right = [s == str(r[name]) for s, r in zip(seen, records, strict=True) if r.get(name)]
+    if not right:
+        raise ValueError(f"no record of the pictures judged has the attribute {name!r}")
+    return float(np.mean(right))

@@ -1,0 +1,83 @@
+"""Pictures compared one with one: LPIPS diversity, and PSNR, SSIM and LPIPS of reconstructions."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from estimators.metrics.features import Features
+from ufc_base.images import fit_square, to_tensor
+from vqgan.perceptual import import_torchvision
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+PAIRS = 64  # a pass
+LEAST_SIDE = 64  # pixels; LPIPS's networks shrink pictures by 32 and more
+
+
+def _common_side(pair: tuple[Image.Image, Image.Image]) -> int:
+    return max(LEAST_SIDE, *pair[0].size, *pair[1].size)
+
+
+@torch.no_grad()
+def lpips_of_pairs(
+    perceptual: Perceptual, pairs: Iterable[tuple[Image.Image, Image.Image]]
+) -> list[float]:
+    """LPIPS of each pair, both brought to the larger one's side, of 64 px at least.
+
+    The side is each pair's own, so that nothing depends on which pairs share a pass.
+    """
+    distances: list[float] = []
+    for side, group in itertools.groupby(pairs, _common_side):
+        while batch := list(itertools.islice(group, PAIRS)):
+            x, y = (to_tensor([fit_square(p, side) for p in of]) for of in zip(*batch, strict=True))
+            distances += perceptual(x, y).flatten().tolist()
+    return distances
+
+
+def spread(
+    perceptual: Perceptual,
+    picture: Callable[[int], Image.Image],
+    count: int,
+    pairs: int = 500,
+    seed: int = 0,
+) -> float:
+    """Mean LPIPS between random pictures of one set, whatever their captions.
+
+    Raises:
+        ValueError: fewer than two pictures.
+    """
+    if count < 2:
+        raise ValueError(f"got {count} pictures, wanted 2 or more to compare")
+    rng = np.random.default_rng(seed)
+    chosen = (rng.choice(count, 2, replace=False).tolist() for _ in range(pairs))
+    return float(np.mean(lpips_of_pairs(perceptual, ((picture(a), picture(b)) for a, b in chosen))))
+
+
+def ssim(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
+    """Structural similarity of each pair, (B,), 1 is equal; torchmetrics', for pixels in -1..1."""
+    try:
+        import_torchvision()
+        module: Any = importlib.import_module("torchmetrics.functional.image")
+    except ImportError as error:
+        raise RuntimeError(
+            f"SSIM needs torchmetrics ({error}): pip install 'ufc-bert[eval]'"
+        ) from error
+    found: Tensor = module.structural_similarity_index_measure(
+        (x_BCHW + 1) / 2, (y_BCHW + 1) / 2, data_range=1.0, reduction="none"
+    )
+    return found.reshape(-1)
+
+
+def cosine_to(features: Features, reference: Features) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Cosine of row i of one set and row i of the other, (N,)."""
+    a, b = features.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / np.maximum(lengths, 1e-12))

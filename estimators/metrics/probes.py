@@ -1,0 +1,288 @@
+"""Does a generator draw what its captions ask for? Probes fitted on real pictures say.
+
+    python -m estimators.metrics.probes fit TRAIN_DATA --size 64 -o probes.npz
+    python -m estimators.metrics.probes prompts VAL_DATA -o prompts.jsonl
+    ufc generate --prompts-file prompts.jsonl --output-dir pictures
+    python -m estimators.metrics.probes judge pictures --data VAL_DATA --probes probes.npz
+
+Give captions that were not trained on. `fit` needs the extractor's weights (see TORCH_HOME) and
+takes one pass over the training pictures per size; `judge` takes seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from estimators.metrics.command_line import (
+    Measuring,
+    add_extractor_flags,
+    entry_point,
+    extractor_from,
+    pixels,
+)
+from estimators.metrics.features import Features, content_hash, extract
+from estimators.metrics.judge import (
+    ATTRIBUTES,
+    NATIVE,
+    Scores,
+    compare,
+    fit_judge,
+    load_judge,
+    save_judge,
+    score,
+)
+from estimators.metrics.linear import L2
+from ufc_base.data.datasets import Samples, open_dataset
+from ufc_base.images import load_image
+
+FIELDS = ("text", "text_zh", "mixed")
+
+_PICTURE_NAME = re.compile(r"(?P<id>.+)-(?P<seed>\d+)-(?P<index>\d+)\.(png|webp|jpe?g)")
+
+
+def find_pictures(folder: str | Path) -> list[tuple[str, Path]]:
+    """(id, path) of the pictures named `{id}-{seed}-{index}.png` in a folder, sorted by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    matches = [(_PICTURE_NAME.fullmatch(p.name), p) for p in sorted(Path(folder).glob("*"))]
+    found = [(match["id"], path) for match, path in matches if match]
+    if not found:
+        raise ValueError(f"{folder}: no picture named {{id}}-{{seed}}-{{index}}.png to judge")
+    return found
+
+
+def prompt_rows(
+    records: Sequence[tuple[str, dict[str, Any]]], field: str = "text", seed_base: int = 0
+) -> Iterator[dict[str, Any]]:
+    """One request per (id, record): the prompt, and the seed `seed_base` + row number.
+
+    `field` is `text`, `text_zh`, or `mixed`: the two in turn.
+
+    Raises:
+        ValueError: a record has no such caption.
+    """
+    for row, (name, record) in enumerate(records):
+        wanted = FIELDS[row % 2] if field == "mixed" else field
+        if not record.get(wanted):
+            raise ValueError(f"sample {name} has no {wanted!r}; choose another --field")
+        yield {"id": name, "prompt": record[wanted], "seed": seed_base + row}
+
+
+def picture_size(folder: str | Path, paths: Sequence[Path]) -> int:
+    """The side in pixels that all these square pictures have.
+
+    Raises:
+        ValueError: they differ, or are not square.
+    """
+    sizes = set()
+    for path in paths:
+        with Image.open(path) as image:
+            sizes.add(image.size)
+    if len(sizes) != 1 or len(set(*sizes)) != 1:
+        got = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:4])
+        raise ValueError(f"{folder}: pictures of {got} pixels, wanted squares of one size")
+    return int(sizes.pop()[0])
+
+
+def _fit(args: argparse.Namespace) -> str:
+    extractor = extractor_from(args)
+    samples = open_dataset(args.data)
+    everything = range(len(samples))
+    content = content_hash(args.data) if args.cache_dir else None
+    features = {}
+    for size in (*args.size, NATIVE):
+        progress = _progress(f"{size or 'stored'} px", len(samples))
+        measuring = Measuring(extractor, size or None, cache_dir=args.cache_dir, on_batch=progress)
+        features[size] = measuring.features(samples, content)
+    records = [samples.record(index) for index in everything]
+    judge = fit_judge(
+        extractor, features, records, args.attribute, sizes=_learnt_sizes(args), l2=args.l2
+    )
+    save_judge(args.output, judge)
+    classes = ", ".join(f"{len(p.classes)} of {name}" for name, p in judge.probes.items())
+    return f"{args.output}: probes for {classes}, from {len(samples)} pictures"
+
+
+def _prompts(args: argparse.Namespace) -> str:
+    samples = open_dataset(args.data)
+    count = len(samples) if args.limit is None else min(args.limit, len(samples))
+    records = [(_sample_id(samples, index), samples.record(index)) for index in range(count)]
+    lines = [
+        json.dumps(row, ensure_ascii=False)
+        for row in prompt_rows(records, args.field, args.seed_base)
+    ]
+    Path(args.output).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return f"{args.output}: {len(lines)} prompts"
+
+
+def _judge(args: argparse.Namespace) -> str:
+    judge = load_judge(args.probes)
+    extractor = extractor_from(args)
+    if extractor.about != judge.about:
+        raise ValueError(
+            f"the probes were made with {judge.about}, this is {extractor.about}; "
+            "give the same --extractor and --input-size, or fit again"
+        )
+    samples = open_dataset(args.data)
+    index_of = {_sample_id(samples, index): index for index in range(len(samples))}
+    pictures = find_pictures(args.pictures)
+    unknown = [name for name, _ in pictures if name not in index_of]
+    if unknown:
+        raise ValueError(
+            f"{args.pictures}: {len(unknown)} pictures have an id that {args.data} does not, "
+            f"{unknown[0]} for one; judge them against the data their prompts came from"
+        )
+    size = picture_size(args.pictures, [path for _, path in pictures])
+    asked = sorted({index_of[name] for name, _ in pictures})
+    if len(asked) < len(samples):
+        missing = len(samples) - len(asked)
+        sys.stderr.write(f"note: {missing} of {len(samples)} captions have no picture\n")
+
+    def judged(features: Features, indices: Sequence[int]) -> Scores:
+        return score(judge, extractor, features, [records[index] for index in indices], size)
+
+    records = {index: samples.record(index) for index in asked}
+    drawn = judged(
+        extract(extractor, (load_image(path) for _, path in pictures)),
+        [index_of[name] for name, _ in pictures],
+    )
+    asked_pictures = (samples[index].image for index in asked)
+    real = judged(extract(extractor, asked_pictures, size=size), asked)
+    report = {
+        "pictures": len(pictures),
+        "captions": len(asked),
+        "size": size,
+        "extractor": judge.about,
+        **compare(drawn, real, len(pictures)),
+    }
+    if args.rows:
+        _write_rows(args.rows, pictures, [records[index_of[n]] for n, _ in pictures], drawn)
+    return json.dumps(report, indent=1) if args.json else _table(report)
+
+
+def _learnt_sizes(args: argparse.Namespace) -> list[int]:
+    return {"drawn": args.size, "stored": [NATIVE], "both": [*args.size, NATIVE]}[args.learn_from]
+
+
+def _sample_id(samples: Samples, index: int) -> str:
+    name = samples.record(index).get("id")
+    return str(name) if name is not None else samples[index].id
+
+
+def _progress(what: str, total: int) -> Callable[[int], None]:
+    """A line on standard error that counts pictures; silent where nobody watches."""
+
+    def show(done: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done >= total else "\r"
+            sys.stderr.write(f"{what}: {done} of {total} pictures{end}")
+            sys.stderr.flush()
+
+    return show
+
+
+def _write_rows(
+    path: str,
+    pictures: Sequence[tuple[str, Path]],
+    records: Sequence[dict[str, Any]],
+    scores: Scores,
+) -> None:
+    """One JSON line per picture: its name, and what was asked and seen of each attribute."""
+    with Path(path).open("w", encoding="utf-8") as stream:
+        for number, ((name, picture), record) in enumerate(zip(pictures, records, strict=True)):
+            seen = {key: classes[number] for key, classes in scores.seen.items()}
+            asked = {key: record.get(key) for key in seen}
+            row = {"id": name, "file_name": picture.name, "asked": asked, "seen": seen}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _table(report: dict[str, Any]) -> str:
+    """The report as text: a line per attribute and per distance."""
+    drawn, real = report["drawn"], report["real"]
+    lines = [
+        f"{report['pictures']} pictures of {report['size']} px for {report['captions']} captions; "
+        f"{report['extractor']}",
+        f"{'':12}{'drawn':>8}{'+-':>7}{'real':>8}{'share of real':>15}",
+    ]
+    for name, share in report["share"].items():
+        error = report["standard_error"][name]
+        lines.append(f"{name:12}{drawn[name]:8.3f}{error:7.3f}{real[name]:8.3f}{share:15.1%}")
+    lines.append(f"{'':12}{'drawn':>8}{'':7}{'real':>8}{'above real':>15}")
+    for name in ("fd", "fd_native"):
+        above = report[f"{name}_above_real"]
+        lines.append(f"{name:12}{drawn[name]:8.2f}{'':7}{real[name]:8.2f}{above:15.2f}")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m estimators.metrics.probes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="learn the attributes from real pictures")
+    fit.add_argument("data", help="shards or ImageFolder with attributes in the records")
+    fit.add_argument("-o", "--output", required=True, help="the .npz to write")
+    fit.add_argument(
+        "--size",
+        type=pixels,
+        nargs="+",
+        default=[64],
+        help="sides in pixels of the pictures to be judged (default 64)",
+    )
+    fit.add_argument(
+        "--learn-from",
+        choices=("drawn", "stored", "both"),
+        default="drawn",
+        help="pictures shrunk to --size (default), as they are stored, or both",
+    )
+    fit.add_argument("--attribute", nargs="+", default=list(ATTRIBUTES), help="record fields")
+    fit.add_argument("--l2", type=float, default=L2, help=f"weight decay (default {L2})")
+    fit.add_argument("--cache-dir", help="keep features here, by content, for the next fit")
+    fit.set_defaults(run=_fit)
+
+    prompts = commands.add_parser("prompts", help="write one request per caption")
+    prompts.add_argument("data", help="shards or ImageFolder with captions in the records")
+    prompts.add_argument("-o", "--output", required=True, help="the .jsonl to write")
+    prompts.add_argument("--limit", type=int, help="only the first N samples")
+    prompts.add_argument(
+        "--field",
+        choices=FIELDS,
+        default="text",
+        help="which caption; mixed takes text and text_zh in turn",
+    )
+    prompts.add_argument("--seed-base", type=int, default=0, help="seed of the first row")
+    prompts.set_defaults(run=_prompts)
+
+    judge = commands.add_parser("judge", help="what is seen in drawn pictures, beside real ones")
+    judge.add_argument("pictures", help="folder of {id}-{seed}-{index}.png")
+    judge.add_argument("--data", required=True, help="the data that the prompts came from")
+    judge.add_argument("--probes", required=True, help="what `fit` wrote")
+    judge.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    judge.add_argument("--rows", help="also write what was asked and seen, one line per picture")
+    judge.set_defaults(run=_judge)
+
+    for command in (fit, judge):
+        add_extractor_flags(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns 0, or 2 after one line on standard error for bad input."""
+    return entry_point(_parser(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

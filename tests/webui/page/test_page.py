@@ -1,0 +1,252 @@
+"""The page itself, run by Streamlit's own test runner with a small real pipeline."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import make_pipeline
+
+pytest.importorskip("streamlit", reason="the editor's extra is not installed")
+
+from streamlit.testing.v1 import AppTest
+
+from webui.sessions import state
+from webui.sessions.state import Session
+from webui.strings import strings
+
+ROOT = Path(__file__).parents[3]
+LONG = 60
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def output(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UFC_MODEL", str(model))
+    monkeypatch.setenv("UFC_OUTPUT_DIR", str(tmp_path / "out"))
+    monkeypatch.setenv("UFC_LANG", "en")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def page(output: Path) -> Iterator[AppTest]:
+    page = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG).run()
+    assert not page.exception
+    yield page
+    assert not page.exception
+
+
+def session_of(page: AppTest, output: Path) -> Session:
+    key = page.query_params["s"]
+    key = key[0] if isinstance(key, list) else key
+    text = (output / "sessions" / key / "session.json").read_text(encoding="utf-8")
+    return Session.from_json(json.loads(text))
+
+
+def keys(page: AppTest, kind: str) -> list[str]:
+    return [item.key for item in page.get(kind)]
+
+
+def generate(page: AppTest) -> None:
+    page.button(key="generate").click().run()
+    wait_for_the_drawing(page)
+    assert "did not work" not in said(page)
+
+
+def wait_for_the_drawing(page: AppTest) -> None:
+    end = time.monotonic() + LONG
+    while "stop" in keys(page, "button"):
+        assert time.monotonic() < end, "the drawing does not end"
+        page.run()
+    assert not page.exception
+
+
+def said(page: AppTest) -> str:
+    kinds = ("markdown", "caption", "info", "success", "warning", "error", "toast")
+    return "\n".join(item.value for kind in kinds for item in page.get(kind))
+
+
+def test_a_picture_from_words_then_an_edit_of_some_blocks(page: AppTest, output: Path) -> None:
+    assert "Every picture you make is kept here." in said(page)
+    page.text_area[0].set_value("men's blue shirt")
+    generate(page)
+    session = session_of(page, output)
+    assert session.settings.prompt == "men's blue shirt"
+    assert [picture.kind for picture in session.pictures] == ["drawn"]
+    page.text_input(key="typed").set_value("0-3, 5").run()
+    assert session_of(page, output).view.marks == (0, 1, 2, 3, 5)
+    assert "Redraws 5 of 16 blocks; the other 11 stay exactly as they are." in said(page)
+    generate(page)
+    session = session_of(page, output)
+    assert session.view.marks == (0, 1, 2, 3, 5)
+    assert session.current is not None
+    assert session.current.kept == (4, *range(6, 16))
+    page.session_state["shelf"] = "Check"
+    page.run()
+    assert "All 11 kept blocks are identical, pixel by pixel." in said(page)
+
+
+def test_nothing_to_draw_is_said_plainly(page: AppTest, output: Path) -> None:
+    page.button(key="generate").click().run()
+    assert "Write what it should show, or add a reference image." in said(page)
+    assert not session_of(page, output).pictures
+
+
+def test_typed_blocks_that_make_no_sense(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    for typed in ("lots", "99", "5-2"):
+        page.text_input(key="typed").set_value(typed).run()
+        assert "That did not work" in said(page)
+        assert session_of(page, output).view.marks == ()
+
+
+def test_a_reload_brings_everything_back(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("women's red bag")
+    page.slider(key="setting_steps").set_value(5)
+    generate(page)
+    page.text_input(key="typed").set_value("7").run()
+    again = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG)
+    again.query_params["s"] = page.query_params["s"]
+    again.run()
+    assert not again.exception
+    assert again.text_area[0].value == "women's red bag"
+    assert again.slider(key="setting_steps").value == 5
+    assert again.text_input(key="typed").value == "7"
+    assert session_of(again, output) == session_of(page, output)
+
+
+def test_an_address_that_leads_nowhere_begins_anew(output: Path) -> None:
+    page = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG)
+    page.query_params["s"] = "../../etc/passwd"
+    page.run()
+    assert not page.exception
+    assert "That session is not here any more" in said(page)
+
+
+def test_the_page_speaks_chinese(page: AppTest, output: Path) -> None:
+    page.segmented_control(key="setting_lang").set_value("zh").run()
+    assert page.button(key="generate").label == strings("zh")["generate"]
+    page.text_area[0].set_value("女士粉色上衣")
+    generate(page)
+    assert session_of(page, output).settings.lang == "zh"
+    shown = " ".join(item.label for kind in ("button", "slider") for item in page.get(kind))
+    assert not re.search(r"[A-Za-z]{4,}", shown)
+
+
+def test_presets_seed_and_dice(page: AppTest, output: Path) -> None:
+    page.segmented_control(key="preset").set_value("careful").run()
+    settings = session_of(page, output).settings
+    assert (settings.steps, settings.order, settings.candidates) == (20, "pnag", 4)
+    assert page.slider(key="setting_steps").value == 20
+    seed = settings.seed
+    page.button(key="dice").click().run()
+    settings = session_of(page, output).settings
+    assert settings.seed != seed
+    assert settings.seed_locked
+    assert page.number_input(key="setting_seed").value == settings.seed
+
+
+def test_going_back_through_steps_and_on_from_one(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_steps").set_value(4)
+    generate(page)
+    page.session_state["shelf"] = "Steps"
+    page.run()
+    page.slider(key="scrub_0001").set_value(2).run()
+    page.button(key="fork").click().run()
+    current = session_of(page, output).current
+    assert current is not None
+    assert (current.kind, current.parent) == ("step", "0001")
+
+
+def test_repair_draws_and_says_what_came_of_it(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    page.number_input(key="weakest").set_value(3).run()
+    page.button(key="repair").click().run()
+    wait_for_the_drawing(page)
+    assert re.search(r"3 blocks repaired|scores no higher", said(page))
+    session = session_of(page, output)
+    assert len(session.pictures[1].kept) == 13
+    page.button(key="repair_mark").click().run()
+    assert len(session_of(page, output).view.marks) == 3
+
+
+def test_the_try_that_a_step_took_is_told(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_steps").set_value(4)
+    page.slider(key="setting_candidates").set_value(8)
+    generate(page)
+    page.session_state["shelf"] = "Steps"
+    page.run()
+    assert "Of the tries of this step, number" in said(page)
+
+
+def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_pictures").set_value(3)
+    page.slider(key="setting_steps").set_value(2)
+    generate(page)
+    assert len(state.group_of(session_of(page, output), session_of(page, output).current)) == 3
+    page.segmented_control(key="sort").set_value("fidelity").run()
+    page.text_input(key="typed").set_value("0,1").run()
+    page.session_state["shelf"] = "Compare"
+    page.run()
+    page.selectbox(key="other_en").set_value("0003").run()
+    page.button(key="cross").click().run()
+    session = session_of(page, output)
+    assert session.current is not None
+    assert session.current.kind == "cross"
+    assert session.view.marks == (0, 1, 2, 4, 5, 6)
+
+
+def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    page.button(key="reference_current").click().run()
+    (item,) = session_of(page, output).references
+    page.slider(key=f"weight_{item.file}").set_value(0.5).run()
+    page.checkbox(key=f"on_{item.file}").uncheck().run()
+    (item,) = session_of(page, output).references
+    assert (item.weight, item.on) == (0.5, False)
+    page.button(key=f"remove_{item.file}").click().run()
+    assert session_of(page, output).references == ()
+
+
+# Words
+
+
+def test_both_languages_say_the_same_things() -> None:
+    en, zh = strings("en"), strings("zh")
+    assert list(en) == list(zh)
+    for name in en:
+        assert places(en[name]) == places(zh[name]), name
+
+
+def test_every_string_is_used_and_every_used_one_is_there() -> None:
+    files = sorted((ROOT / "webui").rglob("*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("'", '"')
+    whole = set(re.findall(r'"([a-z][a-z_0-9]+)"', text))
+    begun = tuple(re.findall(r'f"([a-z_]+_)\{[\w.]+\}"', text))
+    ended = set(re.findall(r'f"\{\w+\}(_[a-z]+)"', text))
+    for name in strings("en"):
+        stems = {name.removesuffix(end) for end in ended if name.endswith(end)}
+        assert name in whole or name.startswith(begun) or stems & whole, f"{name} is not used"
+    for name in re.findall(r'say\("([a-z_0-9]+)"', text):
+        assert name in strings("en")
+
+
+def places(text: str) -> list[Any]:
+    return sorted(re.findall(r"\{\w+\}", text))

@@ -1,0 +1,416 @@
+"""Sessions with a small real pipeline: drawing, editing, repairing, joining, and the disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import make_pipeline
+from PIL import Image
+
+from ufc.cli.model_choice import ModelSettings
+from ufc.io.picture_metadata import read_metadata
+from ufc.pipeline import UFCPipeline
+from ufc.token_confidence import Assessment, differing_blocks
+from ufc_base.images import ImageError
+from webui.sessions import generation, state
+from webui.sessions.state import Settings, View
+from webui.sessions.studio import Studio
+
+LONG = 60.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def studio(model: Path, tmp_path: Path) -> Studio:
+    return Studio(tmp_path / "out", ModelSettings(str(model)))
+
+
+def begin(studio: Studio, **settings: object) -> str:
+    key = studio.begin()
+    change(
+        studio, key, **({"prompt": "men's blue shirt", "steps": 3, "seed_locked": True} | settings)
+    )
+    return key
+
+
+def change(studio: Studio, key: str, **settings: object) -> None:
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **settings)))  # type: ignore[arg-type]
+
+
+def draw(studio: Studio, key: str) -> state.Picture:
+    studio.generate(key)
+    progress = studio.worker.wait(key, LONG)
+    assert progress is not None
+    assert (progress.state, progress.error) == ("done", None)
+    current = studio.store.load(key).current
+    assert current is not None
+    return current
+
+
+def mark(studio: Studio, key: str, *blocks: int) -> None:
+    studio.store.update(key, lambda s: state.mark(s, blocks))
+
+
+def pixels(studio: Studio, key: str, picture: state.Picture) -> Image.Image:
+    return studio.store.open_picture(key, picture.file)
+
+
+def png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_picture_is_drawn_kept_and_described(studio: Studio) -> None:
+    key = begin(studio, pictures=3, seed=7)
+    first = draw(studio, key)
+    session = studio.store.load(key)
+    assert [picture.seed for picture in session.pictures] == [7, 8, 9]
+    assert {picture.group for picture in session.pictures} == {first.id}
+    assert first.fidelity is not None
+    details = studio.store.read_details(key, first.id)
+    assert len(details["steps"]) == len(details["curves"]) == 3
+    assert all(story["picture"] == first.id and story["seed"] == 7 for story in details["origin"])
+    said = read_metadata(studio.store.path(key, first.file))
+    assert said.request is not None
+    assert said.request["request"]["prompt"] == "men's blue shirt"
+    assert said.blocks is not None
+    assert tuple(said.blocks["codes"]) == first.codes
+
+
+def test_edits_keep_pixels_and_codes_however_many_there_are(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = begin(studio)
+    first = draw(studio, key)
+    monkeypatch.setattr(
+        studio.loaded.pipe.tokenizer, "encode", lambda *_: pytest.fail("something was encoded")
+    )
+    mark(studio, key, 0, 1, 4)
+    last = first
+    for seed in range(2, 6):
+        change(studio, key, seed=seed)
+        last = draw(studio, key)
+        assert last.kept == tuple(sorted(set(range(16)) - {0, 1, 4}))
+    assert set(differing_blocks(pixels(studio, key, first), pixels(studio, key, last), 4)) <= {
+        0,
+        1,
+        4,
+    }
+    assert [a == b for a, b in zip(first.codes or (), last.codes or (), strict=True)][5:] == [
+        True
+    ] * 11
+    audit = studio.store.read_details(key, last.id)["audit"]
+    assert audit["changed"] == []
+    assert audit["sha256_before"] == audit["sha256_after"]
+    origin = studio.store.read_details(key, last.id)["origin"]
+    assert origin[15]["picture"] == first.id
+    assert origin[0]["picture"] == last.id
+
+
+def test_an_unlocked_seed_changes_and_a_locked_one_draws_the_same(studio: Studio) -> None:
+    key = begin(studio, seed=5)
+    assert draw(studio, key).codes == draw(studio, key).codes
+    change(studio, key, seed_locked=False)
+    assert draw(studio, key).seed != 5
+
+
+def test_stop_keeps_the_best_so_far(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = begin(studio, steps=200)
+    reached, go = threading.Event(), threading.Event()
+    pipe = studio.loaded.pipe
+    score_logits = pipe.transformer.score_logits
+
+    def slowly(hidden: object) -> object:
+        reached.set()
+        go.wait(LONG)
+        return score_logits(hidden)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipe.transformer, "score_logits", slowly)
+    studio.generate(key)
+    reached.wait(LONG)
+    studio.worker.stop(key)
+    go.set()
+    studio.worker.wait(key, LONG)
+    picture = studio.store.load(key).current
+    assert picture is not None
+    assert picture.steps == 1
+    assert picture.codes is not None
+    assert max(picture.codes) < 16
+
+
+def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:
+    key = begin(studio)
+    draw(studio, key)
+    mark(studio, key, 3, 4)
+    again = Studio(studio.store.folder, ModelSettings(str(model)))
+    assert again.store.load(key) == studio.store.load(key)
+    assert again.has(key)
+    again.store.update(key, lambda s: replace(s, codebook="of another model"))
+    assert not again.has(key)
+    assert not again.store.has("../" + key)
+    with pytest.raises(KeyError):
+        again.store.load("0" * 24)
+    studio.store.path(key, "session.json").write_text('{"settings": 3}')
+    with pytest.raises(KeyError):
+        Studio(studio.store.folder, ModelSettings(str(model))).store.load(key)
+
+
+def test_an_upload_is_edited_from_its_own_pixels(studio: Studio) -> None:
+    key = begin(studio)
+    own = Image.new("RGB", (40, 20), (200, 30, 90))
+    assert studio.upload(key, png(own)) is None
+    placed = studio.store.load(key).current
+    assert placed is not None
+    assert (placed.kind, placed.codes) == ("upload", None)
+    mark(studio, key, 5, 6)
+    edited = draw(studio, key)
+    assert set(differing_blocks(pixels(studio, key, placed), pixels(studio, key, edited), 4)) <= {
+        5,
+        6,
+    }
+    details = studio.store.read_details(key, edited.id)
+    assert details["origin"][0] == {"picture": placed.id, "kind": "upload"}
+    assert details["confidence"][0] is None
+
+
+def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> None:
+    key = begin(studio, seed=9)
+    first = draw(studio, key)
+    data = studio.store.read(key, first.file)
+    other = begin(studio, prompt="")
+    request = studio.upload(other, data)
+    assert request is not None
+    assert state.from_request(Settings(), request).prompt == "men's blue shirt"
+    again = studio.store.load(other).current
+    assert again is not None
+    assert again.codes == first.codes
+    image = pixels(studio, key, first)
+    touched = Image.open(io.BytesIO(data))
+    touched.putpixel((0, 0), (1, 2, 3))
+    info = read_metadata(io.BytesIO(data))
+    from ufc.io.picture_metadata import save_options
+
+    stream = io.BytesIO()
+    touched.save(stream, **save_options(info, ".png"))
+    studio.upload(other, stream.getvalue())
+    current = studio.store.load(other).current
+    assert current is not None
+    assert current.codes is None  # its pixels are not those of its codes any more
+    assert image.size == (16, 16)
+
+
+def test_an_edit_of_ours_is_drawn_again_from_its_own_file(studio: Studio) -> None:
+    key = begin(studio, seed=9)
+    studio.add_reference(key, png(Image.new("RGB", (16, 16), "red")), "red.png")
+    draw(studio, key)
+    mark(studio, key, 0, 1)
+    edited = draw(studio, key)
+    data = studio.store.read(key, edited.file)
+    mark(studio, key, 9)
+    (item,) = studio.store.load(key).references
+    studio.store.update(key, lambda s: state.remove_reference(s, item.file))
+    request = studio.upload(key, data)
+    assert request is not None
+    assert studio.store.load(key).view.marks == (0, 1)
+    assert studio.find_references(key, request) == 0
+    assert [found.file for found in studio.store.load(key).references] == [item.file]
+    assert draw(studio, key).codes == edited.codes
+    other = begin(studio)
+    assert studio.find_references(other, request) == 1
+    assert studio.find_references(other, {"reference_images": [{"sha256": "../.."}, 3]}) == 2
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not a picture", png(Image.effect_noise((64, 64), 90))[:900]]
+)
+def test_bad_uploads_are_refused_with_a_plain_word(studio: Studio, data: bytes) -> None:
+    key = begin(studio)
+    before = studio.store.load(key)
+    for take in (
+        lambda: studio.upload(key, data),
+        lambda: studio.add_reference(key, data, "x.png"),
+        lambda: studio.upload_mask(key, data),
+    ):
+        with pytest.raises(ImageError) as error:
+            take()
+        assert "\n" not in str(error.value)
+    assert studio.store.load(key) == before
+
+
+def test_too_large_an_upload_is_not_even_opened(studio: Studio) -> None:
+    with pytest.raises(ImageError, match="at most 32 MB"):
+        studio.open_upload(b"0" * (33 * 2**20))
+
+
+def test_masks_go_in_and_out(studio: Studio) -> None:
+    key = begin(studio)
+    draw(studio, key)
+    with pytest.raises(ImageError, match="nothing in it is white"):
+        studio.upload_mask(key, png(Image.new("L", (16, 16), 0)))
+    mark(studio, key, 2, 7)
+    mask = studio.mask(key)
+    mark(studio, key)
+    studio.upload_mask(key, mask)
+    assert studio.store.load(key).view.marks == (2, 7)
+
+
+def test_the_model_marks_what_it_doubts_in_any_picture(studio: Studio) -> None:
+    key = begin(studio)
+    studio.find_weakest(key, 3)
+    assert studio.store.load(key).view.marks == ()
+    studio.upload(key, png(Image.effect_noise((16, 16), 80)))
+    studio.find_weakest(key, 3)
+    assert len(studio.store.load(key).view.marks) == 3
+    studio.store.update(key, lambda s: state.set_keep(s, True))
+    studio.find_weakest(key, 3)
+    assert len(state.blocks_to_change(studio.store.load(key).view, 4)) == 3
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_repair_draws_the_weakest_anew_and_keeps_what_scores_higher(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    key = begin(studio, prompt="", seed=3)
+    with pytest.raises(ValueError, match="wanted a picture"):
+        studio.repair(key, 3)
+    studio.upload(key, png(Image.effect_noise((16, 16), 80)))
+    mark(studio, key, 15)
+    before = studio.store.load(key)
+    sure = tuple(0.1 if block in (2, 5, 7) else 0.9 for block in range(16))
+    scores = iter([0.5, 0.6 if better else 0.4])
+    monkeypatch.setattr(generation, "assess", lambda *_: Assessment(sure, None, next(scores)))
+    studio.repair(key, 3)
+    progress = studio.worker.wait(key, LONG)
+    assert progress is not None
+    assert progress.error is None
+    after = studio.store.load(key)
+    old, new = after.pictures
+    assert new.kept == tuple(block for block in range(16) if block not in (2, 5, 7))
+    changed = differing_blocks(pixels(studio, key, old), pixels(studio, key, new), 4)
+    assert set(changed) <= {2, 5, 7}
+    assert progress.outcome is not None
+    if better:
+        assert progress.outcome[0] == "repaired"
+        assert after.view == View(new.id, (2, 5, 7))
+        assert state.undo(after).view == before.view
+    else:
+        assert progress.outcome[0] == "repair_no_better"
+        assert after.view == before.view
+
+
+def test_kept_blocks_are_not_doubted_while_others_are_drawn(studio: Studio) -> None:
+    key = begin(studio)
+    draw(studio, key)
+    mark(studio, key, 0, 1)
+    last = draw(studio, key)
+    for step in studio.store.read_details(key, last.id)["steps"]:
+        assert all(value is not None for value in step["confidence"][:2])
+        assert step["confidence"][2:] == [None] * 14
+
+
+def test_going_on_from_a_step(studio: Studio) -> None:
+    key = begin(studio)
+    first = draw(studio, key)
+    studio.continue_from(key, first.id, 0)
+    step = studio.store.load(key).current
+    assert step is not None
+    assert (step.kind, step.parent) == ("step", first.id)
+    steps = studio.store.read_details(key, first.id)["steps"]
+    assert step.codes == tuple(steps[0]["codes"])
+    origin = studio.store.read_details(key, step.id)["origin"]
+    assert all(story["step"] == 0 for story in origin)
+    with pytest.raises(ValueError, match="no step 99"):
+        studio.continue_from(key, first.id, 98)
+
+
+def test_blocks_of_two_pictures_and_the_seam_between(studio: Studio) -> None:
+    key = begin(studio, pictures=2)
+    one = draw(studio, key)
+    two = studio.store.load(key).pictures[1]
+    with pytest.raises(ValueError, match="mark the blocks"):
+        studio.cross(key, two.id)
+    mark(studio, key, 0, 1, 4, 5)
+    studio.cross(key, two.id)
+    session = studio.store.load(key)
+    both = session.current
+    assert both is not None
+    assert both.codes is not None
+    assert one.codes is not None
+    assert two.codes is not None
+    assert [both.codes[cell] for cell in (0, 1, 4, 5)] == [two.codes[cell] for cell in (0, 1, 4, 5)]
+    assert both.codes[15] == one.codes[15]
+    assert set(session.view.marks) == {1, 2, 4, 5, 6, 8, 9, 10}
+    mixed = draw(studio, key)
+    assert mixed.codes is not None
+    assert mixed.codes[0] == two.codes[0]
+    origin = studio.store.read_details(key, mixed.id)["origin"]
+    assert (origin[0]["picture"], origin[15]["picture"]) == (two.id, one.id)
+
+
+def test_a_zip_has_everything_to_draw_it_again(studio: Studio, tmp_path: Path) -> None:
+    from ufc.cli.main import main
+
+    key = begin(studio, steps=2)
+    studio.add_reference(key, png(Image.new("RGB", (16, 16), "red")), "red.png")
+    draw(studio, key)
+    mark(studio, key, 0, 1, 2, 3)
+    last = draw(studio, key)
+    with zipfile.ZipFile(
+        io.BytesIO(studio.archive(key, studio.store.load(key).pictures))
+    ) as archive:
+        archive.extractall(tmp_path / "zip")
+    manifest = tmp_path / "zip" / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert len(rows) == 2
+    out = tmp_path / "again"
+    assert (
+        main(["generate", "--prompts-file", str(manifest), "--output-dir", str(out), "--quiet"])
+        == 0
+    )
+    again = Image.open(out / rows[1]["file_name"]).convert("RGB")
+    assert again.tobytes() == pixels(studio, key, last).tobytes()
+
+
+def test_twenty_sessions_at_once_finish_with_their_own_pictures(
+    studio: Studio, pipeline: UFCPipeline
+) -> None:
+    prompts = ["men's blue shirt", "women's red bag", "男士黑色手表", "女士粉色上衣"]
+    keys: dict[int, str] = {}
+    failures: list[BaseException] = []
+
+    def visit(number: int) -> None:
+        try:
+            key = begin(studio, prompt=prompts[number % 4], seed=number, steps=2)
+            keys[number] = key
+            draw(studio, key)
+            mark(studio, key, number % 16)
+            draw(studio, key)
+        except BaseException as failure:
+            failures.append(failure)
+
+    visits = [threading.Thread(target=visit, args=(number,)) for number in range(20)]
+    for thread in visits:
+        thread.start()
+    for thread in visits:
+        thread.join(LONG)
+    assert not failures
+    assert len(set(keys.values())) == 20
+    for number, key in keys.items():
+        session = studio.store.load(key)
+        assert len(session.pictures) == 2
+        alone = pipeline(prompts[number % 4], seed=number, num_inference_steps=2)
+        assert session.pictures[0].codes == tuple(alone.codes[0].tolist())
+        assert session.pictures[1].kept == tuple(b for b in range(16) if b != number % 16)

@@ -1,0 +1,79 @@
+"""The thread that draws: one task after another, to be looked at and stopped."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from webui.sessions.worker import BusyError, Ticket, Worker
+
+LONG = 20.0  # seconds that nothing here takes
+
+
+def test_tasks_run_one_after_another_and_are_counted_while_they_wait() -> None:
+    worker, go, order = Worker(), threading.Event(), []
+
+    def task(name: str) -> object:
+        def run(ticket: Ticket) -> None:
+            go.wait(LONG)
+            order.append(name)
+
+        return run
+
+    for name in "abc":
+        worker.submit(name, 1, task(name))  # type: ignore[arg-type]
+    waiting = worker.progress("c")
+    assert waiting is not None
+    assert (waiting.state, waiting.ahead) == ("waiting", 2)
+    go.set()
+    assert worker.wait("c", LONG).state == "done"  # type: ignore[union-attr]
+    assert order == ["a", "b", "c"]
+
+
+def test_a_visitor_has_one_task_at_a_time() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.submit("a", 1, lambda ticket: go.wait(LONG) and None)
+    with pytest.raises(BusyError):
+        worker.submit("a", 1, lambda ticket: None)
+    go.set()
+    worker.wait("a", LONG)
+    worker.submit("a", 1, lambda ticket: None)
+    assert worker.wait("a", LONG).state == "done"  # type: ignore[union-attr]
+
+
+def test_a_running_task_is_asked_to_stop_and_a_waiting_one_never_starts() -> None:
+    worker, started, ran = Worker(), threading.Event(), []
+
+    def until_stopped(ticket: Ticket) -> None:
+        started.set()
+        assert ticket.stop.wait(LONG)
+
+    worker.submit("a", 5, until_stopped)
+    worker.submit("b", 5, lambda ticket: ran.append("b"))
+    started.wait(LONG)
+    worker.stop("b")
+    worker.stop("a")
+    worker.stop("nobody")
+    assert worker.wait("a", LONG).stopping  # type: ignore[union-attr]
+    assert worker.wait("b", LONG).state == "done"  # type: ignore[union-attr]
+    assert ran == []
+
+
+def test_one_visitors_error_is_theirs_alone() -> None:
+    worker = Worker()
+
+    def fail(ticket: Ticket) -> None:
+        ticket.report(1, seen="this")
+        raise RuntimeError("no\nluck")
+
+    worker.submit("a", 2, fail)
+    worker.submit("b", 2, lambda ticket: ticket.report(2))
+    failed, fine = worker.wait("a", LONG), worker.wait("b", LONG)
+    assert failed is not None
+    assert (failed.state, failed.error, failed.frame) == ("failed", "no luck", {"seen": "this"})
+    assert fine is not None
+    assert (fine.state, fine.step) == ("done", 2)
+    worker.forget("a")
+    assert worker.progress("a") is None
+    assert worker.progress("never there") is None

@@ -1,0 +1,249 @@
+"""The arguments of a pipeline call, spread over its pictures.
+
+One value serves every picture; a list has an entry for each. What is already a list for one
+picture (references, blocks) becomes a batch as a list of lists.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
+from ufc.sampling.loop import SamplerConfig
+from ufc_base.images import load_image
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call asks for in one of its pictures."""
+
+    prompt: str | None
+    negative_prompt: str | None
+    references: Sequence[Image.Image]
+    reference_weights: Sequence[float]
+    edit: EditCanvas | None
+    seed: int | None
+
+
+def per_picture(
+    rows: int,
+    copies: int,
+    grid: int,
+    resolution: int,
+    *,
+    prompt: Any,
+    negative_prompt: Any,
+    reference_images: Any,
+    reference_weights: Any,
+    image: Any,
+    mask_image: Any,
+    preserve_blocks: Any,
+    codes: Any,
+    codebook: int,
+    seed: Any,
+    generator: Any,
+) -> list[Asked]:
+    """The pictures of a call, `copies` of each row, every edit prepared once.
+
+    Raises:
+        ValueError: lists of different lengths, what is no picture, weights without references or
+            below 0, codes that are not a grid of the `codebook`, and what `edit_canvas` refuses.
+    """
+    prompts = spread(prompt, rows, "prompt")
+    negatives = spread(negative_prompt, rows, "negative_prompt")
+    pictures = spread(image, rows, "image")
+    masks = spread(mask_image, rows, "mask_image")
+    blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
+    known = spread_lists(codes, rows, "codes")
+    references = spread_lists(reference_images, rows, "reference_images")
+    weights = spread_lists(reference_weights, rows, "reference_weights")
+    seeds = spread_seeds(seed, rows, copies, generator)
+    opened = Opened()
+    asked = []
+    for row in range(rows):
+        codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
+        picture = opened("image", pictures[row]) if pictures[row] is not None else None
+        edit = edit_canvas(picture, masks[row], blocks[row], grid, resolution, codes_T)
+        refs = [opened("reference_images", one) for one in as_list(references[row])]
+        given = as_list(weights[row]) or [1.0] * len(refs)
+        check_weights(given, len(refs))
+        for copy in range(copies):
+            seed_of_copy = seeds[row * copies + copy]
+            asked.append(Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy))
+    return asked
+
+
+def count_rows(
+    copies: int, entries: Sequence[Any], lists: Sequence[Any], chance: Sequence[Any]
+) -> int:
+    """How many rows of `copies` pictures a call asks for: the length of its lists.
+
+    Args:
+        copies: pictures a row.
+        entries: arguments whose lists have an entry a row.
+        lists: those that are lists for one row already; a list of lists is a batch.
+        chance: seeds and generators, whose lists have one a row or one a picture.
+
+    Raises:
+        ValueError: lists that are empty or of different lengths, or no copies.
+    """
+    if copies < 1:
+        raise ValueError(f"num_images_per_prompt is {copies}, wanted 1 or more")
+    lengths = {len(value) for value in entries if is_list(value)}
+    lengths |= {len(value) for value in lists if is_batch(value)}
+    pictures = copies * max(lengths, default=1)
+    lengths |= {len(value) for value in chance if is_list(value) and len(value) != pictures}
+    if 0 in lengths:
+        raise ValueError("a list of this call is empty: leave it out, or give an entry a picture")
+    lengths.discard(1)
+    if len(lengths) > 1:
+        raise ValueError(f"the lists of this call have different lengths: {sorted(lengths)}")
+    return lengths.pop() if lengths else 1
+
+
+def said_over(defaults: Mapping[str, Any], **said: Any) -> dict[str, Any]:
+    """The model's own defaults, with what a call said in their place."""
+    return {**defaults, **{name: value for name, value in said.items() if value is not None}}
+
+
+def sampler_config(
+    said: Mapping[str, Any],
+    patience: int | None,
+    time_budget: float | None,
+    score_steps: bool,
+) -> SamplerConfig:
+    """The sampler's settings, from what `said_over` gives and what has no default."""
+    return SamplerConfig(
+        order=said["order"],
+        steps=said["num_inference_steps"],
+        candidates=said["num_candidates"],
+        temperature=said["temperature"],
+        choice_temperature=said["choice_temperature"],
+        patience=patience,
+        time_budget=time_budget,
+        compliance_weight=said["compliance_weight"],
+        score_steps=score_steps,
+    )
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def is_batch(value: Any) -> bool:
+    """Whether an argument that is a list for one picture already is a list of such."""
+    return is_list(value) and any(is_list(entry) or entry is None for entry in value)
+
+
+def spread(value: Any, rows: int, name: str) -> list[Any]:
+    """One entry a picture, from one for all or a list."""
+    if not is_list(value):
+        return [value] * rows
+    if len(value) == 1:
+        return list(value) * rows
+    if len(value) != rows:
+        raise ValueError(f"{name} has {len(value)} entries for {rows} pictures: give one each")
+    return list(value)
+
+
+def spread_lists(value: Any, rows: int, name: str) -> list[Any]:
+    """Like `spread`, for arguments that are lists already for one picture."""
+    return spread(value, rows, name) if is_batch(value) else [value] * rows
+
+
+def as_rows(codes: Any) -> Any:
+    """Codes as plain lists, from a tensor, a list of tensors or lists already."""
+    if isinstance(codes, Tensor):
+        return codes.tolist()
+    if is_list(codes):
+        return [entry.tolist() if isinstance(entry, Tensor) else entry for entry in codes]
+    return codes
+
+
+def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
+    """The codes of one grid, (T,) int64.
+
+    Raises `ValueError` where they are too many, too few, or not of the codebook.
+    """
+    if len(codes) != grid * grid:
+        raise ValueError(f"got {len(codes)} codes, wanted the {grid * grid} of a whole grid")
+    if not all(0 <= code < codebook for code in codes):
+        raise ValueError(f"codes must be 0 to {codebook - 1}: these are of another model")
+    return torch.tensor(codes, dtype=torch.int64)
+
+
+class Opened:
+    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, Image.Image] = {}
+
+    def __call__(self, name: str, picture: Any) -> Image.Image:
+        """Raise `ValueError` where it is no PIL picture, or one that cannot be read."""
+        if not isinstance(picture, Image.Image):
+            raise ValueError(
+                f"{name} has a {type(picture).__name__}, wanted PIL pictures: "
+                "open files with ufc_base.images.load_image"
+            )
+        if id(picture) not in self.made:
+            self.made[id(picture)] = load_image(picture)
+        return self.made[id(picture)]
+
+
+def check_weights(weights: Sequence[float], references: int) -> None:
+    """Raise `ValueError` unless there is one from 0 up for each reference image."""
+    if len(weights) != references:
+        raise ValueError(
+            f"got {references} reference images and {len(weights)} weights: give one each"
+        )
+    wrong = [weight for weight in weights if not 0 <= weight < math.inf]  # nor NaN
+    if wrong:
+        raise ValueError(f"reference_weights has {wrong}, wanted numbers from 0 up")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list of what may be missing, a single thing or several."""
+    if value is None:
+        return []
+    return list(value) if is_list(value) else [value]
+
+
+def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
+    """A seed for every picture; drawn where none was given."""
+    count = rows * copies
+    if generator is not None:
+        if seed is not None:
+            raise ValueError("got both seed and generator: give one of them")
+        return [None] * count
+    if seed is None:
+        return [random.SystemRandom().randrange(2**31) for _ in range(count)]
+    if is_list(seed):
+        if len(seed) == count:
+            return list(seed)
+        return [s + copy for s in spread(seed, rows, "seed") for copy in range(copies)]
+    return [seed + copy for copy in range(count)]
+
+
+def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.Generator]:
+    """A CPU generator for each picture, so that none depends on its batch.
+
+    Raises:
+        ValueError: more than one are given, and not one a picture.
+    """
+    if generator is None:
+        return [torch.Generator().manual_seed(seed or 0) for seed in seeds]
+    given = as_list(generator)
+    if len(given) == len(seeds):
+        return given
+    if len(given) != 1:
+        raise ValueError(f"got {len(given)} generators for {len(seeds)} pictures: give one each")
+    drawn = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in drawn]

@@ -1,0 +1,136 @@
+"""`ufc app`: open the editor in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ufc.cli.flags import Attention, Device, DType, Language
+from ufc.cli.terminal import DONE
+from ufc.io.manifest import open_folder
+from ufc.io.validation import RequestError
+
+LOCAL = "127.0.0.1"
+# Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
+# components and the curves have those that Streamlit does not set.
+THEME = {
+    "baseRadius": "0.5rem",
+    "light.primaryColor": "#b4532a",
+    "light.backgroundColor": "#fdfcfa",
+    "light.secondaryBackgroundColor": "#f4f1ec",
+    "light.textColor": "#2b2926",
+    "light.borderColor": "#ddd8cf",
+    "dark.primaryColor": "#cf6f42",
+    "dark.backgroundColor": "#1b1a18",
+    "dark.secondaryBackgroundColor": "#272522",
+    "dark.textColor": "#ece8e1",
+    "dark.borderColor": "#45413b",
+}
+
+
+def app(
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. Only this machine can reach 127.0.0.1; with 0.0.0.0 "
+            "everybody who can reach this machine may draw with it.",
+        ),
+    ] = LOCAL,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8501,
+    lang: Annotated[Language, typer.Option(help="Language of the page at first.")] = "en",
+    model: Annotated[
+        str | None,
+        typer.Option(help="A bundled name, a folder, or a hub id.", envvar="UFC_MODEL"),
+    ] = None,
+    output_dir: Annotated[
+        str, typer.Option(help="Where sessions are kept; nothing is written elsewhere.")
+    ] = "outputs/editor",
+    device: Annotated[
+        Device, typer.Option(help="auto, cpu or cuda.", envvar="UFC_DEVICE")
+    ] = "auto",
+    dtype: Annotated[
+        DType, typer.Option(help="auto, fp32, bf16, fp16 or int8.", envvar="UFC_DTYPE")
+    ] = "auto",
+    attention_backend: Annotated[
+        Attention,
+        typer.Option(help="auto, sdpa, xformers or math.", envvar="UFC_ATTENTION_BACKEND"),
+    ] = "auto",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+) -> int:
+    """Open the editor in the browser: pictures from words, references and blocks you keep."""
+    script = find_page()
+    folder = open_folder(output_dir).resolve()
+    check_free(host, port)
+    settings = {
+        "UFC_OUTPUT_DIR": str(folder),
+        "UFC_LANG": lang,
+        "UFC_DEVICE": device,
+        "UFC_DTYPE": dtype,
+        "UFC_ATTENTION_BACKEND": attention_backend,
+    }
+    if model is not None:
+        from ufc.io.hub import resolve_model
+
+        settings["UFC_MODEL"] = str(resolve_model(model))
+    os.environ.update(settings)
+
+    from streamlit.web import cli
+
+    cli.main(["run", str(script), *server_flags(host, port, browser)], standalone_mode=False)
+    return DONE
+
+
+def find_page() -> Path:
+    """The file that Streamlit runs.
+
+    Raises:
+        RequestError: the extra that the editor needs is not installed.
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise RequestError(
+            'the editor needs Streamlit; install it with pip install "ufc-bert[app]"'
+        )
+    spec = importlib.util.find_spec("webui")
+    if spec is None or spec.origin is None:
+        raise RequestError("the package webui is not installed beside ufc; install ufc-bert again")
+    return Path(spec.origin).with_name("app.py")
+
+
+def server_flags(host: str, port: int, browser: bool) -> list[str]:
+    """Streamlit's flags: no statistics, no file watcher, nothing of the developer's menu."""
+    options = {
+        "server.address": host,
+        "server.port": port,
+        "server.headless": not browser,
+        "server.showEmailPrompt": False,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.maxUploadSize": 32,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        **{f"theme.{name}": value for name, value in THEME.items()},
+    }
+    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+            for name, value in options.items()]  # fmt: skip
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise `RequestError` where the address cannot be listened on."""
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise RequestError(
+            f"cannot listen on {host}, port {port} ({error.strerror}); "
+            "choose another --port or --host"
+        ) from None

@@ -1,0 +1,250 @@
+"""One batch after another: through the pipeline, onto the disk, into the manifest."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ufc.cli.model_choice import Loaded
+from ufc.cli.terminal import Terminal
+from ufc.conditioning.sequence import MAX_REFERENCES
+from ufc.io.batch_plan import RECIPE, Job
+from ufc.io.embedded_tokens import codes_chunk, read_codes
+from ufc.io.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
+from ufc.io.manifest import Manifest, save_picture
+from ufc.io.picture_metadata import Metadata, describe, rounded
+from ufc.io.validation import RequestError
+from ufc.pipeline import PipelineOutput, UFCPipeline
+from ufc.request import Request, Result
+from ufc_base.entry import reason
+
+# Errors of the disk rather than of one picture: the next would not be written either.
+_DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+
+
+def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
+    """Find what does not fit the model or cannot be opened, before anything is drawn.
+
+    Raises:
+        RequestError: with the line that it comes from.
+    """
+    for job in jobs:
+        try:
+            job.request.check_controls()
+            job.request.check_blocks(pipe.grid**2)
+            check_references(job.request)
+        except RequestError as error:
+            raise RequestError(located(job, str(error))) from None
+    check_inputs(jobs, pipe.resolution)
+
+
+def check_references(request: Request) -> None:
+    """Raise `RequestError` where there are more references than a model can tell apart."""
+    count = len(request.reference_images)
+    if count > MAX_REFERENCES:
+        raise RequestError(
+            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
+        )
+
+
+class Easel:
+    """Draws batches with one model into one folder, and counts what came of them."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        folder: Path,
+        terminal: Terminal,
+        *,
+        with_metadata: bool = True,
+        overwrite: bool = False,
+    ) -> None:
+        self.loaded = loaded
+        self.folder = folder
+        self.terminal = terminal
+        self.with_metadata = with_metadata
+        self.overwrite = overwrite
+        self.drawn = 0
+        self.failed = 0
+
+    def plan(self, groups: Mapping[str, Sequence[Job]]) -> list[dict[str, Any]]:
+        """The manifest lines of all pictures before they are drawn, by the batches they are in."""
+        known: dict[str, str] = {}  # many pictures may share a file
+        rows = []
+        for group, batch in groups.items():
+            for job in batch:
+                hashes = input_hashes(job.request, known)
+                known |= hashes
+                rows.append(self.row(job, group, inputs=input_digest(hashes)))
+        return rows
+
+    def row(self, job: Job, group: str, **outcome: Any) -> dict[str, Any]:
+        """The manifest line of a picture, "pending" unless `outcome` says more."""
+        request = relative_to(job.request, self.folder)
+        return request.to_json() | self.result(job, group, **outcome).to_json()
+
+    def result(self, job: Job, group: str, **outcome: Any) -> Result:
+        """What a picture's manifest line says beyond its request."""
+        return Result(
+            job.file_name,
+            seed=job.request.seed,
+            index=job.index,
+            model=self.loaded.name,
+            backend=self.loaded.backend,
+            versions=self.loaded.versions,
+            group=group,
+            **outcome,
+        )
+
+    def draw(self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest) -> None:
+        """Draw a whole batch, write those of its pictures that are `wanted`.
+
+        Where a batch fails, each of its pictures is tried alone; where that fails too, or the
+        picture cannot be written, it is marked as failed.
+
+        Raises:
+            OSError: the disk is full or fails, or the manifest cannot be written.
+        """
+        try:
+            hashes = [input_hashes(job.request) for job in batch]  # of what is drawn from
+            out = draw_batch(self.loaded.pipe, batch, self._on_step(batch, wanted))
+        except Exception as error:  # whatever it is, the other pictures are drawn
+            if len(batch) > 1:
+                self.terminal.notice(f"a batch failed ({error}); drawing its pictures one by one")
+                for number, job in enumerate(batch):
+                    if job.file_name in wanted:
+                        self.draw([job], f"{group}.{number}", wanted, manifest)
+            else:
+                self._fail(batch[0], group, error, manifest)
+            return
+        places = [i for i, job in enumerate(batch) if job.file_name in wanted]
+        said = [located(batch[i], notice) for i in places for notice in out.notices[i]]
+        for notice in dict.fromkeys(said):  # pictures of one line say the same
+            self.terminal.notice(notice)
+        for i in places:
+            job = batch[i]
+            try:
+                row = self._write(job, group, out, i, hashes[i])
+            except Exception as error:  # as above
+                if isinstance(error, OSError) and error.errno in _DISK_FAILED:
+                    raise
+                self._fail(job, group, error, manifest)
+            else:
+                manifest.record(row)
+                self.drawn += 1
+                self.terminal.reach(self.drawn + self.failed)
+                self.terminal.result(f"{self.folder / job.file_name}  {scores(row)}", row)
+
+    def _write(
+        self, job: Job, group: str, out: PipelineOutput, i: int, hashes: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Write picture `i` of a batch; returns its manifest line."""
+        scored = {
+            "status": "done",
+            "compliance": rounded(out.compliance[i]),
+            "fidelity": rounded(out.fidelity[i]),
+            "steps": out.steps[i],
+        }
+        metadata = None
+        if self.with_metadata:
+            metadata = self._metadata(job, out, i, hashes, self.result(job, group, **scored))
+        path = self.folder / job.file_name
+        save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
+        return self.row(
+            job,
+            group,
+            seconds=round(out.seconds / len(out.images), 3),
+            inputs=input_digest(hashes),
+            notices=tuple(out.notices[i]),
+            **scored,
+        )
+
+    def _metadata(
+        self, job: Job, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
+    ) -> Metadata:
+        blocks = {
+            **codes_chunk(self.loaded.pipe, out.images[i], out.codes[i].tolist()),
+            "confidence": [[rounded(x) for x in row] for row in out.confidence[i].tolist()],
+            "provenance": out.provenance[i],
+        }
+        return describe(
+            job.request,
+            replace(result, model=Path(self.loaded.name).name),
+            hashes,
+            out.images[i].size,
+            curves=out.curves[i],
+            blocks=blocks,
+        )
+
+    def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
+        text = reason(error)
+        row = self.row(job, group, status="failed", error=text.replace("\0", ""))
+        manifest.record(row)
+        self.failed += 1
+        self.terminal.reach(self.drawn + self.failed)
+        self.terminal.error(f"ufc: {located(job, f'{job.file_name} failed: {text}')}")
+
+    def _on_step(self, batch: Sequence[Job], wanted: set[str]) -> Any:
+        steps = batch[0].request.num_inference_steps or 1
+        share = sum(job.file_name in wanted for job in batch) / steps
+
+        def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
+            self.terminal.advance(share)
+
+        return advance
+
+
+def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> PipelineOutput:
+    """Hand a batch to the pipeline; the pictures of a batch share a recipe."""
+    requests = [job.request for job in batch]
+    inputs = [load_inputs(request) for request in requests]
+    codes = [
+        read_codes(pipe, request.image, item.image) if request.image and item.image else None
+        for request, item in zip(requests, inputs, strict=True)
+    ]
+    recipe = {name: getattr(requests[0], name) for name in RECIPE}
+    return pipe(
+        prompt=[request.prompt for request in requests],
+        negative_prompt=[request.negative_prompt for request in requests],
+        reference_images=[list(item.references) for item in inputs],
+        reference_weights=[[r.weight for r in request.reference_images] for request in requests],
+        image=[item.image for item in inputs],
+        mask_image=[item.mask for item in inputs],
+        preserve_blocks=[
+            list(request.preserve_blocks) if request.preserve_blocks else None
+            for request in requests
+        ],
+        codes=codes,
+        seed=[request.seed or 0 for request in requests],
+        callback_on_step_end=on_step,
+        **{name: value for name, value in recipe.items() if value is not None},
+    )
+
+
+def relative_to(request: Request, folder: Path) -> Request:
+    """The request with its paths as seen from the output folder, so that both can be moved."""
+
+    def seen(path: str) -> str:
+        try:
+            return Path(
+                os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+            ).as_posix()
+        except ValueError:  # another drive
+            return os.path.realpath(path)
+
+    return replace(
+        request,
+        reference_images=tuple(replace(r, path=seen(r.path)) for r in request.reference_images),
+        image=request.image and seen(request.image),
+        mask_image=request.mask_image and seen(request.mask_image),
+    )
+
+
+def scores(row: dict[str, Any]) -> str:
+    """Compliance, fidelity and time of a manifest line, for people."""
+    said = [f"{name} {row[name]:.2f}" for name in ("compliance", "fidelity") if name in row]
+    return "  ".join([*said, f"{row['seconds']:.2f} s"])

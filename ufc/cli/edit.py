@@ -1,0 +1,23 @@
+"""`ufc edit`: keep parts of an image and draw the rest anew."""
+
+from __future__ import annotations
+
+from ufc.cli import generation
+from ufc.cli.flags import DrawFlags
+from ufc.cli.generate import row_from_flags
+from ufc.io.validation import RequestError
+
+HELP = """Keep parts of an image, exactly, and draw the rest anew.
+
+Say what to keep with --mask-image (black is kept) or --preserve-blocks. The image is fitted into
+the model's square, white beside it where it is not square, and the result has the model's size:
+what is kept equals the fitted image pixel by pixel."""
+
+
+def run(flags: DrawFlags) -> int:
+    """Carry out the command; returns the exit code."""
+    if flags.image is None:
+        raise RequestError("--image: is missing; say which picture to edit")
+    if flags.mask_image is None and flags.preserve_blocks is None:
+        raise RequestError("give --mask-image or --preserve-blocks, to say what to keep")
+    return generation.run(flags, [row_from_flags(flags)])

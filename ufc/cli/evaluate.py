@@ -1,0 +1,287 @@
+"""`ufc evaluate`: figures of pictures, of the model's own scores, of its controls, and the tables.
+
+ufc evaluate FAKE --real DATA      pictures against real ones
+ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-data-dir DATA
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ufc.cli.evaluate_flags import (
+    AblationFlags,
+    CommonFlags,
+    EstimatorFlags,
+    ModelFlags,
+    PictureFlags,
+    ReportFlags,
+)
+from ufc.cli.flags import run_command
+from ufc.cli.terminal import DONE, Terminal
+from ufc.io.manifest import write_json
+
+if TYPE_CHECKING:
+    from estimators.metrics.command_line import Measuring
+    from estimators.metrics.sets import PictureSet
+    from ufc.evaluation.context import Bench
+
+
+PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
+
+Further forms, each with its own --help: `ufc evaluate distances` (real halves, reconstructions,
+drawn pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset of
+text, reference, kept blocks), `ablation` (every order at equal passes), `report` (one page)."""
+
+
+def evaluate(context: typer.Context) -> int:
+    """Figures of pictures, of the model's scores and controls; ablation and report."""
+    arguments = list(context.args)
+    name = "ufc evaluate"
+    flags: type = PictureFlags
+    run: Callable[[Any], int] = pictures
+    help = PICTURES_HELP
+    if arguments and arguments[0] in FORMS:
+        name += f" {arguments[0]}"
+        flags, run, help = FORMS[arguments.pop(0)]
+    return run_command(flags, run, help, arguments, name)
+
+
+def pictures(flags: PictureFlags) -> int:
+    """Carry out `ufc evaluate FAKE`."""
+    from estimators.metrics.sets import open_set
+    from ufc.evaluation.figures import FIGURES, USUAL, Options, figures, table, warning
+
+    wanted = tuple(name for name in FIGURES if getattr(flags, name)) or USUAL
+    options = Options(
+        flags.caption_column,
+        flags.contrastive,
+        flags.clip_model,
+        flags.clip_checkpoint,
+        flags.save_stats,
+        flags.seed,
+    )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        measuring = measuring_of(flags, flags.size, logits="isc" in wanted)
+        statistics_file = flags.real is not None and flags.real.endswith(".npz")
+        if is_model(flags.fake):
+            fake, drawn_size = draw_for(flags, terminal)
+            if flags.size is None:  # a small model is not to be blamed for being small
+                measuring = replace(measuring, size=drawn_size)
+        elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
+            fake = open_set(flags.fake, flags.limit)
+        else:
+            raise ValueError(
+                f"{flags.fake!r} is neither pictures nor a model; give a folder, shards, a model, "
+                f"or one of {', '.join(FORMS)}"
+            )
+        real: Any = None
+        if flags.real is not None:
+            real = Path(flags.real) if statistics_file else open_set(flags.real)
+        found = figures(wanted, fake, real, measuring, options)
+        terminal.result(table(found), found)
+        if warning(found):
+            terminal.notice(warning(found))
+    return DONE
+
+
+def distances(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate distances`."""
+    from ufc.evaluation.distances import distance_report, distance_table
+
+    return _measure(
+        flags,
+        "distances",
+        lambda bench: distance_report(
+            bench.pipeline, bench.judges, bench.real, bench.pictures(bench.draw())
+        ),
+        distance_table,
+    )
+
+
+def estimators(flags: EstimatorFlags) -> int:
+    """Carry out `ufc evaluate estimators`."""
+    from ufc.evaluation.scores import estimator_report, estimator_table
+
+    def run(bench: Bench) -> dict[str, Any]:
+        return estimator_report(
+            bench.pipeline,
+            bench.judges,
+            bench.real,
+            choices=flags.choices,
+            seed=flags.seed,
+            folder=bench.folder,
+            progress=bench.progress("drawing"),
+        )
+
+    return _measure(flags, "estimators", run, estimator_table)
+
+
+def controls(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate controls`."""
+    from ufc.evaluation.controls import control_report, control_table, make_task
+
+    def run(bench: Bench) -> dict[str, Any]:
+        task = make_task(bench.pipeline, bench.real, bench.types(), flags.seed)
+        rows = control_report(
+            bench.pipeline, bench.judges, task, flags.seed, bench.progress("subsets")
+        )
+        return {"captions": len(task.captions), "subsets": rows}
+
+    return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
+
+
+def ablation(flags: AblationFlags) -> int:
+    """Carry out `ufc evaluate ablation`."""
+    from ufc.evaluation.ablation import run_ablation, table, variants, verdict, write_results
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        scale = bench.pipeline.defaults["guidance_scale"]
+        rows, comparisons = run_ablation(
+            bench.pipeline,
+            bench.judges,
+            bench.real.captions,
+            variants(flags.passes, flags.candidates, scale, flags.seed),
+            bench.folder,
+            bench.tell,
+        )
+        about = bench.about() | {
+            "passes": flags.passes,
+            "candidates": flags.candidates,
+            "guidance_scale": scale,
+            "passes_a_prediction": 1 if scale == 1 else 2,
+        }
+        write_results(Path(flags.output_dir), rows, comparisons, about)
+        text = "\n".join([table(rows), "", *map(verdict, comparisons)])
+        found = [asdict(comparison) for comparison in comparisons]
+        terminal.result(text, {"about": about, "rows": rows, "comparisons": found})
+    return DONE
+
+
+def report(flags: ReportFlags) -> int:
+    """Carry out `ufc evaluate report`."""
+    from ufc.evaluation.report import write_report
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        page = write_report(bench, Path(flags.output_dir), flags.choices)
+        text = page.with_name("report.md").read_text(encoding="utf-8")
+        terminal.result(f"{text}\n{page}", {"page": str(page)})
+    return DONE
+
+
+def _measure(
+    flags: ModelFlags,
+    name: str,
+    run: Callable[[Bench], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> int:
+    """Open what is needed, run, print, and keep the JSON if a folder is given."""
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        bench = open_bench(flags, terminal)
+        found = run(bench) | {"about": bench.about()}
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / f"{name}.json", found)
+        terminal.result(table(found), found)
+    return DONE
+
+
+FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
+    "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
+    "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "ablation": (AblationFlags, ablation, "Every order at equal numbers of passes."),
+    "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
+}
+
+
+def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
+    """Model, judges and held-out pictures, as the flags ask for them.
+
+    Raises:
+        ValueError: --real or --train-data-dir is not given.
+    """
+    from ufc.evaluation.context import Bench
+    from ufc.io.hub import DEFAULT_MODEL
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures with captions by --real, and by --train-data-dir the training "
+            "pictures, which distances are to"
+        )
+    return Bench.open(
+        flags.model or DEFAULT_MODEL,
+        flags.real,
+        flags.train_data_dir,
+        lambda size: measuring_of(flags, size),
+        flags.device,
+        flags.contrastive,
+        flags.caption_column,
+        flags.limit,
+        flags.seed,
+        cache_folder(flags),
+        terminal.notice,
+    )
+
+
+def measuring_of(flags: CommonFlags, size: int | None, logits: bool = False) -> Measuring:
+    """How the flags turn pictures into features."""
+    from estimators.metrics.command_line import Measuring
+    from estimators.metrics.extractors import load_extractor
+
+    folder = cache_folder(flags)
+    return Measuring(
+        load_extractor(
+            flags.extractor,
+            flags.input_size,
+            weights=flags.extractor_weights,
+            logits=logits,
+            device=flags.device,
+        ),
+        size,
+        flags.mode,
+        flags.batch_size,
+        flags.num_workers,
+        None if folder is None else str(folder),
+    )
+
+
+def cache_folder(flags: CommonFlags) -> Path | None:
+    """Where things are kept: --cache-dir, or `ufc/evaluate` in the user's cache; or nowhere."""
+    if flags.no_cache:
+        return None
+    if flags.cache_dir:
+        return Path(flags.cache_dir)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "ufc" / "evaluate"
+
+
+def is_model(name: str) -> bool:
+    """Whether a name is a bundled model's or a folder holds a model."""
+    from ufc.io.hub import bundled_models
+
+    return (Path(name) / "model_index.json").is_file() or name in bundled_models()
+
+
+def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:
+    """One picture for each caption of --real, by the model given as FAKE; and their side."""
+    from estimators.metrics.sets import open_set
+    from ufc.evaluation.context import draw_captions
+    from ufc.pipeline import UFCPipeline
+
+    if flags.real is None or flags.real.endswith(".npz"):
+        raise ValueError(
+            f"{flags.fake} is a model: give the captions to draw by --real, a data set"
+        )
+    pipeline = UFCPipeline.from_pretrained(flags.fake, device=flags.device)
+    captions = open_set(flags.real, flags.limit).captions(flags.caption_column)
+    drawn = draw_captions(
+        pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
+    )
+    return drawn, pipeline.resolution

@@ -1,0 +1,151 @@
+"""Flags of `ufc evaluate`, a dataclass for each of its forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from ufc.cli.flags import option, switch
+
+FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
+
+
+@dataclass(kw_only=True)
+class CommonFlags:
+    """What every form has."""
+
+    real: Annotated[
+        str | None,
+        option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
+    ] = None
+    caption_column: Annotated[
+        Literal["text", "text_zh"],
+        option("Which captions, English or Chinese (text).", SET, metavar="text|text_zh"),
+    ] = "text"
+    limit: Annotated[
+        int | None, option("Only the first N pictures measured, or captions drawn.", SET, min=2)
+    ] = None
+    seed: Annotated[int, option("Of what is drawn at random (0).", SET, min=0)] = 0
+    extractor: Annotated[
+        str,
+        option("alexnet (default), vgg16, inception, or package.module:factory.", JUDGES),
+    ] = "alexnet"
+    extractor_weights: Annotated[
+        str | None, option("A file of its weights, instead of a download.", JUDGES)
+    ] = None
+    input_size: Annotated[
+        int | None,
+        option("Pixels that alexnet or vgg16 sees (128); others have their own.", JUDGES, min=16),
+    ] = None
+    mode: Annotated[
+        Literal["clean", "legacy"],
+        option("Resizing: clean is antialiased, legacy is not.", JUDGES),
+    ] = "clean"
+    contrastive: Annotated[
+        str, option("Estimator of R-precision: a bundled name or a folder.", JUDGES)
+    ] = "fashion-64-contrastive"
+    batch_size: Annotated[int, option("Pictures a pass (32).", JUDGES, min=1)] = 32
+    num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
+    device: Annotated[
+        str, option("Where extractor and model run: auto, cpu or cuda (cpu).", JUDGES)
+    ] = "cpu"
+    cache_dir: Annotated[
+        str | None,
+        option(
+            "Where features and drawn pictures are kept, by content (ufc/evaluate in the user's "
+            "cache).",
+            OUTPUT,
+        ),
+    ] = None
+    no_cache: Annotated[bool, switch("--no-cache", "Keep nothing.", OUTPUT)] = False
+    json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
+    quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
+
+
+@dataclass(kw_only=True)
+class PictureFlags(CommonFlags):
+    """Flags of `ufc evaluate FAKE`."""
+
+    fake: Annotated[
+        str,
+        typer.Argument(
+            metavar="FAKE",
+            help="Pictures: a folder of `ufc generate`, an ImageFolder or shards; or a model, "
+            "which then draws one picture for each caption of --real.",
+            show_default=False,
+        ),
+    ]
+    fid: Annotated[bool, switch("--fid", "Frechet distance, with an interval.", FIGURES)] = False
+    kid: Annotated[bool, switch("--kid", "Kernel distance, unbiased.", FIGURES)] = False
+    isc: Annotated[bool, switch("--isc", "Inception score.", FIGURES)] = False
+    prc: Annotated[bool, switch("--prc", "Precision, recall, density and coverage.", FIGURES)] = (
+        False
+    )
+    lpips: Annotated[
+        bool, switch("--lpips", "LPIPS diversity, of one caption and of all.", FIGURES)
+    ] = False
+    r_precision: Annotated[
+        bool, switch("--r-precision", "Is a picture's own caption found among 99?", FIGURES)
+    ] = False
+    clip_score: Annotated[
+        bool, switch("--clip-score", "By open_clip, or Chinese-CLIP for text_zh.", FIGURES)
+    ] = False
+    clip_model: Annotated[
+        str | None,
+        option("CLIP's name (ViT-B-32; for text_zh ViT-B-16, or VISION@TEXT@PIXELS).", JUDGES),
+    ] = None
+    clip_checkpoint: Annotated[
+        str | None, option("CLIP's weights: a file, or a tag of open_clip's.", JUDGES)
+    ] = None
+    size: Annotated[
+        int | None, option("Shrink all pictures to so many pixels first.", SET, min=8)
+    ] = None
+    save_stats: Annotated[
+        str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
+    ] = None
+
+
+@dataclass(kw_only=True)
+class ModelFlags(CommonFlags):
+    """Flags of the forms that draw with a model and measure against its training pictures."""
+
+    real: Annotated[
+        str | None, option("Held-out pictures with captions: an ImageFolder or shards.", SET)
+    ] = None
+    model: Annotated[
+        str | None, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
+    ] = None
+    train_data_dir: Annotated[
+        str | None, option("Training pictures, which distances are to.", SET)
+    ] = None
+    output_dir: Annotated[
+        str | None,
+        option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
+    ] = None
+
+
+@dataclass(kw_only=True)
+class EstimatorFlags(ModelFlags):
+    """Flags of the forms that let the estimators choose."""
+
+    choices: Annotated[int, option("Pictures a caption to choose the best of (8).", SET, min=3)] = 8
+
+
+@dataclass(kw_only=True)
+class ReportFlags(EstimatorFlags):
+    """Flags of `ufc evaluate report`."""
+
+    output_dir: Annotated[
+        str, option("Folder for the page and its figures (outputs/report).", OUTPUT)
+    ] = "outputs/report"
+
+
+@dataclass(kw_only=True)
+class AblationFlags(ModelFlags):
+    """Flags of `ufc evaluate ablation`."""
+
+    output_dir: Annotated[str, option("Folder for table, plot and JSON (docs).", OUTPUT)] = "docs"
+    passes: Annotated[int, option("Passes a picture (28).", SET, min=4)] = 28
+    candidates: Annotated[int, option("Candidates a step where scores choose (2).", SET, min=2)] = 2

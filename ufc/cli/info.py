@@ -1,0 +1,65 @@
+"""`ufc info`: read the request back out of a picture."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+
+from ufc.cli.flags import switch
+from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
+from ufc.io.picture_metadata import Metadata, read_metadata
+from ufc.io.validation import RequestError
+
+
+def info(
+    pictures: Annotated[list[str], typer.Argument(help="Pictures to read.", metavar="PICTURE")],
+    json: Annotated[bool, switch("--json", "One line of JSON per picture.")] = False,
+) -> int:
+    """Show how pictures were made: request, recipe, scores and versions.
+
+    Every picture is looked at. Exit code 2 where one cannot be read, 1 where one says nothing.
+    """
+    code = DONE
+    with Terminal(as_json=json) as terminal:
+        for picture in pictures:
+            try:
+                metadata = read_metadata(picture)
+            except RequestError as error:
+                terminal.error(f"ufc: {error}")
+                code = BAD_INPUT
+                continue
+            if metadata == Metadata():
+                terminal.error(f"ufc: {picture}: holds no request")
+                code = max(code, FAILURE)
+                continue
+            terminal.result(_text(picture, metadata), _data(picture, metadata))
+    return code
+
+
+def _data(picture: str, metadata: Metadata) -> dict[str, Any]:
+    return {
+        "file": picture,
+        "parameters": metadata.parameters,
+        "ufc_metadata": metadata.request,
+        "ufc_blocks": metadata.blocks,
+    }
+
+
+def _text(picture: str, metadata: Metadata) -> str:
+    lines = [picture]
+    if metadata.request is None:
+        return "\n".join([*lines, metadata.parameters or ""])
+    for name, value in metadata.request.items():
+        if isinstance(value, dict):
+            lines.append(f"{name}:")
+            lines.extend(f"  {key}: {_plain(item)}" for key, item in value.items())
+        elif name != "curves":
+            lines.append(f"{name}: {_plain(value)}")
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    """Text as it is, lists and objects as JSON."""
+    return value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)

@@ -1,0 +1,73 @@
+"""The command line, `ufc`: results on standard output, everything else on standard error.
+
+Exit codes: 0 done, 1 failure, 2 bad arguments or input, 3 some pictures failed, 130 interrupted.
+Flags are written with dashes; underscores are taken too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ufc.cli import app as editor
+from ufc.cli import bench, edit, env, evaluate, generate, info, training
+from ufc.cli.flags import PASS_ON, DrawFlags, GenerateFlags, command, switch
+from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
+
+app = typer.Typer(
+    name="ufc",
+    help="Pictures from words, reference images and kept blocks, in any combination.",
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, switch("--version", "Show the version.")] = False,
+) -> int:
+    """What every command goes through first."""
+    if version:
+        sys.stdout.write(f"ufc {env.ufc_version()}\n")
+    elif context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+    return 0
+
+
+app.command("generate")(command(GenerateFlags, generate.run, generate.HELP))
+app.command("edit")(command(DrawFlags, edit.run, edit.HELP))
+app.command("train-tokenizer", **PASS_ON)(training.train_tokenizer)
+app.command("train", **PASS_ON)(training.train)
+app.command("train-contrastive", **PASS_ON)(training.train_contrastive)
+app.command("evaluate", **PASS_ON)(evaluate.evaluate)
+app.command("info")(info.info)
+app.command("bench")(command(bench.BenchFlags, bench.run, bench.HELP))
+app.command("app")(editor.app)
+app.command("env")(env.env)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (`sys.argv` by default) and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    resume = way_on(arguments[0] if arguments else "")
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="ufc", standalone_mode=False)
+        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else DONE
+    except SystemExit as error:  # typer's, where whoever read our results has left
+        return error.code if isinstance(error.code, int) else FAILURE
+    except (KeyboardInterrupt, Exception) as error:
+        return report(error, resume)
+
+
+def way_on(command: str) -> str:
+    """What to say again, after a break, to have the rest done."""
+    if command.startswith("train"):
+        return "--resume-from-checkpoint latest"
+    return "--resume" if command in ("generate", "edit") else "the same command"

@@ -1,0 +1,1 @@
+"""What a picture is conditioned on: text, references, known tokens."""

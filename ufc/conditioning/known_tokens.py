@@ -1,0 +1,161 @@
+"""The picture that is edited: which blocks are kept, what the tokenizer may see, pasting back.
+
+The block grid is the mask: a block with any pixel to be drawn anew is free. Pixels to be drawn
+anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
+kept pixels are put back at the end exactly as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ufc_base.images import fit_mask, fit_square, load_mask, match_mask, to_tensor
+
+
+@dataclass(frozen=True)
+class EditCanvas:
+    """A base picture at model size.
+
+    Attributes:
+        pixels_CHW: the picture in -1..1.
+        kept_HW: pixels that stay as they are.
+        locked_T: blocks of the grid whose code stays, row-major.
+        erased_CHW: the picture with everything else filled from the kept pixels around it.
+        codes_T: codes of the picture where they are known; it is then not encoded again.
+    """
+
+    pixels_CHW: Tensor
+    kept_HW: Tensor
+    locked_T: Tensor
+    erased_CHW: Tensor
+    codes_T: Tensor | None = None
+
+
+def blank_edit(grid: int, resolution: int) -> EditCanvas:
+    """A canvas with nothing to keep."""
+    blank = torch.zeros(3, resolution, resolution)
+    nothing = torch.zeros(resolution, resolution, dtype=torch.bool)
+    return EditCanvas(blank, nothing, torch.zeros(grid * grid, dtype=torch.bool), blank)
+
+
+def edit_canvas(
+    image: Image.Image | None,
+    mask: Image.Image | None,
+    blocks: Sequence[int] | None,
+    grid: int,
+    resolution: int,
+    codes_T: Tensor | None = None,
+) -> EditCanvas | None:
+    """Prepare an edit; None if there is no picture.
+
+    `codes_T` are the picture's own codes, from an earlier call: they are taken as they are, so a
+    chain of edits does not decay. They may also stand alone; nothing is then put back.
+
+    Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
+    picture, blocks out of range, or a mask of other proportions than its picture.
+    """
+    if image is None:
+        if codes_T is not None:
+            return codes_only(codes_T, mask, blocks, grid, resolution)
+        if mask is not None or blocks is not None:
+            raise ValueError("got blocks or a mask to keep by, but no image to keep them from")
+        return None
+    if (mask is None) == (blocks is None):
+        raise ValueError(
+            "an image to edit needs either mask_image (white is drawn anew) "
+            "or preserve_blocks (the blocks to keep), and not both"
+        )
+    if mask is not None:
+        mask = match_mask(load_mask(mask), image.size)
+        kept_HW = torch.from_numpy(np.array(fit_mask(mask, resolution))) == 0
+    else:
+        kept_HW = kept_pixels(blocks or [], grid, resolution)
+    pixels_CHW = to_tensor(fit_square(image, resolution))[0]
+    locked_T = kept_blocks(kept_HW, grid)
+    erased_CHW = fill_from_kept(pixels_CHW, kept_HW)
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T)
+
+
+def codes_only(
+    codes_T: Tensor,
+    mask: Image.Image | None,
+    blocks: Sequence[int] | None,
+    grid: int,
+    resolution: int,
+) -> EditCanvas:
+    """An edit of codes without their pixels: locked blocks, and nothing to put back."""
+    if blocks is None or mask is not None:
+        raise ValueError("codes without their image need preserve_blocks, the blocks to keep")
+    blank = blank_edit(grid, resolution)
+    locked_T = kept_blocks(kept_pixels(blocks, grid, resolution), grid)
+    return replace(blank, locked_T=locked_T, codes_T=codes_T)
+
+
+def kept_pixels(blocks: Sequence[int], grid: int, resolution: int) -> Tensor:
+    """Pixels of the given blocks, (H, W) bool."""
+    wrong = [block for block in blocks if not 0 <= block < grid * grid]
+    if wrong:
+        raise ValueError(
+            f"preserve_blocks has {wrong}, but the grid of this model has {grid} x {grid} blocks, "
+            f"0 to {grid * grid - 1}"
+        )
+    kept_T = torch.zeros(grid * grid, dtype=torch.bool)
+    kept_T[list(blocks)] = True
+    cell = resolution // grid
+    return kept_T.view(grid, grid).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+
+
+def kept_blocks(kept_HW: Tensor, grid: int) -> Tensor:
+    """Blocks all of whose pixels are kept, (T,) bool."""
+    cell = kept_HW.shape[0] // grid
+    return kept_HW.view(grid, cell, grid, cell).all(3).all(1).flatten()
+
+
+def fill_from_kept(pixels_CHW: Tensor, kept_HW: Tensor) -> Tensor:
+    """Everything that is not kept, painted over from the kept pixels next to it, ring by ring.
+
+    The result does not depend on what was there. With nothing kept it is white.
+    """
+    known = kept_HW[None, None].float()
+    painted = pixels_CHW[None] * known
+    if not kept_HW.any():
+        return torch.ones_like(pixels_CHW)
+    while not bool(known.all()):
+        near = F.avg_pool2d(known, 3, stride=1, padding=1)
+        mean = F.avg_pool2d(painted, 3, stride=1, padding=1) / near.clamp_min(1e-6)
+        ring = (near > 0) & (known == 0)
+        painted = torch.where(ring, mean, painted)
+        known = torch.where(ring, torch.ones_like(known), known)
+    return painted[0]
+
+
+def paste_back(pixels_BCHW: Tensor, edits: Sequence[EditCanvas], feather: int = 0) -> Tensor:
+    """Generated pictures with the kept pixels put back exactly.
+
+    With `feather`, a band of so many pixels outside them fades from the original to the new.
+    """
+    pasted = pixels_BCHW.clone()
+    for row, edit in enumerate(edits):
+        if edit.kept_HW.any():
+            alpha = feathered(edit.kept_HW, feather)
+            blended = torch.lerp(pasted[row], edit.pixels_CHW, alpha)
+            pasted[row] = torch.where(edit.kept_HW, edit.pixels_CHW, blended)
+    return pasted
+
+
+def feathered(kept_HW: Tensor, feather: int) -> Tensor:
+    """1 on kept pixels, falling linearly to 0 over `feather` pixels outside, (H, W)."""
+    reach = kept_HW[None, None].float()
+    alpha = reach.clone()
+    for ring in range(1, feather + 1):
+        grown = F.max_pool2d(reach, 3, stride=1, padding=1)
+        alpha = torch.where((grown > 0) & (reach == 0), 1 - ring / (feather + 1), alpha)
+        reach = grown
+    return alpha[0, 0]

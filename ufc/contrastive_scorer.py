@@ -1,0 +1,142 @@
+"""The contrastive estimator as one object: pictures and texts in, cosines and probabilities out.
+
+It is a judge of its own, trained beside the generator and not with it: retrieval figures come from
+it, and candidates may be chosen by it too (`make_voice`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from estimators.contrastive import ContrastiveModel
+from ufc.conditioning.text import TextTokenizer
+from ufc.io.hub import bundled_folder, check_hashes
+from ufc.sampling.loop import Score
+from ufc_base.checkpoint import CheckpointError
+from ufc_base.images import fit_square, to_tensor
+
+BUNDLED = "fashion-64-contrastive"
+BATCH = 64
+
+# Compliance with a third voice in it, from the model's own, the canvases and their owners.
+Voice = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class ContrastiveEstimator:
+    """Both towers with the text tokenizer they were trained with."""
+
+    def __init__(self, model: ContrastiveModel, text: TextTokenizer, name: str = "unnamed") -> None:
+        if text.size != model.config.text_vocabulary:
+            raise CheckpointError(
+                f"tokenizer.json has {text.size} ids, the text tower was made for "
+                f"{model.config.text_vocabulary}: they are not of one model"
+            )
+        self.model = model.eval().requires_grad_(False)
+        self.text = text
+        self.name = name
+
+    @classmethod
+    def from_pretrained(cls, model: str | PathLike[str] = BUNDLED) -> ContrastiveEstimator:
+        """Load a folder that `ufc train-contrastive` wrote, or a bundled one by name.
+
+        Raises:
+            CheckpointError: there is none, or its files are damaged or changed.
+        """
+        places = (Path(model), bundled_folder() / model)
+        folder = next((path for path in places if (path / "config.json").is_file()), None)
+        if folder is None:
+            raise CheckpointError(
+                f"there is no contrastive estimator {str(model)!r}: give the output folder of "
+                f"`ufc train-contrastive`, or {BUNDLED!r}"
+            )
+        check_hashes(folder)
+        text = TextTokenizer.load(folder / "tokenizer.json")
+        return cls(ContrastiveModel.from_pretrained(folder), text, folder.name)
+
+    def save_pretrained(
+        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+    ) -> None:
+        """Write both towers and `tokenizer.json`."""
+        self.model.save_pretrained(folder, dtype)
+        self.text.save(Path(folder) / "tokenizer.json")
+
+    @torch.no_grad()
+    def embed_images(self, images: Iterable[Image.Image]) -> Tensor:
+        """Embeddings of pictures of any size, of length 1, (N, E)."""
+        resolution, chunks, pictures = self.model.config.image.resolution, [], iter(images)
+        while batch := list(islice(pictures, BATCH)):
+            pixels = to_tensor([fit_square(image, resolution) for image in batch])
+            chunks.append(self.model.image(pixels))
+        return torch.cat(chunks)
+
+    @torch.no_grad()
+    def embed_pixels(self, x_BCHW: Tensor) -> Tensor:
+        """Embeddings of square pixels in -1..1 of any resolution, (B, E)."""
+        side = self.model.config.image.resolution
+        if x_BCHW.shape[-1] != side:
+            x_BCHW = F.interpolate(x_BCHW, size=(side, side), mode="bicubic", antialias=True)
+        embedded: Tensor = self.model.image(x_BCHW)
+        return embedded
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts, of length 1, (N, E)."""
+        ids = [self.text.encode(text) for text in texts]
+        return torch.cat(
+            [self.model.text(ids[at : at + BATCH]) for at in range(0, len(ids), BATCH)]
+        )
+
+    def probability(self, images_NE: Tensor, texts_NE: Tensor) -> Tensor:
+        """The chance that text i is picture i's own and not another's, (N,)."""
+        return self.model.probability((images_NE * texts_NE).sum(-1))
+
+
+def make_voice(
+    estimator: ContrastiveEstimator,
+    decode: Callable[[Tensor], Tensor],
+    prompts: Sequence[str | None],
+    weight: float,
+) -> Voice:
+    """The estimator as a third voice: `weight` of compliance is the chance that it gives the words.
+
+    Args:
+        estimator: the judge.
+        decode: codes (M, T) to pixels in -1..1; the judge looks at pictures.
+        prompts: of each image; one without words keeps the model's own compliance.
+        weight: 0..1.
+
+    Raises:
+        ValueError: another weight.
+    """
+    if not 0 <= weight <= 1:
+        raise ValueError(f"contrastive_weight is {weight}, wanted 0 to 1")
+    texts = estimator.embed_texts([prompt or "" for prompt in prompts])
+    worded = torch.tensor([bool(prompt and prompt.strip()) for prompt in prompts])
+
+    def voice(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
+        owner = owner_M.cpu()
+        chance = estimator.probability(estimator.embed_pixels(decode(codes_MT)), texts[owner])
+        share = torch.where(worded[owner], weight, 0.0).to(compliance_M)
+        return torch.lerp(compliance_M, chance.to(compliance_M), share)
+
+    return voice
+
+
+def join_voice(score: Score, voice: Voice | None) -> Score:
+    """A score with the voice in its compliance; without one, the score itself."""
+    if voice is None:
+        return score
+
+    def joined(codes_MT: Tensor, owner_M: Tensor) -> tuple[Tensor, Tensor]:
+        compliance, fidelity = score(codes_MT, owner_M)
+        return voice(compliance, codes_MT, owner_M), fidelity
+
+    return joined

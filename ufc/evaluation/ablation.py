@@ -1,0 +1,273 @@
+"""The ablation: what each part of progressive generation is worth, at equal numbers of passes.
+
+A pass is one picture through the transformer once. Guidance doubles the passes of a prediction and
+a scored candidate costs one more, so K scored candidates take K (g + 1) passes a step, g being 2
+with guidance and 1 without; in the first step, where all are the same empty canvas, g + K. At equal
+passes they get fewer steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ufc.evaluation.generated_sets import (
+    BATCH,
+    Drawn,
+    Plan,
+    draw_set,
+    keep_drawn,
+    key_of,
+    pictures_of,
+)
+from ufc.evaluation.judges import Judges
+from ufc.pipeline import UFCPipeline
+
+PATIENCE = 2  # steps, in the row that stops by itself
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row: what it is called and how its pictures are drawn."""
+
+    name: str
+    plan: Plan
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows, what their difference says, and the changes of FD and R-precision."""
+
+    after: str
+    before: str
+    question: str
+    fd: float
+    fd_interval: float
+    r_precision: dict[str, float]
+
+
+NO_ESTIMATORS, FEW_STEPS = "PNAG, no estimators", "PNAG, no estimators, few steps"
+BOTH = "PNAG, both"
+DRAFTS = "MaskGIT, drafts"
+QUESTIONS = (
+    ("PNAG, compliance", FEW_STEPS, "Choosing by compliance, equal steps"),
+    ("PNAG, fidelity", FEW_STEPS, "Choosing by fidelity, equal steps"),
+    (BOTH, FEW_STEPS, "Choosing by both, equal steps"),
+    (BOTH, NO_ESTIMATORS, "Choosing by both, equal passes"),
+    (BOTH, "MaskGIT", "The paper's method against MaskGIT, equal passes"),
+    (DRAFTS, "MaskGIT", "Choosing among whole drafts, equal passes"),
+    (BOTH, "one-shot", "Refinement against one shot"),
+)
+
+
+def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0) -> list[Variant]:
+    """The rows at `passes` passes a picture.
+
+    Raises:
+        ValueError: too few passes for two steps of scored candidates.
+    """
+    guided = 1 if guidance_scale == 1 else 2
+    first, step = guided + candidates, candidates * (guided + 1)
+    plain, scored = passes // guided, 1 + (passes - first) // step
+    if scored < 2:
+        raise ValueError(
+            f"got {passes} passes, wanted {first + step} or more: two steps of {candidates} scored "
+            "candidates"
+        )
+
+    def of(order: str, steps: int, **changes: Any) -> Plan:
+        settings = {"candidates": 1, "drafts": 1} | changes
+        return Plan(order=order, steps=steps, guidance_scale=guidance_scale, seed=seed, **settings)
+
+    def pnag(weight: float, **changes: Any) -> Plan:
+        return of("pnag", scored, candidates=candidates, compliance_weight=weight, **changes)
+
+    return [
+        Variant("one-shot", of("maskgit", 1), "every cell in one step; more cannot be used"),
+        Variant("Mask-Predict", of("mask-predict", plain)),
+        Variant("MaskGIT", of("maskgit", plain)),
+        Variant(
+            DRAFTS,
+            of("maskgit", 1 + (passes - first) // (candidates * guided), drafts=candidates),
+            f"the better of {candidates} whole pictures by the model's score, each in fewer steps",
+        ),
+        Variant("Halton", of("halton", plain)),
+        Variant(NO_ESTIMATORS, of("pnag", plain, estimators=False)),
+        Variant(
+            FEW_STEPS,
+            of("pnag", scored, estimators=False),
+            "the steps of the scored rows, so that choosing alone is seen",
+        ),
+        Variant("PNAG, compliance", pnag(1.0)),
+        Variant("PNAG, fidelity", pnag(0.0)),
+        Variant(BOTH, pnag(0.5)),
+        Variant(
+            "PNAG, both, dynamic stop",
+            pnag(0.5, patience=PATIENCE),
+            f"stops after {PATIENCE} steps without a better score; at most the passes of the rest",
+        ),
+    ]
+
+
+def run_ablation(
+    pipeline: UFCPipeline,
+    judges: Judges,
+    captions: Sequence[str],
+    rows: Sequence[Variant],
+    folder: Path | None,
+    progress: Progress | None = None,
+) -> tuple[list[dict[str, Any]], list[Comparison]]:
+    """Draw and measure every row; pictures that are in `folder` already are taken from there."""
+    found, measured = [], {}
+    for row in rows:
+        plan = row.plan.resolved(pipeline.defaults)
+        key = key_of(pipeline, captions, plan)
+
+        def draw(plan: Plan = plan, name: str = row.name) -> Drawn:
+            tell = None if progress is None else (lambda done, total: progress(name, done, total))
+            return draw_set(pipeline, captions, plan, progress=tell)
+
+        drawn = keep_drawn(folder, key, draw)
+        result = judges.measure(pictures_of(pipeline, drawn.codes_NT), captions)
+        measured[row.name] = result
+        found.append(
+            {
+                "name": row.name,
+                "note": row.note,
+                "steps": drawn.steps,
+                "passes": drawn.passes,
+                "seconds_per_picture": drawn.seconds / len(drawn.codes_NT),
+                **result.figures,
+                "mean_compliance": float(drawn.compliance.mean()),
+                "mean_fidelity": float(drawn.fidelity.mean()),
+                "recipe": drawn.recipe,
+            }
+        )
+    return found, [
+        Comparison(after, before, question, **judges.compare(measured[after], measured[before]))
+        for after, before, question in QUESTIONS
+    ]
+
+
+COLUMNS = (
+    ("name", "", "{}"),
+    ("steps", "steps", "{:.1f}"),
+    ("passes", "passes", "{:.1f}"),
+    ("fd", "FD", "{:.2f}"),
+    ("precision", "precision", "{:.3f}"),
+    ("recall", "recall", "{:.3f}"),
+    ("r_precision", "R-precision", "{:.3f}"),
+    ("lpips_diversity", "LPIPS diversity", "{:.3f}"),
+    ("seconds_per_picture", "seconds", "{:.2f}"),
+)
+INTERVALS = {"fd": ("fd_interval", "{:.2f}"), "r_precision": ("r_precision_interval", "{:.3f}")}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows in Markdown, with half widths of 95 % intervals behind FD and R-precision."""
+
+    def cell(row: dict[str, Any], name: str, form: str) -> str:
+        if row.get(name) is None:
+            return "–"
+        text = form.format(row[name])
+        interval, width = INTERVALS.get(name, ("", ""))
+        return f"{text} ± {width.format(row[interval])}" if row.get(interval) else text
+
+    head = "| " + " | ".join(title for _, title, _ in COLUMNS) + " |"
+    rule = "|" + "---|" * len(COLUMNS)
+    cells = [[cell(row, name, form) for name, _, form in COLUMNS] for row in rows]
+    return "\n".join([head, rule, *("| " + " | ".join(line) + " |" for line in cells)])
+
+
+def verdict(found: Comparison) -> str:
+    """What a comparison shows, in a sentence."""
+    gain = found.r_precision
+    width = (gain["high"] - gain["low"]) / 2
+    return (
+        f"{found.question} (*{found.after}* against *{found.before}*): FD {found.fd:+.2f} "
+        f"± {found.fd_interval:.2f}, {_word(-found.fd, found.fd_interval)}; R-precision "
+        f"{gain['mean']:+.3f} ± {width:.3f}, {_word(gain['mean'], width)}."
+    )
+
+
+def _word(better: float, width: float) -> str:
+    if abs(better) <= width:
+        return "no difference beyond chance"
+    return "**better**" if better > 0 else "**worse**"
+
+
+def document(
+    rows: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    about: dict[str, Any],
+    command: str,
+    plot: str,
+) -> str:
+    """`docs/ablation.md`: the table, what it shows, and all that is needed to repeat it."""
+    notes = [f"- *{row['name']}*: {row['note']}." for row in rows if row["note"]]
+    return "\n".join(
+        [
+            "# Ablation",
+            "",
+            f"`{command}` wrote this page, `ablation.json` and the plot. One picture for each of "
+            f"{about['pictures']} held-out captions, the same seeds in every row, the same weights "
+            f"(`{about['model']}`, {about['model_hash']}); at most {about['passes']} passes a "
+            "picture.",
+            "",
+            table(rows),
+            "",
+            f"![FD and R-precision of every row]({plot})",
+            "",
+            "± is the half width of a 95 % interval: a delete-a-group jackknife over the drawn "
+            "pictures for FD, binomial for R-precision. LPIPS diversity is between pictures of one "
+            "caption.",
+            "",
+            *notes,
+            "",
+            "## What it shows",
+            "",
+            "Changes between rows, caption by caption, with 95 % intervals:",
+            "",
+            *[f"- {verdict(found)}" for found in comparisons],
+            "",
+            "## How it was measured",
+            "",
+            "A pass is one picture through the transformer once. A prediction takes "
+            f"{about['passes_a_prediction']} (guidance scale {about['guidance_scale']}), scoring a "
+            f"candidate one more; {about['candidates']} candidates are tried where scores choose "
+            "(in the first step they are one empty canvas, which is predicted once). "
+            "Scoring a finished picture only to report it is neither counted nor timed. Seconds "
+            f"are of a picture's share of {BATCH} drawn together, its decoding left out; kept "
+            "pictures keep theirs.",
+            "",
+            f"FD is to {about['training_pictures']} training pictures, precision and recall (k = 3)"
+            " to the captions' own pictures, both shrunk to the size drawn: "
+            f"{about['recipe']}. R-precision is by `{about['contrastive']}` among 99 captions that "
+            f"read differently ({about['r_precision_of_real']:.3f} on the real pictures).",
+            "",
+        ]
+    )
+
+
+def write_results(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    about: dict[str, Any],
+) -> None:
+    """`ablation.json`, `ablation.md` and `ablation.png` in a folder."""
+    from ufc.evaluation.plots import ablation_plot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [asdict(comparison) for comparison in comparisons]
+    text = json.dumps({"about": about, "rows": list(rows), "comparisons": found}, indent=1)
+    (folder / "ablation.json").write_text(text + "\n", encoding="utf-8")
+    page = document(rows, comparisons, about, "make ablation", "ablation.png")
+    (folder / "ablation.md").write_text(page, encoding="utf-8")
+    ablation_plot(rows, folder / "ablation.png")

@@ -1,0 +1,203 @@
+"""Is each control obeyed, alone and with the others? Every subset of text, reference, kept blocks.
+
+  text       its caption found among 99 others (R-precision), and the judge's chance that it fits
+  reference  deep features nearer to the own reference than to a random one
+  kept       exact pixels, and the step of brightness where the new begins
+
+Every figure is taken for every subset, the empty one too: what a figure is without its control is
+its chance level.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from estimators.metrics.fid import distance_of
+from estimators.metrics.perception import cosine_to
+from estimators.metrics.preservation import exact_rate, seam_ratio
+from estimators.metrics.references import pair_up
+from estimators.metrics.retrieval import r_precision
+from ufc.evaluation.judges import Judges, captions_first
+from ufc.evaluation.scores import HeldOut
+from ufc.pipeline import UFCPipeline
+from ufc_base.images import fit_square, to_tensor
+
+CONTROLS = ("text", "reference", "kept")
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """What may be asked for each picture.
+
+    Attributes:
+        captions: of the held-out pictures.
+        references: for each, the picture of another product of its type.
+        bases: for each, the picture that blocks are kept of: its own.
+        kept_T: which blocks, row-major bool; the upper half.
+    """
+
+    captions: list[str]
+    references: list[Image.Image]
+    bases: list[Image.Image]
+    kept_T: Tensor
+
+    def first(self, count: int) -> Task:
+        """The same for the first captions only."""
+        return Task(self.captions[:count], self.references[:count], self.bases[:count], self.kept_T)
+
+
+def make_task(pipeline: UFCPipeline, real: HeldOut, types: Sequence[str], seed: int = 0) -> Task:
+    """References of the same type, and the upper half of the own picture to keep."""
+    square = [fit_square(picture, pipeline.resolution) for picture in real.pictures]
+    kept_T = torch.zeros(pipeline.grid**2, dtype=torch.bool)
+    kept_T[: len(kept_T) // 2] = True
+    references = [square[index] for index in pair_up(types, seed)]
+    return Task(real.captions, references, square, kept_T)
+
+
+def subsets() -> list[tuple[str, ...]]:
+    """All 2^k subsets of the controls, the empty one first."""
+    return [c for size in range(len(CONTROLS) + 1) for c in itertools.combinations(CONTROLS, size)]
+
+
+def control_report(
+    pipeline: UFCPipeline,
+    judges: Judges,
+    task: Task,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """A row of figures for each subset of controls; the same seeds in all, the model's settings."""
+    rows = []
+    references = judges.features(task.references)
+    for number, controls in enumerate(subsets()):
+        pictures = draw(pipeline, task, controls, seed, **settings)
+        rows.append(
+            {"controls": list(controls)}
+            | text_figures(judges, pictures, task.captions)
+            | reference_figures(judges.features(pictures), references)
+            | kept_figures(pictures, task)
+            | {"fd": distance_of(judges.features(pictures), judges.training_statistics).value}
+        )
+        if progress is not None:
+            progress(number + 1, len(subsets()))
+    return rows
+
+
+def draw(
+    pipeline: UFCPipeline, task: Task, controls: Sequence[str], seed: int, **settings: Any
+) -> list[Image.Image]:
+    """One picture for each caption, under some of the controls."""
+    blocks = task.kept_T.nonzero().flatten().tolist()
+    pictures: list[Image.Image] = []
+    for start in range(0, len(task.captions), BATCH):
+        rows = range(start, min(start + BATCH, len(task.captions)))
+        given: dict[str, Any] = {}
+        if "text" in controls:
+            given["prompt"] = [task.captions[row] for row in rows]
+        if "reference" in controls:
+            given["reference_images"] = [[task.references[row]] for row in rows]
+        if "kept" in controls:
+            given["image"] = [task.bases[row] for row in rows]
+            given["preserve_blocks"] = [blocks for _ in rows]
+        pictures += pipeline(seed=[seed + row for row in rows], **given, **settings).images
+    return pictures
+
+
+def text_figures(
+    judges: Judges, pictures: Sequence[Image.Image], captions: Sequence[str]
+) -> dict[str, float]:
+    """R-precision, and the mean chance that the caption is the picture's own."""
+    judge = judges.contrastive
+    images, texts = judge.embed_images(pictures), judge.embed_texts(captions)
+    return {
+        "r_precision": r_precision(captions_first(judge, pictures, captions))[0],
+        "text_probability": float(judge.probability(images, texts).mean()),
+    }
+
+
+def reference_figures(
+    features: np.ndarray[Any, Any], references: np.ndarray[Any, Any]
+) -> dict[str, float]:
+    """Mean cosine of deep features to the own reference, to another's, and how often own is nearer.
+
+    Another's is every other reference in turn; nearer counts ties half, so chance is 0.5.
+    """
+    own = cosine_to(features, references)
+    others = np.stack(
+        [cosine_to(features, np.roll(references, shift, 0)) for shift in range(1, len(features))]
+    )
+    nearer = (own > others).mean() + 0.5 * (own == others).mean()
+    return {
+        "reference_similarity": float(own.mean()),
+        "random_similarity": float(others.mean()),
+        "reference_nearer": float(nearer),
+    }
+
+
+def kept_figures(pictures: Sequence[Image.Image], task: Task) -> dict[str, float | None]:
+    """Exact pixels of the kept blocks, and the seam ratio beside that of untouched pictures."""
+    found, base = _uint8(pictures), _uint8(task.bases)
+    side = round(len(task.kept_T) ** 0.5)
+    cell = found.shape[-1] // side
+    kept_HW = task.kept_T.view(side, side).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+    exact = [exact_rate(a, b, kept_HW) for a, b in zip(found, base, strict=True)]
+    return {
+        "exact_pixels": float(np.mean(exact)),
+        "seam_ratio": _median([seam_ratio(picture, task.kept_T) for picture in found]),
+        "seam_ratio_of_real": _median([seam_ratio(picture, task.kept_T) for picture in base]),
+    }
+
+
+def _uint8(pictures: Sequence[Image.Image]) -> Tensor:
+    return ((to_tensor(pictures) + 1) * 127.5).round().to(torch.uint8)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
+
+
+def control_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as Markdown; a figure whose control is given is in bold."""
+    lines = [
+        "| controls | R-precision | text fits | nearer to its reference | similarity to it / to "
+        "others | exact pixels | seam | FD |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        given = row["controls"]
+
+        def bold(text: str, control: str, given: list[str] = given) -> str:
+            return f"**{text}**" if control in given else text
+
+        seam = "–" if row["seam_ratio"] is None else f"{row['seam_ratio']:.2f}"
+        similarity = f"{row['reference_similarity']:.3f} / {row['random_similarity']:.3f}"
+        cells = [
+            " + ".join(given) or "none",
+            bold(f"{row['r_precision']:.3f}", "text"),
+            bold(f"{row['text_probability']:.3f}", "text"),
+            bold(f"{row['reference_nearer']:.3f}", "reference"),
+            bold(similarity, "reference"),
+            bold(f"{row['exact_pixels']:.3f}", "kept"),
+            bold(seam, "kept"),
+            f"{row['fd']:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    of_real = rows[0]["seam_ratio_of_real"]
+    if of_real is not None:
+        lines += [
+            "",
+            f"The seam ratio of the untouched pictures at the same borders: {of_real:.2f}.",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Files in and out: models, pictures and their metadata, manifests, prompts files."""

@@ -1,0 +1,92 @@
+"""The picture files of a request: opened, checked against one another, and named by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ufc.io.batch_plan import Job
+from ufc.io.validation import RequestError
+from ufc.request import Request
+from ufc_base.checkpoint import sha256
+from ufc_base.images import ImageError, fit_mask, load_image, load_mask, match_mask
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Pictures of one request: references and image RGB, mask L (white is drawn anew)."""
+
+    references: tuple[Image.Image, ...] = ()
+    image: Image.Image | None = None
+    mask: Image.Image | None = None
+
+
+def load_inputs(request: Request) -> Inputs:
+    """Open every file of a request; the mask comes back in the size of its image.
+
+    Raises:
+        ImageError: a file that cannot be read, or a mask that does not fit its image.
+    """
+    references = tuple(load_image(item.path) for item in request.reference_images)
+    if request.image is None:
+        return Inputs(references)
+    image = load_image(request.image)
+    if request.mask_image is None:
+        return Inputs(references, image)
+    mask = load_mask(request.mask_image, invert=request.invert_mask)
+    try:
+        return Inputs(references, image, match_mask(mask, image.size))
+    except ImageError as error:
+        raise ImageError(f"{request.mask_image}: {error}") from None
+
+
+def check_inputs(jobs: Iterable[Job], resolution: int) -> None:
+    """Open the files of all jobs once, to find what is wrong before anything is drawn.
+
+    Raises:
+        RequestError: a file that cannot be used, or a mask that leaves nothing to draw at the
+            model's `resolution`; the line it comes from is named.
+    """
+    seen = set()
+    for job in jobs:
+        request = job.request
+        files = request.reference_images, request.image, request.mask_image, request.invert_mask
+        if files in seen:
+            continue
+        seen.add(files)
+        try:
+            mask = load_inputs(request).mask
+        except ImageError as error:
+            raise RequestError(located(job, str(error))) from None
+        if mask is not None and fit_mask(mask, resolution).getbbox() is None:
+            raise RequestError(
+                located(
+                    job,
+                    f"{request.mask_image}: keeps the whole image, so nothing is left to draw; "
+                    "paint white what is to be drawn anew, or invert the mask",
+                )
+            )
+
+
+def input_hashes(request: Request, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """sha256 of every input file, by its path; those that are `known` are not read again."""
+    known = known or {}
+    paths = [item.path for item in request.reference_images]
+    paths += [path for path in (request.image, request.mask_image) if path is not None]
+    return {path: known.get(path) or sha256(Path(path)) for path in paths}
+
+
+def input_digest(hashes: Mapping[str, str]) -> str | None:
+    """Twelve hex digits that change with the contents of any input file; None without any."""
+    if not hashes:
+        return None
+    return hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12]
+
+
+def located(job: Job, message: str) -> str:
+    """A message with the line that it is about, where there is one."""
+    return f"{job.where}: {message}" if job.where else message

@@ -1,0 +1,208 @@
+"""The output folder: pictures written whole or not at all, and a manifest that survives a kill.
+
+`manifest.jsonl` has one line per picture: its request and its result. All lines of a run are
+written as "pending" before the first picture is drawn, finished ones are appended as they come
+(the last line for a file counts), and at the end the file is rewritten with one line each.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from ufc.io.picture_metadata import Metadata, save_options
+from ufc.io.prompts_file import parse_json
+from ufc.io.validation import RequestError, listed
+
+MANIFEST = "manifest.jsonl"
+PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`
+
+
+def open_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the output folder and make sure that it can be written to.
+
+    Raises:
+        RequestError: a file is in the way, or it cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError):
+        raise RequestError(f"{folder}: is a file, wanted a folder for the pictures") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RequestError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another --output-dir"
+        ) from None
+    return folder
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` with a temporary file in the same folder, then rename it to `path`.
+
+    A reader sees the old file or the whole new one. Nothing is left behind on an error.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".ufc-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        with open(partial, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report for people and programs: the old file or the whole new one, as above."""
+    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save_picture(
+    image: Image.Image, path: Path, metadata: Metadata | None, *, overwrite: bool = False
+) -> None:
+    """Write a picture with its metadata, in the format of its suffix, whole or not at all.
+
+    Raises:
+        FileExistsError: the file is there and `overwrite` is not set.
+        OSError: it cannot be written; a full disk, say.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path}: exists already; allow overwriting or choose another name")
+    options = save_options(metadata, path.suffix)
+    write_atomically(path, lambda file: image.save(file, **options))
+
+
+def refuse_existing(folder: Path, file_names: Iterable[str]) -> None:
+    """Raise `RequestError` where pictures of these names are in the folder already."""
+    taken = [name for name in file_names if (folder / name).exists()]
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise RequestError(
+            f"{folder / taken[0]}: exists already{more}; add --resume to keep what is done, "
+            "--overwrite to draw it again, or choose another --output-dir"
+        )
+
+
+class Manifest:
+    """The manifest of a folder: `rows` by file name, in order.
+
+    Raises:
+        RequestError: the file that is there is not a manifest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / MANIFEST
+        self.rows = read_manifest(self.path)
+
+    def begin(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write the rows of a run before it starts, each in the place of its older one."""
+        self.rows = read_manifest(self.path)  # another run may have added to it
+        self.rows |= {row["file_name"]: dict(row) for row in rows}
+        self._rewrite()
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Append what came of one picture, at once."""
+        self.rows[row["file_name"]] = dict(row)
+        with open(self.path, "ab") as file:
+            file.write(manifest_line(row))
+
+    def close(self) -> None:
+        """Bring the file down to one line per picture."""
+        self.rows = {**self.rows, **read_manifest(self.path)}
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        text = b"".join(manifest_line(row) for row in self.rows.values())
+        write_atomically(self.path, lambda file: file.write(text))
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows by file name, the last of a name in the place of the first; none if there is no file.
+
+    A last line without its end, as a kill may leave it, is passed over.
+
+    Raises:
+        RequestError: a line that is not a manifest's.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from None
+    rows: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line.decode())
+            rows[row["file_name"]] = row
+        except (RequestError, UnicodeDecodeError, TypeError, KeyError):
+            if number == len(lines):
+                break
+            raise RequestError(
+                f"{path}, line {number}: is not a manifest line; move the file away, "
+                "or choose another --output-dir"
+            ) from None
+    return rows
+
+
+def manifest_parts(folder: Path) -> list[Path]:
+    """Parts of the manifest that other processes write, or have left behind."""
+    return sorted(folder.glob(PARTS))
+
+
+def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """Rows of a folder's manifest and of its parts, by file name."""
+    rows = read_manifest(folder / MANIFEST)
+    for part in manifest_parts(folder):
+        rows |= read_manifest(part)
+    return rows
+
+
+def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> None:
+    """Raise `RequestError` where a picture that is done was asked for differently.
+
+    `rows` are the rows of the new run, `fields` the names that must agree with the old.
+    """
+    old_rows = read_folder(folder)
+    fields = tuple(fields)
+    for row in rows:
+        old = old_rows.get(row["file_name"])
+        if old is None or old.get("status") != "done":
+            continue
+        changed = [name for name in fields if old.get(name) != row.get(name)]
+        if _weights(old) != _weights(row):
+            changed.append("the model's weights")
+        if "inputs" in old and old["inputs"] != row.get("inputs"):
+            changed.append("the contents of its input files")
+        if changed:
+            raise RequestError(
+                f"{folder / row['file_name']}: was drawn with other values of {listed(changed)}; "
+                "choose another --output-dir, or add --overwrite instead of --resume"
+            )
+
+
+def _weights(row: Mapping[str, Any]) -> object:
+    versions = row.get("versions")
+    return versions.get("weights") if isinstance(versions, Mapping) else None
+
+
+def manifest_line(row: Mapping[str, Any]) -> bytes:
+    """A row as it is written."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"

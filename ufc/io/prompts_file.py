@@ -1,0 +1,230 @@
+"""Prompt files to requests: JSON lines, plain text, and manifests fed back.
+
+The whole file is checked before anything is drawn, and every error names its line. Relative
+paths inside a file are resolved from the file's own folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ufc.io.validation import RequestError, shortened
+from ufc.request import RESULT_FIELDS, Reference, Request, Result, parse_blocks
+
+# What other tools call our fields, in text files.
+_ALIASES = {
+    "steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "n_iter": "num_images_per_prompt",
+    "reference_image": "reference_images",
+}
+_WHOLE = (
+    "seed",
+    "num_images_per_prompt",
+    "num_inference_steps",
+    "num_candidates",
+    "num_drafts",
+    "patience",
+    "feather",
+)
+_FRACTIONS = ("guidance_scale", "temperature", "contrastive_weight", "time_budget")
+_TEXTS = ("id", "prompt", "negative_prompt", "lang", "image", "mask_image", "order", "output")
+_FREE_TEXTS = ("prompt", "negative_prompt")  # may be given without quotation marks
+_FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request and where it stands; `result` is set where the line is from a manifest.
+
+    A manifest has one line per picture: such a request is for that one picture only, and
+    `result.index` and `result.group` say which it was and what it was drawn together with.
+    """
+
+    request: Request
+    where: str
+    result: Result | None = None
+
+
+def read_rows(path: str | PathLike[str]) -> list[Row]:
+    """Read a `.jsonl` or `.txt` prompts file, or a manifest written by an earlier run.
+
+    JSON lines are strict: one object per line, fields of `Request` only. A text file has one
+    prompt per line, `#` begins a comment line, and flags may follow the prompt or replace it:
+    `--prompt "…" --seed 1 --steps 12 --cfg_scale 3`. Lines without an id get their number.
+    Where a manifest has several lines for a file, the last one counts, in the place of the first.
+
+    Raises:
+        RequestError: an unreadable or empty file, a bad line, a duplicate id.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".jsonl", ".ndjson", ".txt"):
+        raise RequestError(f"{path}: a prompts file ends in .jsonl or .txt")
+    parse = _parse_text_line if suffix == ".txt" else _parse_json_line
+    rows: dict[str, Row] = {}
+    for number, line, whole in _lines(path):
+        where = f"{path.name}, line {number}"
+        if suffix == ".txt" and line.startswith("#"):
+            continue
+        try:
+            request, result = parse(line)
+            request = _resolve_paths(request, path.parent)
+            if request.id is None:
+                request = replace(request, id=f"{number:04d}")
+            request.check_controls()
+        except RequestError as error:
+            if not whole and any(row.result for row in rows.values()):
+                continue  # the run that wrote this manifest was killed within its last line
+            raise RequestError(f"{where}: {error}") from None
+        key = f"picture {result.file_name}" if result else f"id {request.id}"
+        if key in rows and result is None:
+            raise RequestError(
+                f'{where}: the id "{request.id}" is used already ({rows[key].where}); '
+                "give every line its own"
+            )
+        rows[key] = Row(request, where, result)
+    _refuse_shared_ids(list(rows.values()))
+    if not rows:
+        raise RequestError(f"{path}: holds no prompts")
+    return list(rows.values())
+
+
+def parse_json(text: str) -> Any:
+    """Strict JSON: no NaN or Infinity, no name twice in an object.
+
+    Raises:
+        RequestError: the text is not JSON.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        hint = f"{error.msg} at column {error.colno}"
+        raise RequestError(f"is not JSON ({hint}): {shortened(text)}") from None
+    except RequestError:
+        raise
+    except (ValueError, RecursionError):
+        raise RequestError(f"is not JSON that can be read: {shortened(text)}") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """Non-blank lines: number from 1, text, and whether the line has its end."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such prompts file") from None
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from None
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            raise RequestError(
+                f"{path.name}, line {number}: is not UTF-8; save the file as UTF-8"
+            ) from None
+        if text:
+            yield number, text, number < len(lines)
+
+
+def _parse_json_line(line: str) -> tuple[Request, Result | None]:
+    value = parse_json(line)
+    if isinstance(value, Mapping) and "status" in value and "file_name" in value:
+        result = {k: v for k, v in value.items() if k in RESULT_FIELDS or k == "seed"}
+        asked = {k: v for k, v in value.items() if k not in RESULT_FIELDS}
+        return Request.from_json(asked), Result.from_json(result)
+    return Request.from_json(value), None
+
+
+def _parse_text_line(line: str) -> tuple[Request, None]:
+    flag = _FLAG.search(line)
+    if flag is None:
+        return Request(prompt=line), None
+    prompt, tail = line[: flag.start()].strip(), line[flag.start() :]
+    try:
+        words = shlex.split(tail)
+    except ValueError as error:
+        raise RequestError(f"quotation marks do not match ({error}): {shortened(line)}") from None
+    data: dict[str, Any] = {"prompt": prompt} if prompt else {}
+    while words:
+        _take_flag(words, data)
+    return Request(**data), None
+
+
+def _take_flag(words: list[str], data: dict[str, Any]) -> None:
+    """Move one flag and its value from the front of `words` into the fields of a request."""
+    flag, joined, value = words.pop(0).partition("=")
+    name = flag.removeprefix("--").replace("-", "_").lower()
+    name = _ALIASES.get(name, name)
+    if not flag.startswith("--"):
+        raise RequestError(f'got "{shortened(flag)}", wanted a flag such as --seed')
+    if name not in (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks"):
+        raise RequestError(f"{shortened(flag)} is not a flag of prompt files")
+    if not joined:
+        if not words or words[0].startswith("--"):
+            raise RequestError(f"{flag} has no value")
+        value = words.pop(0)
+        while name in _FREE_TEXTS and words and not words[0].startswith("--"):
+            value += " " + words.pop(0)
+    if name in data and name != "reference_images":
+        raise RequestError(f"{flag} is given twice, or beside the prompt it stands for")
+    data[name] = _typed(name, flag, value, data)
+
+
+def _typed(name: str, flag: str, value: str, data: Mapping[str, Any]) -> Any:
+    if name == "reference_images":
+        return (*data.get(name, ()), Reference(value))
+    if name == "preserve_blocks":
+        return parse_blocks(value)
+    try:
+        if name in _WHOLE:
+            return None if (name, value) == ("seed", "-1") else int(value)  # -1: any seed
+        return float(value) if name in _FRACTIONS else value
+    except ValueError:
+        raise RequestError(f'{flag}: got "{shortened(value)}", wanted a number') from None
+
+
+def _resolve_paths(request: Request, folder: Path) -> Request:
+    def resolve(path: str | None) -> str | None:
+        return path if path is None else str(folder / os.path.expanduser(path))
+
+    references = tuple(
+        replace(item, path=str(folder / os.path.expanduser(item.path)))
+        for item in request.reference_images
+    )
+    return replace(
+        request,
+        reference_images=references,
+        image=resolve(request.image),
+        mask_image=resolve(request.mask_image),
+    )
+
+
+def _refuse_shared_ids(rows: list[Row]) -> None:
+    """A manifest's lines share the id of their request, but not with an ordinary line."""
+    ordinary = {row.request.id: row for row in rows if row.result is None}
+    for row in rows:
+        if row.result is not None and row.request.id in ordinary:
+            other = ordinary[row.request.id].where
+            raise RequestError(f'{row.where}: the id "{row.request.id}" is used already ({other})')
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RequestError(f"has the field {shortened(twice)} twice")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise RequestError(f"is not JSON: {name} is not a number")

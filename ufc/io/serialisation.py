@@ -1,0 +1,98 @@
+"""Model folders to and from the parts of a pipeline, and their way to the hub."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ufc.conditioning.text import TextTokenizer
+from ufc.io.hub import check_hashes
+from ufc.model.quantisation import has_int8
+from ufc.model.transformer import UFCTransformer
+from ufc_base.checkpoint import CheckpointError, read_json, weight_names
+from vqgan.model import VQGAN
+
+if TYPE_CHECKING:
+    from ufc.pipeline import UFCPipeline
+
+
+def read_parts(
+    folder: Path, variant: str | None = None
+) -> tuple[VQGAN, UFCTransformer, TextTokenizer, dict[str, Any]]:
+    """Tokenizer, transformer, text and default settings of a model folder.
+
+    A part takes the weights of the `variant` where it has them.
+
+    Raises:
+        CheckpointError: files that are missing, damaged, changed or do not fit; no part has the
+            variant.
+    """
+    defaults = read_defaults(folder)
+    check_hashes(folder)
+    tokenizer, transformer = folder / "tokenizer", folder / "transformer"
+    having = [part for part in (tokenizer, transformer) if has_variant(part, variant)]
+    if variant is not None and not having:
+        raise CheckpointError(
+            f"no part of {folder} has a {weight_names(variant)[0]}: leave the variant out"
+        )
+    return (
+        VQGAN.from_pretrained(tokenizer, variant if tokenizer in having else None),
+        UFCTransformer.from_pretrained(transformer, variant if transformer in having else None),
+        TextTokenizer.load(folder / "tokenizer.json"),
+        defaults,
+    )
+
+
+def read_defaults(folder: Path) -> dict[str, Any]:
+    """The sampling defaults of a model folder. Raises `CheckpointError` where they are unsound."""
+    defaults = read_json(folder / "model_index.json").get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise CheckpointError(f"{folder / 'model_index.json'}: its defaults are no JSON object")
+    return defaults
+
+
+def has_variant(folder: Path, variant: str | None) -> bool:
+    """Whether a part of a model has weights of this name."""
+    return any((folder / name).is_file() for name in weight_names(variant))
+
+
+def write_parts(
+    pipeline: UFCPipeline, folder: str | PathLike[str], dtype: torch.dtype | None
+) -> None:
+    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`.
+
+    Raises:
+        ValueError: the pipeline's weights have been rounded to int8.
+    """
+    if has_int8(pipeline.transformer):
+        raise ValueError("int8 weights are not saved: load the model again in fp32 and save that")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.tokenizer.save_pretrained(folder / "tokenizer", dtype)
+    pipeline.transformer.save_pretrained(folder / "transformer", dtype)
+    pipeline.text.save(folder / "tokenizer.json")
+    index = {
+        "_class_name": "UFCPipeline",
+        "tokenizer": ["vqgan.model", "VQGAN"],
+        "transformer": ["ufc.model.transformer", "UFCTransformer"],
+        "text": ["ufc.conditioning.text", "TextTokenizer"],
+        "defaults": pipeline.defaults,
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def push(pipeline: UFCPipeline, repo_id: str, private: bool, token: str | None) -> str:
+    """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
+    import tempfile
+
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        write_parts(pipeline, folder, None)
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder))

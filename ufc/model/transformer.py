@@ -1,0 +1,397 @@
+"""The bidirectional transformer over control and image tokens.
+
+    [REL] [FDL] | text ids | reference codes [SEP] ... | target grid
+
+Who sees whom:
+  controls  see controls only (`control_attention="prefix"`), so their keys and values are
+            computed once a request, or everything (`"full"`, as in the paper);
+  target    sees controls and target;
+  [REL]     sees controls, target and itself: does the picture obey its controls?
+  [FDL]     sees target and itself: does the picture look real?
+Nothing but themselves looks at [REL] and [FDL], so a pass that only predicts leaves them out, and
+one that scores lays the sequence out as
+
+    [REL] | controls | target grid | [FDL]
+
+where everybody's keys lie side by side: nobody needs a mask.
+
+Blocks in the manner of Qwen: RMSNorm, rotary positions, SwiGLU, biases on QKV only; QK-norm.
+
+Shapes: B batch, C control tokens, T target cells, S target cells and score tokens, N heads,
+D width, V codes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
+from ufc.model.attention import attend_pieces, rotary_table, rotate
+from ufc.model.fused_block import LeanBlock, is_lean, make_lean
+from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
+from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.inference import Derived, is_plain
+
+
+@dataclass(frozen=True)
+class UFCConfig:
+    """Sizes of the transformer."""
+
+    codes: int = 2048
+    code_width: int = 8
+    text_vocabulary: int = 2000
+    grid: int = 8
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    feed_forward: int = 704
+    dropout: float = 0.0
+    rope_base: float = 100.0
+    control_attention: str = "prefix"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ValueError(
+                f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
+            )
+        if self.control_attention not in ("prefix", "full"):
+            raise ValueError(
+                f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
+            )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.text_vocabulary, self.codes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UFCConfig:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise CheckpointError(
+                f"transformer config has unknown keys {unknown}; known are {sorted(known)}"
+            )
+        return cls(**values)
+
+
+PLACE_FEATURES = 16
+LOOK_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Final hidden states: target (B, T, D) and, if asked for, [REL] and [FDL] (B, D)."""
+
+    target: Tensor
+    rel: Tensor | None = None
+    fdl: Tensor | None = None
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU, each behind an RMSNorm and around a skip connection."""
+
+    def __init__(self, config: UFCConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.head_width = config.width // config.heads
+        self.norm1 = nn.RMSNorm(config.width)
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.q_norm = nn.RMSNorm(self.head_width)
+        self.k_norm = nn.RMSNorm(self.head_width)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+        self.norm2 = nn.RMSNorm(config.width)
+        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
+        self.down = nn.Linear(config.feed_forward, config.width, bias=False)
+        self.dropout = config.dropout
+
+    def forward(
+        self,
+        x_BSD: Tensor,
+        table: Tensor,
+        layout: Layout,
+        past: KeysValues | None,
+        backend: str,
+        only: Tensor | None = None,
+        lean: LeanBlock | None = None,
+    ) -> tuple[Tensor, KeysValues]:
+        """New hidden states (B, S, D), and this block's own keys and values.
+
+        `only` is for the last block, which nothing follows: places in the flattened targets whose
+        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D). `lean` does
+        this block's arithmetic faster where there is one.
+        """
+        arithmetic = lean or self
+        q, k, v = arithmetic.project(x_BSD, table)
+        only_scores = only is not None and layout.scores
+        pieces = layout.pieces(q, k, v, past, only_scores)
+        mixed = layout.assemble(attend_pieces(pieces, backend), only_scores).flatten(2)
+        x = x_BSD
+        if only_scores:
+            x = torch.stack([x[:, 0], x[:, -1]], dim=1)
+        elif only is not None:
+            x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
+        return arithmetic.finish(x, mixed), (k, v)
+
+    def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys, normed and turned, and values: (B, S, N, D / N) each."""
+        batch, length, _ = x_BSD.shape
+        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
+        # Queries and keys are normed and turned together, where they lie.
+        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
+        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
+        q, k = rotate(both, table).unbind(2)
+        return q, k, qkv[:, :, 2]
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Behind the attention: output layer and feed-forward part, with what they are added to."""
+        x = x + F.dropout(self.out(mixed), self.dropout, self.training)
+        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
+        fed = self.down(F.silu(gate) * up)
+        return x + F.dropout(fed, self.dropout, self.training)
+
+
+class UFCTransformer(nn.Module):
+    """M6-UFC's second stage (Zhang et al. 2021): heads for codes, text, [REL] and [FDL]."""
+
+    def __init__(self, config: UFCConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        self.backend = "sdpa"
+        self.lockstep = False  # every pass runs every block: processes that share them must agree
+        self.embedding = nn.Embedding(self.vocabulary.size, config.width)
+        self.segment = nn.Embedding(SEGMENTS, config.width)
+        self.place = nn.Linear(PLACE_FEATURES, config.width)
+        self.looks: Tensor
+        self.register_buffer("looks", torch.zeros(config.codes, config.code_width))
+        self.look = nn.Sequential(
+            nn.Linear(config.code_width, LOOK_WIDTH),
+            nn.SiLU(),
+            nn.Linear(LOOK_WIDTH, config.width),
+        )
+        self.derived = Derived()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(config.width)
+        self.code_bias = nn.Parameter(torch.zeros(config.codes))
+        self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
+        self.rel_head = score_head(config.width)
+        self.fdl_head = score_head(config.width)
+        self.apply(self.initialise)
+        nn.init.normal_(cast(nn.Linear, self.look[0]).weight, std=config.code_width**-0.5)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
+
+    @staticmethod
+    def initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    @torch.no_grad()
+    def know_codebook(self, codebook_VD: Tensor) -> None:
+        """Tell what the codes look like, so that what is learnt of one serves those like it."""
+        spread = codebook_VD.std(0).clamp_min(1e-6)
+        self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
+
+    def keep(self, key: Any, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """What `make` returns, computed once while nothing is learnt and `weights` stay the same.
+
+        Under autocast it is computed anew, since its precision is of the moment.
+        """
+        device = self.embedding.weight.device.type
+        if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device):
+            return make()
+        return self.derived.get(key, weights, make)
+
+    def train(self, mode: bool = True) -> UFCTransformer:
+        self.derived.forget()  # its memory is wanted elsewhere
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
+        self.derived.forget()
+        return super()._apply(fn, recurse)
+
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
+
+    def lean_layers(self) -> list[LeanBlock | None]:
+        """The blocks' fused arithmetic (`fused_block`); None each where it is not for it."""
+        return [self.lean_layer(number) for number in range(self.config.depth)]
+
+    def lean_layer(self, number: int) -> LeanBlock | None:
+        block = self.layers()[number]
+        weights = list(block.parameters())
+        if self.training or not (is_lean(block) and is_plain(*weights)):
+            return None
+        return self.keep(("lean", number), weights, lambda: make_lean(block))
+
+    def code_rows(self) -> Tensor:
+        """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
+
+        They also are the output layer.
+        """
+
+        def make() -> Tensor:
+            own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
+            return own + self.look(self.looks)
+
+        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
+        return self.keep("code rows", sources, make)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings of any ids of the vocabulary, (..., D)."""
+
+        def make() -> Tensor:
+            base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
+            weight = self.embedding.weight
+            return torch.cat([weight[:base], self.code_rows(), weight[mask:]])
+
+        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
+        return F.embedding(ids, self.keep("all rows", sources, make))
+
+    def encode_controls(self, controls: Controls) -> Prefix:
+        """Run the controls by themselves; the result serves every step, candidate and score."""
+        config = self.config
+        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
+        table = rotary_table(
+            controls.rows, controls.cols, config.width // config.heads, config.rope_base
+        )[:, :, :, None, None].to(x_BCD.dtype)
+        weight_BC = controls.weight
+        place = torch.arange(1, controls.length + 1, device=weight_BC.device)
+        lengths_B = ((weight_BC > 0) * place).amax(1) if controls.length else weight_BC.sum(1).int()
+        weighted = bool((weight_BC != (place <= lengths_B[:, None])).any())
+        plain = not weighted and bool((lengths_B == controls.length).all())
+        bias_BC = None if plain else weight_BC.log().to(x_BCD.dtype)
+        prefix = Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+        if config.control_attention == "full":
+            return prefix
+        if controls.length == 0:
+            none = x_BCD.new_empty(len(x_BCD), 0, config.heads, config.width // config.heads)
+            return replace(prefix, layers=[(none, none)] * config.depth)
+        layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
+        for block, lean in zip(self.layers(), self.lean_layers(), strict=True):
+            x_BCD, own = block(x_BCD, table, layout, None, self.backend, lean=lean)
+            prefix.layers.append(own)
+        return replace(prefix, hidden_BCD=self.norm(x_BCD))
+
+    def forward(
+        self,
+        codes_BT: Tensor,
+        prefix: Prefix | None,
+        scores: bool = False,
+        ask_N: Tensor | None = None,
+    ) -> Hidden:
+        """Hidden states of a target grid under its controls.
+
+        `codes_BT` is the row-major grid, square and of any size, with V for a masked cell.
+
+        With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
+        the target states are those of the cells asked for, (N, D), and the last block spares the
+        others; with both, only the scores are.
+
+        Raises:
+            ValueError: T is not the square of a whole number.
+        """
+        cells = codes_BT.shape[1]
+        x_BSD, table = self.embed_target(codes_BT, scores)
+        layout = Layout(scores)
+        if prefix is not None and prefix.layers:
+            layout = prefix_layout(prefix, scores, cells, torch.is_grad_enabled())
+        elif prefix is not None:
+            x_BSD, table = along(prefix, x_BSD, table, scores)
+            layout = Layout(scores, prefix.embedded_BCD.shape[1], bias_BC=prefix.bias_BC)
+        for number, (block, lean) in enumerate(zip(self.layers(), self.lean_layers(), strict=True)):
+            past = prefix.layers[number] if prefix is not None and prefix.layers else None
+            only = ask_N if number == self.config.depth - 1 else None
+            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only, lean)
+        hidden = self.norm(x_BSD)
+        if not scores:
+            return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
+        return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
+
+    def embed_target(self, codes_BT: Tensor, scores: bool) -> tuple[Tensor, Tensor]:
+        """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
+        cells = codes_BT.shape[1]
+        around_SD, table = self.keep(
+            ("places", cells, scores),
+            [self.embedding.weight, self.segment.weight, *self.place.parameters()],
+            lambda: self.places(cells, scores),
+        )
+        x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
+        if not scores:
+            return x_BSD + around_SD, table
+        x_BSD = x_BSD + around_SD[1:-1]
+        rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
+        return torch.cat([rel, x_BSD, fdl], dim=1), table
+
+    def places(self, cells: int, scores: bool) -> tuple[Tensor, Tensor]:
+        """What every grid of a size has in common: segment and place (S, D), rotary table."""
+        config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
+        side = math.isqrt(cells)
+        if side**2 != cells:
+            raise ValueError(f"got a grid of {cells} cells, wanted a square one")
+        place = torch.arange(cells, device=device)
+        rows, cols = place // side, place % side
+        # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
+        features = place_features(rows, cols, side).to(self.embedding.weight.dtype)
+        around_SD = self.segment.weight[SEGMENT_TARGET] + self.place(features)
+        if scores:
+            marks = self.embedding.weight[[vocabulary.rel, vocabulary.fdl]]
+            rel, fdl = (marks + self.segment.weight[SEGMENT_SCORE]).split(1)
+            around_SD = torch.cat([rel, around_SD, fdl])
+            rows, cols = F.pad(rows, (1, 1)), F.pad(cols, (1, 1))
+        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
+        return around_SD, table[:, :, None, None].to(around_SD.dtype)
+
+    def code_logits(self, hidden_MD: Tensor) -> Tensor:
+        """Logits over the V codes for the cells that ask, (M, V)."""
+        return F.linear(hidden_MD, self.code_rows(), self.code_bias)
+
+    def text_logits(self, hidden_MD: Tensor) -> Tensor:
+        """Logits over text ids, (M, text_vocabulary)."""
+        rows = self.embedding.weight[: self.vocabulary.text]
+        return F.linear(hidden_MD, rows, self.text_bias)
+
+    def score_logits(self, hidden: Hidden) -> tuple[Tensor, Tensor]:
+        """Compliance and fidelity before the sigmoid, (B,) each."""
+        if hidden.rel is None or hidden.fdl is None:
+            raise ValueError("no [REL] and [FDL] states here: run the pass with scores=True")
+        return self.rel_head(hidden.rel).squeeze(-1), self.fdl_head(hidden.fdl).squeeze(-1)
+
+    def save_pretrained(
+        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+    ) -> None:
+        """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
+        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | PathLike[str], variant: str | None = None
+    ) -> UFCTransformer:
+        """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
+        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values)), variant).eval()
+
+
+def place_features(rows_T: Tensor, cols_T: Tensor, side: int) -> Tensor:
+    """Where a cell lies in the whole picture, on any grid: sines and cosines, (T, 16)."""
+    centres_T2 = (torch.stack([rows_T, cols_T], dim=-1) + 0.5) / side
+    octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
+    angles = (centres_T2[..., None] * octaves).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def score_head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))

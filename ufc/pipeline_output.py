@@ -1,0 +1,124 @@
+"""What a pipeline call gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ufc.conditioning.known_tokens import EditCanvas
+from ufc.conditioning.sequence import ControlItem
+from ufc.sampling.loop import Canvas, Refined
+from ufc_base.images import to_pil, to_uint8
+
+OUTPUT_TYPES = ("pil", "np", "pt", "codes")
+
+
+@dataclass
+class PipelineOutput:
+    """Pictures and what is known of them; every list has one entry a picture.
+
+    Attributes:
+        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
+        compliance: whether the picture obeys its controls, 0..1 (None where it had none).
+        fidelity: whether it looks real, 0..1.
+        curves: scores after each step, as dicts of step, compliance, fidelity.
+        confidence: probability of each block's code when it was drawn, (B, grid, grid).
+        provenance: for each block, row-major: kept, step, candidate, confidence.
+        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
+        steps: refinement steps taken.
+        seeds: the seed of each picture (None where a generator was given).
+        seconds: wall time of the whole call.
+        notices: what was changed on a picture's way in (a prompt that was shortened, say), as
+            a list of lines for each.
+    """
+
+    images: Any
+    compliance: list[float | None]
+    fidelity: list[float]
+    curves: list[list[dict[str, float]]]
+    confidence: np.ndarray[Any, Any]
+    provenance: list[list[dict[str, Any]]]
+    codes: Tensor
+    steps: list[int]
+    seeds: list[int | None]
+    seconds: float
+    notices: list[list[str]]
+
+
+def make_output(
+    refined: Refined,
+    images: Any,
+    seeds: list[int | None],
+    items: Sequence[ControlItem],
+    edits: Sequence[EditCanvas],
+    seconds: float,
+    notices: list[list[str]],
+) -> PipelineOutput:
+    """What a call gives back of a refinement under these controls and edits."""
+    canvas = refined.canvas
+    side = math.isqrt(canvas.codes.shape[1])
+    return PipelineOutput(
+        images=images,
+        compliance=[
+            None if item.empty else float(value)
+            for item, value in zip(items, canvas.compliance, strict=True)
+        ],
+        fidelity=canvas.fidelity.tolist(),
+        curves=refined.curves,
+        confidence=canvas.confidence.view(-1, side, side).float().cpu().numpy(),
+        provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
+        codes=canvas.codes.cpu(),
+        steps=refined.steps,
+        seeds=seeds,
+        seconds=seconds,
+        notices=notices,
+    )
+
+
+def check_output_type(name: str) -> None:
+    """Raise `ValueError` unless `present` knows the name; asked before anything is drawn."""
+    if name not in OUTPUT_TYPES:
+        raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
+
+
+def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
+    """Pictures in the form asked for, one of `OUTPUT_TYPES`."""
+    if output_type == "pil":
+        return to_pil(pixels_BCHW)
+    if output_type == "np":
+        return to_uint8(pixels_BCHW)
+    return pixels_BCHW if output_type == "pt" else codes_BT
+
+
+def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -> dict[str, Any]:
+    """What a callback is told of a step; `draw` makes pixels of codes."""
+    return {
+        "codes": canvas.codes,
+        "confidence": canvas.confidence,
+        "compliance": canvas.compliance if scored else None,
+        "fidelity": canvas.fidelity if scored else None,
+        "filled_step": canvas.filled_step,
+        "filled_candidate": canvas.filled_candidate,
+        "image": lambda: to_pil(draw(canvas.codes)),
+    }
+
+
+def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:
+    """Where each block of a picture came from, row-major."""
+    return [
+        {"kept": True}
+        if kept
+        else {"kept": False, "step": step, "candidate": candidate, "confidence": round(sure, 4)}
+        for kept, step, candidate, sure in zip(
+            edit.locked_T.tolist(),
+            canvas.filled_step[row].tolist(),
+            canvas.filled_candidate[row].tolist(),
+            canvas.confidence[row].tolist(),
+            strict=True,
+        )
+    ]

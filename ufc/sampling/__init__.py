@@ -1,0 +1,1 @@
+"""The refinement loop: predict, score, mask again."""

@@ -1,0 +1,96 @@
+"""A finished picture, block by block: what the model doubts, and what its tokenizer cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ufc.conditioning.sequence import ControlItem
+from ufc.pipeline import UFCPipeline
+from ufc.sampling.guidance import make_predict, make_prefix, make_score
+from ufc.sampling.loop import confidence_in
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the model thinks of codes: `confidence` of every block, row-major, and the scores.
+
+    All are 0..1; `compliance` is None where there was no control to obey.
+    """
+
+    confidence: tuple[float, ...]
+    compliance: float | None
+    fidelity: float
+
+    @property
+    def score(self) -> float:
+        """The mean of the scores that there are."""
+        return self.fidelity if self.compliance is None else (self.compliance + self.fidelity) / 2
+
+
+@torch.no_grad()
+def assess(
+    pipe: UFCPipeline,
+    codes: Sequence[int],
+    prompt: str | None = None,
+    reference_images: Sequence[Image.Image] = (),
+) -> Assessment:
+    """How probable every block of a grid is, given all blocks that do not touch it on a side.
+
+    The grid is masked in two chequered halves, so that two passes see every block once with its
+    four neighbours known.
+    """
+    references = [pipe.encode([picture])[0] for picture in reference_images]
+    item = ControlItem(pipe.encode_text(prompt, []), references, [1.0] * len(references))
+    prefix = make_prefix(pipe.transformer, [item])
+    known_T = torch.as_tensor(codes, dtype=torch.int64, device=pipe.device)
+    ask_MT = chequers(pipe.grid).to(pipe.device)
+    owner_M = torch.zeros(len(ask_MT), dtype=torch.int64, device=pipe.device)
+    grids_MT = torch.where(ask_MT, pipe.transformer.config.codes, known_T)
+    logits_NV = make_predict(pipe.transformer, prefix, None, 1.0)(grids_MT, owner_M, ask_MT)
+    asked_N = known_T.expand_as(ask_MT)[ask_MT]
+    confidence_T = torch.empty(len(known_T))
+    sure_N = confidence_in(asked_N, logits_NV.float().softmax(-1), pipe.alike)
+    confidence_T[ask_MT.nonzero()[:, 1].cpu()] = sure_N.cpu()
+    compliance, fidelity = make_score(pipe.transformer, prefix)(known_T[None], owner_M[:1])
+    return Assessment(
+        tuple(confidence_T.tolist()), None if item.empty else float(compliance), float(fidelity)
+    )
+
+
+def chequers(grid: int) -> Tensor:
+    """The black and the white squares of a board, (2, grid * grid) bool."""
+    rows, columns = torch.arange(grid)[:, None], torch.arange(grid)[None]
+    black = ((rows + columns) % 2 == 0).flatten()
+    return torch.stack([black, ~black])
+
+
+def weakest(confidence: Sequence[float], count: int) -> tuple[int, ...]:
+    """The `count` blocks of the least confidence, in the order of the grid."""
+    doubtful = sorted(range(len(confidence)), key=lambda block: (confidence[block], block))
+    return tuple(sorted(doubtful[:count]))
+
+
+def differing_blocks(one: Image.Image, other: Image.Image, grid: int) -> tuple[int, ...]:
+    """Blocks in which two pictures of one size differ in any pixel."""
+    return tuple(np.flatnonzero(_per_block(one, other, grid).max(1)).tolist())
+
+
+def block_errors(one: Image.Image, other: Image.Image, grid: int) -> tuple[float, ...]:
+    """Root mean square difference in each block, row-major, as a share of full range, 0..1."""
+    return tuple(np.sqrt((_per_block(one, other, grid) ** 2).mean(1)).tolist())
+
+
+def _per_block(one: Image.Image, other: Image.Image, grid: int) -> np.ndarray:
+    """Absolute differences, (blocks, values), 0..1."""
+    if one.size != other.size:
+        raise ValueError(f"got pictures of {one.size} and {other.size}, wanted one size")
+    a, b = (np.asarray(picture.convert("RGB"), dtype=np.float64) for picture in (one, other))
+    height, width = a.shape[:2]
+    cells = np.abs(a - b).reshape(grid, height // grid, grid, width // grid, 3) / 255
+    return cells.transpose(0, 2, 1, 3, 4).reshape(grid * grid, -1)

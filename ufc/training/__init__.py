@@ -1,0 +1,1 @@
+"""Second stage's training: objectives, masks, batches, trainer."""

@@ -1,0 +1,53 @@
+"""Settings of the second stage's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ufc_base.settings import LoopSettings, setting
+
+PROMPTS = (
+    "men's navy blue striped polo t-shirt",
+    "women's red handbag",
+    "brown leather shoes for men",
+    "女士粉色上衣",
+    "男士黑色手表",
+    "yellow kurta for women",
+)
+
+
+@dataclass
+class TrainConfig(LoopSettings):
+    """Flags of `ufc train`; the sizes default to the bundled model's."""
+
+    tokenizer: str | None = setting(None, "Tokenizer folder, or a model to take it from.")
+    width: int = setting(256, "Width of the hidden states.")
+    depth: int = setting(6, "Blocks.")
+    heads: int = setting(4, "Attention heads.")
+    feed_forward: int = setting(704, "Width inside the SwiGLU.")
+    dropout: float | None = setting(
+        None, "Dropout after attention and SwiGLU; if not said, that of --init-from, else 0."
+    )
+    control_attention: str | None = setting(
+        None,
+        "prefix (controls are run once) or full; if not said, that of --init-from, else prefix.",
+    )
+    attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
+    text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
+    new_vocabulary: bool = setting(
+        False, "With --init-from: learn the words of these data anew, from what is known of them."
+    )
+    augmentations: int = setting(2, "Augmented versions of a picture to serve as references.", 0)
+    neighbour_keys: tuple[str, ...] = setting(
+        ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
+    )
+    weight_decay: float = setting(0.03, "Weight decay of the matrices.")
+    label_smoothing: float = setting(0.01, "Share of a label spread over all codes.")
+    alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
+    text_weight: float = setting(0.1, "Weight of the masked words' loss.")
+    estimator_weight: float = setting(0.25, "Weight of the two estimators' losses.")
+    estimator_start: float = setting(0.3, "Share of the run after which estimators learn.")
+    estimator_steps: int = setting(6, "Steps between their lessons.")
+    estimator_samples: int = setting(8, "Samples of a step they learn from.")
+    estimator_pictures: int = setting(4, "Pictures drawn for each lesson, kept for later ones.")
+    validation_prompts: tuple[str, ...] = setting(PROMPTS, "Prompts drawn at each validation.")

@@ -1,0 +1,97 @@
+"""Pictures the model drew while it was trained: what fidelity has to tell from real ones.
+
+Drawing one costs as much as many training steps, so each is kept for a while and shown again.
+They are drawn as for a user (both orders, guidance, all steps), and some are taken from the
+middle of a refinement, since those are the canvases that the estimators choose among.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ufc.conditioning.sequence import ControlItem
+from ufc.model.transformer import UFCTransformer
+from ufc.sampling.guidance import make_predict, make_prefix
+from ufc.sampling.loop import Alike, Canvas, SamplerConfig, refine
+
+
+class PictureBank:
+    """The latest `capacity` drawn canvases (T,) with the controls they were drawn under."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.codes: list[Tensor] = []
+        self.items: list[ControlItem] = []
+
+    def add(self, codes_BT: Tensor, items: Sequence[ControlItem]) -> None:
+        self.codes = [*self.codes, *codes_BT.to(torch.int32).cpu()][-self.capacity :]
+        self.items = [*self.items, *items][-self.capacity :]
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[ControlItem]]:
+        """`count` of them, with replacement: codes (count, T) int64 and their controls."""
+        picks = torch.randint(len(self.codes), (count,), generator=generator).tolist()
+        return torch.stack([self.codes[i] for i in picks]).long(), [self.items[i] for i in picks]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "codes": self.codes,
+            "items": [
+                (list(item.text), list(item.references), list(item.weights)) for item in self.items
+            ],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.codes = list(state["codes"])
+        self.items = [ControlItem(*parts) for parts in state["items"]]
+
+
+@torch.no_grad()
+def draw_canvases(
+    model: UFCTransformer,
+    items: Sequence[ControlItem],
+    alike: Alike | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """A canvas for each item, (B, T): the last of a refinement, or for every third call an
+    earlier one with all its cells filled."""
+
+    def chance(share: float) -> bool:
+        return float(torch.rand((), generator=generator)) < share
+
+    steps = int(torch.randint(6, 13, (), generator=generator))
+    scale = 2 + 2 * float(torch.rand((), generator=generator))
+    order = "pnag" if chance(0.5) else "maskgit"
+    last = steps - 1
+    if chance(1 / 3):
+        last = int(torch.randint(1, steps, (), generator=generator))
+    device = model.embedding.weight.device
+    start = torch.zeros(len(items), model.config.grid**2, dtype=torch.int64, device=device)
+    seeds = torch.randint(2**31, (len(items),), generator=generator).tolist()
+    seen: list[Tensor] = []
+
+    def on_step(step: int, canvas: Canvas) -> bool:
+        if step == last:
+            seen.append(canvas.codes.clone())
+        return bool(seen)
+
+    refine(
+        make_predict(
+            model,
+            make_prefix(model, items),
+            make_prefix(model, [ControlItem()] * len(items)),
+            scale,
+        ),
+        lambda codes, owner: (torch.zeros(len(codes)), torch.zeros(len(codes))),
+        start,
+        torch.zeros_like(start, dtype=torch.bool),
+        model.config.codes,
+        SamplerConfig(order=order, steps=steps),
+        [torch.Generator().manual_seed(seed) for seed in seeds],
+        on_step,
+        alike,
+    )
+    return seen[0]

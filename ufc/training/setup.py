@@ -1,0 +1,205 @@
+"""What a run of the second stage starts from: tokenizer, words, batches, and the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ufc.conditioning.text import TextTokenizer
+from ufc.io.hub import resolve_model
+from ufc.io.serialisation import read_defaults
+from ufc.model.transformer import UFCConfig, UFCTransformer
+from ufc.training.batches import Batches, StreamedBatches
+from ufc.training.conditioning_dropout import captions, training_texts
+from ufc.training.config import TrainConfig
+from ufc.training.token_cache import CodeCache
+from ufc_base.checkpoint import CheckpointError
+from ufc_base.data.datasets import DataError, Pixels, Samples, open_dataset, shard_urls, streams
+from ufc_base.data.streams import first_records
+from ufc_base.training.loop import Source
+from ufc_base.training.processes import Engine
+from vqgan.model import VQGAN
+from vqgan.training_data import Ahead, stream_of
+
+VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
+ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are nearer than that
+
+
+def load_tokenizer(config: TrainConfig) -> VQGAN:
+    """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder."""
+    path = config.tokenizer or config.init_from
+    if path is None:
+        raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
+    folder = Path(path)
+    if not (folder / "config.json").is_file():
+        folder = resolve_model(path) / "tokenizer"
+    return VQGAN.from_pretrained(folder)
+
+
+def base_defaults(base: str | None) -> dict[str, Any]:
+    """Sampling defaults of the model that a run goes on from; none of a fresh one."""
+    return read_defaults(resolve_model(base)) if base else {}
+
+
+def open_training(
+    config: TrainConfig, tokenizer: VQGAN, engine: Engine
+) -> tuple[TextTokenizer, Source]:
+    """Vocabulary and batches, of shards in passing or of a set whose codes are kept.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
+    again = config.resume_from_checkpoint is not None or not engine.first
+    urls = shard_urls(config.train_data_dir)
+    if streams(urls, config.streaming):
+        stream = stream_of(config, engine, urls, tokenizer.config.resolution)
+
+        def texts_of() -> list[str]:
+            records = first_records(urls, VOCABULARY_SAMPLES)
+            return [text for record in records for text in captions(record)]
+
+        with engine.first_alone():
+            text = load_text(config, texts_of, again)
+        augment = config.augmentations > 0
+        return text, StreamedBatches(
+            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
+        )
+    samples = open_dataset(config.train_data_dir)
+    with engine.first_alone():
+        text = load_text(config, lambda: training_texts(samples), again)
+        file = Path(config.output_dir) / "codes.safetensors"
+        batches = stored_batches(config, tokenizer, samples, text, file, places)
+    if engine.device.type == "cuda" and config.data_workers:
+        return text, Ahead(batches, config.data_workers)
+    return text, batches
+
+
+def load_text(config: TrainConfig, texts_of: Callable[[], list[str]], again: bool) -> TextTokenizer:
+    """The vocabulary of the model to go on from, of the run (`again`), or a new one."""
+    if config.init_from and not config.new_vocabulary:
+        return TextTokenizer.load(resolve_model(config.init_from) / "tokenizer.json")
+    stored = Path(config.output_dir) / "tokenizer.json"
+    if stored.is_file() and again:
+        return TextTokenizer.load(stored)
+    texts = texts_of()
+    if not texts:
+        raise DataError(
+            f"{config.train_data_dir} has no texts: give `text` (and `text_zh`) in metadata.jsonl "
+            "or in the shards' JSON"
+        )
+    text = TextTokenizer.train(texts, config.text_vocabulary)
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    text.save(stored)
+    return text
+
+
+def stored_batches(
+    config: TrainConfig,
+    tokenizer: VQGAN,
+    samples: Samples,
+    text: TextTokenizer,
+    file: Path,
+    places: range,
+) -> Batches:
+    """Encode a set (once) and draw batches from it."""
+    cache = CodeCache.build(
+        tokenizer,
+        Pixels(samples, tokenizer.config.size),
+        file,
+        augmentations=config.augmentations,
+        seed=config.seed,
+    )
+    return Batches(
+        cache,
+        samples,
+        text,
+        batch_size=config.train_batch_size,
+        seed=config.seed,
+        neighbour_keys=config.neighbour_keys,
+        places=places,
+    )
+
+
+def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> UFCTransformer:
+    """A fresh transformer, or the one to go on from, which brings its own sizes.
+
+    Raises:
+        CheckpointError: there is none, it is for other codes than the tokenizer's, or its controls
+            see something else than was said.
+    """
+    codebook_VD = tokenizer.quantize.codebook().detach()
+    if config.init_from:
+        folder = resolve_model(config.init_from)
+        model = UFCTransformer.from_pretrained(folder / "transformer")
+        check_fits(model.config, config, codebook_VD)
+        # No weight depends on these, so a model may go on with others, as at another resolution.
+        dropout = model.config.dropout if config.dropout is None else config.dropout
+        model.config = replace(model.config, grid=tokenizer.config.grid, dropout=dropout)
+        for block in model.layers():
+            block.dropout = dropout
+        meet_codebook(model, codebook_VD)
+        if config.new_vocabulary:
+            return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
+        return model
+    model = UFCTransformer(
+        UFCConfig(
+            codes=tokenizer.config.n_embed,
+            code_width=tokenizer.config.embed_dim,
+            text_vocabulary=text.size,
+            grid=tokenizer.config.grid,
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            feed_forward=config.feed_forward,
+            dropout=config.dropout or 0.0,
+            control_attention=config.control_attention or "prefix",
+        )
+    )
+    model.know_codebook(codebook_VD)
+    return model
+
+
+def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> None:
+    """Raise `CheckpointError` where a model to go on from is not what the run is to train."""
+    codes, width = codebook_VD.shape
+    if (known.codes, known.code_width) != (codes, width):
+        raise CheckpointError(
+            f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
+            f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
+            "start anew without --init-from"
+        )
+    if config.control_attention not in (None, known.control_attention):
+        raise CheckpointError(
+            f"{config.init_from} has learnt with control_attention {known.control_attention!r}, "
+            f"got {config.control_attention!r}: leave it out, or start anew without --init-from"
+        )
+
+
+@torch.no_grad()
+def meet_codebook(model: UFCTransformer, codebook_VD: Tensor) -> None:
+    """Tell a model what another tokenizer's codes look like; the one it knows changes nothing."""
+    known_VD = model.looks.clone()
+    model.know_codebook(codebook_VD)
+    if torch.allclose(model.looks, known_VD, rtol=0.0, atol=ROUNDING):
+        model.looks.copy_(known_VD)
+
+
+@torch.no_grad()
+def with_words(model: UFCTransformer, older: TextTokenizer, text: TextTokenizer) -> UFCTransformer:
+    """The model with another vocabulary; a new word starts as the mean of its old pieces."""
+    changed = UFCTransformer(replace(model.config, text_vocabulary=text.size))
+    state = model.state_dict()
+    spellings = text.spellings(older)
+    words_VD, others_VD = state["embedding.weight"].tensor_split([older.size])
+    state["embedding.weight"] = torch.cat(
+        [torch.stack([words_VD[ids].mean(0) for ids in spellings]), others_VD]
+    )
+    state["text_bias"] = torch.stack([state["text_bias"][ids].mean() for ids in spellings])
+    changed.load_state_dict(state)
+    return changed

@@ -1,0 +1,131 @@
+"""The codes of a training set, computed once: pictures, mirrored ones and augmented references."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ufc_base.data.datasets import Pixels
+from vqgan.model import VQGAN
+
+
+class CodeCache:
+    """Codes of every picture: as it is, flipped, and augmented `augmentations` times.
+
+    Kept in one safetensors file beside the run, under a key of tokenizer and data; as int16, or
+    int32 where a codebook has more codes than that can count.
+    """
+
+    def __init__(self, codes_NVT: Tensor, grid: int) -> None:
+        self.codes_NVT = codes_NVT
+        self.grid = grid
+
+    def target(self, index: int, flipped: bool) -> Tensor:
+        """Codes of a picture (T,) int64."""
+        return self.codes_NVT[index, int(flipped)].long()
+
+    def reference(self, index: int, variant: int) -> Tensor:
+        """Codes of one of its augmented versions, (h, w) int64."""
+        return self.codes_NVT[index, 2 + variant].long().view(self.grid, self.grid)
+
+    @property
+    def augmentations(self) -> int:
+        return self.codes_NVT.shape[1] - 2
+
+    @classmethod
+    def build(
+        cls,
+        tokenizer: VQGAN,
+        pixels: Pixels,
+        file: str | PathLike[str],
+        *,
+        augmentations: int,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CodeCache:
+        """Read the cache if it is there, sound and of this set, else encode the set and write it.
+
+        `progress` is told how many pictures are done, of how many.
+        """
+        file, grid = Path(file), tokenizer.config.grid
+        key = cache_key(tokenizer, pixels, augmentations, seed)
+        codes = read_codes(file, key)
+        if codes is None:
+            codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_name(file.name + ".partial")
+            save_file({"codes": codes}, partial, metadata={"key": key})
+            partial.replace(file)  # a kill never leaves half of one
+        return cls(codes, grid)
+
+
+def read_codes(file: Path, key: str) -> Tensor | None:
+    """The codes of a cache; None where there is none, or one that is damaged or of another key."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            fits = (stored.metadata() or {}).get("key") == key
+            return stored.get_tensor("codes") if fits else None
+    except (OSError, SafetensorError):
+        return None
+
+
+def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
+    """Digest of what the codes depend on."""
+    digest = hashlib.sha256(f"{len(pixels)} {pixels.size} {augmentations} {seed}".encode())
+    for index in range(0, len(pixels), max(1, len(pixels) // 64)):
+        digest.update(repr(sorted(pixels.samples.record(index).items(), key=str)).encode())
+    for name, value in tokenizer.state_dict().items():
+        if not name.startswith(("decoder.", "post_quant_conv.")):
+            digest.update(value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def encode_all(
+    tokenizer: VQGAN,
+    pixels: Pixels,
+    augmentations: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    batch_size: int = 64,
+) -> Tensor:
+    """Codes of a set, (N, 2 + augmentations, T) int16 or int32."""
+    device = next(tokenizer.parameters()).device
+    augment = reference_augmentation() if augmentations else None
+    dtype = torch.int16 if tokenizer.config.n_embed <= 2**15 else torch.int32
+    out = torch.empty(len(pixels), 2 + augmentations, tokenizer.config.grid**2, dtype=dtype)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for start in range(0, len(pixels), batch_size):
+            rows = range(start, min(start + batch_size, len(pixels)))
+            x = pixels.batch(rows)
+            variants = [x, x.flip(-1)] + [augment(x) for _ in range(augmentations) if augment]
+            for place, variant in enumerate(variants):
+                codes = tokenizer.encode(variant.to(device)).flatten(1)
+                out[rows.start : rows.stop, place] = codes.to(dtype).cpu()
+            if progress is not None:
+                progress(rows.stop, len(pixels))
+    return out
+
+
+def reference_augmentation() -> Callable[[Tensor], Tensor]:
+    """Crops, flips, small turns and shifts by kornia; colours stay, they are to be carried over."""
+    import kornia.augmentation as aug
+
+    flip = aug.RandomHorizontalFlip(p=0.5)
+    turn = aug.RandomAffine(degrees=10.0, translate=(0.08, 0.08), scale=(0.8, 1.15), p=0.8)
+
+    def augment(x_BCHW: Tensor) -> Tensor:
+        side = x_BCHW.shape[-1]
+        crop = aug.RandomResizedCrop((side, side), scale=(0.5, 1.0), ratio=(0.8, 1.25), p=0.7)
+        # Product pictures lie on white: shift the range so that the fill, 0, is white.
+        return 1 - turn(crop(flip(1 - x_BCHW)))
+
+    return augment

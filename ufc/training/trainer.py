@@ -1,0 +1,339 @@
+"""Second-stage recipe: train transformer and estimators on a tokenizer's codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ufc.conditioning.text import TextTokenizer
+from ufc.io.contact_sheet import contact_sheet
+from ufc.model.attention import resolve_backend
+from ufc.model.transformer import Block, UFCTransformer
+from ufc.pipeline import UFCPipeline
+from ufc.sampling.guidance import alike_codes
+from ufc.training.batches import Batches, TrainBatch
+from ufc.training.config import TrainConfig
+from ufc.training.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
+from ufc.training.replay_buffer import PictureBank, draw_canvases
+from ufc.training.setup import (
+    base_defaults,
+    load_tokenizer,
+    open_training,
+    start_model,
+    stored_batches,
+)
+from ufc_base.data.datasets import open_dataset
+from ufc_base.training.loop import (
+    Averages,
+    Checkpoints,
+    MetricsLog,
+    WeightAverage,
+    learning_rate_scale,
+    train,
+)
+from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
+from vqgan.model import VQGAN
+from vqgan.quantizer import code_neighbours
+
+BANK_PICTURES = 1024
+
+
+class Objective(nn.Module):
+    """A step's losses as one forward pass, so that processes can share its gradients."""
+
+    def __init__(self, model: UFCTransformer, config: TrainConfig, codebook_VD: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
+        self.alike = alike_codes(codebook_VD)
+        self.bank = PictureBank(BANK_PICTURES)
+
+    def forward(
+        self,
+        batch: TrainBatch,
+        code_share: float,
+        text_share: float | None,
+        lesson: Lesson | None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Loss of a part of a step, and values for the log.
+
+        The losses are means over masked cells and words; the shares are this part's of those of
+        the whole step, so that the parts add up to the mean over the step. Without words in the
+        step there is no `text_share`.
+        """
+        config = self.config
+        found = code_loss(self.model, batch, config.label_smoothing, self.neighbours)
+        loss = code_share * found.loss
+        values: dict[str, Any] = {"code_loss": loss.detach()}
+        hidden_BCD = found.prefix.hidden_BCD
+        if text_share is not None and hidden_BCD is not None:
+            told = text_loss(self.model, found.prefix, batch.text_labels)
+            if told is None:  # another part has words: gradients of the same weights are exchanged
+                told = 0.0 * (self.model.text_bias.sum() + hidden_BCD.sum())
+            loss = loss + config.text_weight * text_share * told
+            values["text_loss"] = text_share * told.detach()
+        if lesson is not None:
+            estimated, log = self.estimate(batch, found, lesson)
+            loss = loss + config.estimator_weight * estimated
+            values |= log
+        return loss, values | accuracy_by_ratio(batch, found)
+
+    def estimate(
+        self, batch: TrainBatch, found: CodeLoss, lesson: Lesson
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Loss of the two estimators on a part of the batch and on pictures drawn of late."""
+        model = self.model
+        generator = torch.Generator().manual_seed(lesson.seed)
+        count = min(lesson.samples, len(batch.items))
+        asked = batch.items[-lesson.pictures :]
+        model.blocks.eval()  # drawn as for a user: nothing is dropped out
+        self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
+        model.blocks.train()
+        drawn_BT, drawn_items = self.bank.sample(count, generator)
+        canvases = estimator_batch(
+            batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
+        )
+        compliance, fidelity, log = estimator_loss(model, canvases)
+        return compliance + fidelity, log
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson of the estimators: its chance, the same for all processes, and its size in each."""
+
+    seed: int
+    samples: int
+    pictures: int
+
+
+class Trainer:
+    """The state of a run: model, averages, optimiser."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        tokenizer: VQGAN,
+        text: TextTokenizer,
+        engine: Engine | None = None,
+    ) -> None:
+        self.config = config
+        self.engine = engine = engine or make_engine(config)
+        self.device = engine.device
+        torch.manual_seed(config.seed)
+        self.model = start_model(config, tokenizer, text).to(self.device).train()
+        self.model.lockstep = engine.sharded
+        self.model.backend = resolve_backend(config.attention_backend, self.device.type)
+        if config.gradient_checkpointing:
+            save_memory(self.model, (Block,))
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, config.weight_decay),
+            config.learning_rate,
+            betas=(0.9, 0.96),
+            fused=True,
+        )
+        codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
+        core = Objective(self.model, config, codebook_VD)
+        self.bank = core.bank
+        self.objective = engine.prepare(core, self.optimizer)
+        self.average = WeightAverage(self.model, config.ema_decay)
+        self.step = 0
+
+    def train_step(self, batch: TrainBatch, progress: float) -> dict[str, Any]:
+        """One optimiser step on this process's samples; returns values for the log."""
+        config = self.config
+        scale = learning_rate_scale(self.step, config.lr_warmup_steps, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * scale
+        # Dropout draws from torch's own stream: begun anew, a resumed run drops the same.
+        torch.manual_seed(
+            config.seed * 1_000_003 + self.step * self.engine.ranks.count + self.engine.ranks.rank
+        )
+        parts = batch.to(self.device).split(config.gradient_accumulation_steps)
+        shares = self.shares(parts)
+        self.optimizer.zero_grad(set_to_none=True)
+        logs, total = [], torch.zeros((), device=self.device)
+        for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
+            more = number < len(parts)
+            with self.engine.accumulating(self.objective, more):
+                lesson = None if more else self.lesson(progress)
+                loss, log = self.objective(part, codes, words, lesson)
+                self.engine.backward(loss)
+            total = total + loss.detach()
+            logs.append(log)
+        values = merge(logs)
+        values["grad_norm"] = self.engine.clip(self.model.parameters())
+        if not self.engine.finite(total, values["grad_norm"]):
+            self.step += 1
+            return {"skipped": True}
+        self.optimizer.step()
+        self.average.update(self.model)
+        self.step += 1
+        return values | {"lr": config.learning_rate * scale}
+
+    def shares(self, parts: list[TrainBatch]) -> list[tuple[float, float | None]]:
+        """Each part's shares of the step's masked cells and words, times the processes.
+
+        Gradients are means over the processes, hence the factor. No words, no share of them.
+        """
+        own = torch.tensor(
+            [[float(part.masks_BT.sum()), float(part.masked_words)] for part in parts],
+            dtype=torch.float64,
+        )
+        total = self.engine.sum(own.sum(0).to(self.device)).cpu()
+        spoken = float(total[1]) > 0
+        shares = (own * self.engine.ranks.count / total.clamp_min(1)).tolist()
+        return [(cells, words if spoken else None) for cells, words in shares]
+
+    def lesson(self, progress: float) -> Lesson | None:
+        """What the estimators learn in this step, if they do."""
+        config, count = self.config, self.engine.ranks.count
+        if progress < config.estimator_start or self.step % config.estimator_steps:
+            return None
+        return Lesson(
+            seed=config.seed * 1_000_003 + self.step,
+            samples=max(min(4, config.estimator_samples), -(-config.estimator_samples // count)),
+            pictures=-(-config.estimator_pictures // count),
+        )
+
+    def averaged_model(self) -> UFCTransformer:
+        """A copy of the model with the averaged weights."""
+        model = UFCTransformer(self.model.config)
+        model.load_state_dict(whole(self.average.shadow))
+        return model.to(self.device).eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer")}
+        return whole(parts) | {
+            "average": self.average.state_dict(),
+            "config": self.model.config.to_dict(),
+            "banks": self.engine.gather_objects(self.bank.state_dict()),
+            "step": self.step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        load_weights(self.model, state["model"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.average.load_state_dict(state["average"])
+        banks = state["banks"]
+        self.bank.load_state_dict(banks[self.engine.ranks.rank % len(banks)])
+        self.step = state["step"]
+
+
+def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Values of a step from those of its parts: losses are shares and add up, others are means."""
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys(name for log in logs for name in log):
+        found = [log[name] for log in logs if name in log]
+        values[name] = sum(found) if name in ("code_loss", "text_loss") else sum(found) / len(found)
+    return values
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices only."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
+    """Share of masked cells told right, by how much of the picture was masked.
+
+    A healthy model on a few thousand codes is right on 5 to 15 % of the cells when all are
+    masked and on 20 to 40 % when few are.
+    """
+    sizes_B = batch.masks_BT.sum(1)
+    ratio_B = sizes_B / batch.masks_BT.shape[1]
+    right_B = torch.stack([part.float().mean() for part in found.correct_N.split(sizes_B.tolist())])
+    out: dict[str, Tensor] = {}
+    for low, high in ((0.0, 0.35), (0.35, 0.7), (0.7, 1.01)):
+        inside = (ratio_B >= low) & (ratio_B < high)
+        if inside.any():
+            out[f"accuracy_{low:.2f}"] = right_B[inside].mean()
+    return out
+
+
+def make_engine(config: TrainConfig) -> Engine:
+    """Raises `ValueError` for settings that there are not."""
+    return Engine(
+        config.device,
+        config.mixed_precision,
+        config.sharding,
+        blocks=(Block.__name__,),
+        partial=True,
+    )
+
+
+def main(config: TrainConfig) -> Path:
+    """Train, and write a whole model folder to `output_dir`. Returns that folder.
+
+    Raises `DataError` for unusable data and `CheckpointError` for an unusable checkpoint.
+    """
+    output = Path(config.output_dir)
+    tokenizer = load_tokenizer(config)
+    engine = make_engine(config)
+    Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
+    tokenizer.to(engine.device)
+    text, source = open_training(config, tokenizer, engine)
+    val = None
+    if config.val_data_dir and engine.first:
+        val = stored_batches(
+            config, tokenizer, open_dataset(config.val_data_dir), text,
+            output / "codes-val.safetensors", range(config.train_batch_size),
+        )  # fmt: skip
+    trainer = Trainer(config, tokenizer, text, engine)
+
+    def validate_now(log: MetricsLog) -> None:
+        pipeline = export(trainer, tokenizer, text)
+        if engine.first:
+            validate(trainer, pipeline, val, log, output)
+
+    train(trainer, source, config, engine, validate_now)
+    pipeline = export(trainer, tokenizer, text)
+    if engine.first:
+        pipeline.save_pretrained(output)
+    engine.wait()
+    return output
+
+
+def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:
+    """The averaged model as a pipeline, with the sampling defaults of what it started from."""
+    defaults = base_defaults(trainer.config.init_from)
+    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults)
+
+
+@torch.no_grad()
+def validate(
+    trainer: Trainer, pipeline: UFCPipeline, val: Batches | None, log: MetricsLog, output: Path
+) -> None:
+    """Loss and accuracy on held-out batches, and a sheet of the fixed prompts."""
+    if val is not None:
+        averages = Averages()
+        for step in range(8):
+            batch = val(step).to(trainer.device)
+            found = code_loss(pipeline.transformer, batch, 0.0)
+            generator = torch.Generator().manual_seed(step)
+            count = len(batch.items)
+            asked = batch.items[: min(8, count)]
+            drawn_BT = draw_canvases(pipeline.transformer, asked, pipeline.alike, generator)
+            codes = pipeline.transformer.config.codes
+            canvases = estimator_batch(
+                batch, found.logits_NV, drawn_BT, asked, codes, generator, count
+            )
+            compliance, fidelity, values = estimator_loss(pipeline.transformer, canvases)
+            values |= {"code_loss": float(found.loss)}
+            values |= {"compliance_loss": float(compliance), "fidelity_loss": float(fidelity)}
+            averages.add(values | accuracy_by_ratio(batch, found))
+        log.write(trainer.step, **{f"val_{name}": v for name, v in averages.take().items()})
+    prompts = list(trainer.config.validation_prompts)
+    if prompts:
+        pictures = pipeline(prompts, seed=list(range(len(prompts)))).images
+        contact_sheet(pictures, columns=len(pictures)).save(
+            output / f"preview-{trainer.step:06d}.png"
+        )

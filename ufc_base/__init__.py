@@ -1,0 +1,1 @@
+"""What both stages share: images, checkpoints, data sets, the training loop."""

@@ -1,0 +1,1 @@
+"""Data sets: shards and folders as samples, shards read in passing."""

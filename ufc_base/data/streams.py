@@ -1,0 +1,310 @@
+"""Shards read in passing, for sets that no machine holds: dealt out, shuffled, resumable.
+
+The shards are dealt to a fixed number of *lanes*, whatever the number of processes; each process
+and each of its workers reads some of the lanes. A batch takes equally many samples of every lane,
+so it does not depend on how many processes share it, and where all lanes stand (epoch, shard,
+samples taken) is all there is to know to go on, on as many processes as there are then.
+
+An epoch of a lane visits each of its samples once; the shards are dealt anew for the next one.
+Samples are shuffled in blocks: a block is read as bytes, put in an order drawn from its place, and
+handed out; what was handed out before a resume is read over without being decoded.
+
+Bytes come by `webdataset`: local files, http(s), and `pipe:` commands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ufc_base.data.datasets import DataError, as_uint8, image_suffix, is_remote, parse_record
+from ufc_base.images import ImageError, load_image
+from ufc_base.training.stopping import worker_signals
+
+DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
+
+Position = tuple[int, int, int]  # epoch, place in the lane's order of shards, samples taken there
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """How a set of shards is dealt out.
+
+    `per_lane` samples of each of `lanes` lanes make a batch; `shuffle` are in a block.
+    """
+
+    urls: tuple[str, ...]
+    lanes: int
+    per_lane: int
+    shuffle: int
+    seed: int
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What positions depend on. Shards count by name: a set may move between two runs."""
+        names = [url.rpartition("/")[2] for url in self.urls]
+        return {
+            "stream_lanes": self.lanes,
+            "stream_shuffle": self.shuffle,
+            "seed": self.seed,
+            "shards": hashlib.sha256("\n".join(names).encode()).hexdigest()[:12],
+        }
+
+    def order(self, lane: int, epoch: int) -> tuple[list[str], int, int]:
+        """The shards of a lane in an epoch, and which of their samples: those of `rest` mod `of`.
+
+        With fewer shards than lanes several lanes share a shard.
+        """
+        groups = max(g for g in range(1, self.lanes + 1) if not self.lanes % g and self._fit(g))
+        of = self.lanes // groups
+        shards = list(self.urls)
+        random.Random(f"{self.seed}/{epoch}").shuffle(shards)
+        return shards[lane // of :: groups], lane % of, of
+
+    def _fit(self, groups: int) -> bool:
+        return groups <= len(self.urls)
+
+
+def lane_samples(
+    plan: StreamPlan, lane: int, start: Position = (0, 0, 0)
+) -> Iterator[tuple[Raw, Position]]:
+    """Samples of a lane without end, each with the position after it.
+
+    Raises:
+        DataError: a whole epoch had none.
+    """
+    epoch, place, taken = start
+    seen = True
+    while seen or (epoch, place, taken) == start:
+        shards, rest, of = plan.order(lane, epoch)
+        seen = place > 0 or taken > 0
+        while place < len(shards):
+            for raw in shuffled(plan, shards[place], rest, of, epoch, taken):
+                seen, taken = True, taken + 1
+                yield raw, (epoch, place, taken)
+            place, taken = place + 1, 0
+        epoch, place = epoch + 1, 0
+    raise DataError(
+        f"no pictures for lane {lane} of {plan.lanes} in {', '.join(plan.urls[:3])} ..."
+    )
+
+
+def shuffled(
+    plan: StreamPlan, url: str, rest: int, of: int, epoch: int, taken: int
+) -> Iterator[Raw]:
+    """A shard's samples `rest` mod `of` in their blocks' orders, without the first `taken`."""
+    done, within = divmod(taken, plan.shuffle)
+    block: list[Raw] = []
+    number = place = 0
+    for index, raw in enumerate(shard_samples(url)):
+        if index % of != rest:
+            continue
+        place += 1
+        if place <= done * plan.shuffle:
+            continue
+        block.append(raw)
+        if len(block) == plan.shuffle:
+            yield from permuted(plan, url, rest, epoch, done + number, block)[within:]
+            block, number, within = [], number + 1, 0
+    yield from permuted(plan, url, rest, epoch, done + number, block)[within:]
+
+
+def permuted(
+    plan: StreamPlan, url: str, rest: int, epoch: int, number: int, block: list[Raw]
+) -> list[Raw]:
+    order = list(range(len(block)))
+    random.Random(f"{plan.seed}/{epoch}/{url}/{rest}/{number}").shuffle(order)
+    return [block[place] for place in order]
+
+
+def shard_samples(url: str) -> Iterator[Raw]:
+    """Samples with a picture, as bytes by suffix; a shard that breaks off is warned of and left."""
+    from webdataset.handlers import warn_and_continue
+    from webdataset.tariterators import tarfile_samples
+
+    for raw in tarfile_samples([{"url": url}], handler=warn_and_continue):
+        if image_suffix(raw) is not None:
+            yield raw
+
+
+def decode(
+    raw: Raw, size: int | tuple[int, int], fit: str = "pad"
+) -> tuple[Tensor, dict[str, Any]]:
+    """A sample's picture (3, H, W) uint8 and its record.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        DataError: the record cannot.
+    """
+    suffix = image_suffix(raw)
+    assert suffix is not None
+    return as_uint8(load_image(raw[suffix]), size, fit), parse_record(raw)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What one worker adds to a batch: pictures (N, 3, H, W) uint8, records, lanes' positions."""
+
+    pixels: Tensor
+    records: list[dict[str, Any]]
+    positions: dict[int, Position]
+
+
+class LaneReader(IterableDataset[Chunk]):
+    """Chunks of some lanes, in a `DataLoader`'s worker its share of them."""
+
+    def __init__(
+        self,
+        plan: StreamPlan,
+        lanes: Sequence[int],
+        size: int | tuple[int, int],
+        fit: str,
+        positions: Mapping[int, Position],
+    ) -> None:
+        self.plan = plan
+        self.lanes = lanes
+        self.size, self.fit = size, fit
+        self.positions = dict(positions)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        worker, lanes = get_worker_info(), self.lanes
+        if worker is not None:
+            own = len(lanes) // worker.num_workers
+            lanes = lanes[worker.id * own : (worker.id + 1) * own]
+        readers = [
+            (lane, lane_samples(self.plan, lane, self.positions.get(lane, (0, 0, 0))))
+            for lane in lanes
+        ]
+        while True:
+            pictures, records, positions = [], [], {}
+            for lane, reader in readers:
+                for _ in range(self.plan.per_lane):
+                    pixels, record, positions[lane] = next_sound(reader, self.size, self.fit)
+                    pictures.append(pixels)
+                    records.append(record)
+            yield Chunk(torch.stack(pictures), records, positions)
+
+
+def next_sound(
+    reader: Iterator[tuple[Raw, Position]], size: int | tuple[int, int], fit: str
+) -> tuple[Tensor, dict[str, Any], Position]:
+    """The next sample that can be read; a damaged one must not end a run of days.
+
+    Raises:
+        DataError: there are too many of them in a row.
+    """
+    for _ in range(DAMAGED_IN_A_ROW):
+        raw, position = next(reader)
+        try:
+            return *decode(raw, size, fit), position
+        except (ImageError, DataError) as error:
+            last = error
+    raise DataError(f"{DAMAGED_IN_A_ROW} samples in a row cannot be read, the last: {last}")
+
+
+class Stream:
+    """A process's slices of the batches, one after another."""
+
+    def __init__(
+        self,
+        plan: StreamPlan,
+        lanes: Sequence[int],
+        size: int | tuple[int, int],
+        workers: int,
+        fit: str = "pad",
+    ) -> None:
+        if workers and len(lanes) % workers:
+            raise DataError(
+                f"{len(lanes)} lanes of a process cannot be dealt to {workers} workers: "
+                "make stream_lanes a multiple of processes times data_workers"
+            )
+        self.plan = plan
+        self.lanes = lanes
+        self.size, self.fit = size, fit
+        self.workers = workers
+        self.positions: dict[int, Position] = {}
+        self._chunks: Iterator[Chunk] | None = None
+
+    def next(self) -> tuple[Tensor, list[dict[str, Any]]]:
+        """Pictures (B, 3, H, W) uint8 and their records."""
+        if self._chunks is None:
+            reader = LaneReader(self.plan, self.lanes, self.size, self.fit, self.positions)
+            more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
+            self._chunks = iter(
+                DataLoader(
+                    reader,
+                    batch_size=None,
+                    num_workers=self.workers,
+                    worker_init_fn=worker_signals,
+                    **more,
+                )
+            )
+        chunks = [next(self._chunks) for _ in range(max(1, self.workers))]
+        for chunk in chunks:
+            self.positions |= chunk.positions
+        records = [record for chunk in chunks for record in chunk.records]
+        return torch.cat([chunk.pixels for chunk in chunks]), records
+
+    def load_positions(
+        self, positions: Mapping[int, Position], about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on from positions that were read from `positions`, of any number of processes.
+
+        Raises:
+            DataError: they are those of another number of lanes, or `about` says of another plan;
+                samples would be seen twice or never.
+        """
+        if positions and set(positions) != set(range(self.plan.lanes)):
+            raise DataError(
+                f"the checkpoint has positions of {len(positions)} lanes, the run has "
+                f"{self.plan.lanes}: give --stream-lanes {len(positions)}"
+            )
+        own = self.plan.about
+        for name, then in (about or own).items():
+            if own.get(name) != then:
+                raise DataError(
+                    f"the checkpoint's {name} is {then}, the run's {own.get(name)}: go on with "
+                    "the same, or begin a new run from its weights with --init-from"
+                )
+        self.positions = {lane: positions[lane] for lane in self.lanes if lane in positions}
+        self._chunks = None
+
+
+def open_stream(
+    plan: StreamPlan,
+    lanes: Sequence[int],
+    size: int | tuple[int, int],
+    workers: int,
+    fit: str = "pad",
+) -> Stream:
+    """A stream, once local shards are known to be there.
+
+    Raises:
+        DataError: they are not.
+    """
+    missing = [url for url in plan.urls if not is_remote(url) and not Path(url).is_file()]
+    if missing or not plan.urls:
+        raise DataError(f"there is no shard at {missing[0] if missing else 'the address given'}")
+    return Stream(plan, lanes, size, workers, fit)
+
+
+def first_records(urls: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """Records of the first samples of a set that can be read, to learn a vocabulary from."""
+    records: list[dict[str, Any]] = []
+    for url in urls:
+        for raw in shard_samples(url):
+            with suppress(DataError):
+                records.append(parse_record(raw))
+            if len(records) == count:
+                return records
+    return records

@@ -1,0 +1,1 @@
+"""Colours over blocks, curves, sets of blocks."""

@@ -1,0 +1,135 @@
+"""What every part of the page is handed: the studio, the visitor's session, and the words."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+
+from ufc.io.validation import RequestError
+from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings, to_request
+from webui.sessions.studio import Studio
+from webui.sessions.worker import BusyError, Progress
+from webui.strings import Say, speak
+
+SHOWN_SIDE = 512  # pixels of the picture on the canvas
+
+
+@dataclass(frozen=True)
+class Page:
+    """One run of the page for one visitor; `running` is whether it began with a drawing on."""
+
+    studio: Studio
+    key: str
+    running: bool = False
+
+    @property
+    def session(self) -> Session:
+        """The session as it is now."""
+        return self.studio.store.load(self.key)
+
+    @property
+    def say(self) -> Say:
+        return speak(self.session.settings.lang)
+
+    def update(self, change: Callable[[Session], Session]) -> None:
+        """Apply a transition."""
+        self.studio.store.update(self.key, change)
+
+    def progress(self) -> Progress | None:
+        """How far the visitor's drawing is, None where none is under way."""
+        progress = self.studio.worker.progress(self.key)
+        return progress if progress is not None and progress.active else None
+
+    def details(self, picture: Picture | None) -> dict[str, Any]:
+        """What is known of a picture block by block and step by step."""
+        return {} if picture is None else self.studio.store.read_details(self.key, picture.id)
+
+    def source(self, picture: Picture) -> str:
+        """A picture as an address that needs no further request."""
+        return data_url(self.studio.store.read(self.key, picture.file))
+
+    def enlarged(self, picture: Picture) -> str:
+        """The same, large and smooth, for the canvas."""
+        return enlarge(self.studio.store.read(self.key, picture.file))
+
+    def attempt(self, act: Callable[[], object], file: str | None = None) -> None:
+        """Do something that a visitor may have asked wrongly, or with a bad `file`; say so."""
+        try:
+            act()
+        except BusyError:
+            self.tell(self.say("busy"))
+        except (ValueError, OSError) as error:
+            said = " ".join(str(error).split())
+            if file is None:
+                self.tell(self.say("failed", error=said))
+            else:
+                name = re.sub(r"[^\w .-]", "_", file)[:60]  # messages are Markdown
+                self.tell(self.say("refused", name=name, error=said.removeprefix("image: ")))
+
+    def tell(self, message: str) -> None:
+        """Show a message above the page in its next run."""
+        st.session_state.setdefault("messages", []).append(message)
+
+    def problem(self) -> str | None:
+        """Why nothing can be drawn now, as the name of a string."""
+        try:
+            to_request(self.session, self.studio.grid)
+        except RequestError as error:
+            return "all_kept" if "all " in str(error) else "nothing_to_draw"
+        return None
+
+
+def widget(name: str) -> str:
+    """The key of the widget that holds a setting."""
+    return f"setting_{name}"
+
+
+def fill_widgets(settings: Settings) -> None:
+    """Give every widget the setting's value, where that was changed by other means."""
+    before = st.session_state.get("settings_seen")
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        changed = before is None or getattr(before, field.name) != value
+        if changed or widget(field.name) not in st.session_state:
+            if field.name in MAY_BE_NONE:
+                value = value or type(RANGES[field.name][0])()  # the widget's way to say none
+            st.session_state[widget(field.name)] = value
+    st.session_state["settings_seen"] = settings
+
+
+def read_widgets(page: Page) -> None:
+    """Take over into the session what the widgets hold."""
+    said: dict[str, Any] = {}
+    for field in fields(Settings):
+        if widget(field.name) in st.session_state:
+            value = st.session_state[widget(field.name)]
+            if field.name in MAY_BE_NONE:
+                value = value or None
+            if value is not None or field.name in MAY_BE_NONE:
+                said[field.name] = value
+    page.update(lambda session: replace(session, settings=replace(session.settings, **said)))
+    st.session_state["settings_seen"] = page.session.settings
+
+
+def data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+@lru_cache(maxsize=256)
+def enlarge(png: bytes) -> str:
+    """A small picture made large for the eye; browsers' own enlarging shows their grid."""
+    with Image.open(io.BytesIO(png)) as image:
+        factor = max(1, SHOWN_SIDE // image.width)
+        size = image.width * factor, image.height * factor
+        large = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    large.save(stream, "JPEG", quality=92, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

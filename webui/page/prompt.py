@@ -1,0 +1,88 @@
+"""What to draw: the prompt, the button, and what pressing it will do."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from webui.page.context import Page, read_widgets, widget
+from webui.sessions.state import MOST_LETTERS, blocks_to_change
+
+EXAMPLES = ("example_1", "example_2", "example_3")
+
+
+def words(page: Page) -> None:
+    """The prompt and the button below it."""
+    say = page.say
+    st.text_area(
+        say("prompt"),
+        key=widget("prompt"),
+        height=96,
+        max_chars=MOST_LETTERS,
+        help=say("prompt_help"),
+        placeholder=say("prompt_hint"),
+    )
+    read_widgets(page)
+    st.button(
+        say("generate"),
+        key="generate",
+        type="primary",
+        width="stretch",
+        disabled=page.running,
+        on_click=start,
+        args=(page,),
+        shortcut="Ctrl+Enter",
+    )
+    if page.running:
+        stop(page)
+    else:
+        st.caption(plan(page))
+    if not page.session.pictures and not page.running:
+        examples(page)
+
+
+def stop(page: Page) -> None:
+    """The way to end a drawing: beside the button that began it, out of a double click's way."""
+    progress = page.progress()
+    stopping = progress is not None and progress.stopping
+    st.button(
+        page.say("stopping" if stopping else "stop"),
+        key="stop",
+        icon=":material/stop_circle:",
+        disabled=stopping,
+        width="stretch",
+        on_click=lambda: page.studio.worker.stop(page.key),
+    )
+
+
+def start(page: Page) -> None:
+    """Generate, by what the widgets hold now."""
+    read_widgets(page)
+    problem = page.problem()
+    if problem:
+        page.tell(page.say(problem))
+    else:
+        page.attempt(lambda: page.studio.generate(page.key))
+
+
+def plan(page: Page) -> str:
+    """What the button will do, in one sentence."""
+    session, cells = page.session, page.studio.grid**2
+    change, count = len(blocks_to_change(session.view, page.studio.grid)), session.settings.pictures
+    facts = {"change": change, "kept": cells - change, "all": cells, "count": count}
+    if change == cells:
+        return page.say("plan_new_many" if count > 1 else "plan_new", **facts)
+    return page.say("plan_edit_many" if count > 1 else "plan_edit", **facts)
+
+
+def examples(page: Page) -> None:
+    """Prompts to start from, for whom the empty field says nothing."""
+    say = page.say
+
+    def take() -> None:
+        chosen = st.session_state.get("examples")
+        if chosen:
+            st.session_state[widget("prompt")] = chosen
+            start(page)
+
+    options = [say(name) for name in EXAMPLES]
+    st.pills(say("examples"), options, key="examples", on_change=take, wrap=True)

@@ -1,0 +1,102 @@
+"""How to draw: presets, seed, steps and the rest, for those who want to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from ufc.request import ORDERS
+from webui.page.context import Page, widget
+from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES
+from webui.sessions.studio import random_seed
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 6, "pictures": 1, "candidates": 1},
+    "balanced": {"pictures": 1},
+    "explore": {"pictures": 6},
+    "careful": {"steps": 20, "pictures": 1, "order": "pnag", "candidates": 4},
+}
+
+
+def recipe(page: Page) -> None:
+    """The settings of the next drawing."""
+    say = page.say
+    with st.expander(say("settings"), key="panel_settings", icon=":material/tune:"):
+        st.segmented_control(
+            say("preset"),
+            list(PRESETS),
+            key="preset",
+            format_func=lambda name: say(f"preset_{name}"),
+            help=say("preset_help"),
+            on_change=use_preset,
+            args=(page,),
+        )
+        number(page, "pictures")
+        seed(page)
+        st.text_input(
+            say("negative"),
+            key=widget("negative_prompt"),
+            max_chars=MOST_LETTERS,
+            help=say("negative_help"),
+        )
+        number(page, "steps")
+    with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
+        number(page, "guidance_scale", 0.5, "%.1f")
+        number(page, "temperature", 0.1, "%.1f")
+        st.radio(  # a selectbox goes on showing its choice in the language it was made in
+            say("order"),
+            ORDERS,
+            key=widget("order"),
+            format_func=lambda name: say(f"order_{name}"),
+            help=say("order_help"),
+        )
+        number(page, "candidates")
+        number(page, "patience")
+        number(page, "time_budget", 1.0, "%d")
+        number(page, "feather")
+
+
+def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> None:
+    """A slider with its help."""
+    low, high = RANGES[name]
+    key, help = widget(name), page.say(f"{name}_help")
+    st.slider(page.say(name), low, high, step=step, format=shown, key=key, help=help)
+
+
+def seed(page: Page) -> None:
+    """The seed with its dice and its lock."""
+    say = page.say
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.number_input(
+            say("seed"), 0, MAX_SEED, key=widget("seed"), step=1, help=say("seed_help"), width=190
+        )
+        st.button(
+            "",
+            icon=":material/casino:",
+            key="dice",
+            help=say("dice"),
+            on_click=lambda: page.update(
+                lambda s: replace(
+                    s, settings=replace(s.settings, seed=random_seed(), seed_locked=True)
+                )
+            ),
+        )
+        st.checkbox(say("seed_lock"), key=widget("seed_locked"))
+
+
+def use_preset(page: Page) -> None:
+    """Set what a preset sets; the rest goes back to the model's own."""
+    chosen = st.session_state.get("preset")
+    if chosen is None:
+        return
+    defaults = page.studio.loaded.pipe.defaults
+    changes = {
+        "steps": defaults["num_inference_steps"],
+        "order": defaults["order"],
+        "candidates": defaults["num_candidates"],
+        "patience": None,
+        "time_budget": None,
+    } | PRESETS[chosen]
+    page.update(lambda s: replace(s, settings=replace(s.settings, **changes)))

@@ -1,0 +1,45 @@
+"""A visitor's own picture, to keep parts of."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import streamlit as st
+
+from ufc.io.validation import RequestError
+from webui.page.context import Page
+from webui.page.references import FORMATS
+from webui.sessions import state
+
+
+def own(page: Page) -> None:
+    """Where a picture to edit comes in; one that was made here brings its settings."""
+    say = page.say
+    with st.expander(say("own"), key="panel_own", icon=":material/upload:"):
+        st.caption(say("own_help"))
+        uploader = f"own_{st.session_state.get('own_taken', 0)}"
+        st.file_uploader(
+            say("own_add"), type=FORMATS, key=uploader, on_change=take, args=(page, uploader)
+        )
+
+
+def take(page: Page, uploader: str) -> None:
+    """Put an upload on the canvas, and empty the field for the next."""
+    file = st.session_state.get(uploader)
+    if file is None:
+        return
+    page.attempt(lambda: place(page, file.getvalue()), file.name)
+    st.session_state["own_taken"] = st.session_state.get("own_taken", 0) + 1
+
+
+def place(page: Page, data: bytes) -> None:
+    request = page.studio.upload(page.key, data)
+    if request:
+        with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
+            settings = state.from_request(page.session.settings, request)
+            page.update(lambda session: replace(session, settings=settings))
+            missing = page.studio.find_references(page.key, request)
+            page.tell(page.say("settings_loaded"))
+            if missing:
+                page.tell(page.say("references_missing", count=missing))

@@ -1,0 +1,1 @@
+"""Sessions: their state, on disk, and the one thread that generates."""

@@ -1,0 +1,324 @@
+"""One drawing, from request to files: what the thread that draws does for a session."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ufc.cli.model_choice import Loaded
+from ufc.io.batch_plan import RECIPE
+from ufc.io.embedded_tokens import codes_chunk
+from ufc.io.inputs import input_hashes
+from ufc.io.manifest import save_picture
+from ufc.io.picture_metadata import Metadata, describe, rounded
+from ufc.pipeline import PipelineOutput, UFCPipeline
+from ufc.request import Request, Result
+from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
+from webui.drawing.blocks import border, invert, to_mask
+from webui.sessions import state
+from webui.sessions.state import Picture, Session
+from webui.sessions.store import SessionStore
+from webui.sessions.worker import Ticket
+
+PREVIEW_EVERY = 0.2  # seconds; drawing previews oftener than they are looked at slows drawing down
+HARD_TO_CODE = (
+    0.12  # of full range: a block whose codes miss it by more looks different at a glance
+)
+
+
+class Drawing:
+    """The request of one session on its way to pictures.
+
+    With `repair`, so many blocks are drawn anew, those of the picture that the model doubts most,
+    and what comes of it is only put on the canvas where the model scores it higher.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        store: SessionStore,
+        key: str,
+        request: Request,
+        base: Picture | None,
+        repair: int = 0,
+    ) -> None:
+        self.loaded = loaded
+        self.store = store
+        self.key = key
+        self.request = request
+        self.repair = repair
+        self.base = base if request.image is not None else None
+        self.base_details = store.read_details(key, base.id) if self.base and base else {}
+        self.base_image = store.open_picture(key, self.base.file) if self.base else None
+
+    def run(self, ticket: Ticket) -> None:
+        """Draw, and add what came of it to the session."""
+        pipe = self.loaded.pipe
+        film = Film(ticket)
+        before = self.reopen() if self.repair else None
+        request = self.request
+        recipe = {name: getattr(request, name) for name in RECIPE}
+        references = self.references()
+        out = pipe(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            reference_images=references or None,
+            reference_weights=[r.weight for r in request.reference_images] or None,
+            image=self.base_image,
+            preserve_blocks=list(request.preserve_blocks or ()) if self.base else None,
+            codes=list(self.base.codes) if self.base and self.base.codes else None,
+            seed=request.seed,
+            num_images_per_prompt=request.num_images_per_prompt or 1,
+            score_steps=True,
+            callback_on_step_end=film.watch,
+            **{name: value for name, value in recipe.items() if value is not None},
+        )
+        better = before is None or self.compare(before, out, ticket)
+        self.store.update(self.key, lambda session: self.deliver(session, out, film, better))
+
+    def references(self) -> list[Image.Image]:
+        """The reference images of the request."""
+        return [self.store.open_picture(self.key, r.path) for r in self.request.reference_images]
+
+    def assess(self, codes: Sequence[int]) -> Assessment:
+        """What the model thinks of codes as an answer to the request."""
+        return assess(self.loaded.pipe, codes, self.request.prompt, self.references())
+
+    def reopen(self) -> Assessment:
+        """Ask for the weakest blocks of the base to be drawn anew; returns its assessment."""
+        assert self.base is not None
+        assert self.base_image is not None
+        pipe = self.loaded.pipe
+        codes = self.base.codes or pipe.encode([self.base_image]).flatten().tolist()
+        found = self.assess(codes)
+        kept = invert(weakest(found.confidence, self.repair), pipe.grid)
+        self.request = replace(self.request, preserve_blocks=kept)
+        return found
+
+    def compare(self, before: Assessment, out: PipelineOutput, ticket: Ticket) -> bool:
+        """Whether the repaired picture scores higher; the visitor is told either way."""
+        after = self.assess(out.codes[0].tolist())
+        better = after.score > before.score
+        scores = {"before": f"{before.score:.2f}", "after": f"{after.score:.2f}"}
+        outcome = "repaired" if better else "repair_no_better"
+        ticket.conclude(outcome, count=self.repair, **scores)
+        return better
+
+    def deliver(
+        self, session: Session, out: PipelineOutput, film: Film, better: bool = True
+    ) -> Session:
+        """Write the pictures, and the session with them."""
+        first = int(state.next_id(session))
+        names = [f"{first + index:04d}" for index in range(len(out.images))]
+        pictures = []
+        for index, name in enumerate(names):
+            picture = self.picture(out, index, name, names[0])
+            details = self.details(out, index, name, film)
+            self.save(out, index, picture, details)
+            self.store.write_details(self.key, name, details)
+            pictures.append(picture)
+        if not self.repair:
+            return state.add(session, pictures)
+        if not better:
+            return replace(session, pictures=(*session.pictures, *pictures))
+        session = state.add(session, pictures)
+        grid = self.loaded.pipe.grid
+        return state.marked_to_change(session, invert(pictures[0].kept, grid), grid)
+
+    def picture(self, out: PipelineOutput, index: int, name: str, group: str) -> Picture:
+        """The session's entry of picture `index`."""
+        request = self.request_of(out, index)
+        return Picture(
+            id=name,
+            file=f"pictures/{name}.png",
+            group=group,
+            parent=self.base.id if self.base else None,
+            kept=request.preserve_blocks or (),
+            codes=tuple(out.codes[index].tolist()),
+            request=request.to_json(),
+            seed=out.seeds[index],
+            compliance=rounded(out.compliance[index]),
+            fidelity=rounded(out.fidelity[index]),
+            seconds=round(out.seconds, 3),
+            steps=out.steps[index],
+        )
+
+    def request_of(self, out: PipelineOutput, index: int) -> Request:
+        """The request that makes picture `index` alone."""
+        return replace(self.request, seed=out.seeds[index], num_images_per_prompt=1)
+
+    def details(self, out: PipelineOutput, index: int, name: str, film: Film) -> dict[str, Any]:
+        """What is known of picture `index` block by block and step by step."""
+        before = self.base_details.get("origin") or []
+        sure = self.base_details.get("confidence") or []
+        origin: list[Any] = []
+        confidence: list[float | None] = []
+        for block, story in enumerate(out.provenance[index]):
+            if story["kept"]:
+                uploaded = {"picture": self.base.id if self.base else name, "kind": "upload"}
+                origin.append(before[block] if before else uploaded)
+                confidence.append(sure[block] if sure else None)
+            else:
+                drawn = {"step": story["step"], "candidate": story["candidate"]}
+                origin.append({"picture": name, "seed": out.seeds[index], **drawn})
+                confidence.append(story["confidence"])
+        return {
+            "origin": origin,
+            "confidence": confidence,
+            "curves": out.curves[index],
+            "steps": film.steps_of(index),
+            "audit": self.audit(out, index, origin),
+            "notices": out.notices[index],
+        }
+
+    def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
+        """Whether kept pixels are the same, and which of them the codes do not show well.
+
+        The latter among the visitor's own pixels beside what is new: drawn ones come from codes.
+        """
+        kept = self.request.preserve_blocks or ()
+        if self.base_image is None or not kept:
+            return {}
+        pipe = self.loaded.pipe
+        image = out.images[index]
+        changed = set(differing_blocks(self.base_image, image, pipe.grid)) & set(kept)
+        shown = pipe.draw(out.codes[index : index + 1])[0]
+        errors = block_errors(self.base_image, shown, pipe.grid)
+        own = {block for block in kept if "step" not in origin[block]}
+        beside = set(border(set(range(pipe.grid**2)) - set(kept), pipe.grid)) & own
+        return {
+            "kept": len(kept),
+            "changed": sorted(changed),
+            "sha256_before": kept_digest(self.base_image, kept, pipe.grid),
+            "sha256_after": kept_digest(image, kept, pipe.grid),
+            "hard_to_code": [block for block in sorted(beside) if errors[block] > HARD_TO_CODE],
+        }
+
+    def save(
+        self, out: PipelineOutput, index: int, picture: Picture, details: dict[str, Any]
+    ) -> None:
+        """Write the PNG, with its request, its codes and the story of its blocks in it."""
+        request = self.request_of(out, index)
+        result = Result(
+            f"{picture.id}.png",
+            "done",
+            seed=picture.seed,
+            index=index,
+            compliance=picture.compliance,
+            fidelity=picture.fidelity,
+            steps=picture.steps,
+            model=self.loaded.name.rsplit("/", 1)[-1],
+            backend=self.loaded.backend,
+            versions=self.loaded.versions,
+        )
+        metadata = describe(
+            request,
+            result,
+            hashes_of(self.store, self.key, request),
+            out.images[index].size,
+            curves=out.curves[index],
+            blocks={
+                **codes_chunk(self.loaded.pipe, out.images[index], picture.codes or ()),
+                "confidence": details["confidence"],
+                "provenance": details["origin"],
+            },
+        )
+        write_png(self.store, self.key, picture.file, out.images[index], metadata)
+
+
+class Film:
+    """What was seen of a drawing, step by step."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.steps: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.previews: list[bytes] = []
+        self._last_preview = -1e9
+
+    def watch(self, pipe: UFCPipeline, step: int, timestep: int, now: dict[str, Any]) -> None:
+        """Called after each step; stops the pipeline where the visitor asked for it."""
+        names = ("codes", "filled_step", "filled_candidate")
+        seen = {name: now[name].cpu().clone() for name in names}
+        seen["confidence"] = now["confidence"].float().cpu().clone()
+        self.steps.append(seen)
+        self.curves.append(
+            {
+                "step": step + 1,
+                "compliance": float(now["compliance"][0]),
+                "fidelity": float(now["fidelity"][0]),
+            }
+        )
+        if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
+            self.previews = [png_bytes(image) for image in now["image"]()]
+            self._last_preview = time.monotonic()
+        self.ticket.report(
+            step + 1,
+            previews=self.previews,
+            confidence=[sureness(seen, index) for index in range(len(seen["codes"]))],
+            curves=list(self.curves),
+        )
+        if self.ticket.stop.is_set():
+            pipe._interrupt = True
+
+    def steps_of(self, index: int) -> list[dict[str, Any]]:
+        """Picture `index` after each step, block by block: code, confidence, when it was drawn."""
+        return [
+            {
+                "codes": step["codes"][index].tolist(),
+                "confidence": sureness(step, index),
+                "drawn": step["filled_step"][index].tolist(),
+                "candidate": step["filled_candidate"][index].tolist(),
+            }
+            for step in self.steps
+        ]
+
+
+def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
+    """The confidence of every block of a picture after a step; None for those that are kept."""
+    pairs = zip(
+        step["confidence"][index].tolist(), step["filled_step"][index].tolist(), strict=True
+    )
+    return [None if drawn < 0 else round(value, 3) for value, drawn in pairs]
+
+
+def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
+    """sha256 of a request's files, by the names that it has for them."""
+    placed = replace(
+        request,
+        image=request.image and str(store.path(key, request.image)),
+        reference_images=tuple(
+            replace(item, path=str(store.path(key, item.path))) for item in request.reference_images
+        ),
+    )
+    here = input_hashes(placed)
+    names = [item.path for item in request.reference_images]
+    names += [request.image] if request.image else []
+    return {name: here[str(store.path(key, name))] for name in names}
+
+
+def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: int) -> str:
+    """sha256 of the pixels of the given blocks, twelve digits."""
+    inside = np.asarray(to_mask(kept, grid, image.width)) > 0
+    return hashlib.sha256(np.asarray(image.convert("RGB"))[inside].tobytes()).hexdigest()[:12]
+
+
+def write_png(
+    store: SessionStore, key: str, name: str, image: Image.Image, metadata: Metadata | None
+) -> None:
+    """Write a picture of a session, whole or not at all."""
+    save_picture(image, store.path(key, name), metadata, overwrite=True)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,389 @@
+"""What a session is, and every way in which it may change: plain data and pure functions.
+
+A session is what a person has made so far: settings, references, pictures, and a `View`, which is
+the picture on the canvas with the blocks that are marked on it. Views can be undone; pictures are
+never taken away by undoing. All of it is JSON both ways; pixels and codes lie in files beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from ufc.request import Reference, Request
+from webui.drawing.blocks import Blocks, invert
+
+MOST_UNDONE = 200
+MOST_REFERENCES = 8
+MAX_SEED = 2**31 - 1
+MOST_LETTERS = 1_000
+LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
+MAY_BE_NONE = ("patience", "time_budget")
+# What the controls of the page can be set to, both ends included.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, MAX_SEED),
+    "pictures": (1, 8),
+    "steps": (1, 40),
+    "guidance_scale": (1.0, 10.0),
+    "temperature": (0.0, 2.0),
+    "candidates": (1, 8),
+    "patience": (0, 40),
+    "time_budget": (0.0, 600.0),
+    "feather": (0, 16),
+}
+KINDS = ("drawn", "upload", "step", "cross")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the controls of the page are set to. None leaves a setting to the model."""
+
+    lang: str = "en"
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int = 1
+    seed_locked: bool = False
+    pictures: int = 1
+    steps: int = 12
+    guidance_scale: float = 3.0
+    temperature: float = 1.0
+    order: str = "maskgit"
+    candidates: int = 1
+    patience: int | None = None
+    time_budget: float | None = None
+    feather: int = 0
+
+
+@dataclass(frozen=True)
+class ReferenceItem:
+    """A reference image: its file, the name it came with, and how it counts."""
+
+    file: str
+    name: str
+    on: bool = True
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the session; `file` is its PNG at the model's size.
+
+    Attributes:
+        kind: `drawn`, `upload`, `step` (taken from a step of another) or `cross` (of two).
+        group: pictures drawn together share it.
+        parent: the picture it was made from.
+        kept: blocks taken over from the parent.
+        codes: its grid; None for an upload, whose codes depend on what is erased of it.
+        request: what it was asked for, as `Request.to_json` gives it.
+    """
+
+    id: str
+    file: str
+    kind: str = "drawn"
+    group: str = ""
+    parent: str | None = None
+    kept: Blocks = ()
+    codes: Blocks | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    compliance: float | None = None
+    fidelity: float | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    favourite: bool = False
+
+    @property
+    def score(self) -> float:
+        """The mean of the scores that there are; 0 without any."""
+        known = [value for value in (self.compliance, self.fidelity) if value is not None]
+        return sum(known) / len(known) if known else 0.0
+
+
+@dataclass(frozen=True)
+class View:
+    """The picture on the canvas and its marked blocks: to change, or with `keep` to keep."""
+
+    picture: str | None = None
+    marks: Blocks = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything of one person's work but pixels; `codebook` says what its codes are codes of."""
+
+    settings: Settings = Settings()
+    codebook: str = ""
+    references: tuple[ReferenceItem, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    view: View = View()
+    past: tuple[View, ...] = ()
+    future: tuple[View, ...] = ()
+
+    @property
+    def current(self) -> Picture | None:
+        """The picture on the canvas."""
+        return self.find(self.view.picture)
+
+    def find(self, picture: str | None) -> Picture | None:
+        """A picture by its id."""
+        return next((item for item in self.pictures if item.id == picture), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Session:
+        """The session that `to_json` wrote; fields that a later version wrote are left out."""
+        return cls(
+            settings=_make(Settings, data.get("settings", {})),
+            codebook=str(data.get("codebook", "")),
+            references=tuple(_make(ReferenceItem, item) for item in data.get("references", ())),
+            pictures=tuple(_make(Picture, item) for item in data.get("pictures", ())),
+            view=_make(View, data.get("view", {})),
+            past=tuple(_make(View, item) for item in data.get("past", ())),
+            future=tuple(_make(View, item) for item in data.get("future", ())),
+        )
+
+
+def _make(kind: Any, data: Mapping[str, Any]) -> Any:
+    known = {item.name for item in fields(kind)}
+    values = {name: value for name, value in data.items() if name in known}
+    for name in ("marks", "kept", "codes"):
+        if isinstance(values.get(name), list):
+            values[name] = tuple(values[name])
+    return kind(**values)
+
+
+# What is on the canvas
+
+
+def look(session: Session, view: View) -> Session:
+    """Another view; the one before can be had back by `undo`."""
+    if view == session.view:
+        return session
+    past = (*session.past, session.view)[-MOST_UNDONE:]
+    return replace(session, view=view, past=past, future=())
+
+
+def undo(session: Session) -> Session:
+    """The view before; nothing where there is none."""
+    if not session.past:
+        return session
+    *past, view = session.past
+    return replace(session, view=view, past=tuple(past), future=(session.view, *session.future))
+
+
+def redo(session: Session) -> Session:
+    """The view that was undone."""
+    if not session.future:
+        return session
+    view, *future = session.future
+    return replace(session, view=view, past=(*session.past, session.view), future=tuple(future))
+
+
+def show(session: Session, picture: str | None) -> Session:
+    """Put a picture on the canvas; the marks stay."""
+    if picture is not None and session.find(picture) is None:
+        return session
+    return look(session, replace(session.view, picture=picture))
+
+
+def mark(session: Session, marks: Blocks) -> Session:
+    """Mark these blocks and no others."""
+    return look(session, replace(session.view, marks=tuple(sorted(set(marks)))))
+
+
+def mark_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
+    """Mark so that exactly these blocks are drawn anew, whatever marks mean now."""
+    return mark(session, invert(blocks, grid) if session.view.keep else blocks)
+
+
+def marked_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
+    """The same as a part of the change before: one `undo` takes both back."""
+    return replace(session, view=mark_to_change(session, blocks, grid).view)
+
+
+def set_keep(session: Session, keep: bool) -> Session:
+    """Whether marked blocks are those to keep; the marks stay where they are."""
+    return look(session, replace(session.view, keep=keep))
+
+
+def just_drawn(session: Session, grid: int) -> bool:
+    """Whether the marks are those that the picture on the canvas was drawn with."""
+    picture = session.current
+    if picture is None or not picture.kept:
+        return False
+    return blocks_to_change(session.view, grid) == invert(picture.kept, grid)
+
+
+def blocks_to_change(view: View, grid: int) -> Blocks:
+    """The blocks that the next drawing makes anew; all of them where none is marked."""
+    if not view.marks or view.picture is None:
+        return tuple(range(grid * grid))
+    return invert(view.marks, grid) if view.keep else view.marks
+
+
+# Pictures
+
+
+def next_id(session: Session) -> str:
+    """An id for the next picture: they are numbered as they come."""
+    return f"{max((int(item.id) for item in session.pictures), default=0) + 1:04d}"
+
+
+def add(session: Session, pictures: Sequence[Picture], marks: Blocks | None = None) -> Session:
+    """New pictures, the first of them on the canvas; marks stay unless others are given."""
+    if not pictures:
+        return session
+    session = replace(session, pictures=(*session.pictures, *pictures))
+    view = replace(session.view, picture=pictures[0].id)
+    return look(session, view if marks is None else replace(view, marks=marks))
+
+
+def set_favourite(session: Session, picture: str, favourite: bool) -> Session:
+    """Star a picture, or take the star away."""
+    changed = (
+        replace(item, favourite=favourite) if item.id == picture else item
+        for item in session.pictures
+    )
+    return replace(session, pictures=tuple(changed))
+
+
+def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
+    """The pictures that were drawn together with this one, itself among them."""
+    if picture is None:
+        return ()
+    if not picture.group:
+        return (picture,)
+    return tuple(item for item in session.pictures if item.group == picture.group)
+
+
+# References
+
+
+def add_reference(session: Session, item: ReferenceItem) -> Session:
+    """Another reference, at the end; one with the same pixels is not taken twice.
+
+    Raises `ValueError` where there are as many as the model reads.
+    """
+    if any(other.file == item.file for other in session.references):
+        return session
+    if len(session.references) >= MOST_REFERENCES:
+        raise ValueError(f"there are {MOST_REFERENCES} reference images already; remove one first")
+    return replace(session, references=(*session.references, item))
+
+
+def change_reference(session: Session, file: str, **changes: Any) -> Session:
+    """Switch a reference on or off, or weigh it otherwise."""
+    changed = (
+        replace(item, **changes) if item.file == file else item for item in session.references
+    )
+    return replace(session, references=tuple(changed))
+
+
+def use_references(session: Session, weights: Mapping[str, float]) -> Session:
+    """Switch these files on, weighed so, and all others off; those taken out come back."""
+    known = {item.file for item in session.references}
+    items = [
+        replace(item, on=item.file in weights, weight=weights.get(item.file, item.weight))
+        for item in session.references
+    ]
+    back = [
+        ReferenceItem(file, file.rsplit("/", 1)[-1], weight=weight)
+        for file, weight in weights.items()
+        if file not in known
+    ]
+    return replace(session, references=tuple([*items, *back][:MOST_REFERENCES]))
+
+
+def remove_reference(session: Session, file: str) -> Session:
+    return replace(
+        session, references=tuple(item for item in session.references if item.file != file)
+    )
+
+
+def move_reference(session: Session, file: str, by: int) -> Session:
+    """A reference `by` places further back (or forward), as far as there are places."""
+    items = list(session.references)
+    place = next((number for number, item in enumerate(items) if item.file == file), None)
+    if place is None:
+        return session
+    item = items.pop(place)
+    items.insert(max(0, min(len(items), place + by)), item)
+    return replace(session, references=tuple(items))
+
+
+# Requests
+
+
+def to_request(session: Session, grid: int) -> Request:
+    """What the session asks for now, for one picture.
+
+    Raises `RequestError` where nothing says what to draw, or every block is kept.
+    """
+    settings, picture = session.settings, session.current
+    change = blocks_to_change(session.view, grid)
+    edited = picture is not None and len(change) < grid * grid
+    request = Request(
+        prompt=settings.prompt.strip() or None,
+        negative_prompt=settings.negative_prompt.strip() or None,
+        reference_images=tuple(
+            Reference(item.file, item.weight) for item in session.references if item.on
+        ),
+        image=picture.file if edited and picture is not None else None,
+        preserve_blocks=invert(change, grid) if edited else None,
+        seed=settings.seed,
+        num_images_per_prompt=settings.pictures,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance_scale,
+        temperature=settings.temperature,
+        num_candidates=settings.candidates,
+        num_drafts=1,  # a visitor chooses among pictures, and sees each being drawn
+        patience=settings.patience,
+        time_budget=settings.time_budget,
+        order=settings.order,
+        feather=settings.feather or None,
+    )
+    request.check_controls()
+    request.check_blocks(grid * grid)
+    return request
+
+
+def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
+    """Settings as a picture's request had them, as far as they are ones of this page.
+
+    Raises `RequestError` where the request is none: it comes from a file that anybody may write.
+    """
+    names = {
+        "prompt": "prompt",
+        "negative_prompt": "negative_prompt",
+        "seed": "seed",
+        "num_inference_steps": "steps",
+        "guidance_scale": "guidance_scale",
+        "temperature": "temperature",
+        "num_candidates": "candidates",
+        "order": "order",
+        "patience": "patience",
+        "time_budget": "time_budget",
+        "feather": "feather",
+    }
+    request = Request.from_json({name: asked[name] for name in names if name in asked})
+    said = {mine: getattr(request, theirs) for theirs, mine in names.items()}
+    none = {"prompt": "", "negative_prompt": "", "feather": 0}
+    none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
+    said = {name: none.get(name) if value is None else value for name, value in said.items()}
+    return within(replace(settings, **said, seed_locked=True, pictures=1))
+
+
+def within(settings: Settings) -> Settings:
+    """Settings brought to where the controls of the page can be set."""
+    changes: dict[str, Any] = {}
+    for name, (low, high) in RANGES.items():
+        value = getattr(settings, name)
+        if value is not None:
+            changes[name] = type(low)(min(high, max(low, value)))
+    for name in ("prompt", "negative_prompt"):
+        changes[name] = getattr(settings, name)[:MOST_LETTERS]
+    return replace(settings, **changes)

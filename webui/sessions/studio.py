@@ -1,0 +1,436 @@
+"""Everything the page can ask for: the model, the sessions and the thread that draws, together.
+
+One studio serves all visitors of a server. It knows nothing of Streamlit.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import threading
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ufc.cli.model_choice import Loaded, ModelSettings, load
+from ufc.io.contact_sheet import contact_sheet
+from ufc.io.embedded_tokens import carried_codes, codebook_digest, codes_chunk
+from ufc.io.picture_metadata import Metadata, read_metadata
+from ufc.io.validation import RequestError
+from ufc.request import Result
+from ufc.token_confidence import assess, weakest
+from ufc_base.images import ImageError, fit_square, load_image, load_mask
+from webui.drawing import blocks
+from webui.sessions import state
+from webui.sessions.generation import Drawing, png_bytes, write_png
+from webui.sessions.state import (
+    LEAST_WEIGHT,
+    MOST_WEIGHT,
+    Picture,
+    ReferenceItem,
+    Session,
+    Settings,
+)
+from webui.sessions.store import SessionStore
+from webui.sessions.worker import Worker
+
+MAX_UPLOAD = 32 * 1024 * 1024  # bytes
+
+
+class Studio:
+    """The model, loaded once; the sessions of a folder; one drawing at a time."""
+
+    def __init__(self, folder: Path, model: ModelSettings) -> None:
+        self.store = SessionStore(folder)
+        self.worker = Worker()
+        self._model = model
+        self._loaded: Loaded | None = None
+        self._loading = threading.Lock()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The model; the first to ask waits until it is loaded, and so do the others."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = load(self._model)
+            return self._loaded
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._loaded is not None
+
+    @property
+    def grid(self) -> int:
+        """Blocks along one side of a picture."""
+        return self.loaded.pipe.grid
+
+    @property
+    def codebook(self) -> str:
+        """What the codes of this model are codes of."""
+        return codebook_digest(self.loaded.pipe)
+
+    @property
+    def resolution(self) -> int:
+        """Side of a picture in pixels."""
+        return self.loaded.pipe.resolution
+
+    def begin(self, lang: str = "en") -> str:
+        """A new session with the model's own settings; returns its id."""
+        defaults = self.loaded.pipe.defaults
+        settings = Settings(
+            lang=lang,
+            seed=random_seed(),
+            steps=defaults["num_inference_steps"],
+            guidance_scale=defaults["guidance_scale"],
+            temperature=defaults["temperature"],
+            order=defaults["order"],
+            candidates=defaults["num_candidates"],
+        )
+        return self.store.create(Session(state.within(settings), self.codebook))
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a session, and its codes are of this model."""
+        try:
+            return self.store.load(key).codebook == self.codebook
+        except KeyError:
+            return False
+
+    def generate(self, key: str) -> None:
+        """Queue a drawing of what the session asks for now.
+
+        Raises:
+            RequestError: it asks for nothing that can be drawn.
+            BusyError: the last one is not finished.
+        """
+        session = self._roll(key)
+        request = state.to_request(session, self.grid)
+        drawing = Drawing(self.loaded, self.store, key, request, session.current)
+        self.worker.submit(key, session.settings.steps, drawing.run)
+
+    def repair(self, key: str, count: int) -> None:
+        """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
+
+        Raises:
+            ValueError: there is no picture, or `count` is not at least 1 and less than its blocks.
+            BusyError: the last one is not finished.
+        """
+        session = self.store.load(key)
+        if session.current is None or not 1 <= count < self.grid**2:
+            raise ValueError(f"got {count} blocks to repair, wanted a picture and 1 or more of it")
+        session = self._roll(key)
+        # Which blocks these are is found out when its turn comes.
+        some = state.mark_to_change(session, tuple(range(count)), self.grid)
+        request = replace(state.to_request(some, self.grid), num_images_per_prompt=1)
+        drawing = Drawing(self.loaded, self.store, key, request, session.current, repair=count)
+        self.worker.submit(key, session.settings.steps, drawing.run)
+
+    def _roll(self, key: str) -> Session:
+        """The session with the seed of its next drawing: another one, unless it is locked."""
+        session = self.store.load(key)
+        if session.settings.seed_locked or not session.pictures:
+            return session
+        settings = replace(session.settings, seed=random_seed())
+        return self.store.update(key, lambda s: replace(s, settings=settings))
+
+    # Pictures that come from elsewhere
+
+    def upload(self, key: str, data: bytes) -> dict[str, Any] | None:
+        """Put a visitor's picture on the canvas; returns the request it was made by, if it says.
+
+        What that drew anew is marked, so that the same request would draw the same blocks.
+
+        Raises:
+            ImageError: too large, no picture, or damaged.
+        """
+        image = self.open_upload(data)
+        square = fit_square(image, self.resolution)
+        metadata = None
+        try:
+            metadata = read_metadata(io.BytesIO(data))
+        except RequestError:  # what it says about itself is damaged; its pixels are not
+            metadata = None
+        codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
+        said = dict(metadata.request or {}) if metadata else {}
+        asked = said.get("request")
+        request: dict[str, Any] = asked if isinstance(asked, dict) else {}
+
+        def place(session: Session) -> Session:
+            name = state.next_id(session)
+            picture = Picture(
+                name,
+                f"pictures/{name}.png",
+                "upload",
+                codes=codes,
+                seed=None,
+                compliance=_score(said.get("compliance")),
+                fidelity=_score(said.get("fidelity")),
+            )
+            write_png(self.store, key, picture.file, square, metadata if codes else None)
+            if codes and metadata and metadata.blocks:
+                found = metadata.blocks
+                details = {"confidence": found.get("confidence"), "origin": found.get("provenance")}
+                if all(_fits(value, self.grid**2) for value in details.values()):
+                    self.store.write_details(key, name, details)
+            session = state.add(session, [picture], marks=())
+            kept = blocks.clean(request.get("preserve_blocks"), self.grid) if codes else ()
+            change = blocks.invert(kept, self.grid) if kept else ()
+            return state.marked_to_change(session, change, self.grid) if change else session
+
+        self.store.update(key, place)
+        return request or None
+
+    def find_references(self, key: str, request: Mapping[str, Any]) -> int:
+        """Use the references of a request again, where this session has them; counts the others."""
+        asked = request.get("reference_images") or ()
+        found: dict[str, float] = {}
+        missing = 0
+        for item in asked if isinstance(asked, list | tuple) else ():
+            said = item if isinstance(item, dict) else {}
+            name = self.store.find_reference(key, said.get("sha256"))
+            weight = said.get("weight", 1.0)
+            if name and isinstance(weight, int | float):
+                found[name] = min(MOST_WEIGHT, max(LEAST_WEIGHT, float(weight)))
+            else:
+                missing += 1
+        self.store.update(key, lambda session: state.use_references(session, found))
+        return missing
+
+    def add_reference(self, key: str, data: bytes, name: str) -> None:
+        """Take a visitor's picture as a reference.
+
+        Raises:
+            ImageError: too large, no picture, or damaged.
+            ValueError: there are as many as the model reads.
+        """
+        square = fit_square(self.open_upload(data), self.resolution)
+        item = ReferenceItem(self.store.keep_reference(key, square), name[:80])
+        self.store.update(key, lambda session: state.add_reference(session, item))
+
+    def picture_as_reference(self, key: str, picture: str) -> None:
+        """Take a picture of the session as a reference."""
+        item = self.store.load(key).find(picture)
+        if item is not None:
+            self.add_reference(key, self.store.read(key, item.file), f"{item.id}.png")
+
+    def upload_mask(self, key: str, data: bytes) -> None:
+        """Mark by a mask image: white is to change.
+
+        Raises:
+            ImageError: too large, no picture, damaged, or with nothing white in it.
+        """
+        self.open_upload(data)
+        change = blocks.from_mask(load_mask(data), self.grid, self.resolution)
+        if not change:
+            raise ImageError("nothing in it is white; paint white what is to be drawn anew")
+        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+
+    def mask(self, key: str) -> bytes:
+        """The marked blocks as a PNG: white is to change."""
+        change = state.blocks_to_change(self.store.load(key).view, self.grid)
+        return png_bytes(blocks.to_mask(change, self.grid, self.resolution))
+
+    def open_upload(self, data: bytes) -> Image.Image:
+        """A visitor's picture, checked as the command line checks files."""
+        if len(data) > MAX_UPLOAD:
+            size = len(data) / 2**20
+            raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
+        return load_image(data)
+
+    # Pictures made from others
+
+    def find_weakest(self, key: str, count: int) -> None:
+        """Mark the blocks that the model doubts most, to be drawn anew."""
+        session = self.store.load(key)
+        if session.current is None:
+            return
+        found = assess(
+            self.loaded.pipe,
+            self.codes(key, session.current),
+            session.settings.prompt.strip() or None,
+            [self.store.open_picture(key, item.file) for item in session.references if item.on],
+        )
+        change = weakest(found.confidence, count)
+        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+
+    def continue_from(self, key: str, picture: str, step: int) -> None:
+        """A step of a drawing as a picture of its own, on the canvas.
+
+        Raises `ValueError` where the picture has no such step.
+        """
+        source = self.store.load(key).find(picture)
+        steps = self.store.read_details(key, picture).get("steps", [])
+        if source is None or not 0 <= step < len(steps):
+            raise ValueError(f"picture {picture} has no step {step + 1}")
+        codes = tuple(steps[step]["codes"])
+        image = self.step_image(key, source, step)
+        details = self.store.read_details(key, picture)
+        new = {
+            "origin": [
+                {"picture": source.id, "seed": source.seed, "step": drawn, "candidate": candidate}
+                if drawn >= 0
+                else story
+                for story, drawn, candidate in zip(
+                    details["origin"], steps[step]["drawn"], steps[step]["candidate"], strict=True
+                )
+            ],
+            "confidence": [
+                sure if drawn >= 0 else before
+                for before, sure, drawn in zip(
+                    details["confidence"],
+                    steps[step]["confidence"],
+                    steps[step]["drawn"],
+                    strict=True,
+                )
+            ],
+            "steps": steps[: step + 1],
+            "curves": details.get("curves", [])[: step + 1],
+        }
+        self._place(key, "step", image, codes, source, new)
+
+    def cross(self, key: str, other: str) -> None:
+        """Take the marked blocks from another picture, and mark the seam to be drawn anew.
+
+        Raises `ValueError` where nothing is marked, or there are not two pictures.
+        """
+        session = self.store.load(key)
+        one, two = session.current, session.find(other)
+        if one is None or two is None or one.id == two.id or not session.view.marks:
+            raise ValueError("mark the blocks to take over, and choose another picture for them")
+        taken = session.view.marks
+        images = [self.store.open_picture(key, picture.file) for picture in (one, two)]
+        image = blocks.mix(images[0], images[1], taken, self.grid)
+        pair = [self.codes(key, picture) for picture in (one, two)]
+        stories = [self._stories(key, picture) for picture in (one, two)]
+        from_two = set(taken)
+        cells = range(self.grid**2)
+        codes = tuple(pair[cell in from_two][cell] for cell in cells)
+        details = {
+            name: [stories[cell in from_two][name][cell] for cell in cells]
+            for name in ("origin", "confidence")
+        }
+        self._place(key, "cross", image, codes, one, details, blocks.seam(taken, self.grid))
+
+    def codes(self, key: str, picture: Picture) -> tuple[int, ...]:
+        """The codes of a picture: its own, or what the tokenizer makes of an upload."""
+        if picture.codes:
+            return picture.codes
+        image = self.store.open_picture(key, picture.file)
+        return tuple(self.loaded.pipe.encode([image]).flatten().tolist())
+
+    def step_image(self, key: str, picture: Picture, step: int) -> Image.Image:
+        """A picture as it was after a step, with what it kept of its parent in it."""
+        codes = self.store.read_details(key, picture.id)["steps"][step]["codes"]
+        image = self.loaded.pipe.draw([codes])[0]
+        if picture.kept:
+            whole = self.store.open_picture(key, picture.file)
+            image = blocks.mix(image, whole, picture.kept, self.grid)
+        return image
+
+    # What leaves the studio
+
+    def sheet(self, key: str, pictures: Sequence[Picture]) -> bytes:
+        """One PNG with all pictures on it."""
+        images = [self.store.open_picture(key, picture.file) for picture in pictures]
+        return png_bytes(contact_sheet(images))
+
+    def archive(self, key: str, pictures: Sequence[Picture]) -> bytes:
+        """A zip of pictures, of the files they were made from, and a manifest that
+        `ufc generate --prompts-file` draws again."""
+        stream = io.BytesIO()
+        lines, files = [], {picture.file for picture in pictures}
+        session = self.store.load(key)
+        for picture in pictures:
+            if picture.kind == "drawn":
+                lines.append(self._manifest_line(picture))
+                request = picture.request
+                files |= {
+                    item if isinstance(item, str) else item["path"]
+                    for item in request.get("reference_images", ())
+                }
+                files |= {request["image"]} if request.get("image") else set()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(files):
+                archive.writestr(name, self.store.read(key, name))
+            archive.writestr("manifest.jsonl", "".join(line + "\n" for line in lines))
+            archive.writestr("contact-sheet.png", self.sheet(key, pictures or session.pictures))
+        return stream.getvalue()
+
+    def _manifest_line(self, picture: Picture) -> str:
+        result = Result(
+            f"again-{picture.id}.png",
+            "done",
+            seed=picture.seed,
+            compliance=picture.compliance,
+            fidelity=picture.fidelity,
+            steps=picture.steps,
+            model=self.loaded.name,
+            backend=self.loaded.backend,
+            versions=self.loaded.versions,
+        )
+        return json.dumps({**picture.request, **result.to_json()}, ensure_ascii=False)
+
+    def _stories(self, key: str, picture: Picture) -> dict[str, list[Any]]:
+        """Origin and confidence of every block, also where nothing was written down."""
+        cells = self.grid**2
+        details = self.store.read_details(key, picture.id)
+        unknown = {"picture": picture.id, "kind": picture.kind}
+        return {
+            "origin": details.get("origin") or [unknown] * cells,
+            "confidence": details.get("confidence") or [None] * cells,
+        }
+
+    def _place(
+        self,
+        key: str,
+        kind: str,
+        image: Image.Image,
+        codes: tuple[int, ...],
+        parent: Picture,
+        details: dict[str, Any],
+        marks: blocks.Blocks | None = None,
+    ) -> None:
+        """A picture made from others, on the canvas; `marks` are to change."""
+
+        def place(session: Session) -> Session:
+            name = state.next_id(session)
+            picture = Picture(
+                name,
+                f"pictures/{name}.png",
+                kind,
+                parent=parent.id,
+                codes=codes,
+                request=parent.request,
+                seed=parent.seed,
+            )
+            chunk = {
+                **codes_chunk(self.loaded.pipe, image, codes),
+                "confidence": details["confidence"],
+                "provenance": details["origin"],
+            }
+            write_png(self.store, key, picture.file, image, Metadata(blocks=chunk))
+            self.store.write_details(key, name, details)
+            session = state.add(session, [picture])
+            if marks is None:
+                return session
+            view = replace(session.view, marks=marks, keep=False)
+            return replace(session, view=view)
+
+        self.store.update(key, place)
+
+
+def random_seed() -> int:
+    return random.SystemRandom().randrange(state.MAX_SEED)
+
+
+def _score(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _fits(value: object, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length

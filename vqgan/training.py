@@ -182,7 +182,8 @@ class TokenizerTrainer:
         """
         config = self.config
         y = y.float().requires_grad_()
-        loss, log = reconstruction_loss(x, y, self.perceive, config.loss_weights())
+        perceive = None if self.perceptual is None else self.perceive
+        loss, log = reconstruction_loss(x, y, perceive, config.loss_weights())
         (gradient,) = torch.autograd.grad(loss, y)
         total = loss.detach()
         # What is not finite would stay in the judge's batch statistics.
@@ -199,6 +200,7 @@ class TokenizerTrainer:
 
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
         """LPIPS of two batches, in the run's precision."""
+        assert self.perceptual is not None
         with self.engine.autocast():
             return self.perceptual(y, x).float()
 

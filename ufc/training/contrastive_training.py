@@ -154,6 +154,8 @@ class Trainer:
         scale = learning_rate_scale(lived, self.config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * scale
+        # Dropout draws from torch's own stream: begun anew, a resumed run drops the same.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         tower = self.model.image
         embedded = tower.head(images) if self.stage == 1 else tower(images)
         loss = contrastive_loss(embedded, self.model.text(texts), self.model.logit_scale, alike_BB)

@@ -79,12 +79,11 @@ class Engine:
 
     def _mixed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A forward pass in mixed precision, whose results are fp32."""
-        from accelerate.utils import convert_to_fp32
 
         def mixed(*arguments: Any, **named: Any) -> Any:
             with self.autocast():
                 out = method(*arguments, **named)
-            return convert_to_fp32(out)
+            return in_fp32(out)
 
         return mixed
 
@@ -311,6 +310,17 @@ def _run_again(method: Callable[..., Any]) -> Callable[..., Any]:
         return checkpoint(method, *arguments, use_reentrant=False, **named)
 
     return checkpointed
+
+
+def in_fp32(value: Any) -> Any:
+    """Results of a forward pass with all that is bf16 among them in fp32."""
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, dict):
+        return {name: in_fp32(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(in_fp32(part) for part in value)
+    return value
 
 
 def is_sharded(value: object) -> bool:

@@ -141,7 +141,7 @@ def test_fine_tuning_keeps_the_base_models_defaults(
         data, base, tmp_path / "tuned", init_from=str(base), max_train_steps=1,
         validation_prompts=(),
     )  # fmt: skip
-    tuned = UFCPipeline.from_pretrained(ufc.train.main(config)).defaults
+    tuned = UFCPipeline.from_pretrained(ufc.training.trainer.main(config)).defaults
     assert (tuned["guidance_scale"], tuned["num_drafts"], tuned["order"]) == (2.0, 2, "halton")
     fresh = UFCPipeline.from_pretrained(model).defaults
     assert (fresh["guidance_scale"], fresh["num_drafts"], fresh["order"]) == (3.0, 1, "maskgit")

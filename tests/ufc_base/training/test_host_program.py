@@ -69,7 +69,7 @@ for sharding in ("fsdp", "ddp"):
         optimizer.step()
     state = whole(model.state_dict())
     assert all(value.dtype == torch.float32 for value in state.values())
-    told = engine.most(float(engine.ranks.rank), -float(engine.ranks.rank))
+    told = engine.most(float(engine.ranks.rank), 5.0 - engine.ranks.rank)
     spoilt = torch.tensor(torch.nan if engine.ranks.rank else 0.0)
     if engine.first:
         print(sharding, *(round(float(v.sum()), 2) for v in state.values()), told,
@@ -105,7 +105,7 @@ def test_two_processes_shard_in_bf16_beside_a_host(free_port: int) -> None:
     assert not any(one.returncode for one in both), told
     fsdp, ddp = (line.split(maxsplit=1) for line in told[0][0].splitlines())
     assert (fsdp[0], ddp[0]) == ("fsdp", "ddp")
-    assert fsdp[1] == ddp[1] and fsdp[1].endswith("[1.0, 0.0] False")
+    assert fsdp[1] == ddp[1] and fsdp[1].endswith("[1.0, 5.0] False")
 
 
 @pytest.fixture

@@ -1,1 +1,4 @@
-"""Scores: does a picture obey its controls, does it look real, and can the scores be trusted."""
+"""The judges of a picture, and in `metrics` what is measured of sets of them.
+
+Every file beside this one is looked at for estimators, so that a new one needs no other edit.
+"""

@@ -30,5 +30,5 @@ def prompts(tmp_path: Path, **more: object) -> Path:
         tmp_path / "p.jsonl",
         {"id": "a", "prompt": "red bag", "num_images_per_prompt": 3},
         {"id": "b", "prompt": "blue shirt", "seed": 9, **more},
-        {"id": "c", "prompt": "黑色手表", "order": "pnag", "num_candidates": 2, "num_drafts": 2},
+        {"id": "c", "prompt": "黑色手表", "order": "pnag", "num_candidates": 2, "best_of": 2},
     )

@@ -223,10 +223,10 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
             else None,
             num_inference_steps=case.steps,
             num_candidates=case.candidates,
-            num_drafts=case.drafts,
+            best_of=case.drafts,
             guidance_scale=case.guidance_scale,
             order=case.order,
-            seed=0,
+            seed=list(range(case.batch)),
         )
 
     reset_peak_memory(pipeline.device)
@@ -319,9 +319,9 @@ def effect_of_precision(
     """
     reference = make("fp32")
     settings: dict[str, Any] = {"seed": 0, "output_type": "codes"}
-    prompts = [PROMPT] * pictures
+    several = settings | {"num_images_per_prompt": pictures}
     with torch.no_grad():
-        drawn = reference(prompts, **settings).codes
+        drawn = reference(PROMPT, **several).codes
         masked = drawn.view(pictures, -1).clone()
         masked[:, ::2] = reference.transformer.config.codes
         choices = first_choices(reference, masked)
@@ -329,7 +329,7 @@ def effect_of_precision(
     for name in names:
         pipeline = reference if name == "fp32" else make(name)
         timing = time_it(lambda p=pipeline: p(PROMPT, **settings), repeats)  # type: ignore[misc]
-        codes = pipeline(prompts, **settings).codes
+        codes = pipeline(PROMPT, **several).codes
         apart = (pipeline.decode(codes.view(pictures, -1)) - pixels).abs().mean()
         same = first_choices(pipeline, masked) == choices
         yield {

@@ -6,9 +6,7 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
-from ufc.sampling.loop import SamplerConfig
+from ufc.io.validation import check_integer, check_number, check_text
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generation_config import GenerationConfig
+from ufc.sampling.seeds import count_up, random_seed
 from ufc_base.images import load_image
 
 
@@ -54,11 +55,12 @@ def per_picture(
     """The pictures of a call, `copies` of each row, every edit prepared once.
 
     Raises:
-        ValueError: lists of different lengths, what is no picture, weights without references or
-            below 0, codes that are not a grid of the `codebook`, and what `edit_canvas` refuses.
+        ValueError: lists of different lengths, prompts that are no text, what is no picture,
+            weights without references or outside 0..10, seeds out of range, codes that are not a
+            grid of the `codebook`, and what `edit_canvas` refuses.
     """
-    prompts = spread(prompt, rows, "prompt")
-    negatives = spread(negative_prompt, rows, "negative_prompt")
+    prompts = spread_texts(prompt, rows, "prompt")
+    negatives = spread_texts(negative_prompt, rows, "negative_prompt")
     pictures = spread(image, rows, "image")
     masks = spread(mask_image, rows, "mask_image")
     blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
@@ -71,7 +73,10 @@ def per_picture(
     for row in range(rows):
         codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
         picture = opened("image", pictures[row]) if pictures[row] is not None else None
-        edit = edit_canvas(picture, masks[row], blocks[row], grid, resolution, codes_T)
+        keep = None if blocks[row] is None else as_list(blocks[row])
+        for block in keep or ():
+            check_integer("preserve_blocks", block, 0, grid * grid - 1)
+        edit = edit_canvas(picture, masks[row], keep, grid, resolution, codes_T)
         refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
@@ -109,28 +114,21 @@ def count_rows(
     return lengths.pop() if lengths else 1
 
 
-def said_over(defaults: Mapping[str, Any], **said: Any) -> dict[str, Any]:
-    """The model's own defaults, with what a call said in their place."""
-    return {**defaults, **{name: value for name, value in said.items() if value is not None}}
-
-
-def sampler_config(
-    said: Mapping[str, Any],
-    patience: int | None,
-    time_budget: float | None,
-    score_steps: bool,
-) -> SamplerConfig:
-    """The sampler's settings, from what `said_over` gives and what has no default."""
+def sampler_config(config: GenerationConfig) -> SamplerConfig:
+    """The sampler's share of the settings."""
     return SamplerConfig(
-        order=said["order"],
-        steps=said["num_inference_steps"],
-        candidates=said["num_candidates"],
-        temperature=said["temperature"],
-        choice_temperature=said["choice_temperature"],
-        patience=patience,
-        time_budget=time_budget,
-        compliance_weight=said["compliance_weight"],
-        score_steps=score_steps,
+        order=config.order,
+        steps=config.num_inference_steps,
+        candidates=config.num_candidates,
+        temperature=config.temperature,
+        choice_temperature=config.choice_temperature,
+        patience=config.patience,
+        time_budget=config.time_budget,
+        score_weights={
+            "compliance": config.compliance_weight,
+            "fidelity": 1 - config.compliance_weight,
+        },
+        score_steps=config.score_steps,
     )
 
 
@@ -159,13 +157,19 @@ def spread_lists(value: Any, rows: int, name: str) -> list[Any]:
     return spread(value, rows, name) if is_batch(value) else [value] * rows
 
 
-def as_rows(codes: Any) -> Any:
-    """Codes as plain lists, from a tensor, a list of tensors or lists already."""
-    if isinstance(codes, Tensor):
-        return codes.tolist()
-    if is_list(codes):
-        return [entry.tolist() if isinstance(entry, Tensor) else entry for entry in codes]
-    return codes
+def plain(value: Any) -> Any:
+    """Words and numbers in Python's own types and lists, from arrays, tensors, ranges and sets."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, range | set | frozenset):
+        return sorted(value)
+    return [plain(entry) for entry in value] if is_list(value) else value
+
+
+def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
+    """One text, or None, a picture. Raises `RequestError` for what is no text."""
+    texts = spread(value, rows, name)
+    return [None if text is None else check_text(name, text) for text in texts]
 
 
 def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
@@ -199,14 +203,13 @@ class Opened:
 
 
 def check_weights(weights: Sequence[float], references: int) -> None:
-    """Raise `ValueError` unless there is one from 0 up for each reference image."""
+    """Raise `ValueError` unless there is one from 0 to 10 for each reference image."""
     if len(weights) != references:
         raise ValueError(
             f"got {references} reference images and {len(weights)} weights: give one each"
         )
-    wrong = [weight for weight in weights if not 0 <= weight < math.inf]  # nor NaN
-    if wrong:
-        raise ValueError(f"reference_weights has {wrong}, wanted numbers from 0 up")
+    for weight in weights:
+        check_number("reference_weights", weight, 0.0, 10.0)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -217,19 +220,22 @@ def as_list(value: Any) -> list[Any]:
 
 
 def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
-    """A seed for every picture; drawn where none was given."""
+    """A seed for every picture: each row counts up from its own, drawn where none was given.
+
+    Raises:
+        ValueError: a seed beside a generator, or one out of range.
+    """
     count = rows * copies
     if generator is not None:
         if seed is not None:
             raise ValueError("got both seed and generator: give one of them")
         return [None] * count
-    if seed is None:
-        return [random.SystemRandom().randrange(2**31) for _ in range(count)]
-    if is_list(seed):
-        if len(seed) == count:
-            return list(seed)
-        return [s + copy for s in spread(seed, rows, "seed") for copy in range(copies)]
-    return [seed + copy for copy in range(count)]
+    given = as_list(seed) or [None] * rows
+    checked = [GenerationConfig(seed=one).seed for one in given]
+    seeds = [random_seed() if one is None else one for one in checked]
+    if len(seeds) == count:
+        return list(seeds)
+    return [own for first in spread(seeds, rows, "seed") for own in count_up(first, copies)]
 
 
 def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.Generator]:

@@ -17,8 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.contrastive import ContrastiveModel
+from ufc.conditioning.normalise import normalise
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import bundled_folder, check_hashes
+from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import fit_square, to_tensor
@@ -119,7 +121,7 @@ def make_voice(
     if not 0 <= weight <= 1:
         raise ValueError(f"contrastive_weight is {weight}, wanted 0 to 1")
     texts = estimator.embed_texts([prompt or "" for prompt in prompts])
-    worded = torch.tensor([bool(prompt and prompt.strip()) for prompt in prompts])
+    worded = torch.tensor([bool(normalise(prompt or "")) for prompt in prompts])
 
     def voice(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
         owner = owner_M.cpu()
@@ -135,8 +137,8 @@ def join_voice(score: Score, voice: Voice | None) -> Score:
     if voice is None:
         return score
 
-    def joined(codes_MT: Tensor, owner_M: Tensor) -> tuple[Tensor, Tensor]:
-        compliance, fidelity = score(codes_MT, owner_M)
-        return voice(compliance, codes_MT, owner_M), fidelity
+    def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
+        scores = score(codes_MT, owner_M)
+        return scores | {"compliance": voice(scores["compliance"], codes_MT, owner_M)}
 
     return joined

@@ -17,11 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ufc.call_arguments import (
-    as_rows,
     count_rows,
     make_generators,
     per_picture,
-    said_over,
+    plain,
     sampler_config,
 )
 from ufc.conditioning.encoding import control_items, kept_codes
@@ -30,10 +29,13 @@ from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.serialisation import push, read_parts, write_parts
+from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
+from ufc.model.forking import prepare_process
+from ufc.model.placing import as_they_were, probe_device
 from ufc.model.quantisation import (
     DTYPES,
+    check_compiler,
     compile_forward,
     has_int8,
     pick_precision,
@@ -41,25 +43,18 @@ from ufc.model.quantisation import (
 )
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
-from ufc.sampling.best_of import refine_drafts
-from ufc.sampling.guidance import alike_codes, make_predict, make_prefix, make_score
-from ufc.sampling.loop import Canvas, Refined, SamplerConfig
+from ufc.sampling.canvas import Canvas, Refined
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generate import generate_tokens
+from ufc.sampling.generation_config import DEFAULTS, GenerationConfig
+from ufc.sampling.guidance import alike_codes
+from ufc.sampling.loop import Problem
+from ufc.sampling.stopping import Call, own_call, stoppable
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import fit_square, to_pil, to_tensor
 from ufc_base.inference import WeightWatch
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
-
-DEFAULTS: dict[str, Any] = {
-    "num_inference_steps": 12,
-    "guidance_scale": 3.0,
-    "temperature": 1.0,
-    "choice_temperature": 4.5,
-    "num_candidates": 1,
-    "num_drafts": 1,
-    "order": "maskgit",
-    "compliance_weight": 0.5,
-}
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
@@ -75,6 +70,7 @@ class UFCPipeline:
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
     ) -> None:
+        prepare_process()
         if tokenizer.config.n_embed != transformer.config.codes:
             raise CheckpointError(
                 f"the tokenizer has {tokenizer.config.n_embed} codes, the transformer was made "
@@ -89,14 +85,35 @@ class UFCPipeline:
         self.transformer = transformer.eval().requires_grad_(False)
         self.watches = WeightWatch(self.tokenizer), WeightWatch(self.transformer)
         self.text = text
-        self.defaults = DEFAULTS | (defaults or {})
+        self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
         self.alike = alike_codes(tokenizer.quantize.codebook())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
         self.compiled = self.low_mem = self.cpu_offload = False
+        self.requested: dict[str, Any] = {"attention_backend": "auto"} | dict.fromkeys(
+            ("compile", "low_mem", "cpu_offload"), False
+        )
         self.contrastive: ContrastiveEstimator | None = None
-        self._interrupt = False
+        self.calls: list[Call] = []
+
+    def interrupt(self) -> None:
+        """Stop all calls that are running now; each returns what it has after its step."""
+        for call in self.calls.copy():
+            call.stop()
+
+    @property
+    def _interrupt(self) -> bool:
+        """Whether this thread's call is stopped. Setting it stops that one alone, and outside of
+        a call those that are running."""
+        own = own_call(self.calls)
+        return own is not None and own.stopped
+
+    @_interrupt.setter
+    def _interrupt(self, stopped: bool) -> None:
+        own = own_call(self.calls)
+        for call in [own] if own else self.calls.copy():
+            call.stopped = stopped
 
     @property
     def resolution(self) -> int:
@@ -107,6 +124,11 @@ class UFCPipeline:
     def grid(self) -> int:
         """Blocks along one side of a picture."""
         return self.tokenizer.config.grid
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of a picture's blocks."""
+        return self.tokenizer.config.grid_size
 
     @property
     def dtype(self) -> torch.dtype:
@@ -148,39 +170,55 @@ class UFCPipeline:
 
     def to(
         self,
-        device: str | torch.device = "auto",
-        dtype: str = "auto",
-        attention_backend: str = "auto",
-        compile: bool = False,
-        low_mem: bool = False,
-        cpu_offload: bool = False,
+        device: str | torch.device | None = None,
+        dtype: str | None = None,
+        attention_backend: str | None = None,
+        compile: bool | None = None,
+        low_mem: bool | None = None,
+        cpu_offload: bool | None = None,
     ) -> UFCPipeline:
         """Move to a device and precision; see `ufc.model.quantisation` for the names and `auto`.
 
-        `compile` writes code for the transformer's pass when it is first run. `low_mem` encodes
-        and decodes picture by picture. `cpu_offload` keeps tokenizer and transformer in main
-        memory and takes each to the device only while it works.
+        What is left out stays as it is. `compile` writes code for the transformer's pass when it
+        is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
+        tokenizer and transformer in main memory and takes each to the device only while it works.
 
         Raises:
-            ValueError: a name that is unknown or not for this device, a pipeline whose weights
-                are int8 already, or no compiler where one is needed.
+            ValueError: a name that is unknown or not for this device, a device that is not here, a
+                pipeline whose weights are int8 already, or no compiler where one is needed. The
+                pipeline is then as it was, as after any other error.
         """
-        device = pick_device(str(device))
-        precision = pick_precision(dtype, device)
+        place = self.device if device is None else pick_device(str(device))
+        precision = pick_precision(dtype or self.precision, place)
         if has_int8(self.transformer) and precision != "int8":
             raise ValueError(f"weights rounded to int8 do not go back to {precision}: load again")
-        self.device, self.low_mem = device, low_mem
-        self.cpu_offload = cpu_offload and device.type != "cpu"
-        home = torch.device("cpu") if self.cpu_offload else device
-        self.tokenizer.to(home)
-        self.alike = self.alike[0].to(device), self.alike[1].to(device)
-        self.transformer.to(home, DTYPES.get(precision, torch.float32))
-        self.transformer.backend = resolve_backend(attention_backend, device.type)
-        if precision == "int8":
-            quantise_linears(self.transformer.blocks)
-        if compile:
-            compile_forward(self.transformer, device)
-        self.precision, self.compiled = precision, compile
+        probe_device(place)
+        requested = self.requested | {
+            name: value
+            for name, value in (
+                ("attention_backend", attention_backend),
+                ("compile", compile),
+                ("low_mem", low_mem),
+                ("cpu_offload", cpu_offload),
+            )
+            if value is not None
+        }
+        backend = resolve_backend(requested["attention_backend"], place.type)
+        if requested["compile"]:
+            check_compiler(place)
+        offload = bool(requested["cpu_offload"]) and place.type != "cpu"
+        home = torch.device("cpu") if offload else place
+        with as_they_were(self.tokenizer, self.transformer):
+            self.tokenizer.to(home)
+            self.transformer.to(home, DTYPES.get(precision, torch.float32))
+            alike = self.alike[0].to(place), self.alike[1].to(place)
+            if precision == "int8":
+                quantise_linears(self.transformer.blocks)
+        self.device, self.precision, self.alike, self.requested = place, precision, alike, requested
+        self.low_mem, self.cpu_offload = bool(requested["low_mem"]), offload
+        self.compiled = bool(requested["compile"])
+        self.transformer.backend = backend
+        compile_forward(self.transformer, self.compiled)
         return self
 
     def save_pretrained(
@@ -193,6 +231,7 @@ class UFCPipeline:
         """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
         return push(self, repo_id, private, token)
 
+    @stoppable
     def __call__(
         self,
         prompt: str | Sequence[str | None] | None = None,
@@ -207,9 +246,10 @@ class UFCPipeline:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
+        choice_temperature: float | None = None,
         num_images_per_prompt: int = 1,
         num_candidates: int | None = None,
-        num_drafts: int | None = None,
+        best_of: int | None = None,
         patience: int | None = None,
         time_budget: float | None = None,
         order: str | None = None,
@@ -240,25 +280,27 @@ class UFCPipeline:
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
+            choice_temperature: of the noise by which maskgit chooses places, falling to 0.
             num_candidates: canvases tried each step, 1 or more.
-            num_drafts: whole drafts of each picture, the best of them by score is returned.
+            best_of: whole pictures generated for each, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
-            order: `pnag`, `maskgit`, `mask-predict` or `halton`.
+            order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a third voice that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
-            seed: picture i of a prompt uses seed + i; a list gives each picture, or each prompt,
-                its own; drawn at random where none is given.
+            seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
+                picture, or each prompt, its own; drawn at random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
             score_steps: score every step, for `curves`, where the order would score the end only.
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
                 `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
                 `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
-                pixels in it; may set `pipeline._interrupt = True` to stop: the best canvas is kept
-                where steps choose by score, else the last. What it returns is not used.
+                pixels in it; may call `state["stop"]()` to stop this call (or set
+                `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
+                else the last. What it returns is not used.
 
         Raises:
             ValueError: controls that contradict each other or do not fit the model, or a setting
@@ -266,19 +308,41 @@ class UFCPipeline:
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         started = time.monotonic()
+        prepare_process()
         for watch in self.watches:
             watch.look()
         check_output_type(output_type)
-        codes = as_rows(codes)
+        prompt, negative_prompt, codes = plain(prompt), plain(negative_prompt), plain(codes)
+        preserve_blocks, reference_weights = plain(preserve_blocks), plain(reference_weights)
+        seed = plain(seed)
+        config = GenerationConfig.over(
+            self.defaults,
+            {
+                "num_images_per_prompt": num_images_per_prompt,
+                "num_inference_steps": num_inference_steps,
+                "guidance_scale": guidance_scale,
+                "temperature": temperature,
+                "choice_temperature": choice_temperature,
+                "num_candidates": num_candidates,
+                "best_of": best_of,
+                "order": order,
+                "compliance_weight": compliance_weight,
+                "contrastive_weight": contrastive_weight,
+                "patience": patience,
+                "time_budget": time_budget,
+                "feather": feather,
+                "score_steps": score_steps,
+            },
+        )
         rows = count_rows(
-            num_images_per_prompt,
+            config.num_images_per_prompt,
             entries=(prompt, negative_prompt, image, mask_image),
             lists=(reference_images, reference_weights, preserve_blocks, codes),
             chance=(seed, generator),
         )
         asked = per_picture(
             rows,
-            num_images_per_prompt,
+            config.num_images_per_prompt,
             self.grid,
             self.resolution,
             prompt=prompt,
@@ -293,17 +357,7 @@ class UFCPipeline:
             seed=seed,
             generator=generator,
         )
-        said = said_over(
-            self.defaults,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            temperature=temperature,
-            num_candidates=num_candidates,
-            num_drafts=num_drafts,
-            order=order,
-            compliance_weight=compliance_weight,
-        )
-        settings = sampler_config(said, patience, time_budget, score_steps)
+        settings = sampler_config(config)
         seeds = [one.seed for one in asked]
         generators = make_generators(seeds, generator)
         items, negatives, notices = control_items(asked, self.encode_text, self.encode)
@@ -311,24 +365,27 @@ class UFCPipeline:
         codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
-            return paste_back(self.decode(codes_BT), edits, feather)
+            return paste_back(self.decode(codes_BT), edits, config.feather)
 
-        def tell(step: int, canvas: Canvas) -> None:
+        call = own_call(self.calls) or Call()
+
+        def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
-                state = step_state(canvas, draw, settings.watched)
+                state = step_state(canvas, draw, settings.watched) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
+            return call.stopped
 
         refined = self.refine(
             items,
             negatives,
             codes_BT.to(self.device),
             locked_BT.to(self.device),
-            said["guidance_scale"],
+            config.guidance_scale,
             settings,
             generators,
-            tell,
-            self.third_voice([one.prompt for one in asked], contrastive_weight or 0.0),
-            said["num_drafts"],
+            on_step,
+            self.third_voice([one.prompt for one in asked], config.contrastive_weight),
+            config.best_of,
         )
         return make_output(
             refined,
@@ -390,6 +447,7 @@ class UFCPipeline:
     @contextmanager
     def at_work(self, part: nn.Module) -> Iterator[None]:
         """With `cpu_offload` a part is on the device only while it is at work."""
+        prepare_process()
         if self.cpu_offload:
             part.to(self.device)
         try:
@@ -412,32 +470,27 @@ class UFCPipeline:
         guidance_scale: float,
         settings: SamplerConfig,
         generators: Sequence[torch.Generator],
-        tell: Callable[[int, Canvas], None],
+        on_step: Callable[[int, Canvas], bool],
         voice: Voice | None = None,
         drafts: int = 1,
     ) -> Refined:
         """Run the sampler under the controls."""
-        guided = guidance_scale != 1 and not all(
-            item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
-        )
-        self._interrupt = False
-
-        def on_step(step: int, canvas: Canvas) -> bool:
-            tell(step, canvas)
-            return self._interrupt
-
         with self.at_work(self.transformer):
-            prefix = make_prefix(self.transformer, items)
-            negative = make_prefix(self.transformer, negatives) if guided else None
-            return refine_drafts(
-                make_predict(self.transformer, prefix, negative, guidance_scale),
-                join_voice(make_score(self.transformer, prefix), voice),
-                codes_BT,
-                locked_BT,
-                self.transformer.config.codes,
+            return generate_tokens(
+                self.transformer,
+                items,
+                negatives,
+                Problem(
+                    codes_BT,
+                    locked_BT,
+                    self.transformer.config.codes,
+                    generators,
+                    self.grid_size,
+                    self.alike,
+                ),
                 settings,
-                generators,
-                on_step,
-                self.alike,
-                drafts=drafts,
+                guidance_scale=guidance_scale,
+                best_of=drafts,
+                rescore=lambda score: join_voice(score, voice),
+                on_step=on_step,
             )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ufc.conditioning.known_tokens import EditCanvas
 from ufc.conditioning.sequence import ControlItem
-from ufc.sampling.loop import Canvas, Refined
+from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_pil, to_uint8
 
 OUTPUT_TYPES = ("pil", "np", "pt", "codes")
@@ -66,9 +66,9 @@ def make_output(
         images=images,
         compliance=[
             None if item.empty else float(value)
-            for item, value in zip(items, canvas.compliance, strict=True)
+            for item, value in zip(items, canvas.scores["compliance"], strict=True)
         ],
-        fidelity=canvas.fidelity.tolist(),
+        fidelity=canvas.scores["fidelity"].tolist(),
         curves=refined.curves,
         confidence=canvas.confidence.view(-1, side, side).float().cpu().numpy(),
         provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
@@ -100,8 +100,8 @@ def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -
     return {
         "codes": canvas.codes,
         "confidence": canvas.confidence,
-        "compliance": canvas.compliance if scored else None,
-        "fidelity": canvas.fidelity if scored else None,
+        "compliance": canvas.scores["compliance"] if scored else None,
+        "fidelity": canvas.scores["fidelity"] if scored else None,
         "filled_step": canvas.filled_step,
         "filled_candidate": canvas.filled_candidate,
         "image": lambda: to_pil(draw(canvas.codes)),

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ufc.conditioning.normalise import normalise
 from ufc.io.validation import (
     RequestError,
     check_id,
@@ -28,8 +29,11 @@ from ufc.io.validation import (
     shortened,
     shown,
 )
+from ufc.sampling.generation_config import SETTINGS, check_settings, current_names
+from ufc.sampling.seeds import MAX_SEED, count_up
 
 __all__ = [
+    "MAX_SEED",
     "Reference",
     "Request",
     "RequestError",
@@ -38,30 +42,11 @@ __all__ = [
     "parse_blocks",
 ]
 
-ORDERS = ("pnag", "maskgit", "mask-predict", "halton")
 LANGUAGES = ("en", "zh")
 STATUSES = ("pending", "done", "failed")
-MAX_SEED = 2**63 - 1
 MAX_BLOCKS = 2**16
 
-# Inclusive ranges.
-_INTEGERS: dict[str, tuple[int, int]] = {
-    "seed": (0, MAX_SEED),
-    "num_images_per_prompt": (1, 10_000),
-    "num_inference_steps": (1, 1_000),
-    "num_candidates": (1, 64),
-    "num_drafts": (1, 64),
-    "patience": (1, 1_000),
-    "feather": (0, 1_024),
-}
-_NUMBERS: dict[str, tuple[float, float]] = {
-    "guidance_scale": (0.0, 100.0),
-    "temperature": (0.0, 100.0),
-    "contrastive_weight": (0.0, 1.0),
-    "time_budget": (0.001, 86_400.0),
-}
 _TEXTS = ("prompt", "negative_prompt", "image", "mask_image", "output")
-_CHOICES = {"lang": LANGUAGES, "order": ORDERS}
 
 
 @dataclass(frozen=True)
@@ -124,8 +109,10 @@ class Request:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     temperature: float | None = None
+    choice_temperature: float | None = None
     num_candidates: int | None = None
-    num_drafts: int | None = None
+    best_of: int | None = None
+    compliance_weight: float | None = None
     contrastive_weight: float | None = None
     patience: int | None = None
     time_budget: float | None = None
@@ -139,22 +126,15 @@ class Request:
         for name in _TEXTS:
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise RequestError(f"{name}: got {shown(value)}, wanted one of {listed(choices)}")
-        for name, (low, high) in _INTEGERS.items():
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), low, high)
-        for name, (least, most) in _NUMBERS.items():
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), least, most)
+        if self.lang is not None and self.lang not in LANGUAGES:
+            raise RequestError(f"lang: got {shown(self.lang)}, wanted one of {listed(LANGUAGES)}")
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in SETTINGS}
+        for name, value in check_settings(settings).items():
+            object.__setattr__(self, name, value)
         if not isinstance(self.invert_mask, bool):
             raise RequestError(f"invert_mask: got {shown(self.invert_mask)}, wanted true or false")
-        if self.seed is not None and self.seed + (self.num_images_per_prompt or 1) - 1 > MAX_SEED:
-            raise RequestError(
-                f"seed: {self.seed} leaves no seeds for the pictures after the first"
-            )
+        if self.seed is not None:
+            count_up(self.seed, self.num_images_per_prompt or 1)
         if self.output is not None:
             check_output(self.output)
         self._check_blocks_are_integers()
@@ -184,10 +164,11 @@ class Request:
         """From a JSON object; unknown and ill-typed fields are errors.
 
         `preserve_blocks` may be a list of numbers or text such as "0-47,60"; a number given as
-        `id` is taken as text; null means "not said".
+        `id` is taken as text; null means "not said"; old names of settings are understood.
         """
         if not isinstance(value, Mapping):
             raise RequestError(f"got {shown(value)}, wanted a JSON object with fields")
+        value = current_names(value)
         names = tuple(field.name for field in fields(cls))
         refuse_unknown(value, names, "request")
         data = {name: item for name, item in value.items() if item is not None}
@@ -223,8 +204,7 @@ class Request:
 
     def check_controls(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""
-        has_prompt = bool(self.prompt and self.prompt.strip())
-        if not has_prompt and not self.reference_images and self.image is None:
+        if not normalise(self.prompt or "") and not self.reference_images and self.image is None:
             raise RequestError(
                 "nothing says what to draw: give a prompt, a reference image or an image to edit"
             )

@@ -13,7 +13,7 @@ from torch import Tensor
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
-from ufc.sampling.loop import confidence_in
+from ufc.sampling.token_sampling import confidence_in
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,24 @@ def assess(
     item = ControlItem(pipe.encode_text(prompt, []), references, [1.0] * len(references))
     prefix = make_prefix(pipe.transformer, [item])
     known_T = torch.as_tensor(codes, dtype=torch.int64, device=pipe.device)
-    ask_MT = chequers(pipe.grid).to(pipe.device)
+    ask_MT = chequers(*pipe.grid_size).to(pipe.device)
     owner_M = torch.zeros(len(ask_MT), dtype=torch.int64, device=pipe.device)
     grids_MT = torch.where(ask_MT, pipe.transformer.config.codes, known_T)
-    logits_NV = make_predict(pipe.transformer, prefix, None, 1.0)(grids_MT, owner_M, ask_MT)
+    predict = make_predict(pipe.transformer, prefix, None, 1.0, pipe.grid_size)
+    logits_NV = predict(grids_MT, owner_M, ask_MT)
     asked_N = known_T.expand_as(ask_MT)[ask_MT]
     confidence_T = torch.empty(len(known_T))
     sure_N = confidence_in(asked_N, logits_NV.float().softmax(-1), pipe.alike)
     confidence_T[ask_MT.nonzero()[:, 1].cpu()] = sure_N.cpu()
-    compliance, fidelity = make_score(pipe.transformer, prefix)(known_T[None], owner_M[:1])
-    return Assessment(
-        tuple(confidence_T.tolist()), None if item.empty else float(compliance), float(fidelity)
-    )
+    score = make_score(pipe.transformer, prefix, pipe.grid_size)
+    scores = {name: float(value) for name, value in score(known_T[None], owner_M[:1]).items()}
+    compliance = None if item.empty else scores["compliance"]
+    return Assessment(tuple(confidence_T.tolist()), compliance, scores["fidelity"])
 
 
-def chequers(grid: int) -> Tensor:
-    """The black and the white squares of a board, (2, grid * grid) bool."""
-    rows, columns = torch.arange(grid)[:, None], torch.arange(grid)[None]
-    black = ((rows + columns) % 2 == 0).flatten()
+def chequers(rows: int, columns: int) -> Tensor:
+    """The black and the white squares of a board, (2, rows * columns) bool."""
+    black = ((torch.arange(rows)[:, None] + torch.arange(columns)) % 2 == 0).flatten()
     return torch.stack([black, ~black])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,10 +67,12 @@ def load_module(
     folder: str | PathLike[str],
     build: Callable[[dict[str, Any]], Module],
     variant: str | None = None,
+    old_names: Mapping[str, str] | None = None,
 ) -> Module:
     """Build a module from the folder's config and load its weights strictly, as float32.
 
-    With a `variant`, such as fp16, they are those of `model.fp16.safetensors`.
+    With a `variant`, such as fp16, they are those of `model.fp16.safetensors`. `old_names` says
+    what the beginnings of names in earlier files are today.
 
     Raises:
         CheckpointError: config or weights are missing, damaged, or do not fit each other.
@@ -81,8 +83,19 @@ def load_module(
         module = build(config)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # sizes of 0, below 0
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
-    load_strictly(module, read_weights(folder, variant), folder)
+    state = renamed(read_weights(folder, variant), old_names or {})
+    load_strictly(module, state, folder)
     return module
+
+
+def renamed(state: dict[str, Tensor], old_names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Weights under today's names."""
+    for old, new in old_names.items():
+        state = {
+            new + name.removeprefix(old) if name.startswith(old) else name: value
+            for name, value in state.items()
+        }
+    return state
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | PathLike[str]) -> None:

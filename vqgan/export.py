@@ -29,8 +29,8 @@ def find_checkpoint(where: str) -> Path:
     return found
 
 
-def read_averages(checkpoint: Path, output: str, mark: str, what: str) -> dict[str, Any]:
-    """A trainer's state with sound averaged weights; `mark` is what only this kind has in it.
+def read_averages(checkpoint: Path, output: str, what: str, *marks: str) -> dict[str, Any]:
+    """A trainer's state with sound averaged weights; one of `marks` is in this kind alone.
 
     Raises:
         CheckpointError: it is damaged, of another trainer, its weights are not finite, or `output`
@@ -42,7 +42,7 @@ def read_averages(checkpoint: Path, output: str, mark: str, what: str) -> dict[s
             raise CheckpointError(f"{output} holds a model already: choose another --output-dir")
     state = Checkpoints(checkpoint.parent).load(str(checkpoint)) or {}
     trainer = state.get("trainer")
-    if not isinstance(trainer, dict) or not {mark, "average"} <= set(trainer):
+    if not isinstance(trainer, dict) or "average" not in trainer or not set(marks) & set(trainer):
         raise CheckpointError(f"{checkpoint} is not of {what}: export it by its own command")
     if unsound := not_finite(trainer["average"]["shadow"]):
         raise CheckpointError(
@@ -64,7 +64,7 @@ def export_tokenizer(
     Raises:
         CheckpointError: the checkpoint cannot be used, or has no codes yet.
     """
-    state = read_averages(checkpoint, config.output_dir, "quantised", "a tokenizer")
+    state = read_averages(checkpoint, config.output_dir, "a tokenizer", "quantised")
     if not state["quantised"]:
         raise CheckpointError(
             f"{checkpoint} has no codes yet: train on, to step {config.codebook_start} or later"

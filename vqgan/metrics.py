@@ -26,11 +26,13 @@ def reconstruction_report(
     perceptual: Callable[[Tensor, Tensor], Tensor] | None,
     indices: Sequence[int] | None = None,
     batch_size: int = 32,
+    on_batch: Callable[[Tensor], object] | None = None,
 ) -> dict[str, float | int]:
     """Means over pictures of PSNR (dB), LPIPS (with a `perceptual`) and chroma error; codes used.
 
     The chroma error is the mean absolute error of `chroma`, in pixels of -1..1, where the picture
     is not near white. Model and `perceptual` are on one device; the figures come back as numbers.
+    `on_batch` is given the reconstructions, (B, 3, H, W).
     """
     indices = range(len(pixels)) if indices is None else indices
     device = model.quantize.embedding.weight.device
@@ -40,6 +42,8 @@ def reconstruction_report(
         x = pixels.batch(indices[start : start + batch_size], device)
         codes = model.encode(x)
         y = model.decode(codes)
+        if on_batch is not None:
+            on_batch(y)
         counts_V += torch.bincount(codes.flatten(), minlength=len(counts_V))
         garment = (x.amin(1, keepdim=True) < 0.8).float()
         error = (chroma(x) - chroma(y)).abs().mean(1, keepdim=True) * garment

@@ -6,6 +6,7 @@ used as their own documentation does, in float32 unless their name says otherwis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from ufc.benchmark import Shape, random_pipeline
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
-from ufc.sampling.guidance import make_predict, make_prefix
-from ufc.sampling.loop import SamplerConfig, refine
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generate import generate_tokens, last_is_best
+from ufc.sampling.guidance import make_prefix
+from ufc.sampling.loop import Problem
 from vqgan.perceptual import import_torchvision
 
 TEXT_TOKENS = 24
@@ -57,14 +60,20 @@ def ours(
     def grids(batch: int) -> Tensor:
         with torch.inference_mode():
             blank = torch.zeros(batch, shape.grid**2, dtype=torch.int64, device=pipeline.device)
-            return refine(
-                make_predict(model, make_prefix(model, [item] * batch), None, 1.0),
-                lambda codes, owner: (torch.zeros(len(codes)), torch.zeros(len(codes))),
-                blank,
-                torch.zeros_like(blank, dtype=torch.bool),
-                shape.codes,
+            problem = Problem(
+                codes_BT=blank,
+                locked_BT=torch.zeros_like(blank, dtype=torch.bool),
+                codes=shape.codes,
+                generators=[torch.Generator().manual_seed(row) for row in range(batch)],
+                grid=pipeline.grid_size,
+            )
+            return generate_tokens(
+                model,
+                [item] * batch,
+                None,
+                problem,
                 SamplerConfig(order="maskgit", steps=steps),
-                [torch.Generator().manual_seed(row) for row in range(batch)],
+                rescore=lambda score: last_is_best(),
             ).canvas.codes
 
     def draw(batch: int) -> object:
@@ -79,7 +88,7 @@ def trainer(pipeline: UFCPipeline) -> Callable[[int], object]:
     """A step of masked-code training: controls, forward, backward, AdamW."""
     model, device = pipeline.transformer, pipeline.device
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    cells, codes = model.config.grid**2, model.config.codes
+    cells, codes = math.prod(model.config.grid_size), model.config.codes
 
     def learn(batch: int) -> object:
         items = [ControlItem(list(range(TEXT_TOKENS)))] * batch

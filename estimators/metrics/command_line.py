@@ -7,11 +7,13 @@ content, so that a figure is repeated in seconds and never from the wrong pictur
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from estimators.metrics.extractor_choice import AUTO, fallback_note
 from estimators.metrics.extractors import EXTRACTORS, INPUT_SIZE, Extractor, load_extractor
 from estimators.metrics.features import MODES, Features, cached, extract
 from estimators.metrics.sets import PictureSet, open_set
@@ -25,8 +27,9 @@ class Measuring:
 
     Attributes:
         extractor: the network.
-        size: shrink pictures to this many pixels first.
+        size: shrink pictures to squares of this many pixels first.
         mode: `clean` or `legacy` resizing.
+        pad: fill up with white what is not square, instead of stretching it.
         batch_size, num_workers: change the time, not the features.
         cache_dir: where features are kept; None is nowhere.
         on_batch: told how many pictures are done.
@@ -35,7 +38,8 @@ class Measuring:
     extractor: Extractor
     size: int | None = None
     mode: str = "clean"
-    batch_size: int = 32
+    pad: bool = False
+    batch_size: int | None = None
     num_workers: int = 0
     cache_dir: str | None = None
     on_batch: Callable[[int], None] | None = None
@@ -45,7 +49,8 @@ class Measuring:
         """All that features depend on but the pictures, in one line."""
         shrunk = f"shrunk to {self.size} px" if self.size else "unshrunk"
         how = "antialiased bicubic" if self.mode == "clean" else "bilinear, not antialiased"
-        return f"{self.extractor.about}, pictures {shrunk}, {how}"
+        shape = "padded" if self.pad else "stretched"
+        return f"{self.extractor.about}, pictures {shrunk}, {how}, {shape} to a square"
 
     def features(self, samples: Samples, content: str | None, count: int | None = None) -> Features:
         """Features (N F) of the first `count` pictures of a set, or of all.
@@ -67,6 +72,7 @@ class Measuring:
                 (samples[index].image for index in range(total)),
                 size=self.size,
                 mode=self.mode,
+                pad=self.pad,
                 batch_size=self.batch_size,
                 num_workers=self.num_workers,
                 on_batch=self.on_batch,
@@ -110,7 +116,8 @@ def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
     add("--size", type=pixels, help="shrink the pictures to this many pixels first")
     add_extractor_flags(parser)
     add("--mode", choices=MODES, default="clean", help="resizing; legacy is not antialiased")
-    add("--batch-size", type=at_least(1), default=32, help="pictures a pass (32)")
+    add("--pad", action="store_true", help="fill up what is not square instead of stretching it")
+    add("--batch-size", type=at_least(1), help="pictures a pass (32; efficientnet-lite0 4)")
     add("--num-workers", type=at_least(0), default=0, help="threads that resize pictures (0)")
     add("--device", default="cpu", help="where the network runs: auto, cpu or cuda (cpu)")
     add("--cache-dir", help="keep features here, by content")
@@ -120,9 +127,10 @@ def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
     """Which network, with which weights, on which size."""
     parser.add_argument(
         "--extractor",
-        default="alexnet",
+        default=AUTO,
         metavar="NAME",
-        help=f"{', '.join(EXTRACTORS)}, or package.module:factory (default alexnet)",
+        help=f"{', '.join(EXTRACTORS)}, or package.module:factory (default: inception if its "
+        "weights are here, else efficientnet-lite0)",
     )
     parser.add_argument("--extractor-weights", help="a file of weights, instead of a download")
     parser.add_argument(
@@ -133,13 +141,16 @@ def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def extractor_from(args: argparse.Namespace) -> Extractor:
-    """The extractor that the flags ask for."""
-    return load_extractor(
+    """The extractor that the flags ask for; a line on standard error where none is named."""
+    extractor = load_extractor(
         args.extractor,
         args.input_size,
         weights=args.extractor_weights,
         device=getattr(args, "device", "cpu"),
     )
+    if note := fallback_note(args.extractor, extractor.name):
+        sys.stderr.write(f"{note}\n")
+    return extractor
 
 
 def measuring_from(args: argparse.Namespace) -> Measuring:
@@ -148,6 +159,7 @@ def measuring_from(args: argparse.Namespace) -> Measuring:
         extractor_from(args),
         args.size,
         args.mode,
+        args.pad,
         args.batch_size,
         args.num_workers,
         args.cache_dir,

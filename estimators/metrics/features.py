@@ -1,7 +1,7 @@
 """Deep features of pictures: what a pretrained network makes of them.
 
-Every picture is brought to one square by itself, so nothing depends on which pictures share a
-batch. Features may be kept on disk under what they depend on.
+Every picture is brought to the network's square by itself, so nothing depends on which pictures
+share a batch. Features may be kept on disk under what they depend on.
 """
 
 from __future__ import annotations
@@ -32,29 +32,33 @@ Mode = Literal["clean", "legacy"]
 MODES: tuple[str, ...] = get_args(Mode)
 
 
-def resize_clean(image: Image.Image, size: int) -> Tensor:
-    """Padded to a square with white and resized with antialiasing: (3 H W), -1..1.
+def resize_clean(image: Image.Image, size: int, pad: bool = False) -> Tensor:
+    """Stretched to a square, antialiased: (3 H W), -1..1; `pad` fills it up with white instead.
 
     As clean-fid does it (Parmar et al. 2022): bicubic on float channels, not rounded in between.
     """
-    square = fit_square(image, max(image.size))
-    if square.width == size:
-        return to_tensor(square)[0]
+    picture = _whole(image, pad)
+    if picture.size == (size, size):
+        return to_tensor(picture)[0]
     shape = (size, size)
     channels = [
         np.asarray(channel.convert("F").resize(shape, Image.Resampling.BICUBIC))
-        for channel in square.split()
+        for channel in picture.split()
     ]
     return torch.from_numpy(np.stack(channels).clip(0, 255)) / 127.5 - 1
 
 
-def resize_legacy(image: Image.Image, size: int) -> Tensor:
-    """Padded to a square with white and resized without antialiasing: (3 H W), -1..1.
+def resize_legacy(image: Image.Image, size: int, pad: bool = False) -> Tensor:
+    """Stretched to a square without antialiasing: (3 H W), -1..1; `pad` as in `resize_clean`.
 
     Bilinear, as pytorch-fid does it: for figures that must compare with older ones.
     """
-    square = to_tensor(fit_square(image, max(image.size)))
-    return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False)[0]
+    picture = to_tensor(_whole(image, pad))
+    return F.interpolate(picture, size=(size, size), mode="bilinear", align_corners=False)[0]
+
+
+def _whole(image: Image.Image, pad: bool) -> Image.Image:
+    return fit_square(image, max(image.size)) if pad else image.convert("RGB")
 
 
 @torch.inference_mode()
@@ -64,7 +68,8 @@ def extract(
     *,
     size: int | None = None,
     mode: str = "clean",
-    batch_size: int = 32,
+    pad: bool = False,
+    batch_size: int | None = None,
     num_workers: int = 0,
     on_batch: Callable[[int], None] | None = None,
 ) -> Features:
@@ -73,9 +78,11 @@ def extract(
     Args:
         extractor: the network.
         images: pictures of any mode; one batch of them is held at a time.
-        size: shrink to this many pixels first, as if they had been drawn at that size.
+        size: shrink to a square of this many pixels first, as if they had been drawn at that size.
         mode: `clean` (antialiased) or `legacy` (not): how a picture is brought to the input size.
-        batch_size: pictures per pass; changes the time, not the features (to about 1e-6).
+        pad: fill up with white what is not square, instead of stretching it.
+        batch_size: pictures per pass, the extractor's own if not said; changes the time, not the
+            features (to about 1e-6).
         num_workers: threads that resize pictures; 0 is none but this one.
         on_batch: told how many pictures are done, after each pass.
 
@@ -88,12 +95,13 @@ def extract(
 
     def prepare(image: Image.Image) -> Tensor:
         drawn = image if size is None else fit_square(image, size)
-        return resize(drawn, extractor.input_size)
+        return resize(drawn, extractor.input_size, pad)
 
+    number = batch_size or extractor.batch_size
     chunks: list[Features] = []
     pictures, done = iter(images), 0
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        while batch := list(islice(pictures, batch_size)):
+        while batch := list(islice(pictures, number)):
             squares = pool.map(prepare, batch) if num_workers else map(prepare, batch)
             pixels = torch.stack(list(squares)).to(extractor.device)
             chunks.append(extractor.net(pixels).float().cpu().numpy())
@@ -114,8 +122,7 @@ def cached(
     """
     if folder is None:
         return compute()
-    digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]
-    path = Path(folder) / f"features-{digest}.npy"
+    path = Path(folder) / f"features-{key_hash(key)}.npy"
     if path.is_file():
         loaded: Features = np.load(path, allow_pickle=False)
         return loaded
@@ -126,6 +133,11 @@ def cached(
         np.save(stream, features)
     part.replace(path)
     return features
+
+
+def key_hash(key: Mapping[str, object]) -> str:
+    """A short hash of what something kept depends on."""
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]
 
 
 def data_files(path: str | Path) -> list[Path]:

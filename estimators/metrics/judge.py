@@ -1,13 +1,15 @@
 """Is what was asked for what is seen? Linear probes on deep features, and a Frechet distance.
 
-The probes learn attributes (product type, colour, gender) from real training pictures shrunk to
-the size of the pictures judged. The real pictures of the same captions are judged beside the drawn
-ones: their scores are the mark, and `share` is the drawn score over theirs.
+The probes learn attributes (product type, colour, gender) from real training pictures at their own
+size, so that what a small picture lacks counts against it; or, if asked, shrunk to the size of the
+pictures judged. The real pictures of the same captions are judged beside the drawn ones: their
+scores are the mark, and `share` is the drawn score over theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from estimators.metrics.extractors import Extractor
-from estimators.metrics.features import Features
+from estimators.metrics.features import Features, key_hash
 from estimators.metrics.fid import Statistics, frechet_distance, statistics
 from estimators.metrics.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
 
@@ -29,12 +31,14 @@ class Judge:
 
     Attributes:
         about: the extractor's, so that no other is used with these probes.
+        size: side in pixels that all pictures are shrunk to before they are judged, or `NATIVE`.
         scaler: of the features.
         probes: attribute -> probe.
-        references: pixel size (`NATIVE` too) -> statistics of the training pictures' features.
+        references: `size` and `NATIVE` -> statistics of the training pictures' features.
     """
 
     about: str
+    size: int
     scaler: Scaler
     probes: dict[str, Probe]
     references: dict[int, Statistics]
@@ -46,7 +50,7 @@ class Scores:
 
     Attributes:
         accuracy: attribute -> share of pictures in which it is what the record says, 0..1.
-        fd: Frechet distance to the training pictures shrunk to the same size.
+        fd: Frechet distance to the training pictures at the judge's size.
         fd_native: the same to the training pictures unshrunk; it counts blur as a difference.
         seen: attribute -> the class seen in each picture.
     """
@@ -63,63 +67,52 @@ def fit_judge(
     records: Sequence[dict[str, Any]],
     attributes: Sequence[str] = ATTRIBUTES,
     *,
-    sizes: Sequence[int],
+    size: int = NATIVE,
     l2: float = L2,
 ) -> Judge:
-    """Fit a probe per attribute on pictures of `sizes`, and take statistics of every size.
+    """Fit a probe per attribute on pictures of `size`, and take statistics.
 
     Args:
         extractor: what the features were made with.
-        features: pixel size -> features (N F) of the same N pictures; `NATIVE` must be there.
+        features: pixel size -> features (N F) of the same N pictures; `size` and `NATIVE` must be
+            there.
         records: the N records; a picture whose record lacks an attribute is left out of its probe.
         attributes: names of the record fields.
-        sizes: which of the sizes the probes learn from.
+        size: what the probes learn from.
         l2: see `fit_probe`.
 
     Raises:
         ValueError: an attribute that no record has, or that is the same in all.
     """
-    stacked = np.concatenate([features[size] for size in sizes])
-    scaler = fit_scaler(stacked)
-    scaled = scaler(stacked)
+    scaler = fit_scaler(features[size])
+    scaled = scaler(features[size])
     probes = {}
     for name in attributes:
-        labels = [record.get(name) for record in records] * len(sizes)
-        rows = [row for row, label in enumerate(labels) if label]
+        rows = [row for row, record in enumerate(records) if record.get(name)]
         if not rows:
             raise ValueError(f"no record has the attribute {name!r}; choose others by --attribute")
-        probes[name] = fit_probe(scaled[rows], [str(labels[row]) for row in rows], l2)
+        probes[name] = fit_probe(scaled[rows], [str(records[row][name]) for row in rows], l2)
     references = {size: statistics(f[:, extractor.frechet]) for size, f in features.items()}
-    return Judge(extractor.about, scaler, probes, references)
+    return Judge(extractor.about, size, scaler, probes, references)
 
 
 def score(
-    judge: Judge,
-    extractor: Extractor,
-    features: Features,
-    records: Sequence[dict[str, Any]],
-    size: int,
+    judge: Judge, extractor: Extractor, features: Features, records: Sequence[dict[str, Any]]
 ) -> Scores:
-    """Judge features (N F) of pictures of `size` pixels against the N records asked for.
+    """Judge features (N F) of pictures, taken at the judge's size, against the N records asked for.
 
     A class that the training data does not have counts as not seen; a record that lacks the
     attribute is left out.
 
     Raises:
-        ValueError: there are no statistics of this size, or no record has an attribute.
+        ValueError: no record has an attribute.
     """
-    if size not in judge.references:
-        known = ", ".join(str(known) for known in judge.references if known != NATIVE)
-        raise ValueError(
-            f"the pictures have {size} px but the probes were fitted for {known} px; "
-            f"fit them again with --size {size}"
-        )
     scaled = judge.scaler(features)
     seen = {name: predict(probe, scaled) for name, probe in judge.probes.items()}
     accuracy = {name: _share_right(name, classes, records) for name, classes in seen.items()}
     own = statistics(features[:, extractor.frechet])
-    to_same, to_native = judge.references[size], judge.references[NATIVE]
-    return Scores(accuracy, frechet_distance(own, to_same), frechet_distance(own, to_native), seen)
+    fd, native = (frechet_distance(own, judge.references[size]) for size in (judge.size, NATIVE))
+    return Scores(accuracy, fd, native, seen)
 
 
 def compare(drawn: Scores, real: Scores, count: int) -> dict[str, Any]:
@@ -144,6 +137,7 @@ def save_judge(path: str | Path, judge: Judge) -> None:
     """Write a judge as one `.npz`, without pickles."""
     arrays: dict[str, Any] = {
         "about": np.array(judge.about),
+        "size": np.array(judge.size),
         "attributes": np.array(list(judge.probes)),
         "mean": judge.scaler.mean,
         "scale": judge.scaler.scale,
@@ -179,12 +173,32 @@ def load_judge(path: str | Path) -> Judge:
                 for s in sizes
             }
             scaler = Scaler(file["mean"], file["scale"])
-            return Judge(str(file["about"]), scaler, probes, references)
+            return Judge(str(file["about"]), int(file["size"]), scaler, probes, references)
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(
             f"{path}: not probes of this program ({error}); make them with "
             "`python -m estimators.metrics.probes fit`"
         ) from error
+
+
+def kept_judge(
+    folder: str | Path | None, key: Mapping[str, object], fit: Callable[[], Judge]
+) -> Judge:
+    """`fit()`, or what it gave for an equal `key` before, kept in `folder` (None: nowhere).
+
+    The key must name all that the probes depend on, by content.
+    """
+    if folder is None:
+        return fit()
+    path = Path(folder) / f"judge-{key_hash(key)}.npz"
+    if path.is_file():
+        return load_judge(path)
+    judge = fit()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    save_judge(part, judge)
+    part.replace(path)
+    return judge
 
 
 def _share_right(name: str, seen: Sequence[str], records: Sequence[dict[str, Any]]) -> float:

@@ -1,12 +1,14 @@
 """Does a generator draw what its captions ask for? Probes fitted on real pictures say.
 
-    python -m estimators.metrics.probes fit TRAIN_DATA --size 64 -o probes.npz
+    python -m estimators.metrics.probes fit TRAIN_DATA -o probes.npz
     python -m estimators.metrics.probes prompts VAL_DATA -o prompts.jsonl
     ufc generate --prompts-file prompts.jsonl --output-dir pictures
     python -m estimators.metrics.probes judge pictures --data VAL_DATA --probes probes.npz
 
 Give captions that were not trained on. `fit` needs the extractor's weights (see TORCH_HOME) and
-takes one pass over the training pictures per size; `judge` takes seconds.
+takes one pass over the training pictures; `judge` takes seconds. Both see pictures at the size that
+they are stored in; `fit --size N` shrinks all to N pixels first, so that a small model's pictures
+are not blamed for being small.
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from estimators.metrics.command_line import (
     Measuring,
@@ -78,36 +78,21 @@ def prompt_rows(
         yield {"id": name, "prompt": record[wanted], "seed": seed_base + row}
 
 
-def picture_size(folder: str | Path, paths: Sequence[Path]) -> int:
-    """The side in pixels that all these square pictures have.
-
-    Raises:
-        ValueError: they differ, or are not square.
-    """
-    sizes = set()
-    for path in paths:
-        with Image.open(path) as image:
-            sizes.add(image.size)
-    if len(sizes) != 1 or len(set(*sizes)) != 1:
-        got = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:4])
-        raise ValueError(f"{folder}: pictures of {got} pixels, wanted squares of one size")
-    return int(sizes.pop()[0])
-
-
 def _fit(args: argparse.Namespace) -> str:
     extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
     content = content_hash(args.data) if args.cache_dir else None
+    size = args.size or NATIVE
     features = {}
-    for size in (*args.size, NATIVE):
-        progress = _progress(f"{size or 'stored'} px", len(samples))
-        measuring = Measuring(extractor, size or None, cache_dir=args.cache_dir, on_batch=progress)
-        features[size] = measuring.features(samples, content)
+    for pixel_size in {size, NATIVE}:
+        progress = _progress(f"{pixel_size or 'stored'} px", len(samples))
+        measuring = Measuring(
+            extractor, pixel_size or None, cache_dir=args.cache_dir, on_batch=progress
+        )
+        features[pixel_size] = measuring.features(samples, content)
     records = [samples.record(index) for index in everything]
-    judge = fit_judge(
-        extractor, features, records, args.attribute, sizes=_learnt_sizes(args), l2=args.l2
-    )
+    judge = fit_judge(extractor, features, records, args.attribute, size=size, l2=args.l2)
     save_judge(args.output, judge)
     classes = ", ".join(f"{len(p.classes)} of {name}" for name, p in judge.probes.items())
     return f"{args.output}: probes for {classes}, from {len(samples)} pictures"
@@ -142,18 +127,18 @@ def _judge(args: argparse.Namespace) -> str:
             f"{args.pictures}: {len(unknown)} pictures have an id that {args.data} does not, "
             f"{unknown[0]} for one; judge them against the data their prompts came from"
         )
-    size = picture_size(args.pictures, [path for _, path in pictures])
+    size = judge.size or None
     asked = sorted({index_of[name] for name, _ in pictures})
     if len(asked) < len(samples):
         missing = len(samples) - len(asked)
         sys.stderr.write(f"note: {missing} of {len(samples)} captions have no picture\n")
 
     def judged(features: Features, indices: Sequence[int]) -> Scores:
-        return score(judge, extractor, features, [records[index] for index in indices], size)
+        return score(judge, extractor, features, [records[index] for index in indices])
 
     records = {index: samples.record(index) for index in asked}
     drawn = judged(
-        extract(extractor, (load_image(path) for _, path in pictures)),
+        extract(extractor, (load_image(path) for _, path in pictures), size=size),
         [index_of[name] for name, _ in pictures],
     )
     asked_pictures = (samples[index].image for index in asked)
@@ -168,10 +153,6 @@ def _judge(args: argparse.Namespace) -> str:
     if args.rows:
         _write_rows(args.rows, pictures, [records[index_of[n]] for n, _ in pictures], drawn)
     return json.dumps(report, indent=1) if args.json else _table(report)
-
-
-def _learnt_sizes(args: argparse.Namespace) -> list[int]:
-    return {"drawn": args.size, "stored": [NATIVE], "both": [*args.size, NATIVE]}[args.learn_from]
 
 
 def _sample_id(samples: Samples, index: int) -> str:
@@ -206,11 +187,16 @@ def _write_rows(
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def _size_words(size: int | None) -> str:
+    return f"all shrunk to {size} px" if size else "all at their own size"
+
+
 def _table(report: dict[str, Any]) -> str:
     """The report as text: a line per attribute and per distance."""
     drawn, real = report["drawn"], report["real"]
     lines = [
-        f"{report['pictures']} pictures of {report['size']} px for {report['captions']} captions; "
+        f"{report['pictures']} pictures, {_size_words(report['size'])}, for {report['captions']} "
+        f"captions; "
         f"{report['extractor']}",
         f"{'':12}{'drawn':>8}{'+-':>7}{'real':>8}{'share of real':>15}",
     ]
@@ -218,7 +204,7 @@ def _table(report: dict[str, Any]) -> str:
         error = report["standard_error"][name]
         lines.append(f"{name:12}{drawn[name]:8.3f}{error:7.3f}{real[name]:8.3f}{share:15.1%}")
     lines.append(f"{'':12}{'drawn':>8}{'':7}{'real':>8}{'above real':>15}")
-    for name in ("fd", "fd_native"):
+    for name in ("fd", "fd_native") if report["size"] else ("fd",):
         above = report[f"{name}_above_real"]
         lines.append(f"{name:12}{drawn[name]:8.2f}{'':7}{real[name]:8.2f}{above:15.2f}")
     return "\n".join(lines)
@@ -238,15 +224,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--size",
         type=pixels,
-        nargs="+",
-        default=[64],
-        help="sides in pixels of the pictures to be judged (default 64)",
-    )
-    fit.add_argument(
-        "--learn-from",
-        choices=("drawn", "stored", "both"),
-        default="drawn",
-        help="pictures shrunk to --size (default), as they are stored, or both",
+        help="shrink real and drawn pictures to squares of N pixels first (default: do not)",
+        metavar="N",
     )
     fit.add_argument("--attribute", nargs="+", default=list(ATTRIBUTES), help="record fields")
     fit.add_argument("--l2", type=float, default=L2, help=f"weight decay (default {L2})")

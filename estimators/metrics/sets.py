@@ -19,7 +19,7 @@ MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tar")
 RECIPE = (
-    "model", "weights", "dtype", "order", "num_inference_steps", "num_candidates", "num_drafts",
+    "model", "weights", "dtype", "order", "num_inference_steps", "num_candidates", "best_of",
     "guidance_scale", "negative_prompt", "temperature", "patience", "time_budget",
     "compliance_weight", "contrastive_weight", "seed",
 )  # fmt: skip
@@ -139,7 +139,9 @@ def _drawn(folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
 def recipe_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What manifest lines agree on of how they were drawn, and the span of their seeds."""
     said = [(row.get("backend") or {}) | (row.get("versions") or {}) | row for row in rows]
-    recipes = [{name: row[name] for name in RECIPE if name in row} for row in said]
+    for row in said:
+        row.setdefault("best_of", row.get("num_drafts"))  # its name in older manifests
+    recipes = [{name: row[name] for name in RECIPE if row.get(name) is not None} for row in said]
     common = {
         name: value
         for name, value in recipes[0].items()

@@ -22,7 +22,7 @@ FULL = {
     "guidance_scale": 3.5,
     "temperature": 1,
     "num_candidates": 4,
-    "num_drafts": 2,
+    "best_of": 2,
     "patience": 3,
     "time_budget": 2.5,
     "order": "mask-predict",

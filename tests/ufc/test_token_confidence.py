@@ -11,7 +11,7 @@ from ufc.token_confidence import assess, block_errors, chequers, differing_block
 
 
 def test_every_block_is_asked_once_with_its_neighbours_known() -> None:
-    black, white = chequers(4)
+    black, white = chequers(4, 4)
     assert (black ^ white).all()
     grid = black.view(4, 4)
     assert not (grid[:, 1:] & grid[:, :-1]).any()

@@ -1,6 +1,7 @@
 """`ufc evaluate`: figures of pictures, of the model's own scores, of its controls, and the tables.
 
 ufc evaluate FAKE --real DATA      pictures against real ones
+ufc evaluate tokenizer TOKENIZER --real DATA --train-data-dir DATA
 ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-data-dir DATA
 """
 
@@ -18,9 +19,11 @@ from ufc.cli.evaluate_flags import (
     AblationFlags,
     CommonFlags,
     EstimatorFlags,
+    JudgeFlags,
     ModelFlags,
     PictureFlags,
     ReportFlags,
+    TokenizerFlags,
 )
 from ufc.cli.flags import run_command
 from ufc.cli.terminal import DONE, Terminal
@@ -28,13 +31,15 @@ from ufc.io.manifest import write_json
 
 if TYPE_CHECKING:
     from estimators.metrics.command_line import Measuring
+    from estimators.metrics.extractors import Extractor
     from estimators.metrics.sets import PictureSet
     from ufc.evaluation.context import Bench
 
 
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
 
-Further forms, each with its own --help: `ufc evaluate distances` (real halves, reconstructions,
+Further forms, each with its own --help: `ufc evaluate tokenizer` (are its reconstructions seen for
+what they are), `distances` (real halves, reconstructions,
 drawn pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset of
 text, reference, kept blocks), `ablation` (every order at equal passes), `report` (one page)."""
 
@@ -67,7 +72,7 @@ def pictures(flags: PictureFlags) -> int:
         flags.seed,
     )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        measuring = measuring_of(flags, flags.size, logits="isc" in wanted)
+        measuring = measuring_of(flags, terminal, flags.size, logits="isc" in wanted)
         statistics_file = flags.real is not None and flags.real.endswith(".npz")
         if is_model(flags.fake):
             fake, drawn_size = draw_for(flags, terminal)
@@ -87,6 +92,49 @@ def pictures(flags: PictureFlags) -> int:
         terminal.result(table(found), found)
         if warning(found):
             terminal.notice(warning(found))
+    return DONE
+
+
+def tokenizer(flags: TokenizerFlags) -> int:
+    """Carry out `ufc evaluate tokenizer`."""
+    from estimators.metrics.extractor_choice import other_judges
+    from estimators.metrics.extractors import SIZED, load_extractor
+    from estimators.metrics.reconstruction import tokenizer_report, tokenizer_table
+    from estimators.metrics.sets import open_set
+    from ufc_base.training.processes import pick_device
+    from vqgan.model import VQGAN
+    from vqgan.perceptual import lpips_model
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
+            "which probes learn from and distances are to"
+        )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        folder = tokenizer_folder(flags.tokenizer)
+        device = pick_device(flags.device)
+        model = VQGAN.from_pretrained(folder).to(device)
+        measurings = [
+            _measuring_by(
+                load_extractor(
+                    name, flags.input_size if name in SIZED else None, device=flags.device
+                ),
+                flags,
+                None,
+            )
+            for name in flags.extractor or other_judges()
+        ]
+        found = tokenizer_report(
+            model,
+            open_set(flags.real, flags.limit),
+            open_set(flags.train_data_dir),
+            measurings,
+            lpips_model("alex").to(device),
+            terminal.notice,
+        ) | {"tokenizer": str(folder)}
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "tokenizer.json", found)
+        terminal.result(tokenizer_table(found), found)
     return DONE
 
 
@@ -193,6 +241,7 @@ def _measure(
 
 
 FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "tokenizer": (TokenizerFlags, tokenizer, "Are reconstructions seen for what they are?"),
     "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
     "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
@@ -219,7 +268,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
         flags.model or DEFAULT_MODEL,
         flags.real,
         flags.train_data_dir,
-        lambda size: measuring_of(flags, size),
+        lambda size: measuring_of(flags, terminal, size),
         flags.device,
         flags.contrastive,
         flags.caption_column,
@@ -230,29 +279,41 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
     )
 
 
-def measuring_of(flags: CommonFlags, size: int | None, logits: bool = False) -> Measuring:
-    """How the flags turn pictures into features."""
-    from estimators.metrics.command_line import Measuring
+def measuring_of(
+    flags: CommonFlags, terminal: Terminal, size: int | None, logits: bool = False
+) -> Measuring:
+    """How the flags turn pictures into features; says which network where none is named."""
+    from estimators.metrics.extractor_choice import fallback_note
     from estimators.metrics.extractors import load_extractor
+
+    extractor = load_extractor(
+        flags.extractor,
+        flags.input_size,
+        weights=flags.extractor_weights,
+        logits=logits,
+        device=flags.device,
+    )
+    if note := fallback_note(flags.extractor, extractor.name):
+        terminal.notice(note)
+    return _measuring_by(extractor, flags, size)
+
+
+def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: int | None) -> Measuring:
+    from estimators.metrics.command_line import Measuring
 
     folder = cache_folder(flags)
     return Measuring(
-        load_extractor(
-            flags.extractor,
-            flags.input_size,
-            weights=flags.extractor_weights,
-            logits=logits,
-            device=flags.device,
-        ),
+        extractor,
         size,
         flags.mode,
+        flags.pad,
         flags.batch_size,
         flags.num_workers,
         None if folder is None else str(folder),
     )
 
 
-def cache_folder(flags: CommonFlags) -> Path | None:
+def cache_folder(flags: JudgeFlags) -> Path | None:
     """Where things are kept: --cache-dir, or `ufc/evaluate` in the user's cache; or nowhere."""
     if flags.no_cache:
         return None
@@ -267,6 +328,19 @@ def is_model(name: str) -> bool:
     from ufc.io.hub import bundled_models
 
     return (Path(name) / "model_index.json").is_file() or name in bundled_models()
+
+
+def tokenizer_folder(name: str) -> Path:
+    """The tokenizer of a folder that is one, of a model's folder, or of a bundled model."""
+    from ufc.io.hub import resolve_model
+
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if (Path(name) / "model_index.json").is_file() or is_model(name):
+        return resolve_model(name) / "tokenizer"
+    raise ValueError(
+        f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a model"
+    )
 
 
 def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:

@@ -13,27 +13,15 @@ FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
 
 
 @dataclass(kw_only=True)
-class CommonFlags:
+class JudgeFlags:
     """What every form has."""
 
     real: Annotated[
         str | None,
         option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
     ] = None
-    caption_column: Annotated[
-        Literal["text", "text_zh"],
-        option("Which captions, English or Chinese (text).", SET, metavar="text|text_zh"),
-    ] = "text"
     limit: Annotated[
         int | None, option("Only the first N pictures measured, or captions drawn.", SET, min=2)
-    ] = None
-    seed: Annotated[int, option("Of what is drawn at random (0).", SET, min=0)] = 0
-    extractor: Annotated[
-        str,
-        option("alexnet (default), vgg16, inception, or package.module:factory.", JUDGES),
-    ] = "alexnet"
-    extractor_weights: Annotated[
-        str | None, option("A file of its weights, instead of a download.", JUDGES)
     ] = None
     input_size: Annotated[
         int | None,
@@ -43,10 +31,13 @@ class CommonFlags:
         Literal["clean", "legacy"],
         option("Resizing: clean is antialiased, legacy is not.", JUDGES),
     ] = "clean"
-    contrastive: Annotated[
-        str, option("Estimator of R-precision: a bundled name or a folder.", JUDGES)
-    ] = "fashion-64-contrastive"
-    batch_size: Annotated[int, option("Pictures a pass (32).", JUDGES, min=1)] = 32
+    pad: Annotated[
+        bool,
+        switch("--pad", "Fill up with white what is not square, instead of stretching it.", JUDGES),
+    ] = False
+    batch_size: Annotated[
+        int | None, option("Pictures a pass (32; efficientnet-lite0 4).", JUDGES, min=1)
+    ] = None
     num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
     device: Annotated[
         str, option("Where extractor and model run: auto, cpu or cuda (cpu).", JUDGES)
@@ -62,6 +53,31 @@ class CommonFlags:
     no_cache: Annotated[bool, switch("--no-cache", "Keep nothing.", OUTPUT)] = False
     json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
     quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
+
+
+@dataclass(kw_only=True)
+class CommonFlags(JudgeFlags):
+    """What every form has that measures pictures with captions."""
+
+    caption_column: Annotated[
+        Literal["text", "text_zh"],
+        option("Which captions, English or Chinese (text).", SET, metavar="text|text_zh"),
+    ] = "text"
+    seed: Annotated[int, option("Of what is drawn at random (0).", SET, min=0)] = 0
+    extractor: Annotated[
+        str,
+        option(
+            "inception, efficientnet-lite0, vgg16, alexnet, or package.module:factory; auto "
+            "(default) is inception if its weights are here, else efficientnet-lite0.",
+            JUDGES,
+        ),
+    ] = "auto"
+    extractor_weights: Annotated[
+        str | None, option("A file of its weights, instead of a download.", JUDGES)
+    ] = None
+    contrastive: Annotated[
+        str, option("Estimator of R-precision: a bundled name or a folder.", JUDGES)
+    ] = "fashion-64-contrastive"
 
 
 @dataclass(kw_only=True)
@@ -149,3 +165,35 @@ class AblationFlags(ModelFlags):
     output_dir: Annotated[str, option("Folder for table, plot and JSON (docs).", OUTPUT)] = "docs"
     passes: Annotated[int, option("Passes a picture (28).", SET, min=4)] = 28
     candidates: Annotated[int, option("Candidates a step where scores choose (2).", SET, min=2)] = 2
+
+
+@dataclass(kw_only=True)
+class TokenizerFlags(JudgeFlags):
+    """Flags of `ufc evaluate tokenizer`."""
+
+    tokenizer: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOKENIZER",
+            help="A tokenizer's folder, a model's folder, or a bundled model's name.",
+            show_default=False,
+        ),
+    ]
+    real: Annotated[str | None, option("Held-out pictures: an ImageFolder or shards.", SET)] = None
+    train_data_dir: Annotated[
+        str | None,
+        option("Training pictures, which probes learn from and distances are to.", SET),
+    ] = None
+    extractor: Annotated[
+        list[str] | None,
+        option(
+            "A judge; may be given several times (efficientnet-lite0, and vgg16 if its weights are "
+            "here: no loss contains them).",
+            JUDGES,
+            metavar="NAME",
+        ),
+    ] = None
+    output_dir: Annotated[
+        str | None,
+        option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
+    ] = None

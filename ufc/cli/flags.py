@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
+from ufc.sampling.generation_config import SETTINGS
+
 Flags = TypeVar("Flags")
 
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Attention = Literal["auto", "sdpa", "xformers", "math"]
-Order = Literal["pnag", "maskgit", "mask-predict", "halton"]
 Language = Literal["en", "zh"]
 PictureFormat = Literal["png", "jpg", "webp"]
 
@@ -30,6 +31,11 @@ def switch(name: str, help: str, panel: str | None = None) -> Any:
 
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
+
+
+def setting(name: str, panel: str = SAMPLING) -> Any:
+    """The flag of a sampling setting, with the help of `GenerationConfig`."""
+    return option(SETTINGS[name].description or "", panel)
 
 
 @dataclass(kw_only=True)
@@ -76,48 +82,21 @@ class DrawFlags:
             metavar="BLOCKS",
         ),
     ] = None
-    feather: Annotated[
-        int | None, option("Pixels over which kept parts blend into the new.", CONTROLS)
-    ] = None
+    feather: Annotated[int | None, setting("feather", CONTROLS)] = None
 
-    seed: Annotated[
-        int | None, option("Picture i uses seed + i; drawn at random otherwise.", SAMPLING)
-    ] = None
-    num_images_per_prompt: Annotated[int | None, option("Pictures per prompt (1).", SAMPLING)] = (
-        None
-    )
-    num_inference_steps: Annotated[
-        int | None,
-        option(
-            "Refinement steps (12). Numbers in brackets are for models that name none.", SAMPLING
-        ),
-    ] = None
-    guidance_scale: Annotated[
-        float | None,
-        option("How strongly controls are followed (3, fashion-64 2); 1 is not at all.", SAMPLING),
-    ] = None
-    temperature: Annotated[
-        float | None, option("Variety of the codes (1); 0 takes the likeliest.", SAMPLING)
-    ] = None
-    num_candidates: Annotated[
-        int | None, option("Canvases tried per step, the best is kept (1).", SAMPLING)
-    ] = None
-    num_drafts: Annotated[
-        int | None,
-        option("Whole drafts per picture, the best is kept (1, fashion-64 2).", SAMPLING),
-    ] = None
-    contrastive_weight: Annotated[
-        float | None,
-        option("Share of the contrastive estimator in compliance, for choosing (0).", SAMPLING),
-    ] = None
-    order: Annotated[Order | None, option("How the canvas is filled (maskgit).", SAMPLING)] = None
-    patience: Annotated[
-        int | None, option("Stop after so many steps without a better score.", SAMPLING)
-    ] = None
-    time_budget: Annotated[
-        float | None,
-        option("Stop after so many seconds; such a run is not exactly repeatable.", SAMPLING),
-    ] = None
+    seed: Annotated[int | None, setting("seed")] = None
+    num_images_per_prompt: Annotated[int | None, setting("num_images_per_prompt")] = None
+    num_inference_steps: Annotated[int | None, setting("num_inference_steps")] = None
+    guidance_scale: Annotated[float | None, setting("guidance_scale")] = None
+    temperature: Annotated[float | None, setting("temperature")] = None
+    choice_temperature: Annotated[float | None, setting("choice_temperature")] = None
+    num_candidates: Annotated[int | None, setting("num_candidates")] = None
+    best_of: Annotated[int | None, setting("best_of")] = None
+    compliance_weight: Annotated[float | None, setting("compliance_weight")] = None
+    contrastive_weight: Annotated[float | None, setting("contrastive_weight")] = None
+    order: Annotated[str | None, setting("order")] = None
+    patience: Annotated[int | None, setting("patience")] = None
+    time_budget: Annotated[float | None, setting("time_budget")] = None
     batch_size: Annotated[
         int | None,
         option("Pictures drawn together (1; a manifest fed back keeps its own).", SAMPLING, min=1),

@@ -11,6 +11,7 @@ from ufc.io.batch_plan import name_from_prompt, with_defaults
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Reference, Request, parse_blocks
+from ufc.sampling.generation_config import SETTINGS
 
 HELP = """Draw pictures from words, reference images and kept blocks, in any combination.
 
@@ -80,16 +81,5 @@ def request_from_flags(flags: DrawFlags) -> Request:
         preserve_blocks=None
         if flags.preserve_blocks is None
         else parse_blocks(flags.preserve_blocks),
-        seed=flags.seed,
-        num_images_per_prompt=flags.num_images_per_prompt,
-        num_inference_steps=flags.num_inference_steps,
-        guidance_scale=flags.guidance_scale,
-        temperature=flags.temperature,
-        num_candidates=flags.num_candidates,
-        num_drafts=flags.num_drafts,
-        contrastive_weight=flags.contrastive_weight,
-        patience=flags.patience,
-        time_budget=flags.time_budget,
-        order=flags.order,
-        feather=flags.feather,
+        **{name: getattr(flags, name) for name in SETTINGS if hasattr(flags, name)},
     )

@@ -1,5 +1,9 @@
 """Text to ids and back: byte-level BPE, so that any script and any emoji has a spelling.
 
+It is the one place where words become ids, those of prompts as those of captions, and so the one
+where they are brought to one spelling (`normalise.py`). What a user wrote stays as he wrote it
+everywhere else.
+
 The mark for a masked word is not part of the tokenizer's vocabulary: nothing a user types can
 turn into it.
 """
@@ -12,6 +16,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from ufc.conditioning.normalise import normalise
 from ufc_base.checkpoint import CheckpointError
 
 MAX_TOKENS = 48
@@ -33,8 +38,9 @@ class TextTokenizer:
         return self.encode_all(text)[: self.max_tokens]
 
     def encode_all(self, text: str) -> list[int]:
-        """Ids of a text, however long. Text that holds only space has none."""
-        return list(self.tokenizer.encode(text.strip()).ids) if text.strip() else []
+        """Ids of a text, however long. Text that holds nothing to be seen has none."""
+        text = normalise(text)
+        return list(self.tokenizer.encode(text).ids) if text else []
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids."""
@@ -83,5 +89,5 @@ class TextTokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(map(normalise, texts), trainer)
         return cls(tokenizer)

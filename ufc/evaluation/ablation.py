@@ -25,6 +25,7 @@ from ufc.evaluation.generated_sets import (
 )
 from ufc.evaluation.judges import Judges
 from ufc.pipeline import UFCPipeline
+from ufc.sampling.orders import ORDERS
 
 PATIENCE = 2  # steps, in the row that stops by itself
 
@@ -66,6 +67,9 @@ QUESTIONS = (
 )
 
 
+NAMED_ORDERS = ("pnag", "maskgit", "mask-predict", "halton")  # in rows of their own
+
+
 def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0) -> list[Variant]:
     """The rows at `passes` passes a picture.
 
@@ -98,6 +102,7 @@ def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0)
             f"the better of {candidates} whole pictures by the model's score, each in fewer steps",
         ),
         Variant("Halton", of("halton", plain)),
+        *(Variant(name, of(name, plain)) for name in ORDERS if name not in NAMED_ORDERS),
         Variant(NO_ESTIMATORS, of("pnag", plain, estimators=False)),
         Variant(
             FEW_STEPS,

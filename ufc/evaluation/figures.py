@@ -129,7 +129,7 @@ def _check(
     if "isc" in wanted and measuring.extractor.logits is None:
         raise ValueError(
             f"the extractor {measuring.extractor.name} has no classes, and the Inception score "
-            "needs them; choose inception, alexnet or vgg16"
+            "needs them; choose inception, efficientnet-lite0, alexnet or vgg16"
         )
     if {"r_precision", "clip_score"} & set(wanted):
         fake.captions(options.caption_column)

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from ufc.conditioning.known_tokens import blank_edit
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
-from ufc.sampling.best_of import refine_drafts
-from ufc.sampling.guidance import make_predict, make_prefix, make_score
-from ufc.sampling.loop import SamplerConfig, Score
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generate import generate_tokens, last_is_best
+from ufc.sampling.guidance import make_prefix, make_score
+from ufc.sampling.loop import Problem, Score
 
 BATCH = 32
 
@@ -60,7 +61,7 @@ class Plan:
         names = {
             "steps": "num_inference_steps",
             "candidates": "num_candidates",
-            "drafts": "num_drafts",
+            "drafts": "best_of",
         }
         values = {
             name: defaults[names.get(name, name)] if value is None and name != "patience" else value
@@ -135,15 +136,15 @@ def draw_set(
         seconds += time.perf_counter() - started
         rows += counter.rows
         codes.append(found.cpu())
-        scores.append(torch.stack(score(found, torch.arange(len(batch), device=found.device))))
+        owner = torch.arange(len(batch), device=found.device)
+        scores.append({name: value.float().cpu() for name, value in score(found, owner).items()})
         steps += taken
         if progress is not None:
             progress(start + len(batch), len(texts))
-    compliance, fidelity = torch.cat(scores, dim=1).float().cpu()
     return Drawn(
         torch.cat(codes),
-        compliance,
-        fidelity,
+        torch.cat([part["compliance"] for part in scores]),
+        torch.cat([part["fidelity"] for part in scores]),
         rows / len(texts),
         seconds,
         float(np.mean(steps)),
@@ -157,11 +158,7 @@ def draw_batch(
     """Codes (B, T) of one batch, the function that scores them, and the steps taken."""
     model = pipeline.transformer
     items = [ControlItem(pipeline.text.encode(text)) for text in texts]
-    prefix = make_prefix(model, items)
-    guided = plan.guidance_scale != 1
-    negative = make_prefix(model, [ControlItem([]) for _ in texts]) if guided else None
-    predict = make_predict(model, prefix, negative, float(plan.guidance_scale or 1))
-    score = make_score(model, prefix)
+    weight = float(plan.compliance_weight or 0)
     config = SamplerConfig(
         order=str(plan.order),
         steps=int(plan.steps or 1),
@@ -169,37 +166,32 @@ def draw_batch(
         temperature=float(plan.temperature or 0),
         choice_temperature=float(plan.choice_temperature or 0),
         patience=plan.patience,
-        compliance_weight=float(plan.compliance_weight or 0),
+        score_weights={"compliance": weight, "fidelity": 1 - weight},
     )
     blank = blank_edit(pipeline.grid, pipeline.resolution)
     locked_BT = blank.locked_T.expand(len(texts), -1).clone().to(pipeline.device)
     drafts = int(plan.drafts or 1)
     chooses = plan.estimators and (config.scored or drafts > 1)
-    refined = refine_drafts(
-        predict,
-        score if chooses else last_is_best(),
-        torch.zeros_like(locked_BT, dtype=torch.int64),
-        locked_BT,
-        model.config.codes,
-        config,
-        [torch.Generator().manual_seed(seed + row) for row in range(len(texts))],
+    problem = Problem(
+        codes_BT=torch.zeros_like(locked_BT, dtype=torch.int64),
+        locked_BT=locked_BT,
+        codes=model.config.codes,
+        generators=[torch.Generator().manual_seed(seed + row) for row in range(len(texts))],
+        grid=pipeline.grid_size,
         alike=pipeline.alike,
-        drafts=drafts,
     )
+    refined = generate_tokens(
+        model,
+        items,
+        None,
+        problem,
+        config,
+        guidance_scale=float(plan.guidance_scale or 1),
+        best_of=drafts,
+        rescore=None if chooses else lambda score: last_is_best(),
+    )
+    score = make_score(model, make_prefix(model, items), problem.grid)
     return refined.canvas.codes, score, refined.steps
-
-
-def last_is_best() -> Score:
-    """Scores without estimators: all candidates are equal and every step is better than before."""
-    calls = 0
-
-    def score(codes_MT: Tensor, owner_M: Tensor) -> tuple[Tensor, Tensor]:
-        nonlocal calls
-        calls += 1
-        value = torch.full((len(codes_MT),), calls * 1e-6, device=codes_MT.device)
-        return value, value
-
-    return score
 
 
 def keep_drawn(folder: str | Path | None, key: dict[str, Any], draw: Callable[[], Drawn]) -> Drawn:

@@ -102,11 +102,12 @@ def score_codes(
     fidelity: list[float] = []
     for start in range(0, len(captions), BATCH):
         items = [ControlItem(pipeline.text.encode(c)) for c in captions[start : start + BATCH]]
-        score = make_score(pipeline.transformer, make_prefix(pipeline.transformer, items))
+        prefix = make_prefix(pipeline.transformer, items)
+        score = make_score(pipeline.transformer, prefix, pipeline.grid_size)
         codes = codes_NT[start : start + BATCH].to(pipeline.device)
         found = score(codes, torch.arange(len(codes), device=pipeline.device))
-        compliance += found[0].float().tolist()
-        fidelity += found[1].float().tolist()
+        compliance += found["compliance"].float().tolist()
+        fidelity += found["fidelity"].float().tolist()
     return compliance, fidelity
 
 

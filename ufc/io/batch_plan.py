@@ -7,7 +7,6 @@ size of a batch, so a run that is resumed must form the same batches to give the
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,19 +16,14 @@ from typing import Any
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
 from ufc.request import Request
+from ufc.sampling.generation_config import SETTINGS
+from ufc.sampling.seeds import count_up, random_seed
 
 # What pictures of one batch must have in common.
-RECIPE = (
-    "num_inference_steps",
-    "guidance_scale",
-    "temperature",
-    "num_candidates",
-    "num_drafts",
-    "contrastive_weight",
-    "patience",
-    "time_budget",
-    "order",
-    "feather",
+RECIPE = tuple(
+    field.name
+    for field in fields(Request)
+    if field.name in SETTINGS and field.name not in ("seed", "num_images_per_prompt")
 )
 _CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks")
 
@@ -121,11 +115,6 @@ def form_batches(jobs: Sequence[Job], batch_size: int | None) -> list[list[Job]]
     return batches
 
 
-def random_seed() -> int:
-    """A seed from the system's entropy, short enough to read: 0..2^32-1."""
-    return random.SystemRandom().randrange(2**32)
-
-
 def agreed_seed(run: str, name: str) -> int:
     """A seed that all processes of a run find for a request without one: 0..2^32-1.
 
@@ -177,14 +166,14 @@ def _jobs(
         seed = (draw_seed or random_seed)()
     count = request.num_images_per_prompt or 1
     jobs = []
-    for index in range(count):
+    for index, own in enumerate(count_up(seed, count)):
         if request.output is None:
-            file_name, output = f"{name}-{seed + index}-{index}{suffix or '.png'}", None
+            file_name, output = f"{name}-{own}-{index}{suffix or '.png'}", None
         else:
             path = PurePosixPath(request.output)
             number = f"-{index}" if count > 1 else ""
             file_name = output = str(path.with_name(path.stem + number + path.suffix))
-        one = replace(request, id=name, seed=seed + index, num_images_per_prompt=1, output=output)
+        one = replace(request, id=name, seed=own, num_images_per_prompt=1, output=output)
         jobs.append(Job(one, file_name, index, row.where))
     return jobs
 

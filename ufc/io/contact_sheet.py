@@ -35,7 +35,7 @@ _SHOWN = (
     "guidance_scale",
     "order",
     "num_candidates",
-    "num_drafts",
+    "best_of",
     "compliance",
     "fidelity",
     "seconds",

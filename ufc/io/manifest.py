@@ -21,6 +21,7 @@ from PIL import Image
 from ufc.io.picture_metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
+from ufc.sampling.generation_config import DEFAULTS, current_names
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`
@@ -183,10 +184,12 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
     old_rows = read_folder(folder)
     fields = tuple(fields)
     for row in rows:
-        old = old_rows.get(row["file_name"])
-        if old is None or old.get("status") != "done":
+        old = current_names(old_rows.get(row["file_name"]) or {})
+        if old.get("status") != "done":
             continue
-        changed = [name for name in fields if old.get(name) != row.get(name)]
+        # A manifest of today has a value for all of DEFAULTS; older ones did not write every one.
+        written = (name for name in fields if name in old or name not in DEFAULTS)
+        changed = [name for name in written if old.get(name) != row.get(name)]
         if _weights(old) != _weights(row):
             changed.append("the model's weights")
         if "inputs" in old and old["inputs"] != row.get("inputs"):

@@ -11,31 +11,25 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ufc.io.validation import RequestError, shortened
 from ufc.request import RESULT_FIELDS, Reference, Request, Result, parse_blocks
+from ufc.sampling.generation_config import OLD_NAMES, SETTINGS, kind_of
 
-# What other tools call our fields, in text files.
-_ALIASES = {
+# What other tools, and earlier versions, call our fields, in text files.
+_ALIASES = OLD_NAMES | {
     "steps": "num_inference_steps",
     "cfg_scale": "guidance_scale",
     "n_iter": "num_images_per_prompt",
     "reference_image": "reference_images",
 }
-_WHOLE = (
-    "seed",
-    "num_images_per_prompt",
-    "num_inference_steps",
-    "num_candidates",
-    "num_drafts",
-    "patience",
-    "feather",
-)
-_FRACTIONS = ("guidance_scale", "temperature", "contrastive_weight", "time_budget")
+_SETTINGS = [field.name for field in fields(Request) if field.name in SETTINGS]
+_WHOLE = tuple(name for name in _SETTINGS if kind_of(name) is int)
+_FRACTIONS = tuple(name for name in _SETTINGS if kind_of(name) is float)
 _TEXTS = ("id", "prompt", "negative_prompt", "lang", "image", "mask_image", "order", "output")
 _FREE_TEXTS = ("prompt", "negative_prompt")  # may be given without quotation marks
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")

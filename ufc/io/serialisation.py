@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import torch
 
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import check_hashes
+from ufc.io.validation import RequestError
 from ufc.model.quantisation import has_int8
 from ufc.model.transformer import UFCTransformer
+from ufc.sampling.generation_config import DEFAULTS, check_settings, current_names
 from ufc_base.checkpoint import CheckpointError, read_json, weight_names
 from vqgan.model import VQGAN
 
@@ -53,6 +56,19 @@ def read_defaults(folder: Path) -> dict[str, Any]:
     if not isinstance(defaults, dict):
         raise CheckpointError(f"{folder / 'model_index.json'}: its defaults are no JSON object")
     return defaults
+
+
+def checkpoint_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults that a model folder names, as far as this version knows them.
+
+    Raises:
+        CheckpointError: one is of another type or out of its range.
+    """
+    try:
+        named = current_names(defaults)
+        return check_settings({name: named[name] for name in DEFAULTS if name in named})
+    except RequestError as error:
+        raise CheckpointError(f"the model's own defaults are damaged: {error}") from None
 
 
 def has_variant(folder: Path, variant: str | None) -> bool:

@@ -117,7 +117,9 @@ def shown(value: object) -> str:
             return shortened(str(value))
         except ValueError:  # too many digits to print
             return "a very large number"
-    return "a list" if isinstance(value, list | tuple) else "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"
 
 
 def shortened(text: str, limit: int = 60) -> str:

@@ -66,12 +66,16 @@ class Int8Linear(nn.Module):
 
 
 def quantise_linears(module: nn.Module) -> nn.Module:
-    """Replace every linear layer within `module` by an `Int8Linear`, in place."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(child))
-        else:
-            quantise_linears(child)
+    """Replace every linear layer within `module` by an `Int8Linear`, in place: all, or on an
+    error none."""
+    rounded = [
+        (parent, name, Int8Linear(child))
+        for parent in module.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.Linear)
+    ]
+    for parent, name, layer in rounded:
+        setattr(parent, name, layer)
     return module
 
 
@@ -79,18 +83,24 @@ def has_int8(module: nn.Module) -> bool:
     return any(isinstance(part, Int8Linear) for part in module.modules())
 
 
-def compile_forward(module: nn.Module, device: torch.device) -> None:
-    """Let `torch.compile` write the code of `module`'s forward pass, when it is first called.
-
-    That takes a minute or so, and again for a new number of pictures; it pays for long runs.
-
-    Raises:
-        ValueError: no C++ compiler, which code for a CPU needs.
-    """
+def check_compiler(device: torch.device) -> None:
+    """Raise `ValueError` where there is no C++ compiler, which code for a CPU needs."""
     compiler = os.environ.get("CXX") or "g++"
     if device.type == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
         raise ValueError(
             f"compiling for a CPU needs a C++ compiler and there is no {compiler} here: install "
             "one (Debian: apt install g++), or leave compiling out"
         )
-    module.compile()
+
+
+def compile_forward(module: nn.Module, wanted: bool) -> None:
+    """Let `torch.compile` write the code of `module`'s forward pass, when it is first called.
+
+    That takes a minute or so, and again for a new number of pictures; it pays for long runs. Where
+    it is not `wanted`, the pass runs as it is written.
+    """
+    written = module._compiled_call_impl is not None
+    if wanted and not written:
+        module.compile()
+    elif written and not wanted:
+        module._compiled_call_impl = None

@@ -23,7 +23,6 @@ D width, V codes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
@@ -33,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from estimators.registry import find_estimators
 from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
 from ufc.model.attention import attend_pieces, rotary_table, rotate
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
@@ -48,7 +48,7 @@ class UFCConfig:
     codes: int = 2048
     code_width: int = 8
     text_vocabulary: int = 2000
-    grid: int = 8
+    grid: int | tuple[int, int] = 8  # cells a side, or (rows, columns)
     width: int = 256
     depth: int = 8
     heads: int = 4
@@ -56,8 +56,13 @@ class UFCConfig:
     dropout: float = 0.0
     rope_base: float = 100.0
     control_attention: str = "prefix"
+    estimators: tuple[str, ...] = ("compliance", "fidelity")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.grid, int):
+            rows, columns = self.grid
+            object.__setattr__(self, "grid", rows if rows == columns else (rows, columns))
+        object.__setattr__(self, "estimators", tuple(self.estimators))
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(
                 f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
@@ -66,6 +71,11 @@ class UFCConfig:
             raise ValueError(
                 f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
             )
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns) of the grid that the model was trained on; it runs on others too."""
+        return (self.grid, self.grid) if isinstance(self.grid, int) else self.grid
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,6 +95,8 @@ class UFCConfig:
         return cls(**values)
 
 
+# Weights by the names that they had in earlier files.
+OLD_WEIGHTS = {"rel_head.": "heads.compliance.", "fdl_head.": "heads.fidelity."}
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
 
@@ -185,8 +197,10 @@ class UFCTransformer(nn.Module):
         self.norm = nn.RMSNorm(config.width)
         self.code_bias = nn.Parameter(torch.zeros(config.codes))
         self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
-        self.rel_head = score_head(config.width)
-        self.fdl_head = score_head(config.width)
+        self.estimators = find_estimators(config.estimators)
+        self.heads = nn.ModuleDict(
+            {name: estimator.head(config.width) for name, estimator in self.estimators.items()}
+        )
         self.apply(self.initialise)
         nn.init.normal_(cast(nn.Linear, self.look[0]).weight, std=config.code_width**-0.5)
         for name, parameter in self.blocks.named_parameters():
@@ -293,20 +307,22 @@ class UFCTransformer(nn.Module):
         prefix: Prefix | None,
         scores: bool = False,
         ask_N: Tensor | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> Hidden:
         """Hidden states of a target grid under its controls.
 
-        `codes_BT` is the row-major grid, square and of any size, with V for a masked cell.
+        `codes_BT` is the row-major `grid` of (rows, columns), the model's own if none is given,
+        with V for a masked cell.
 
         With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
         the target states are those of the cells asked for, (N, D), and the last block spares the
         others; with both, only the scores are.
 
         Raises:
-            ValueError: T is not the square of a whole number.
+            ValueError: the grid does not have T cells.
         """
         cells = codes_BT.shape[1]
-        x_BSD, table = self.embed_target(codes_BT, scores)
+        x_BSD, table = self.embed_target(codes_BT, scores, grid or self.config.grid_size)
         layout = Layout(scores)
         if prefix is not None and prefix.layers:
             layout = prefix_layout(prefix, scores, cells, torch.is_grad_enabled())
@@ -322,13 +338,19 @@ class UFCTransformer(nn.Module):
             return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
         return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
 
-    def embed_target(self, codes_BT: Tensor, scores: bool) -> tuple[Tensor, Tensor]:
+    def embed_target(
+        self, codes_BT: Tensor, scores: bool, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
-        cells = codes_BT.shape[1]
+        rows, columns = grid
+        if rows * columns != codes_BT.shape[1]:
+            raise ValueError(
+                f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
+            )
         around_SD, table = self.keep(
-            ("places", cells, scores),
+            ("places", grid, scores),
             [self.embedding.weight, self.segment.weight, *self.place.parameters()],
-            lambda: self.places(cells, scores),
+            lambda: self.places(grid, scores),
         )
         x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
         if not scores:
@@ -337,16 +359,13 @@ class UFCTransformer(nn.Module):
         rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
         return torch.cat([rel, x_BSD, fdl], dim=1), table
 
-    def places(self, cells: int, scores: bool) -> tuple[Tensor, Tensor]:
+    def places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
         """What every grid of a size has in common: segment and place (S, D), rotary table."""
         config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
-        side = math.isqrt(cells)
-        if side**2 != cells:
-            raise ValueError(f"got a grid of {cells} cells, wanted a square one")
-        place = torch.arange(cells, device=device)
-        rows, cols = place // side, place % side
+        place = torch.arange(grid[0] * grid[1], device=device)
+        rows, cols = place // grid[1], place % grid[1]
         # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
-        features = place_features(rows, cols, side).to(self.embedding.weight.dtype)
+        features = place_features(rows, cols, grid).to(self.embedding.weight.dtype)
         around_SD = self.segment.weight[SEGMENT_TARGET] + self.place(features)
         if scores:
             marks = self.embedding.weight[[vocabulary.rel, vocabulary.fdl]]
@@ -365,11 +384,16 @@ class UFCTransformer(nn.Module):
         rows = self.embedding.weight[: self.vocabulary.text]
         return F.linear(hidden_MD, rows, self.text_bias)
 
-    def score_logits(self, hidden: Hidden) -> tuple[Tensor, Tensor]:
-        """Compliance and fidelity before the sigmoid, (B,) each."""
+    def score_logits(self, hidden: Hidden) -> dict[str, Tensor]:
+        """The estimators' scores before the sigmoid, (B,) each."""
         if hidden.rel is None or hidden.fdl is None:
             raise ValueError("no [REL] and [FDL] states here: run the pass with scores=True")
-        return self.rel_head(hidden.rel).squeeze(-1), self.fdl_head(hidden.fdl).squeeze(-1)
+        return {
+            name: self.heads[name](
+                hidden.rel if estimator.sees_conditioning else hidden.fdl
+            ).squeeze(-1)
+            for name, estimator in self.estimators.items()
+        }
 
     def save_pretrained(
         self, folder: str | PathLike[str], dtype: torch.dtype | None = None
@@ -382,16 +406,14 @@ class UFCTransformer(nn.Module):
         cls, folder: str | PathLike[str], variant: str | None = None
     ) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        return load_module(folder, lambda values: cls(UFCConfig.from_dict(values)), variant).eval()
+        return load_module(
+            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
+        ).eval()
 
 
-def place_features(rows_T: Tensor, cols_T: Tensor, side: int) -> Tensor:
+def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:
     """Where a cell lies in the whole picture, on any grid: sines and cosines, (T, 16)."""
-    centres_T2 = (torch.stack([rows_T, cols_T], dim=-1) + 0.5) / side
+    centres_T2 = torch.stack([(rows_T + 0.5) / grid[0], (cols_T + 0.5) / grid[1]], dim=-1)
     octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
     angles = (centres_T2[..., None] * octaves).flatten(1)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def score_head(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))

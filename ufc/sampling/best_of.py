@@ -1,88 +1,69 @@
-"""Several drafts of every picture from noise of their own, and the best by score is kept.
+"""Best of N: whole refinements of every image from noise of their own, and the best is kept.
 
-Candidates (`SamplerConfig.candidates`) compete at every step and share what came before; drafts
+Candidates (`SamplerConfig.candidates`) compete at every step and share what came before; these
 differ from the first step on, so they may differ in kind, and are compared when they are complete,
 where the estimators know most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from ufc.sampling.loop import (
-    Alike,
-    Canvas,
-    Predict,
-    Refined,
-    SamplerConfig,
-    Score,
-    refine,
-    total_score,
-)
+from ufc.sampling.canvas import Canvas, Refined, total_score
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.loop import OnStep, Predict, Problem, Score, refine
 
 
-def refine_drafts(
+def refine_best_of(
     predict: Predict,
     score: Score,
-    codes_BT: Tensor,
-    locked_BT: Tensor,
-    codes: int,
+    problem: Problem,
     config: SamplerConfig,
-    generators: Sequence[torch.Generator],
-    on_step: Callable[[int, Canvas], bool] | None = None,
-    alike: Alike | None = None,
-    *,
-    drafts: int = 1,
+    on_step: OnStep | None = None,
+    best_of: int = 1,
 ) -> Refined:
-    """`loop.refine` with so many drafts an image, of which the best by total score is returned.
+    """`loop.refine` done `best_of` times for every image; the one with the best score is returned.
 
-    The first draft is what `refine` alone would give; it is what `on_step` sees.
+    The first of them is what `refine` alone would give; it is what `on_step` sees.
 
     Raises:
-        ValueError: fewer than one draft.
+        ValueError: fewer than one.
     """
-    if drafts < 1:
-        raise ValueError(f"num_drafts is {drafts}, wanted 1 or more")
-    if drafts == 1:
-        return refine(
-            predict, score, codes_BT, locked_BT, codes, config, generators, on_step, alike
-        )
+    if best_of < 1:
+        raise ValueError(f"best_of is {best_of}, wanted 1 or more")
+    if best_of == 1:
+        return refine(predict, score, problem, config, on_step)
 
     def show_first(step: int, canvas: Canvas) -> bool:
-        first = torch.arange(0, len(canvas.codes), drafts)
-        return on_step is not None and on_step(step, rows_of(canvas, first))
+        first = torch.arange(0, len(canvas.codes), best_of)
+        return on_step is not None and on_step(step, canvas.rows(first))
 
     refined = refine(
-        lambda codes_MT, owner_M, ask_MT: predict(codes_MT, owner_M // drafts, ask_MT),
-        lambda codes_MT, owner_M: score(codes_MT, owner_M // drafts),
-        codes_BT.repeat_interleave(drafts, 0),
-        locked_BT.repeat_interleave(drafts, 0),
-        codes,
+        lambda codes_MT, owner_M, ask_MT: predict(codes_MT, owner_M // best_of, ask_MT),
+        lambda codes_MT, owner_M: score(codes_MT, owner_M // best_of),
+        replace(
+            problem,
+            codes_BT=problem.codes_BT.repeat_interleave(best_of, 0),
+            locked_BT=problem.locked_BT.repeat_interleave(best_of, 0),
+            generators=[g for own in problem.generators for g in own_generators(own, best_of)],
+        ),
         config,
-        [own for generator in generators for own in draft_generators(generator, drafts)],
         show_first,
-        alike,
     )
-    total_BD = total_score(refined.canvas, config).view(-1, drafts)
-    best = total_BD.argmax(1) + drafts * torch.arange(len(total_BD))
+    total_BN = total_score(refined.canvas.scores, config.score_weights).view(-1, best_of)
+    best = total_BN.argmax(1) + best_of * torch.arange(len(total_BN))
     return Refined(
-        rows_of(refined.canvas, best),
+        refined.canvas.rows(best),
         [refined.steps[row] for row in best.tolist()],
         [refined.curves[row] for row in best.tolist()],
     )
 
 
-def draft_generators(generator: torch.Generator, drafts: int) -> list[torch.Generator]:
+def own_generators(generator: torch.Generator, count: int) -> list[torch.Generator]:
     """The generator itself, and others seeded from a copy of it, which leave it as it is."""
     copy = torch.Generator()
     copy.set_state(generator.get_state())
-    seeds = torch.randint(2**62, (drafts - 1,), generator=copy).tolist()
+    seeds = torch.randint(2**62, (count - 1,), generator=copy).tolist()
     return [generator, *(torch.Generator().manual_seed(seed) for seed in seeds)]
-
-
-def rows_of(canvas: Canvas, rows: Tensor) -> Canvas:
-    """Some images of a batch."""
-    return Canvas(**{name: value[rows.to(value.device)] for name, value in vars(canvas).items()})

@@ -24,7 +24,9 @@ from torch import Tensor
 from ufc.conditioning.sequence import ControlItem, assemble
 from ufc.model.prefix_cache import Prefix, join
 from ufc.model.transformer import UFCTransformer
-from ufc.sampling.loop import Alike, Predict, Score
+from ufc.sampling.canvas import Scores
+from ufc.sampling.loop import Predict, Score
+from ufc.sampling.token_sampling import Alike
 from vqgan.quantizer import code_neighbours
 
 ALIKE_CODES = 64
@@ -32,7 +34,7 @@ UNSEEN = ControlItem(references=[torch.zeros(1, 1, dtype=torch.int64)], weights=
 
 
 def alike_codes(codebook_VD: Tensor, count: int = ALIKE_CODES) -> Alike:
-    """For each code those that look like it, and how much, 1 for itself; see `loop.draw`."""
+    """For each code those that look like it, and how much, 1 for itself; see `sample_codes`."""
     indices, weights = code_neighbours(codebook_VD, count)
     return indices, weights / weights[:, :1]
 
@@ -50,6 +52,7 @@ def make_predict(
     prefix: Prefix,
     negative: Prefix | None,
     guidance_scale: float,
+    grid: tuple[int, int],
 ) -> Predict:
     """Logits with classifier-free guidance: l = l_u + g (l_c - l_u) (Ho and Salimans 2022).
 
@@ -66,7 +69,7 @@ def make_predict(
         if guided:
             ask_N = torch.cat([ask_N, ask_N + codes.numel()])
             codes, owner = torch.cat([codes, codes]), torch.cat([owner, owner + images])
-        hidden_ND = model(codes, take(owner), ask_N=ask_N).target
+        hidden_ND = model(codes, take(owner), ask_N=ask_N, grid=grid).target
         if guided:
             half = len(hidden_ND) // 2
             hidden_ND = torch.lerp(hidden_ND[half:], hidden_ND[:half], guidance_scale)
@@ -77,15 +80,14 @@ def make_predict(
     return predict
 
 
-def make_score(model: UFCTransformer, prefix: Prefix) -> Score:
-    """Compliance and fidelity of completed canvases, in 0..1."""
+def make_score(model: UFCTransformer, prefix: Prefix, grid: tuple[int, int]) -> Score:
+    """The model's own estimators on completed canvases, 0..1 each."""
     take = remember_last(prefix)
 
-    def score(codes_MT: Tensor, owner_M: Tensor) -> tuple[Tensor, Tensor]:
+    def score(codes_MT: Tensor, owner_M: Tensor) -> Scores:
         nothing = codes_MT.new_empty(0)
-        hidden = model(codes_MT, take(owner_M), scores=True, ask_N=nothing)
-        compliance, fidelity = model.score_logits(hidden)
-        return compliance.sigmoid(), fidelity.sigmoid()
+        hidden = model(codes_MT, take(owner_M), scores=True, ask_N=nothing, grid=grid)
+        return {name: logits.sigmoid() for name, logits in model.score_logits(hidden).items()}
 
     return score
 

@@ -45,9 +45,32 @@ class TrainConfig(LoopSettings):
     label_smoothing: float = setting(0.01, "Share of a label spread over all codes.")
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
     text_weight: float = setting(0.1, "Weight of the masked words' loss.")
-    estimator_weight: float = setting(0.25, "Weight of the two estimators' losses.")
+    estimator_weight: float = setting(0.25, "Weight of the estimators' losses.")
+    estimators: tuple[str, ...] = setting(
+        ("compliance", "fidelity"), "Estimators of the model, by name."
+    )
+    objectives: tuple[str, ...] = setting(
+        (), "Further objectives and their weights, as name=0.5; see ufc/training/objectives."
+    )
     estimator_start: float = setting(0.3, "Share of the run after which estimators learn.")
     estimator_steps: int = setting(6, "Steps between their lessons.")
     estimator_samples: int = setting(8, "Samples of a step they learn from.")
     estimator_pictures: int = setting(4, "Pictures drawn for each lesson, kept for later ones.")
-    validation_prompts: tuple[str, ...] = setting(PROMPTS, "Prompts drawn at each validation.")
+    validation_prompts: tuple[str, ...] = setting(
+        PROMPTS, "Prompts whose pictures are generated at each validation."
+    )
+
+    def objective_weights(self) -> dict[str, float]:
+        """The objectives beside the masked codes and their weights.
+
+        Raises:
+            ValueError: one is not written as name=weight.
+        """
+        weights = {"masked-words": self.text_weight, "estimators": self.estimator_weight}
+        for text in self.objectives:
+            name, equals, weight = text.partition("=")
+            try:
+                weights[name.strip()] = float(weight if equals else "")
+            except ValueError:
+                raise ValueError(f"objectives: got {text!r}, wanted name=weight") from None
+        return weights

@@ -27,7 +27,7 @@ def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | Non
     Raises:
         CheckpointError: the checkpoint or the tokenizer cannot be used.
     """
-    state = read_averages(checkpoint, config.output_dir, "banks", "a generator")
+    state = read_averages(checkpoint, config.output_dir, "a generator", "objectives", "banks")
     tokenizer = load_tokenizer(config)
 
     def no_words() -> NoReturn:
@@ -53,7 +53,7 @@ def export_contrastive(
         DataError: unusable data.
         CheckpointError: the checkpoint or the model it started from cannot be used.
     """
-    state = read_averages(checkpoint, config.output_dir, "stage", "a contrastive estimator")
+    state = read_averages(checkpoint, config.output_dir, "a contrastive estimator", "stage")
     trainer, lessons, text = start(config, open_dataset(config.train_data_dir))
     go_on(trainer, state)
     finish(trainer, lessons, text).save_pretrained(config.output_dir, dtype)

@@ -15,8 +15,11 @@ from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
-from ufc.sampling.guidance import make_predict, make_prefix
-from ufc.sampling.loop import Alike, Canvas, SamplerConfig, refine
+from ufc.sampling.canvas import Canvas
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.generate import generate_tokens, last_is_best
+from ufc.sampling.loop import Problem
+from ufc.sampling.token_sampling import Alike
 
 
 class PictureBank:
@@ -69,7 +72,8 @@ def draw_canvases(
     if chance(1 / 3):
         last = int(torch.randint(1, steps, (), generator=generator))
     device = model.embedding.weight.device
-    start = torch.zeros(len(items), model.config.grid**2, dtype=torch.int64, device=device)
+    grid = model.config.grid_size
+    start = torch.zeros(len(items), grid[0] * grid[1], dtype=torch.int64, device=device)
     seeds = torch.randint(2**31, (len(items),), generator=generator).tolist()
     seen: list[Tensor] = []
 
@@ -78,20 +82,21 @@ def draw_canvases(
             seen.append(canvas.codes.clone())
         return bool(seen)
 
-    refine(
-        make_predict(
-            model,
-            make_prefix(model, items),
-            make_prefix(model, [ControlItem()] * len(items)),
-            scale,
+    generate_tokens(
+        model,
+        items,
+        None,
+        Problem(
+            codes_BT=start,
+            locked_BT=torch.zeros_like(start, dtype=torch.bool),
+            codes=model.config.codes,
+            generators=[torch.Generator().manual_seed(seed) for seed in seeds],
+            grid=grid,
+            alike=alike,
         ),
-        lambda codes, owner: (torch.zeros(len(codes)), torch.zeros(len(codes))),
-        start,
-        torch.zeros_like(start, dtype=torch.bool),
-        model.config.codes,
         SamplerConfig(order=order, steps=steps),
-        [torch.Generator().manual_seed(seed) for seed in seeds],
-        on_step,
-        alike,
+        guidance_scale=scale,
+        rescore=lambda score: last_is_best(),
+        on_step=on_step,
     )
     return seen[0]

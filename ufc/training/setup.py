@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,11 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
+        model = with_estimators(model, config.estimators)
         check_fits(model.config, config, codebook_VD)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
-        model.config = replace(model.config, grid=tokenizer.config.grid, dropout=dropout)
+        model.config = replace(model.config, grid=tokenizer.config.grid_size, dropout=dropout)
         for block in model.layers():
             block.dropout = dropout
         meet_codebook(model, codebook_VD)
@@ -152,17 +153,29 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             codes=tokenizer.config.n_embed,
             code_width=tokenizer.config.embed_dim,
             text_vocabulary=text.size,
-            grid=tokenizer.config.grid,
+            grid=tokenizer.config.grid_size,
             width=config.width,
             depth=config.depth,
             heads=config.heads,
             feed_forward=config.feed_forward,
             dropout=config.dropout or 0.0,
             control_attention=config.control_attention or "prefix",
+            estimators=config.estimators,
         )
     )
     model.know_codebook(codebook_VD)
     return model
+
+
+def with_estimators(model: UFCTransformer, names: Sequence[str]) -> UFCTransformer:
+    """The model with the estimators of these names: those it has as they are, others anew."""
+    if tuple(names) == model.config.estimators:
+        return model
+    other = UFCTransformer(replace(model.config, estimators=tuple(names)))
+    other.load_state_dict(other.state_dict() | {
+        name: value for name, value in model.state_dict().items() if name in other.state_dict()
+    })  # fmt: skip
+    return other
 
 
 def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> None:

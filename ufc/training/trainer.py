@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
 from ufc.model.transformer import Block, UFCTransformer
 from ufc.pipeline import UFCPipeline
-from ufc.sampling.guidance import alike_codes
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
-from ufc.training.objectives import CodeLoss, code_loss, estimator_batch, estimator_loss, text_loss
-from ufc.training.replay_buffer import PictureBank, draw_canvases
+from ufc.training.objectives import OBJECTIVES, Context, Objective
+from ufc.training.objectives.base import AuxiliaryStep
+from ufc.training.objectives.estimators import estimator_batch, estimator_losses
+from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
+from ufc.training.replay_buffer import draw_canvases
 from ufc.training.setup import (
     base_defaults,
     load_tokenizer,
@@ -39,10 +40,8 @@ from ufc_base.training.processes import Engine, load_optimizer, load_weights, sa
 from vqgan.model import VQGAN
 from vqgan.quantizer import code_neighbours
 
-BANK_PICTURES = 1024
 
-
-class Objective(nn.Module):
+class StepLoss(nn.Module):
     """A step's losses as one forward pass, so that processes can share its gradients."""
 
     def __init__(self, model: UFCTransformer, config: TrainConfig, codebook_VD: Tensor) -> None:
@@ -50,65 +49,40 @@ class Objective(nn.Module):
         self.model = model
         self.config = config
         self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
-        self.alike = alike_codes(codebook_VD)
-        self.bank = PictureBank(BANK_PICTURES)
+        self.weights = config.objective_weights()
+        self.objectives = make_objectives(config, codebook_VD)
 
     def forward(
         self,
         batch: TrainBatch,
         code_share: float,
         text_share: float | None,
-        lesson: Lesson | None,
+        auxiliary: AuxiliaryStep | None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Loss of a part of a step, and values for the log.
-
-        The losses are means over masked cells and words; the shares are this part's of those of
-        the whole step, so that the parts add up to the mean over the step. Without words in the
-        step there is no `text_share`.
-        """
-        config = self.config
-        found = code_loss(self.model, batch, config.label_smoothing, self.neighbours)
+        """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
+        found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
+        context = Context(self.model, batch, found, code_share, text_share, auxiliary)
         loss = code_share * found.loss
         values: dict[str, Any] = {"code_loss": loss.detach()}
-        hidden_BCD = found.prefix.hidden_BCD
-        if text_share is not None and hidden_BCD is not None:
-            told = text_loss(self.model, found.prefix, batch.text_labels)
-            if told is None:  # another part has words: gradients of the same weights are exchanged
-                told = 0.0 * (self.model.text_bias.sum() + hidden_BCD.sum())
-            loss = loss + config.text_weight * text_share * told
-            values["text_loss"] = text_share * told.detach()
-        if lesson is not None:
-            estimated, log = self.estimate(batch, found, lesson)
-            loss = loss + config.estimator_weight * estimated
-            values |= log
+        for name, objective in self.objectives.items():
+            learnt = objective.loss(context)
+            if learnt is not None:
+                loss = loss + self.weights[name] * learnt[0]
+                values |= learnt[1]
         return loss, values | accuracy_by_ratio(batch, found)
 
-    def estimate(
-        self, batch: TrainBatch, found: CodeLoss, lesson: Lesson
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Loss of the two estimators on a part of the batch and on pictures drawn of late."""
-        model = self.model
-        generator = torch.Generator().manual_seed(lesson.seed)
-        count = min(lesson.samples, len(batch.items))
-        asked = batch.items[-lesson.pictures :]
-        model.blocks.eval()  # drawn as for a user: nothing is dropped out
-        self.bank.add(draw_canvases(model, asked, self.alike, generator), asked)
-        model.blocks.train()
-        drawn_BT, drawn_items = self.bank.sample(count, generator)
-        canvases = estimator_batch(
-            batch, found.logits_NV, drawn_BT, drawn_items, model.config.codes, generator, count
-        )
-        compliance, fidelity, log = estimator_loss(model, canvases)
-        return compliance + fidelity, log
 
+def make_objectives(config: TrainConfig, codebook_VD: Tensor) -> dict[str, Objective]:
+    """The objectives that have a weight, by name.
 
-@dataclass(frozen=True)
-class Lesson:
-    """A lesson of the estimators: its chance, the same for all processes, and its size in each."""
-
-    seed: int
-    samples: int
-    pictures: int
+    Raises:
+        ValueError: there is none of a name.
+    """
+    names = [name for name, weight in config.objective_weights().items() if weight]
+    unknown = [name for name in names if name not in OBJECTIVES]
+    if unknown:
+        raise ValueError(f"there is no objective {unknown}; choose from {', '.join(OBJECTIVES)}")
+    return {name: OBJECTIVES[name](config, codebook_VD) for name in names}
 
 
 class Trainer:
@@ -137,8 +111,8 @@ class Trainer:
             fused=True,
         )
         codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
-        core = Objective(self.model, config, codebook_VD)
-        self.bank = core.bank
+        core = StepLoss(self.model, config, codebook_VD)
+        self.objectives = core.objectives
         self.objective = engine.prepare(core, self.optimizer)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.step = 0
@@ -160,8 +134,8 @@ class Trainer:
         for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
-                lesson = None if more else self.lesson(progress)
-                loss, log = self.objective(part, codes, words, lesson)
+                auxiliary = None if more else self.auxiliary_step(progress)
+                loss, log = self.objective(part, codes, words, auxiliary)
                 self.engine.backward(loss)
             total = total + loss.detach()
             logs.append(log)
@@ -189,12 +163,12 @@ class Trainer:
         shares = (own * self.engine.ranks.count / total.clamp_min(1)).tolist()
         return [(cells, words if spoken else None) for cells, words in shares]
 
-    def lesson(self, progress: float) -> Lesson | None:
+    def auxiliary_step(self, progress: float) -> AuxiliaryStep | None:
         """What the estimators learn in this step, if they do."""
         config, count = self.config, self.engine.ranks.count
         if progress < config.estimator_start or self.step % config.estimator_steps:
             return None
-        return Lesson(
+        return AuxiliaryStep(
             seed=config.seed * 1_000_003 + self.step,
             samples=max(min(4, config.estimator_samples), -(-config.estimator_samples // count)),
             pictures=-(-config.estimator_pictures // count),
@@ -211,7 +185,9 @@ class Trainer:
         return whole(parts) | {
             "average": self.average.state_dict(),
             "config": self.model.config.to_dict(),
-            "banks": self.engine.gather_objects(self.bank.state_dict()),
+            "objectives": self.engine.gather_objects(
+                {name: one.state_dict() for name, one in self.objectives.items()}
+            ),
             "step": self.step,
         }
 
@@ -219,8 +195,10 @@ class Trainer:
         load_weights(self.model, state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.average.load_state_dict(state["average"])
-        banks = state["banks"]
-        self.bank.load_state_dict(banks[self.engine.ranks.rank % len(banks)])
+        kept = state["objectives"]  # by process
+        for name, values in kept[self.engine.ranks.rank % len(kept)].items():
+            if name in self.objectives:
+                self.objectives[name].load_state_dict(values)
         self.step = state["step"]
 
 
@@ -240,23 +218,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
-    """Share of masked cells told right, by how much of the picture was masked.
-
-    A healthy model on a few thousand codes is right on 5 to 15 % of the cells when all are
-    masked and on 20 to 40 % when few are.
-    """
-    sizes_B = batch.masks_BT.sum(1)
-    ratio_B = sizes_B / batch.masks_BT.shape[1]
-    right_B = torch.stack([part.float().mean() for part in found.correct_N.split(sizes_B.tolist())])
-    out: dict[str, Tensor] = {}
-    for low, high in ((0.0, 0.35), (0.35, 0.7), (0.7, 1.01)):
-        inside = (ratio_B >= low) & (ratio_B < high)
-        if inside.any():
-            out[f"accuracy_{low:.2f}"] = right_B[inside].mean()
-    return out
 
 
 def make_engine(config: TrainConfig) -> Engine:
@@ -326,9 +287,9 @@ def validate(
             canvases = estimator_batch(
                 batch, found.logits_NV, drawn_BT, asked, codes, generator, count
             )
-            compliance, fidelity, values = estimator_loss(pipeline.transformer, canvases)
+            losses, values = estimator_losses(pipeline.transformer, canvases)
             values |= {"code_loss": float(found.loss)}
-            values |= {"compliance_loss": float(compliance), "fidelity_loss": float(fidelity)}
+            values |= {f"{name}_loss": float(loss) for name, loss in losses.items()}
             averages.add(values | accuracy_by_ratio(batch, found))
         log.write(trainer.step, **{f"val_{name}": v for name, v in averages.take().items()})
     prompts = list(trainer.config.validation_prompts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ufc.request import ORDERS
+from ufc.sampling.orders import ORDERS
 from webui.page.context import Page, widget
 from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES
 from webui.sessions.studio import random_seed
@@ -47,7 +47,7 @@ def recipe(page: Page) -> None:
         number(page, "temperature", 0.1, "%.1f")
         st.radio(  # a selectbox goes on showing its choice in the language it was made in
             say("order"),
-            ORDERS,
+            list(ORDERS),
             key=widget("order"),
             format_func=lambda name: say(f"order_{name}"),
             help=say("order_help"),

@@ -340,7 +340,7 @@ def to_request(session: Session, grid: int) -> Request:
         guidance_scale=settings.guidance_scale,
         temperature=settings.temperature,
         num_candidates=settings.candidates,
-        num_drafts=1,  # a visitor chooses among pictures, and sees each being drawn
+        best_of=1,  # a visitor chooses among pictures, and sees each being drawn
         patience=settings.patience,
         time_budget=settings.time_budget,
         order=settings.order,

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 from toy_data import write_folder, write_shards
+from toy_extractor import tiny_extractor
 
 from estimators.metrics.command_line import Measuring, count_warning
-from estimators.metrics.extractors import Extractor, load_extractor, make_extractor, read_tensors
+from estimators.metrics.extractors import load_extractor, read_tensors
 from estimators.metrics.features import data_files, extract, resize_clean, resize_legacy
 from estimators.metrics.sets import file_formats, open_set
 from ufc_base.data.datasets import DataError
@@ -25,13 +25,6 @@ from vqgan.perceptual import import_torchvision
 def picture(side: int = 40, seed: int = 0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
-
-
-def tiny_extractor(weights: str | None = None) -> Extractor:
-    """What `--extractor tests.test_metrics_extractors:tiny_extractor` would call."""
-    torch.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 3, 2, 1))
-    return make_extractor("tiny", layers, (1, 2), 16)
 
 
 def inception_state() -> dict[str, torch.Tensor]:
@@ -126,6 +119,18 @@ def test_clean_resizing_is_antialiased_and_legacy_is_not() -> None:
     assert torch.equal(resize_clean(image, 64), resize_legacy(image, 64))
     with pytest.raises(ValueError, match="clean, legacy"):
         extract(tiny_extractor(), [image], mode="nearest")
+
+
+def test_what_is_not_square_is_stretched_or_padded_if_asked() -> None:
+    tall = Image.new("RGB", (12, 16), (255, 0, 0))
+    assert torch.equal(resize_clean(tall, 16), resize_clean(tall.resize((16, 16)), 16))
+    assert torch.equal(resize_legacy(tall, 16), resize_clean(tall, 16))
+    assert resize_clean(tall, 16, pad=True)[1].max() == 1  # white beside the red
+    stretched, padded = Measuring(tiny_extractor()), Measuring(tiny_extractor(), pad=True)
+    assert stretched.recipe != padded.recipe
+    features = [extract(tiny_extractor(), [tall], pad=pad) for pad in (False, True)]
+    assert not np.allclose(*features)
+    np.testing.assert_array_equal(extract(tiny_extractor(), [tall.resize((16, 16))]), features[0])
 
 
 def test_features_are_kept_by_content_extractor_resize_and_number(tmp_path: Path) -> None:

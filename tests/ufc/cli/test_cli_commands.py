@@ -89,7 +89,7 @@ def test_every_flag_that_users_are_told_of():
         "guidance_scale",
         "temperature",
         "num_candidates",
-        "num_drafts",
+        "best_of",
         "order",
         "patience",
         "time_budget",

@@ -18,7 +18,7 @@ from ufc.cli.main import main
         (["generate", "--prompt", " "], "nothing says what to draw"),
         (["generate", "--prompt", "a", "--seed", "-1"], "seed: got -1"),
         (["generate", "--prompt", "a", "--seed", "x"], 'got the text "x", wanted a valid integer'),
-        (["generate", "--prompt", "a", "--order", "best"], "'best' is not one of"),
+        (["generate", "--prompt", "a", "--order", "best"], "wanted one of pnag, maskgit"),
         (["generate", "--prompt", "a", "--num-candidates", "0"], "num_candidates: got 0"),
         (["generate", "--prompt", "a", "--guidance-scale", "nan"], "guidance_scale: got nan"),
         (["generate", "--prompt", "a", "--batch-size", "0"], "'--batch-size': got"),

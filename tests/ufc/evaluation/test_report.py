@@ -20,7 +20,7 @@ from ufc.evaluation.report import to_html
 from ufc.pipeline import UFCPipeline
 from ufc_base.data.datasets import DataError
 
-EXTRACTOR = "test_metrics_extractors:tiny_extractor"
+EXTRACTOR = "toy_extractor:tiny_extractor"
 
 
 @pytest.fixture

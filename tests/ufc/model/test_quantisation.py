@@ -12,7 +12,7 @@ import ufc_base.training.processes
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.quantisation import (
     Int8Linear,
-    compile_forward,
+    check_compiler,
     has_int8,
     pick_precision,
     quantise_linears,
@@ -57,7 +57,7 @@ def test_int8_rounds_the_blocks_and_nothing_else() -> None:
         quantise_linears(model.blocks)
     assert has_int8(model.blocks)
     assert not any(isinstance(part, torch.nn.Linear) for part in model.blocks.modules())
-    assert not has_int8(model.look) and not has_int8(model.rel_head)
+    assert not has_int8(model.look) and not has_int8(model.heads)
 
 
 def test_an_int8_pipeline_draws_and_refuses_what_it_cannot(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -90,7 +90,7 @@ def test_the_pass_is_one_graph(scores: bool, references: int) -> None:
 def test_compiling_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ufc.model.quantisation.shutil.which", lambda name: None)
     with pytest.raises(ValueError, match="C\\+\\+ compiler"):
-        compile_forward(torch.nn.Linear(2, 2), CPU)
+        check_compiler(CPU)
 
 
 def test_a_pipeline_in_bf16_draws() -> None:

@@ -170,7 +170,7 @@ def test_guidance_in_one_batch_is_guidance_in_two(attention: str) -> None:
     ask[:, 5:9] = True
     codes[2, 0] = 7
     with torch.no_grad():
-        guided = make_predict(model, with_controls, without, 3.0)(codes, owner, ask)
+        guided = make_predict(model, with_controls, without, 3.0, (4, 4))(codes, owner, ask)
         branches = [
             model.code_logits(model(codes, controls.take(owner)).target[ask])
             for controls in (with_controls, without)
@@ -181,7 +181,7 @@ def test_guidance_in_one_batch_is_guidance_in_two(attention: str) -> None:
 
 def test_equal_canvases_are_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_transformer(50)
-    predict = make_predict(model, prefix(model, ControlItem([1])), None, 1.0)
+    predict = make_predict(model, prefix(model, ControlItem([1])), None, 1.0, (4, 4))
     rows: list[int] = []
     whole = model.forward
     monkeypatch.setattr(
@@ -229,7 +229,10 @@ def test_kept_rows_follow_the_weights() -> None:
 
 def test_runs_on_another_grid() -> None:
     model = tiny_transformer(50)
-    assert model(torch.zeros(1, 36, dtype=torch.int64), None).target.shape == (1, 36, 32)
+    for rows, columns in ((6, 6), (5, 3)):
+        codes = torch.zeros(1, rows * columns, dtype=torch.int64)
+        states = model(codes, None, grid=(rows, columns)).target
+        assert states.shape == (1, rows * columns, 32)
     with pytest.raises(ValueError, match="15 cells"):
         model(torch.zeros(1, 15, dtype=torch.int64), None)
 

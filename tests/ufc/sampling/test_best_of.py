@@ -1,16 +1,17 @@
-"""Drafts of one picture: independent, compared when complete, and no burden to the first."""
+"""Refinements of one picture: independent, compared when complete, and no burden to the first."""
 
 from __future__ import annotations
 
 import torch
-from test_sampler import TRUTH, Oracle, T, V
+from test_sampler import TRUTH, Oracle, T, problem
 from torch import Tensor
 
-from ufc.sampling.best_of import refine_drafts
-from ufc.sampling.loop import Canvas, Refined, SamplerConfig
+from ufc.sampling.best_of import refine_best_of
+from ufc.sampling.canvas import Canvas, Refined
+from ufc.sampling.config import SamplerConfig
 
 
-def run(drafts: int, seeds: list[int], seen: list[Tensor] | None = None) -> Refined:
+def run(best_of: int, seeds: list[int], seen: list[Tensor] | None = None) -> Refined:
     oracle = Oracle(sharpness=2.0)
 
     def on_step(step: int, canvas: Canvas) -> bool:
@@ -19,10 +20,9 @@ def run(drafts: int, seeds: list[int], seen: list[Tensor] | None = None) -> Refi
         return False
 
     start = torch.zeros(len(seeds), T, dtype=torch.int64)
-    return refine_drafts(
-        oracle.predict, oracle.score, start, start.bool(), V,
-        SamplerConfig(order="maskgit", steps=4),
-        [torch.Generator().manual_seed(seed) for seed in seeds], on_step, drafts=drafts,
+    return refine_best_of(
+        oracle.predict, oracle.score, problem(start, start.bool(), seeds),
+        SamplerConfig(order="maskgit", steps=4), on_step, best_of,
     )  # fmt: skip
 
 
@@ -30,16 +30,16 @@ def right(found: Refined) -> Tensor:
     return (found.canvas.codes == TRUTH).float().mean(1)
 
 
-def test_more_drafts_never_score_less_and_are_not_alone_in_a_batch() -> None:
+def test_more_of_them_never_score_less_and_are_not_alone_in_a_batch() -> None:
     one, four = run(1, [1, 2, 3]), run(4, [1, 2, 3])
     assert (right(four) >= right(one)).all() and (right(four) > right(one)).any()
-    assert torch.equal(four.canvas.compliance, right(four))
+    assert torch.equal(four.canvas.scores["compliance"], right(four))
     assert len(four.steps) == len(four.curves) == 3
     alone = run(4, [2])
     assert torch.equal(alone.canvas.codes[0], four.canvas.codes[1])
 
 
-def test_the_first_draft_is_what_one_alone_would_be() -> None:
+def test_the_first_is_what_one_alone_would_be() -> None:
     alone: list[Tensor] = []
     first: list[Tensor] = []
     run(1, [5, 6], alone)

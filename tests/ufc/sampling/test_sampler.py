@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ufc.sampling.loop import Canvas, SamplerConfig, draw, refine
-from ufc.sampling.schedule import halton_ranks, masked_counts
+from ufc.sampling.canvas import Canvas, Scores
+from ufc.sampling.config import SamplerConfig
+from ufc.sampling.loop import Problem, refine
+from ufc.sampling.orders import ORDERS, find_order
+from ufc.sampling.orders.halton import halton_ranks
+from ufc.sampling.token_sampling import sample_codes
 
-V, T = 10, 16
-ORDERS = ["pnag", "maskgit", "mask-predict", "halton"]
+V, T, GRID = 10, 16, (4, 4)
 TRUTH = torch.arange(T) % V
 
 
@@ -29,19 +32,24 @@ class Oracle:
         logits.scatter_(2, TRUTH.expand_as(codes)[..., None], self.sharpness)
         return logits[ask]
 
-    def score(self, codes: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        right = (codes == TRUTH).float().mean(1)
-        return right, right
+    def score(self, codes: Tensor, owner: Tensor) -> Scores:
+        return both((codes == TRUTH).float().mean(1))
+
+
+def both(value: Tensor) -> Scores:
+    return {"compliance": value, "fidelity": value}
+
+
+def problem(start: Tensor, locked: Tensor, seeds: list[int]) -> Problem:
+    return Problem(start, locked, V, [torch.Generator().manual_seed(s) for s in seeds], GRID)
 
 
 def run(oracle: Oracle, seeds: list[int], locked: Tensor | None = None, **settings):  # type: ignore[no-untyped-def]
     start = torch.full((len(seeds), T), 7)
     locked = torch.zeros_like(start, dtype=torch.bool) if locked is None else locked
     on_step = settings.pop("on_step", None)
-    return refine(
-        oracle.predict, oracle.score, start, locked, V, SamplerConfig(**settings),
-        [torch.Generator().manual_seed(s) for s in seeds], on_step,
-    )  # fmt: skip
+    config = SamplerConfig(**settings)
+    return refine(oracle.predict, oracle.score, problem(start, locked, seeds), config, on_step)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -64,8 +72,8 @@ def test_locked_cells_never_change_and_do_not_count(order: str, candidates: int)
         assert (seen[:candidates, :10] == 7).all()
     assert int(oracle.asked[0][0].sum()) == 6
     assert int(oracle.asked[0][-1].sum()) == T
-    expected = masked_counts(order, 2, 4, torch.tensor([6]))
-    assert int(oracle.asked[2][0].sum()) == int(expected)
+    expected = int(find_order(order).ratio(2, 4) * 6)
+    assert int(oracle.asked[2][0].sum()) == expected
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -97,33 +105,30 @@ def test_the_best_canvas_of_all_steps_is_returned() -> None:
     scores = iter([0.2, 0.9, 0.4, 0.1])
     shown: list[Tensor] = []
 
-    def score(codes: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
+    def score(codes: Tensor, owner: Tensor) -> Scores:
         shown.append(codes.clone())
         value = torch.full((len(codes),), next(scores))
-        return value, value
+        return both(value)
 
-    found = refine(
-        oracle.predict, score, torch.zeros(1, T, dtype=torch.int64),
-        torch.zeros(1, T, dtype=torch.bool), V, SamplerConfig(steps=4),
-        [torch.Generator().manual_seed(0)],
-    )  # fmt: skip
+    start = torch.zeros(1, T, dtype=torch.int64)
+    found = refine(oracle.predict, score, problem(start, start.bool(), [0]), SamplerConfig(steps=4))
     assert torch.equal(found.canvas.codes, shown[1])
-    assert found.canvas.compliance.item() == pytest.approx(0.9)
+    assert found.canvas.scores["compliance"].item() == pytest.approx(0.9)
     assert [round(p["fidelity"], 3) for p in found.curves[0]] == [0.2, 0.9, 0.4, 0.1]
 
 
 def test_patience_stops_each_image_by_itself() -> None:
-    def score(codes: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
+    def score(codes: Tensor, owner: Tensor) -> Scores:
         rising = torch.arange(len(score.calls) + 1)[-1] * 0.1  # type: ignore[attr-defined]
         score.calls.append(0)  # type: ignore[attr-defined]
         value = torch.where(owner == 0, 0.5, rising)
-        return value, value
+        return both(value)
 
     score.calls = []  # type: ignore[attr-defined]
     start = torch.zeros(2, T, dtype=torch.int64)
     found = refine(
-        Oracle().predict, score, start, start.bool(), V, SamplerConfig(steps=8, patience=2),
-        [torch.Generator().manual_seed(s) for s in (0, 1)],
+        Oracle().predict, score, problem(start, start.bool(), [0, 1]),
+        SamplerConfig(steps=8, patience=2),
     )  # fmt: skip
     assert found.steps == [3, 8]
 
@@ -138,7 +143,7 @@ def test_a_callback_and_a_time_budget_end_the_run() -> None:
 
 def test_a_stopped_run_has_scores() -> None:
     stopped = run(Oracle(30.0), [0], order="maskgit", steps=9, on_step=lambda step, _: True)
-    assert stopped.canvas.fidelity.item() == pytest.approx(1.0)
+    assert stopped.canvas.scores["fidelity"].item() == pytest.approx(1.0)
 
 
 def test_a_curve_has_one_point_a_step_whoever_shares_the_batch() -> None:
@@ -170,19 +175,19 @@ def test_selection_by_score_beats_one_candidate() -> None:
 def test_draw_follows_the_distribution() -> None:
     logits = torch.tensor([0.1, 0.2, 0.7]).log().expand(20_000, 3)
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
-    codes, confidence = draw(logits, uniform, 1.0)
+    codes, confidence = sample_codes(logits, uniform, 1.0)
     share = torch.bincount(codes) / len(codes)
     torch.testing.assert_close(share, torch.tensor([0.1, 0.2, 0.7]), atol=0.02, rtol=0)
     torch.testing.assert_close(confidence[codes == 2], torch.full((int((codes == 2).sum()),), 0.7))
-    assert (draw(logits, uniform, 0.0)[0] == 2).all()
+    assert (sample_codes(logits, uniform, 0.0)[0] == 2).all()
 
 
 def test_codes_that_look_alike_agree() -> None:
     """Two codes of 0.4 that look the same are a certain look; one of 0.2 apart is not."""
     logits = torch.tensor([[0.4, 0.4, 0.2]]).log()
     alike = torch.tensor([[0, 1], [1, 0], [2, 0]]), torch.tensor([[1.0, 1], [1, 1], [1, 0]])
-    first = draw(logits, torch.tensor([0.1]), 1.0, alike)
-    last = draw(logits, torch.tensor([0.95]), 1.0, alike)
+    first = sample_codes(logits, torch.tensor([0.1]), 1.0, alike)
+    last = sample_codes(logits, torch.tensor([0.95]), 1.0, alike)
     assert (int(first[0]), int(last[0])) == (0, 2)
     assert float(first[1]) == pytest.approx(0.8)
     assert float(last[1]) == pytest.approx(0.2)
@@ -190,15 +195,18 @@ def test_codes_that_look_alike_agree() -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_schedules_start_with_everything_and_fall(order: str) -> None:
-    free = torch.tensor([64, 5, 0])
-    counts = torch.stack([masked_counts(order, step, 8, free) for step in range(8)])
-    assert counts[0].tolist() == [64, 5, 0]
-    assert (counts[1:] <= counts[:-1]).all()
-    assert counts[-1].min() == 0 and counts[-1, 0] >= 1
+    oracle = Oracle()
+    locked = torch.zeros(3, T, dtype=torch.bool)
+    locked[1, 5:] = True
+    locked[2] = True
+    run(oracle, [0, 1, 2], locked, order=order, steps=8)
+    counts = torch.stack([asked.sum(1) for asked in oracle.asked])
+    assert counts[0].tolist() == [T, 5]  # of the two images that have free cells
+    assert (counts[1:] <= counts[:-1]).all() and (counts >= 1).all()
 
 
 def test_halton_spreads_and_covers() -> None:
-    ranks = halton_ranks(8, 8)
+    ranks = halton_ranks(8, 8).flatten()
     assert sorted(ranks.tolist()) == list(range(64))
     quadrants = [[0, 0], [0, 0]]
     for n in range(12):
@@ -208,7 +216,7 @@ def test_halton_spreads_and_covers() -> None:
 
 
 def test_canvas_clone_shares_nothing() -> None:
-    canvas = Canvas(*(torch.zeros(1, 2) for _ in range(7)))
+    canvas = Canvas(*(torch.zeros(1, 2) for _ in range(5)), scores={})
     canvas.clone().codes.add_(1)
     assert canvas.codes.sum() == 0
 

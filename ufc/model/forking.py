@@ -1,0 +1,30 @@
+"""Work in a process that was forked from one where torch has worked before.
+
+Such a child has torch's thread pool without its threads: the first operation that is shared out
+among them waits for ever. With one thread none is, which is what torch's own `DataLoader` sets in
+its workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+_at_work: int | None = None  # the process that uses torch
+
+
+def prepare_process() -> None:
+    """Called before torch works: a forked child goes on with one thread, and logs that once."""
+    global _at_work
+    process = os.getpid()
+    if _at_work not in (None, process):
+        torch.set_num_threads(1)
+        logger.warning(
+            "this process was forked after torch had worked: it goes on with one thread; for more, "
+            'start processes by "spawn" or "forkserver", or fork before the pipeline is made'
+        )
+    _at_work = process

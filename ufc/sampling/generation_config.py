@@ -1,0 +1,217 @@
+"""`GenerationConfig`: every sampling setting once, with its type, range, default and help.
+
+Pipeline calls, prompts files, manifests, flags and a checkpoint's own defaults are all checked
+here, so that what one of them takes the others take too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from ufc.io.validation import RequestError, listed, shown
+from ufc.sampling.orders import ORDERS, find_order
+from ufc.sampling.seeds import MAX_SEED
+
+# Names that files of earlier versions have.
+OLD_NAMES = {"num_drafts": "best_of"}
+
+# What belongs to one call and never to a checkpoint.
+_OF_A_CALL = (
+    "seed",
+    "num_images_per_prompt",
+    "contrastive_weight",
+    "patience",
+    "time_budget",
+    "feather",
+    "score_steps",
+)
+
+
+def known_order(name: str) -> str:
+    return find_order(name).name
+
+
+class GenerationConfig(BaseModel):
+    """How pictures are sampled. `None`, or a setting left out, is its default.
+
+    Numbers of numpy and torch count as what they hold; text, NaN and infinity are no numbers.
+
+    Raises:
+        RequestError: an unknown setting, or a value of another type or out of its range.
+    """
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
+
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Picture i uses seed + i; drawn at random otherwise."
+    )
+    num_images_per_prompt: int = Field(1, ge=1, le=10_000, description="Pictures per prompt (1).")
+    num_inference_steps: int = Field(
+        12,
+        ge=1,
+        le=1_000,
+        description="Refinement steps (12). Numbers in brackets are for models that name none.",
+    )
+    guidance_scale: float = Field(
+        3.0,
+        ge=0,
+        le=100,
+        description="How strongly controls are followed (3, fashion-64 2); 1 is not at all.",
+    )
+    temperature: float = Field(
+        1.0, ge=0, le=100, description="Variety of the codes (1); 0 takes the likeliest."
+    )
+    choice_temperature: float = Field(
+        4.5,
+        ge=0,
+        le=100,
+        description="Variety of the places that maskgit fills first (4.5), falling to 0.",
+    )
+    num_candidates: int = Field(
+        1, ge=1, le=64, description="Canvases tried per step, the best is kept (1)."
+    )
+    best_of: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Whole pictures generated for each, the best is kept (1, fashion-64 2).",
+    )
+    order: Annotated[str, AfterValidator(known_order)] = Field(
+        "maskgit",
+        description="How the canvas is filled: "
+        + "; ".join(f"{name}, {order.summary}" for name, order in ORDERS.items()),
+    )
+    compliance_weight: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of compliance in the score, the rest is fidelity (0.5, fashion-64 0.9).",
+    )
+    contrastive_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the contrastive estimator in compliance, for choosing (0).",
+    )
+    patience: int | None = Field(
+        None, ge=1, le=1_000, description="Stop after so many steps without a better score."
+    )
+    time_budget: float | None = Field(
+        None,
+        ge=0.001,
+        le=86_400,
+        description="Stop after so many seconds; such a run is not exactly repeatable.",
+    )
+    feather: int = Field(
+        0, ge=0, le=1_024, description="Pixels over which kept parts blend into the new."
+    )
+    score_steps: bool = Field(
+        False, description="Score every step, where the order would score the end only."
+    )
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**plain_settings(settings))
+        except ValidationError as error:
+            raise RequestError(explain(error)) from None
+
+    @classmethod
+    def over(cls, defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> GenerationConfig:
+        """Settings in the place of a checkpoint's `defaults`."""
+        return cls(**(plain_settings(defaults) | plain_settings(settings)))
+
+    def said(self) -> dict[str, Any]:
+        """The settings that were given, by name."""
+        return self.model_dump(exclude_unset=True)
+
+
+SETTINGS: Mapping[str, FieldInfo] = GenerationConfig.model_fields
+
+# What a model folder may name defaults for, and what counts where it names none.
+DEFAULTS: dict[str, Any] = {
+    name: field.default for name, field in SETTINGS.items() if name not in _OF_A_CALL
+}
+
+
+def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say something, as plain Python values.
+
+    Raises `RequestError` as `GenerationConfig` does.
+    """
+    plain = plain_settings(settings)
+    GenerationConfig(**plain)
+    return plain
+
+
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under the names that they have today.
+
+    Raises:
+        RequestError: an old name beside the new one.
+    """
+    for old, new in OLD_NAMES.items():
+        if settings.get(old) is not None and settings.get(new) is not None:
+            raise RequestError(f"got both {new} and {old}, its old name; leave {old} out")
+    return {
+        OLD_NAMES.get(name, name): value
+        for name, value in settings.items()
+        if name not in OLD_NAMES or value is not None
+    }
+
+
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that say something, under today's names, as Python's own numbers."""
+    named = current_names(settings)
+    return {name: plain_number(value) for name, value in named.items() if value is not None}
+
+
+def plain_number(value: Any) -> Any:
+    """A number of numpy, or a tensor without dimensions, as Python's own; else the value itself."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
+def kind_of(name: str) -> type:
+    """int, float, bool or str."""
+    annotation = SETTINGS[name].annotation
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    kind = kinds[0] if type(None) in get_args(annotation) else annotation
+    return kind if isinstance(kind, type) else str
+
+
+def range_of(name: str) -> tuple[Any, Any]:
+    """The least and the most that a number may be, both included."""
+    low, high = None, None
+    for bound in SETTINGS[name].metadata:
+        low, high = getattr(bound, "ge", low), getattr(bound, "le", high)
+    return low, high
+
+
+def wanted(name: str, of_kind: bool) -> str:
+    """What a setting should have been; `of_kind` says that its type was right."""
+    if kind_of(name) is str:
+        return f"one of {listed(ORDERS)}"
+    if kind_of(name) is bool:
+        return "true or false"
+    low, high = (f"{end:g}" if isinstance(end, float) else str(end) for end in range_of(name))
+    noun = "" if of_kind else "a whole number from " if kind_of(name) is int else "a number from "
+    return f"{noun}{low} to {high}"
+
+
+def explain(error: ValidationError) -> str:
+    """One line for the first thing that is wrong: what was got, what wanted, what to do."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if name not in SETTINGS:
+        return f"unknown setting {name}; known are {listed(SETTINGS)}"
+    kinds = int if kind_of(name) is int else (int, float)
+    of_kind = isinstance(first["input"], kinds) and not isinstance(first["input"], bool)
+    got = f"{name}: got {shown(first['input'])}, wanted {wanted(name, of_kind)}"
+    return f"{got}; leave it out for the default"

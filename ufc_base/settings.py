@@ -56,12 +56,17 @@ class LoopSettings(Settings):
     mixed_precision: str = setting("auto", "auto, bf16 or no; auto is bf16 where it is native.")
     sharding: str = setting("ddp", "Between processes: ddp, or fsdp, which shards the weights.")
     max_train_steps: int = setting(20_000, "Steps in all.")
-    max_train_minutes: float | None = setting(None, "Minutes in all, if they are over sooner.")
+    max_train_minutes: float | None = setting(
+        None, "Minutes at work in all, pauses not counted, if they are over sooner."
+    )
     learning_rate: float = setting(1e-3, "Peak learning rate; it falls by a cosine.")
     lr_warmup_steps: int = setting(100, "Steps of linear warm-up.", 0)
     ema_decay: float = setting(0.999, "Decay of the averaged weights, which are what is written.")
     checkpointing_steps: int = setting(500, "Steps between checkpoints.")
     checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
+    max_skipped_steps: int = setting(
+        20, "Steps in a row that may be skipped for a loss that is not finite; more end the run.", 0
+    )
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
     resume_from_checkpoint: str | None = setting(

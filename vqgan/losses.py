@@ -38,10 +38,12 @@ def enlarge(x_BCHW: Tensor) -> Tensor:
 def reconstruction_loss(
     x_BCHW: Tensor,
     y_BCHW: Tensor,
-    perceptual: Callable[[Tensor, Tensor], Tensor],
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None,
     weights: LossWeights,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of L1, squared, chroma and LPIPS distances, and its parts for the log.
+
+    Without a `perceptual` network there is no LPIPS among them.
 
     `texture` is LPIPS on the pictures enlarged twofold: AlexNet's first layer looks at every
     fourth pixel, and small pictures are looked at enlarged.
@@ -50,9 +52,10 @@ def reconstruction_loss(
         "l1": F.l1_loss(y_BCHW, x_BCHW),
         "l2": F.mse_loss(y_BCHW, x_BCHW),
         "chroma": F.l1_loss(chroma(y_BCHW), chroma(x_BCHW)),
-        "perceptual": perceptual(y_BCHW, x_BCHW).mean(),
     }
-    if weights.texture:
+    if perceptual is not None:
+        parts["perceptual"] = perceptual(y_BCHW, x_BCHW).mean()
+    if perceptual is not None and weights.texture:
         parts["texture"] = perceptual(enlarge(y_BCHW), enlarge(x_BCHW)).mean()
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     return torch.as_tensor(total), {name: part.detach() for name, part in parts.items()}

@@ -23,12 +23,12 @@ def psnr(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
 def reconstruction_report(
     model: VQGAN,
     pixels: Pixels,
-    perceptual: Callable[[Tensor, Tensor], Tensor],
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None,
     indices: Sequence[int] | None = None,
     batch_size: int = 32,
     on_batch: Callable[[Tensor], object] | None = None,
 ) -> dict[str, float | int]:
-    """Means over pictures of PSNR (dB), LPIPS and chroma error, and codebook usage.
+    """Means over pictures of PSNR (dB), LPIPS (with a `perceptual`) and chroma error; codes used.
 
     The chroma error is the mean absolute error of `chroma`, in pixels of -1..1, where the picture
     is not near white. Model and `perceptual` are on one device; the figures come back as numbers.
@@ -48,14 +48,15 @@ def reconstruction_report(
         garment = (x.amin(1, keepdim=True) < 0.8).float()
         error = (chroma(x) - chroma(y)).abs().mean(1, keepdim=True) * garment
         totals[0] += psnr(x, y).sum()
-        totals[1] += perceptual(y, x).sum()
+        if perceptual is not None:
+            totals[1] += perceptual(y, x).sum()
         totals[2] += (error.flatten(1).sum(1) / garment.flatten(1).sum(1).clamp_min(1)).sum()
     means = (totals / len(indices)).tolist()
     used, perplexity = codebook_usage(counts_V)
     return {
         "pictures": len(indices),
         "psnr": means[0],
-        "lpips": means[1],
+        **({} if perceptual is None else {"lpips": means[1]}),
         "chroma_error": means[2],
         "codes_used": used,
         "codes": len(counts_V),

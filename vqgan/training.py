@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,13 +160,16 @@ class TokenizerTrainer:
             name: sum(log[name] for log in logs) / len(logs) for name in logs[0]
         }
         values["grad_norm"] = self.engine.clip(self.model.parameters())
+        if not self.engine.finite(values["loss"], values["grad_norm"]):
+            self.step += 1
+            return {"skipped": True}
         self.optimizer.step()
         if self.quantised and not config.freeze_encoder:
             values["restarted"] = self.move_codebook(found, progress)
         # The discriminator learns a little ahead of the ramp, so that its first word is not noise.
         if adversarial and progress >= start - length:
             fakes = [out["y"] for out in found]
-            values["discriminator"] = self.discriminator_step(parts, fakes)
+            values |= self.discriminator_step(parts, fakes)
         self.average.update(self.model)
         self.step += 1
         return values | {"lr": config.learning_rate * scale}
@@ -178,10 +182,12 @@ class TokenizerTrainer:
         """
         config = self.config
         y = y.float().requires_grad_()
-        loss, log = reconstruction_loss(x, y, self.perceive, config.loss_weights())
+        perceive = None if self.perceptual is None else self.perceive
+        loss, log = reconstruction_loss(x, y, perceive, config.loss_weights())
         (gradient,) = torch.autograd.grad(loss, y)
         total = loss.detach()
-        if ramp > 0:
+        # What is not finite would stay in the judge's batch statistics.
+        if ramp > 0 and self.engine.finite(total):
             with self.engine.autocast():
                 adversarial = -self.discriminator(y).float().mean()
             (pull,) = torch.autograd.grad(adversarial, y)
@@ -194,6 +200,7 @@ class TokenizerTrainer:
 
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
         """LPIPS of two batches, in the run's precision."""
+        assert self.perceptual is not None
         with self.engine.autocast():
             return self.perceptual(y, x).float()
 
@@ -221,8 +228,10 @@ class TokenizerTrainer:
         z = torch.cat([out["z"] for out in found]).float()
         return self.updater.update(z, torch.cat([out["codes"] for out in found]), generator)
 
-    def discriminator_step(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
-        """One step of the discriminator; returns its loss."""
+    def discriminator_step(
+        self, reals: Sequence[Tensor], fakes: Sequence[Tensor]
+    ) -> dict[str, Any]:
+        """One step of the discriminator, unless its loss is not finite; for the log."""
         self.discriminator.requires_grad_(True)
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -232,8 +241,12 @@ class TokenizerTrainer:
                     loss = self.judge(real, fake)
                 self.engine.backward(loss / len(reals))
             losses.append(loss.detach())
+        loss = torch.stack(losses).mean()
+        norm = self.engine.clip(self.discriminator.parameters(), math.inf)
+        if not self.engine.finite(loss, norm):
+            return {"skipped": True}
         self.discriminator_optimizer.step()
-        return torch.stack(losses).mean()
+        return {"discriminator": loss}
 
     @torch.no_grad()
     def place_codebook(self, source: PictureSource) -> None:
@@ -266,7 +279,11 @@ class TokenizerTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        return whole(parts) | {"step": self.step, "quantised": self.quantised}
+        return whole(parts) | {
+            "config": self.model.config.to_dict(),
+            "step": self.step,
+            "quantised": self.quantised,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         load_weights(self.model, state["model"])
@@ -308,10 +325,12 @@ def start_model(config: TokenizerTrainConfig) -> VQGAN:
     return model
 
 
-def perceptual_distance(net: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """LPIPS with the given backbone, or for `none` a distance that is always 0."""
+def perceptual_distance(
+    net: str, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """LPIPS with the given backbone; None for `none`, and then nothing is said of it."""
     if net == "none":
-        return lambda x, y: x.new_zeros(len(x))
+        return None
     model: nn.Module = lpips_model(net).to(device)
     return model
 
@@ -338,7 +357,7 @@ def main(config: TokenizerTrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     engine = make_engine(config)
-    Checkpoints(output).begin(config.resume_from_checkpoint)
+    Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     source = open_pictures(config, engine)
     held_out = source.pixels
     if config.val_data_dir:

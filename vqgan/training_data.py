@@ -23,6 +23,7 @@ from ufc_base.data.streams import Position, Stream, StreamPlan, open_stream
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
+from ufc_base.training.stopping import worker_signals
 from vqgan.augmentation import augmented
 from vqgan.training_config import TokenizerTrainConfig
 
@@ -133,6 +134,7 @@ class Ahead:
                 sampler=range(step, step + ENDLESS),
                 num_workers=self.workers,
                 prefetch_factor=4,
+                worker_init_fn=worker_signals,
             )
             self._batches = iter(loader)
         self.step = step + 1

@@ -7,7 +7,8 @@ when one of these commands runs, so their flags are read in a second pass.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -15,45 +16,54 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from ufc.cli.flags import command, option
 from ufc.cli.program import Later, command_of
 from ufc.cli.recipes import find_recipe, names_beginning
-from ufc.cli.terminal import DONE, say
+from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
 from ufc_base.training.ranks import ranks_from_environment
+
+ExportDType = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer's name on the command line, its configuration class and what runs it."""
+    """A trainer's name on the command line, its configuration class and what runs it.
+
+    `export` turns a checkpoint into a model folder, given settings, the checkpoint and a dtype.
+    """
 
     name: str
     config: type
     main: Callable[[Any], object]
+    export: Callable[[Any, Path, Any], Path]
     help: str
 
 
 def train_tokenizer() -> Trainer:
     """The trainer of the first stage."""
+    from vqgan.export import export_tokenizer
     from vqgan.training import main
     from vqgan.training_config import TokenizerTrainConfig
 
     help = "Train the tokenizer on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    return Trainer("train-tokenizer", TokenizerTrainConfig, main, help)
+    return Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
 
 
 def train() -> Trainer:
     """The trainer of the second stage."""
     from ufc.training.config import TrainConfig
+    from ufc.training.export import export_model
     from ufc.training.trainer import main
 
     help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    return Trainer("train", TrainConfig, main, help)
+    return Trainer("train", TrainConfig, main, export_model, help)
 
 
 def train_contrastive() -> Trainer:
     """The trainer of the contrastive estimator."""
     from ufc.training.contrastive_training import ContrastiveTrainConfig, main
+    from ufc.training.export import export_contrastive
 
     help = "Train the contrastive estimator on an ImageFolder with metadata.jsonl, or on shards."
-    return Trainer("train-contrastive", ContrastiveTrainConfig, main, help)
+    return Trainer("train-contrastive", ContrastiveTrainConfig, main, export_contrastive, help)
 
 
 def later(trainer: Callable[[], Trainer], help: str) -> Later:
@@ -82,11 +92,17 @@ def command_for(trainer: Trainer) -> Callable[..., int]:
 
     def start(flags: Any) -> int:
         said = {name: value for name, value in vars(flags).items() if value is not None}
-        recipe = said.pop("config", None)
+        recipe, dtype = said.pop("config", None), said.pop("export_dtype", None)
+        checkpoint = said.pop("export_from", None)
         values = read_recipe(recipe, trainer.config) if recipe else {}
         values |= {name: typed(trainer.config, name, text) for name, text in said.items()}
+        if checkpoint is not None:
+            return export(trainer, checkpoint, dtype or "fp32", values)
+        if dtype is not None:
+            raise RequestError("--export-dtype goes with --export-from")
         config = build_config(trainer.config, values)
-        trainer.main(config)
+        with ending(config.output_dir):
+            trainer.main(config)
         if ranks_from_environment().first:
             say(f"done; see {config.output_dir}")
         return DONE
@@ -94,14 +110,67 @@ def command_for(trainer: Trainer) -> Callable[..., int]:
     return command(flags_of(trainer.config), start, trainer.help)
 
 
+def export(trainer: Trainer, where: str, dtype: str, values: dict[str, Any]) -> int:
+    """Write a run's checkpoint as a model, by the settings that the run has kept.
+
+    `values` go before those. The model goes into the run's folder where no other is named.
+    """
+    import torch
+
+    from ufc_base.training.run_settings import read_settings
+    from vqgan.export import find_checkpoint
+
+    checkpoint = find_checkpoint(where)
+    kept = read_settings(checkpoint.parent) or {}
+    known = {field.name for field in _fields(trainer.config)}
+    settings = {name: typed(trainer.config, name, kept[name]) for name in known & set(kept)}
+    settings = {"output_dir": str(checkpoint.parent)} | settings | values
+    dtypes = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+    folder = trainer.export(build_config(trainer.config, settings), checkpoint, dtypes[dtype])
+    say(f"{checkpoint} is exported; see {folder}")
+    return DONE
+
+
+@contextmanager
+def ending(output_dir: str) -> Iterator[None]:
+    """Around a training: how it ended, where it was stopped or has diverged.
+
+    Raises:
+        SystemExit: with the exit code; typer has one of its own for Ctrl-C.
+    """
+    from ufc_base.training.loop import Checkpoints
+    from ufc_base.training.stopping import Diverged, Stopped
+
+    first = ranks_from_environment().first
+    try:
+        yield
+    except (Stopped, Diverged) as end:
+        if first:
+            say(f"ufc: {end}")
+        raise SystemExit(end.code) from None
+    except KeyboardInterrupt:
+        newest = Checkpoints(output_dir).find("latest")
+        if first and newest is None:
+            say("ufc: ended at once; there is no checkpoint, start again")
+        elif first:
+            say(f"ufc: ended at once; go on from {newest} with --resume-from-checkpoint latest")
+        raise SystemExit(INTERRUPTED) from None
+
+
 def flags_of(config: type) -> type:
     """A flags dataclass with one optional field for each field of `config`, and `config`."""
     hints = get_type_hints(config)
     help = "Recipe: a .yaml file, or the name of one that came with the program."
     flag = option(help, metavar="<file or name>", autocompletion=names_beginning)
-    recipe = ("config", Annotated[str | None, flag], None)
+    source = "Train nothing: write the averaged weights of this run, or of one checkpoint-N of it."
+    precision = "Of the weights that --export-from writes: fp32, fp16 or bf16."
+    own = [
+        ("config", Annotated[str | None, flag], None),
+        ("export_from", Annotated[str | None, option(source, metavar="FOLDER")], None),
+        ("export_dtype", Annotated[ExportDType | None, option(precision)], None),
+    ]
     return make_dataclass(
-        "TrainerFlags", [recipe, *(_flag(f, hints[f.name]) for f in _fields(config))]
+        "TrainerFlags", [*own, *(_flag(f, hints[f.name]) for f in _fields(config))]
     )
 
 

@@ -34,10 +34,7 @@ def read_parts(
         CheckpointError: files that are missing, damaged, changed or do not fit; no part has the
             variant.
     """
-    index = read_json(folder / "model_index.json")
-    defaults = index.get("defaults") or {}
-    if not isinstance(defaults, dict):
-        raise CheckpointError(f"{folder / 'model_index.json'}: its defaults are no JSON object")
+    defaults = read_defaults(folder)
     check_hashes(folder)
     tokenizer, transformer = folder / "tokenizer", folder / "transformer"
     having = [part for part in (tokenizer, transformer) if has_variant(part, variant)]
@@ -51,6 +48,14 @@ def read_parts(
         TextTokenizer.load(folder / "tokenizer.json"),
         defaults,
     )
+
+
+def read_defaults(folder: Path) -> dict[str, Any]:
+    """The sampling defaults of a model folder. Raises `CheckpointError` where they are unsound."""
+    defaults = read_json(folder / "model_index.json").get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise CheckpointError(f"{folder / 'model_index.json'}: its defaults are no JSON object")
+    return defaults
 
 
 def checkpoint_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ everything on pixels. Captions of both languages are drawn for every picture at 
 
 from __future__ import annotations
 
+import math
 import random
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,8 @@ from ufc.training.conditioning_dropout import captions
 from ufc.training.trainer import parameter_groups
 from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices, open_dataset
 from ufc_base.settings import Settings, setting
-from ufc_base.training.loop import (
-    Checkpoints,
-    Clock,
-    MetricsLog,
-    WeightAverage,
-    go_on,
-    learning_rate_scale,
-)
+from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
+from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
 
 BATCH = 128  # pictures a pass where nothing is learnt
@@ -61,13 +55,19 @@ class ContrastiveTrainConfig(Settings):
     train_batch_size: int = setting(128, "Pictures a step.")
     frozen_steps: int = setting(250, "Steps of stage 1, the encoder frozen.", 0)
     max_train_steps: int = setting(600, "Steps of both stages.")
-    max_train_minutes: float | None = setting(None, "Minutes of stage 2, if they are over sooner.")
+    max_train_minutes: float | None = setting(
+        None, "Minutes at work in stage 2, pauses not counted, if they are over sooner."
+    )
     frozen_learning_rate: float = setting(1e-3, "Peak learning rate of stage 1.")
     learning_rate: float = setting(4e-4, "Peak learning rate of stage 2.")
     lr_warmup_steps: int = setting(20, "Steps of linear warm-up of each stage.", 0)
     weight_decay: float = setting(0.05, "Weight decay of the matrices.")
     ema_decay: float = setting(0.98, "Decay of the averaged weights, which are what is written.")
     checkpointing_steps: int = setting(50, "Steps between checkpoints.")
+    checkpoints_total_limit: int = setting(2, "Checkpoints kept.")
+    max_skipped_steps: int = setting(
+        20, "Steps in a row that may be skipped for a loss that is not finite; more end the run.", 0
+    )
     logging_steps: int = setting(10, "Steps between lines of the log.")
     resume_from_checkpoint: str | None = setting(
         None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
@@ -154,21 +154,27 @@ class Trainer:
         scale = learning_rate_scale(lived, self.config.lr_warmup_steps, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * scale
+        # Dropout draws from torch's own stream: begun anew, a resumed run drops the same.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         tower = self.model.image
         embedded = tower.head(images) if self.stage == 1 else tower(images)
         loss = contrastive_loss(embedded, self.model.text(texts), self.model.logit_scale, alike_BB)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if not math.isfinite(float(norm) + float(loss.detach())):
+            self.step += 1
+            return {"skipped": True}
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
         self.average.update(self.model)
         self.step += 1
-        return {"stage": self.stage, "loss": loss.detach(), "lr": self.peak * scale}
+        return {"loss": loss.detach(), "lr": self.peak * scale}
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "config": self.model.config.to_dict(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
@@ -191,55 +197,55 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
         ValueError: fewer steps in all than frozen ones.
         DataError: unusable data.
         CheckpointError: an unusable model or checkpoint.
+        Stopped: by SIGINT or SIGTERM, after a checkpoint has been written.
+        Diverged: losses or weights are not finite.
     """
     if config.frozen_steps > config.max_train_steps:
         raise ValueError(
             f"max_train_steps is {config.max_train_steps}, wanted the {config.frozen_steps} "
             "frozen_steps or more: they count among them"
         )
-    checkpoints = Checkpoints(config.output_dir)
-    checkpoints.begin(config.resume_from_checkpoint)
+    engine = Engine("cpu")
+    Checkpoints(config.output_dir).begin(
+        config.resume_from_checkpoint, config if engine.first else None
+    )
     samples = open_dataset(config.train_data_dir)
+    trainer, lessons, text = start(config, samples)
+    with Run(trainer, config, engine) as run:
+        first_stage(trainer, lessons, run)
+        second_stage(trainer, lessons, run)
+    estimator = finish(trainer, lessons, text)
+    estimator.save_pretrained(config.output_dir)
+    if config.val_data_dir:
+        run.log.write(trainer.step, **recall_report(estimator, open_dataset(config.val_data_dir)))
+    return estimator
+
+
+def start(
+    config: ContrastiveTrainConfig, samples: Samples
+) -> tuple[Trainer, Lessons, TextTokenizer]:
+    """A fresh trainer, what it is to learn from, and its words."""
     folder = resolve_model(config.model)
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
     lessons = Lessons(samples, Pixels(samples, tokenizer.config.resolution), text, config.seed)
-    trainer = Trainer(config, tokenizer, text.size)
-    state = checkpoints.load(config.resume_from_checkpoint)
-    if state:
-        go_on(trainer, state["trainer"])
-        checkpoints.remove_newer(trainer.step)
-    log = MetricsLog(config.output_dir, sys.stderr)
-    spent = state["seconds"] if state else 0.0
-    first_stage(trainer, lessons, checkpoints, log)
-    second_stage(trainer, lessons, checkpoints, log, spent)
-    estimator = finish(trainer, lessons, text)
-    estimator.save_pretrained(config.output_dir)
-    if config.val_data_dir:
-        log.write(trainer.step, **recall_report(estimator, open_dataset(config.val_data_dir)))
-    return estimator
+    return Trainer(config, tokenizer, text.size), lessons, text
 
 
-def first_stage(
-    trainer: Trainer, lessons: Lessons, checkpoints: Checkpoints, log: MetricsLog
-) -> None:
+def first_stage(trainer: Trainer, lessons: Lessons, run: Run) -> None:
     """The encoder frozen: its features are computed once, in half precision."""
     config = trainer.config
     if trainer.step >= config.frozen_steps:
         return
     cells = encoder_cells(trainer.model, lessons.pixels)
-    while trainer.step < config.frozen_steps:
+    while (progress := run.progress(trainer.step, config.frozen_steps, timed=False)) < 1:
         step = trainer.step
         indices, texts, alike_BB = lessons.draw(config.train_batch_size, step)
-        values = trainer.train_step(
-            cells[indices].float(), texts, alike_BB, step / config.frozen_steps, step
-        )
-        record(trainer, checkpoints, log, values, 0.0)
+        values = trainer.train_step(cells[indices].float(), texts, alike_BB, progress, step)
+        record(run, values, stage=1)
 
 
-def second_stage(
-    trainer: Trainer, lessons: Lessons, checkpoints: Checkpoints, log: MetricsLog, spent: float
-) -> None:
+def second_stage(trainer: Trainer, lessons: Lessons, run: Run) -> None:
     """Everything learns, from pixels."""
     config = trainer.config
     steps = config.max_train_steps - config.frozen_steps
@@ -247,28 +253,20 @@ def second_stage(
         return
     if trainer.stage == 1:
         trainer.begin_stage(2)
-    clock = Clock(steps, config.max_train_minutes, spent)
-    while (progress := clock.progress(trainer.step - config.frozen_steps)) < 1:
+        run.clock.seconds = 0.0  # the minutes are this stage's
+    while (progress := run.progress(trainer.step - config.frozen_steps, steps)) < 1:
         step = trainer.step
         indices, texts, alike_BB = lessons.draw(config.train_batch_size, step)
         pixels = lessons.pictures(indices, step)
         lived = step - config.frozen_steps
-        values = trainer.train_step(pixels, texts, alike_BB, progress, lived)
-        record(trainer, checkpoints, log, values, clock.seconds)
+        record(run, trainer.train_step(pixels, texts, alike_BB, progress, lived), stage=2)
 
 
-def record(
-    trainer: Trainer,
-    checkpoints: Checkpoints,
-    log: MetricsLog,
-    values: dict[str, Any],
-    seconds: float,
-) -> None:
+def record(run: Run, values: dict[str, Any], stage: int) -> None:
     """A line of the log and a checkpoint, where they are due."""
-    if trainer.step % trainer.config.logging_steps == 0:
-        log.write(trainer.step, **values)
-    if trainer.step % trainer.config.checkpointing_steps == 0:
-        checkpoints.save(trainer.step, {"trainer": trainer.state_dict(), "seconds": seconds})
+    run.took(values, stage=stage)
+    if run.due(run.settings.checkpointing_steps):
+        run.save()
 
 
 @torch.no_grad()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import resolve_model
+from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
 from ufc.training.conditioning_dropout import captions, training_texts
@@ -37,6 +39,11 @@ def load_tokenizer(config: TrainConfig) -> VQGAN:
     if not (folder / "config.json").is_file():
         folder = resolve_model(path) / "tokenizer"
     return VQGAN.from_pretrained(folder)
+
+
+def base_defaults(base: str | None) -> dict[str, Any]:
+    """Sampling defaults of the model that a run goes on from; none of a fresh one."""
+    return read_defaults(resolve_model(base)) if base else {}
 
 
 def open_training(

@@ -12,7 +12,7 @@ from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
 from ufc.model.transformer import Block, UFCTransformer
-from ufc.pipeline import DEFAULTS, UFCPipeline
+from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.objectives import OBJECTIVES, Context, Objective
@@ -20,7 +20,13 @@ from ufc.training.objectives.base import AuxiliaryStep
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
 from ufc.training.replay_buffer import draw_canvases
-from ufc.training.setup import load_tokenizer, open_training, start_model, stored_batches
+from ufc.training.setup import (
+    base_defaults,
+    load_tokenizer,
+    open_training,
+    start_model,
+    stored_batches,
+)
 from ufc_base.data.datasets import open_dataset
 from ufc_base.training.loop import (
     Averages,
@@ -124,16 +130,20 @@ class Trainer:
         parts = batch.to(self.device).split(config.gradient_accumulation_steps)
         shares = self.shares(parts)
         self.optimizer.zero_grad(set_to_none=True)
-        logs = []
+        logs, total = [], torch.zeros((), device=self.device)
         for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
                 auxiliary = None if more else self.auxiliary_step(progress)
                 loss, log = self.objective(part, codes, words, auxiliary)
                 self.engine.backward(loss)
+            total = total + loss.detach()
             logs.append(log)
         values = merge(logs)
         values["grad_norm"] = self.engine.clip(self.model.parameters())
+        if not self.engine.finite(total, values["grad_norm"]):
+            self.step += 1
+            return {"skipped": True}
         self.optimizer.step()
         self.average.update(self.model)
         self.step += 1
@@ -174,6 +184,7 @@ class Trainer:
         parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer")}
         return whole(parts) | {
             "average": self.average.state_dict(),
+            "config": self.model.config.to_dict(),
             "objectives": self.engine.gather_objects(
                 {name: one.state_dict() for name, one in self.objectives.items()}
             ),
@@ -228,7 +239,7 @@ def main(config: TrainConfig) -> Path:
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
     engine = make_engine(config)
-    Checkpoints(output).begin(config.resume_from_checkpoint)
+    Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     tokenizer.to(engine.device)
     text, source = open_training(config, tokenizer, engine)
     val = None
@@ -253,8 +264,9 @@ def main(config: TrainConfig) -> Path:
 
 
 def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:
-    """The averaged model as a pipeline."""
-    return UFCPipeline(tokenizer, trainer.averaged_model(), text, DEFAULTS)
+    """The averaged model as a pipeline, with the sampling defaults of what it started from."""
+    defaults = base_defaults(trainer.config.init_from)
+    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults)
 
 
 @torch.no_grad()

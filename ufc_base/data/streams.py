@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ufc_base.data.datasets import DataError, as_uint8, image_suffix, is_remote, parse_record
 from ufc_base.images import ImageError, load_image
+from ufc_base.training.stopping import worker_signals
 
 DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
 
@@ -240,7 +241,13 @@ class Stream:
             reader = LaneReader(self.plan, self.lanes, self.size, self.fit, self.positions)
             more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
             self._chunks = iter(
-                DataLoader(reader, batch_size=None, num_workers=self.workers, **more)
+                DataLoader(
+                    reader,
+                    batch_size=None,
+                    num_workers=self.workers,
+                    worker_init_fn=worker_signals,
+                    **more,
+                )
             )
         chunks = [next(self._chunks) for _ in range(max(1, self.workers))]
         for chunk in chunks:

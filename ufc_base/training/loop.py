@@ -1,29 +1,37 @@
 """What every training loop here needs: schedule, weight averages, checkpoints, a log.
 
 A checkpoint is a folder `checkpoint-N` with `trainer.pt`, read back with torch's restricted
-loader. It is written beside its place and renamed, so a kill never leaves half of one.
+loader. It is written beside its place and renamed, so a kill never leaves half of one, and it is
+on the disk before an older one goes.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import signal
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol, TextIO
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, TextIO
 
 import torch
 from torch import Tensor, nn
 
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.settings import LoopSettings
+from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole
+from ufc_base.training.progress_bar import TrainingBar, open_bar
+from ufc_base.training.run_settings import told_changes, write_settings
+from ufc_base.training.stopping import Diverged, Signals, Stopped
 
 
 def learning_rate_scale(
@@ -32,25 +40,6 @@ def learning_rate_scale(
     """Linear warm-up, then a cosine from 1 to `floor` as `progress` goes from 0 to 1."""
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
     return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-
-
-class Clock:
-    """How far a run is, by steps or by minutes, whichever limit is nearer; survives a resume."""
-
-    def __init__(
-        self, max_steps: int, max_minutes: float | None, spent_seconds: float = 0.0
-    ) -> None:
-        self.max_steps = max_steps
-        self.max_seconds = max_minutes * 60 if max_minutes else math.inf
-        self.started = time.monotonic() - spent_seconds
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def progress(self, step: int) -> float:
-        """Share of the run that is done, 0..1."""
-        return min(1.0, max(step / self.max_steps, self.seconds / self.max_seconds))
 
 
 class WeightAverage:
@@ -80,6 +69,7 @@ class WeightAverage:
             self.shadow[name].copy_(spread(value, self.shadow[name]))
 
 
+STATE = "trainer.pt"
 FINISHED = ("config.json", "model_index.json")  # what a trainer writes at the end, one or other
 
 
@@ -96,21 +86,38 @@ class Checkpoints:
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
         """Write a checkpoint and remove others, the lowest first, beyond the limit."""
-        final = self.folder / f"checkpoint-{step}"
+        final = self.path(step)
+        for stale in self.folder.glob(".checkpoint-*"):  # of a run that was killed
+            shutil.rmtree(stale, ignore_errors=True)
         partial = self.folder / f".checkpoint-{step}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        torch.save(state, partial / "trainer.pt")
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        try:
+            with (partial / STATE).open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if final.exists():
+                (partial / STATE).replace(final / STATE)
+            else:
+                partial.rename(final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        sync_folder(final)
+        sync_folder(self.folder)
         others = [number for number in self.numbers() if number != step]
         self.remove(others[::-1][self.limit - 1 :])
         return final
 
+    def path(self, step: int) -> Path:
+        """Folder of the checkpoint of a step."""
+        return self.folder / f"checkpoint-{step}"
+
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove the checkpoints of these steps."""
+        """Remove the checkpoints of these steps, each at once or not at all."""
         for number in numbers:
-            shutil.rmtree(self.folder / f"checkpoint-{number}", ignore_errors=True)
+            going = self.folder / f".checkpoint-{number}.removed"
+            self.path(number).rename(going)
+            shutil.rmtree(going, ignore_errors=True)
 
     def remove_newer(self, step: int) -> None:
         """Once a run goes on from `step`, what followed is another's: `latest` means this run."""
@@ -120,8 +127,10 @@ class Checkpoints:
         """Whether this is the folder of the run to resume."""
         return resume == "latest" or Path(resume).resolve().parent == self.folder.resolve()
 
-    def begin(self, resume: str | None) -> None:
-        """Make the folder, before anything is computed for it.
+    def begin(self, resume: str | None, settings: Any = None) -> None:
+        """Make the folder and keep a new run's settings in it, before anything is computed for it.
+
+        A run that is resumed keeps its own until its checkpoint has been read.
 
         Raises:
             CheckpointError: it cannot be made, holds a run that is not to be resumed, or a model
@@ -144,31 +153,71 @@ class Checkpoints:
                 f"{self.folder} holds a finished model and no checkpoint to resume: "
                 "choose another --output-dir, or move the model out of this one"
             )
+        elif settings is not None:
+            write_settings(self.folder, settings)
+
+    def find(self, which: str | None) -> Path | None:
+        """Folder of a checkpoint: of `latest` (None if there is none yet), or the one named."""
+        if which != "latest":
+            return Path(which) if which else None
+        numbers = self.numbers()
+        return self.path(numbers[-1]) if numbers else None
 
     def load(self, which: str | None) -> dict[str, Any] | None:
-        """State of a checkpoint: `latest` (None if there is none yet), or a folder."""
-        if not which:
+        """State of a checkpoint: `latest` (None if there is none yet), or a folder.
+
+        Raises:
+            CheckpointError: there is none, half of one, or something else.
+        """
+        path = self.find(which)
+        if path is None:
             return None
-        if which == "latest":
-            numbers = self.numbers()
-            if not numbers:
-                return None
-            path = self.folder / f"checkpoint-{numbers[-1]}"
-        else:
-            path = Path(which)
-        file = path / "trainer.pt"
+        file = path / STATE
         if not file.is_file():
             raise CheckpointError(
-                f"no trainer.pt in {path}: give `latest` or a checkpoint-N folder of a run"
+                f"no {STATE} in {path}: {self.others(path)} give `latest` or a checkpoint-N "
+                "folder of a run"
             )
         try:
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError, KeyError, UnpicklingError) as error:
             raise CheckpointError(
-                f"{file} is truncated or damaged ({shortly(error)}): "
+                f"{file} is truncated or damaged ({shortly(error)}): {self.others(path)} "
                 "resume from an earlier checkpoint-N folder"
             ) from error
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{file} holds no training state: {self.others(path)}")
         return state
+
+    def others(self, path: Path) -> str:
+        """What to resume from instead of a checkpoint that is unusable."""
+        found = [self.path(n) for n in self.numbers() if (self.path(n) / STATE).is_file()]
+        found = [other for other in found if other.resolve() != path.resolve()]
+        return f"there is {found[-1]};" if found else "there is no other in this folder;"
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def not_finite(state: Any, name: str = "") -> list[str]:
+    """Names of the tensors of a state that hold NaN or infinity."""
+    if isinstance(state, Tensor):
+        unsound = state.is_floating_point() and not bool(state.isfinite().all())
+        return [name] if unsound else []
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(state, Mapping):
+        parts = state.items()
+    elif isinstance(state, list | tuple):
+        parts = enumerate(state)
+    return [one for key, part in parts for one in not_finite(part, f"{name}.{key}".strip("."))]
 
 
 def shortly(error: Exception, most: int = 160) -> str:
@@ -190,6 +239,7 @@ class MetricsLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.stream = stream
         self.quiet = quiet
+        self.bar: TrainingBar | None = None
 
     def write(self, step: int, **values: Any) -> None:
         if self.quiet:
@@ -201,7 +251,9 @@ class MetricsLog:
 
     def tell(self, text: str) -> None:
         """A line on the stream alone."""
-        if self.stream is not None and not self.quiet:
+        if self.bar is not None:
+            self.bar.line(text)
+        elif self.stream is not None and not self.quiet:
             self.stream.write(text + "\n")
             self.stream.flush()
 
@@ -251,10 +303,14 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class Trainer(Stateful, Protocol):
-    """What the loop asks of a trainer."""
+class Stepping(Stateful, Protocol):
+    """A trainer, whatever its steps take."""
 
     step: int
+
+
+class Trainer(Stepping, Protocol):
+    """What the loop asks of a trainer."""
 
     def train_step(self, batch: Any, progress: float) -> dict[str, Any]: ...
 
@@ -276,6 +332,236 @@ def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
         ) from error
 
 
+class RunSettings(Protocol):
+    """What `Run` has to know of a recipe."""
+
+    output_dir: str
+    resume_from_checkpoint: str | None
+    max_train_steps: int
+    max_train_minutes: float | None
+    train_batch_size: int
+    logging_steps: int
+    checkpointing_steps: int
+    checkpoints_total_limit: int
+    max_skipped_steps: int
+
+
+class Run:
+    """What goes on around a training's steps: signals, time, log, bar and checkpoints.
+
+    A context manager; it begins by loading the checkpoint to resume from.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, it is damaged, or of another run.
+    """
+
+    def __init__(
+        self,
+        trainer: Stepping,
+        settings: RunSettings,
+        engine: Engine,
+        data: Stateful | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.settings, self.engine, self.data = settings, engine, data
+        self.checkpoints = Checkpoints(settings.output_dir, settings.checkpoints_total_limit)
+        self.log = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first)
+        self.averages, self.signals = Averages(), Signals()
+        self.skipped = self.in_a_row = 0
+        self.saved = self.validated = -1
+        spent = self._resume()
+        self.begun = self.trainer.step
+        self.clock, self.worked = Clock(settings.max_train_minutes, spent), 0.0
+        self.log.tell(
+            f"{settings.output_dir}: from step {self.begun} to {settings.max_train_steps}"
+        )
+
+    def _resume(self) -> float:
+        """Go on from the checkpoint that was asked for; returns the seconds it took to get there.
+
+        Settings that differ are told, and the new ones kept.
+        """
+        settings = self.settings
+        path = self.checkpoints.find(settings.resume_from_checkpoint)
+        state = self.checkpoints.load(settings.resume_from_checkpoint)
+        if path is None or state is None:
+            return 0.0
+        if not {"trainer", "seconds"} <= set(state):
+            raise CheckpointError(f"{path} is no checkpoint of this kind of run")
+        go_on(self.trainer, state["trainer"])
+        if self.data is not None:
+            self.data.load_state_dict(state.get("data", {}))
+        self.skipped = state.get("skipped", 0)
+        if self.checkpoints.holds(str(path)):
+            self.saved = self.trainer.step
+        if self.engine.first:
+            self.checkpoints.remove_newer(self.trainer.step)
+            if told := told_changes(path.parent, settings):
+                self.log.tell(told)
+            write_settings(settings.output_dir, settings)
+        return float(state["seconds"])
+
+    def __enter__(self) -> Run:
+        self.signals.__enter__()
+        if self.engine.first:
+            self.log.bar = open_bar(self.settings.max_train_steps, self.log.stream)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.log.bar is not None:
+            self.log.bar.close()
+            self.log.bar = None
+        self.signals.__exit__(kind, error, trace)
+
+    def progress(self, step: int, steps: int, timed: bool = True) -> float:
+        """Share that is done of so many steps or of the minutes, 0..1; the same in all processes.
+
+        Raises:
+            Stopped: a signal has come; what was learnt is saved.
+        """
+        share = max(step / steps, self.clock.share if timed else 0.0)
+        share, number = self.engine.most(share, self.signals.number)
+        if number:
+            self.stop(int(number))
+        return min(1.0, share)
+
+    def batch(self, source: Source) -> Any:
+        """The step's batch. A signal to the whole process group ends data workers too."""
+        try:
+            return source(self.trainer.step)
+        except Exception:
+            if self.engine.ranks.alone and self.signals.number:
+                self.stop(self.signals.number)
+            raise
+
+    def took(self, values: dict[str, Any], **told: Any) -> None:
+        """After a step: count its time and its loss, write what is due to the log.
+
+        `told` is logged as it is, `values` as means. A trainer that has skipped the step says
+        `skipped`.
+
+        Raises:
+            Diverged: too many steps in a row were skipped.
+        """
+        settings, step = self.settings, self.trainer.step
+        self.worked += self.clock.lap()
+        self._count_skipped(bool(values.pop("skipped", False)))
+        self.averages.add(values)
+        rate = (step - self.begun) * settings.train_batch_size / max(self.worked, 1e-9)
+        if self.log.bar is not None:
+            self.log.bar.reach(step, rate, loss_of(values), self.seconds_left())
+        if step % settings.logging_steps == 0:
+            if self.skipped:
+                told["skipped_steps"] = self.skipped
+            self.log.write(
+                step,
+                **mean_of(self.engine.gather_objects(self.averages.take())),
+                **told,
+                samples_per_second=rate,
+                minutes=self.clock.seconds / 60,
+            )
+
+    def _count_skipped(self, skipped: bool) -> None:
+        if not skipped:
+            self.in_a_row = 0
+            return
+        self.skipped += 1
+        self.in_a_row += 1
+        step, most = self.trainer.step, self.settings.max_skipped_steps
+        if self.in_a_row > most:
+            raise Diverged(
+                f"the loss was not finite in {self.in_a_row} steps in a row, to step {step}; "
+                + self.last_good()
+            )
+        self.log.tell(
+            f"step {step} is skipped, its loss or gradient is not finite "
+            f"({self.in_a_row} in a row, at most {most})"
+        )
+
+    def seconds_left(self) -> float:
+        """Until the steps are done or the minutes over, as it has gone so far."""
+        done, left = self.trainer.step - self.begun, self.settings.max_train_steps
+        by_steps = (left - self.trainer.step) * self.worked / max(1, done)
+        return min(by_steps, max(0.0, self.clock.max_seconds - self.clock.seconds))
+
+    def due(self, every: int) -> bool:
+        return bool(self.trainer.step % every == 0)
+
+    def save(self) -> None:
+        """Write a checkpoint, of sound weights only.
+
+        Raises:
+            Diverged: they are not finite.
+        """
+        if self.saved == self.trainer.step:
+            return
+        state = {"trainer": self.trainer.state_dict(), "skipped": self.skipped}
+        if self.data is not None:
+            state["data"] = self.data.state_dict()
+        if unsound := not_finite(state["trainer"]):
+            raise Diverged(
+                f"{unsound[0]} is not finite after step {self.trainer.step} "
+                f"({len(unsound)} tensors), so no checkpoint is written of it; {self.last_good()}"
+            )
+        if self.engine.first:
+            self.checkpoints.save(self.trainer.step, state | {"seconds": self.clock.seconds})
+        self.saved = self.trainer.step
+
+    def last_good(self) -> str:
+        path = self.checkpoints.find("latest")
+        if path is None:
+            return "there is no checkpoint yet: start again with a lower learning rate"
+        return (
+            f"the last good checkpoint is {path}: go on from it with a lower learning rate, or "
+            "export it with --export-from"
+        )
+
+    def validate(self, validate: Callable[[MetricsLog], None]) -> None:
+        """Once a step; a signal breaks it off, but where other processes would wait in it."""
+        if self.validated == self.trainer.step:
+            return
+        self.validated = self.trainer.step
+        alone = self.engine.ranks.alone
+        with self.signals.breakable() if alone else nullcontext():
+            if not (alone and self.signals.number):
+                validate(self.log)
+
+    def finish(self, validate: Callable[[MetricsLog], None]) -> None:
+        """Save and validate the last step, if that has not been done.
+
+        Raises:
+            Stopped: a signal has come.
+        """
+        self.save()
+        self.validate(validate)
+        self.progress(0, 1)
+
+    def stop(self, number: int) -> NoReturn:
+        """End the run after a signal, its state saved first. Raises `Stopped`."""
+        name, step = signal.Signals(number).name, self.trainer.step
+        if step == 0:
+            raise Stopped(number, f"{name} before the first step: nothing to keep, start again")
+        if self.saved != step:
+            self.log.tell(f"{name}: writing a checkpoint; a second signal ends at once")
+        self.save()
+        raise Stopped(
+            number,
+            f"{name} after step {step} of {self.settings.max_train_steps}: "
+            f"{self.checkpoints.path(step)} is written; the same command with "
+            "--resume-from-checkpoint latest goes on from there",
+        )
+
+
+def loss_of(values: Mapping[str, Any]) -> Any:
+    """The loss among a step's values, by the name that a trainer gives it."""
+    return values.get("loss", values.get("code_loss"))
+
+
 def train(
     trainer: Trainer,
     source: Source,
@@ -291,50 +577,15 @@ def train(
 
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or of another run.
+        Stopped: by SIGINT or SIGTERM, after a checkpoint has been written.
+        Diverged: losses or weights are not finite.
     """
-    checkpoints = Checkpoints(settings.output_dir, settings.checkpoints_total_limit)
-    spent = 0.0
-    state = checkpoints.load(settings.resume_from_checkpoint)
-    if state is not None:
-        go_on(trainer, state["trainer"])
-        source.load_state_dict(state.get("data", {}))
-        spent = state["seconds"]
-        if engine.first:
-            checkpoints.remove_newer(trainer.step)
-    log, averages = MetricsLog(settings.output_dir, sys.stderr, quiet=not engine.first), Averages()
-    clock = Clock(settings.max_train_steps, settings.max_train_minutes, spent)
-    begun, begun_at = trainer.step, clock.seconds
-    saved = validated = -1
-    log.tell(f"{settings.output_dir}: from step {begun} to {settings.max_train_steps}")
-
-    def save() -> None:
-        state = {"trainer": trainer.state_dict(), "data": source.state_dict()}
-        if engine.first:
-            checkpoints.save(trainer.step, state | {"seconds": clock.seconds})
-
-    while True:
-        progress = clock.progress(trainer.step)
-        if settings.max_train_minutes:
-            progress = engine.agree(progress)
-        if progress >= 1:
-            break
-        before_step(progress)
-        averages.add(trainer.train_step(source(trainer.step), progress))
-        if trainer.step % settings.logging_steps == 0:
-            done = (trainer.step - begun) * settings.train_batch_size
-            log.write(
-                trainer.step,
-                **mean_of(engine.gather_objects(averages.take())),
-                samples_per_second=done / (clock.seconds - begun_at),
-                minutes=clock.seconds / 60,
-            )
-        if trainer.step % settings.checkpointing_steps == 0:
-            save()
-            saved = trainer.step
-        if trainer.step % settings.validation_steps == 0:
-            validate(log)
-            validated = trainer.step
-    if saved != trainer.step:
-        save()
-    if validated != trainer.step:
-        validate(log)
+    with Run(trainer, settings, engine, source) as run:
+        while (progress := run.progress(trainer.step, settings.max_train_steps)) < 1:
+            before_step(progress)
+            run.took(trainer.train_step(run.batch(source), progress))
+            if run.due(settings.checkpointing_steps):
+                run.save()
+            if run.due(settings.validation_steps):
+                run.validate(validate)
+        run.finish(validate)

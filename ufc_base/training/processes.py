@@ -1,4 +1,4 @@
-"""One training run on one process or on many, by `accelerate`.
+"""One training run on one process or on many, which `accelerate` joins.
 
 The trainers speak to `Engine` alone. On one process it does next to nothing; under `accelerate
 launch` or `torchrun` it shares gradients (DDP) or weights, gradients and optimiser (FSDP2).
@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ufc_base.training.ranks import Ranks
+from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 Module = TypeVar("Module", bound=nn.Module)
 SHARDINGS = ("ddp", "fsdp")
@@ -50,58 +50,16 @@ class Engine:
         blocks: tuple[str, ...] = (),
         partial: bool = False,
     ) -> None:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
-        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-
         if sharding not in SHARDINGS:
             raise ValueError(f"sharding is {sharding!r}; choose one of {', '.join(SHARDINGS)}")
-        self.device = pick_device(device)
-        self.mixed_precision = pick_precision(mixed_precision, self.device)
+        device_here = pick_device(device)
+        self.mixed_precision = pick_precision(mixed_precision, device_here)
+        self.device, self.ranks = join(device_here)
+        self.blocks, self.partial = blocks, partial
         fsdp = sharding == "fsdp" or os.environ.get("ACCELERATE_USE_FSDP") == "true"
-        os.environ.pop("ACCELERATE_USE_FSDP", None)  # the plugin says it
-        # accelerate keeps one state a process; a program may well train twice.
-        AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
-        self.accelerator = Accelerator(
-            cpu=self.device.type == "cpu",
-            mixed_precision=self.mixed_precision,
-            kwargs_handlers=[
-                DistributedDataParallelKwargs(
-                    find_unused_parameters=partial, gradient_as_bucket_view=True
-                ),
-                InitProcessGroupKwargs(timeout=PATIENCE),
-            ],
-        )
-        self.device = self.accelerator.device
-        self.ranks = Ranks(
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-            self.accelerator.local_process_index,
-        )
         self.sharded = fsdp and not self.ranks.alone
-        if self.sharded:
-            self._shard_by(blocks)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-
-    def _shard_by(self, blocks: tuple[str, ...]) -> None:
-        from accelerate.state import AcceleratorState
-        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
-        plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2,
-            auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=list(blocks),
-            cpu_ram_efficient_loading=False,
-            state_dict_type="SHARDED_STATE_DICT",
-        )
-        if self.mixed_precision != "no":
-            plugin.set_mixed_precision(self.mixed_precision)
-        # Set here and not by Accelerator(fsdp_plugin=...), which passes FSDP over on CPUs, where
-        # it works with gloo and is tested.
-        shared = AcceleratorState._shared_state
-        shared["distributed_type"] = DistributedType.FSDP
-        shared["fsdp_plugin"] = plugin
 
     @property
     def first(self) -> bool:
@@ -110,29 +68,70 @@ class Engine:
 
     def prepare(self, module: Module, optimizer: torch.optim.Optimizer) -> Module:
         """The module as it is to be called; `optimizer` steps its weights in any case."""
-        if self.ranks.alone and self.mixed_precision == "no":
+        if self.mixed_precision != "no":
+            module.forward = self._mixed(module.forward)
+        if self.ranks.alone:
             return module
         if self.sharded:
-            return self.accelerator.prepare(module, optimizer)[0]
-        return self.accelerator.prepare(module)
+            self._shard(module, optimizer)
+            return module
+        return self._exchanging(module, find_unused_parameters=self.partial)
+
+    def _mixed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A forward pass in mixed precision, whose results are fp32."""
+
+        def mixed(*arguments: Any, **named: Any) -> Any:
+            with self.autocast():
+                out = method(*arguments, **named)
+            return in_fp32(out)
+
+        return mixed
+
+    def _shard(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Spread weights over the processes (FSDP2): `blocks` are gathered one at a time.
+
+        torch's own, since accelerate passes FSDP over on CPUs, where it works with gloo and is
+        tested. What is beside the blocks, codebook and embeddings among it, stays fp32.
+        """
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+        names = {weight: name for name, weight in module.named_parameters()}
+        mesh = init_device_mesh(self.device.type, (self.ranks.count,))
+        low = torch.bfloat16 if self.mixed_precision != "no" else None
+        policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
+        for part in module.modules():
+            if type(part).__name__ in self.blocks:
+                fully_shard(part, mesh=mesh, mp_policy=policy)
+        fully_shard(module, mesh=mesh)
+        sharded = dict(module.named_parameters())
+        for group in optimizer.param_groups:
+            group["params"] = [sharded[names[weight]] for weight in group["params"]]
+
+    def _exchanging(self, module: nn.Module, **settings: Any) -> Any:
+        """The module with its gradients shared (DDP)."""
+        where = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(
+            module, where, gradient_as_bucket_view=True, **settings
+        )
 
     def share(self, module: nn.Module) -> nn.Module:
         """A module beside the main one: small, so its gradients are shared and it is whole."""
-        if self.ranks.alone:
-            return module
-        where = [self.device] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, where)
+        return module if self.ranks.alone else self._exchanging(module)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for what is called outside the prepared module."""
-        return self.accelerator.autocast()
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.mixed_precision != "no"
+        )
 
     def wait(self) -> None:
         """Until all processes have come here."""
-        self.accelerator.wait_for_everyone()
+        if not self.ranks.alone:
+            dist.barrier()
 
     def backward(self, loss: Tensor) -> None:
-        self.accelerator.backward(loss)
+        loss.backward()
 
     def accumulating(self, module: nn.Module, more: bool) -> contextlib.AbstractContextManager[Any]:
         """Around a backward pass that `more` are to follow: gradients are not exchanged yet."""
@@ -151,6 +150,19 @@ class Engine:
         """Clip the gradients' norm, and return what it was."""
         norm = nn.utils.clip_grad_norm_(list(parameters), most)
         return whole(norm) if is_sharded(norm) else norm
+
+    def finite(self, *values: Tensor) -> bool:
+        """Whether these numbers are finite, in every process."""
+        found = torch.stack([value.detach().to(self.device, torch.float32) for value in values])
+        return float(self.sum((~found.isfinite()).sum())) == 0
+
+    def most(self, *values: float) -> list[float]:
+        """The largest of each value in any process."""
+        if self.ranks.alone:
+            return list(values)
+        found = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return found.tolist()
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes, in place."""
@@ -189,10 +201,10 @@ class Engine:
     def first_alone(self) -> Iterator[None]:
         """The first process before all others: it makes files that they read."""
         if not self.first:
-            self.accelerator.wait_for_everyone()
+            self.wait()
         yield
         if self.first:
-            self.accelerator.wait_for_everyone()
+            self.wait()
 
     def slice(self, size: int, parts: int = 1) -> range:
         """This process's places in a batch of `size`, a multiple of processes times `parts`.
@@ -218,6 +230,21 @@ def _unexchanged(module: Any) -> Iterator[None]:
         yield
     finally:
         module.set_requires_gradient_sync(True)
+
+
+def join(device: torch.device) -> tuple[torch.device, Ranks]:
+    """This process's device and place among those that a launcher has started.
+
+    `PartialState` is accelerate's public one, a process has one of it, and it has no settings that
+    a program with an `Accelerator` of its own would miss. One process alone leaves it untouched.
+    """
+    if ranks_from_environment().alone and not dist.is_initialized():
+        return device, Ranks()
+    from accelerate import PartialState
+
+    state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
+    where = state.device or device
+    return where, Ranks(state.process_index, state.num_processes, state.local_process_index)
 
 
 def pick_device(name: str) -> torch.device:
@@ -283,6 +310,17 @@ def _run_again(method: Callable[..., Any]) -> Callable[..., Any]:
         return checkpoint(method, *arguments, use_reentrant=False, **named)
 
     return checkpointed
+
+
+def in_fp32(value: Any) -> Any:
+    """Results of a forward pass with all that is bf16 among them in fp32."""
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, dict):
+        return {name: in_fp32(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(in_fp32(part) for part in value)
+    return value
 
 
 def is_sharded(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def test_tokenizer_training_lowers_the_loss_and_logs(tokenizer: Path) -> None:
     rows = [json.loads(line) for line in (tokenizer / "metrics.jsonl").read_text().splitlines()]
     found = [row for row in rows if "val_psnr" in row]
     assert found[-1]["val_psnr"] > found[0]["val_psnr"]
-    assert {"val_lpips", "val_codes_used", "val_perplexity"} <= set(found[-1])
+    assert {"val_codes_used", "val_perplexity"} <= set(found[-1])
+    named = {name for row in rows for name in row}
+    assert not named & {"val_lpips", "perceptual", "texture"}  # there is no network to tell them
     assert [row["step"] for row in found] == [12, 24]  # the last step once, though it is due twice
     assert (tokenizer / "grid-000024.png").is_file()
 
@@ -126,6 +129,41 @@ def test_model_training_goes_on_from_a_model(data: Path, model: Path, tmp_path: 
     config = model_config(data, model, tmp_path, init_from=str(model), max_train_steps=2)
     pipeline = UFCPipeline.from_pretrained(ufc.training.trainer.main(config))
     assert pipeline.text.size == UFCPipeline.from_pretrained(model).text.size
+
+
+def test_fine_tuning_keeps_the_base_models_defaults(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(model, base)
+    index = json.loads((base / "model_index.json").read_text())
+    index["defaults"] |= {"guidance_scale": 2.0, "best_of": 2, "order": "halton"}
+    (base / "model_index.json").write_text(json.dumps(index))
+    config = model_config(
+        data, base, tmp_path / "tuned", init_from=str(base), max_train_steps=1,
+        validation_prompts=(),
+    )  # fmt: skip
+    tuned = UFCPipeline.from_pretrained(ufc.training.trainer.main(config)).defaults
+    assert (tuned["guidance_scale"], tuned["best_of"], tuned["order"]) == (2.0, 2, "halton")
+    fresh = UFCPipeline.from_pretrained(model).defaults
+    assert (fresh["guidance_scale"], fresh["best_of"], fresh["order"]) == (3.0, 1, "maskgit")
+
+
+def test_lpips_is_logged_where_there_is_a_network(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Distance(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return (x - y).abs().mean((1, 2, 3)) + 1
+
+    monkeypatch.setattr(vqgan.training, "lpips_model", lambda net: Distance())
+    config = tokenizer_config(
+        data, tmp_path, perceptual_net="alex", max_train_steps=2, codebook_start=1, logging_steps=1
+    )
+    vqgan.training.main(config)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["perceptual"] > 1 and rows[-1]["val_lpips"] > 1
+    assert "texture" not in rows[0]
 
 
 def test_a_model_to_go_on_from_takes_the_tokenizers_grid_and_has_to_know_its_codes(

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from ufc.cli import app
+from ufc.cli.main import app
 from ufc.cli.evaluate_flags import FORMS
 
 

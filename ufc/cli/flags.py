@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 import typer
 
 from ufc.sampling.generation_config import SETTINGS
+from ufc.sampling.orders import ORDERS
 
 Flags = TypeVar("Flags")
 
@@ -36,6 +37,11 @@ CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", 
 def setting(name: str, panel: str = SAMPLING) -> Any:
     """The flag of a sampling setting, with the help of `GenerationConfig`."""
     return option(SETTINGS[name].description or "", panel)
+
+
+def orders_beginning(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in ORDERS if name.startswith(incomplete)]
 
 
 @dataclass(kw_only=True)
@@ -94,7 +100,15 @@ class DrawFlags:
     best_of: Annotated[int | None, setting("best_of")] = None
     compliance_weight: Annotated[float | None, setting("compliance_weight")] = None
     contrastive_weight: Annotated[float | None, setting("contrastive_weight")] = None
-    order: Annotated[str | None, setting("order")] = None
+    order: Annotated[
+        str | None,
+        option(
+            SETTINGS["order"].description or "",
+            SAMPLING,
+            metavar="|".join(ORDERS),
+            autocompletion=orders_beginning,
+        ),
+    ] = None
     patience: Annotated[int | None, setting("patience")] = None
     time_budget: Annotated[float | None, setting("time_budget")] = None
     batch_size: Annotated[

@@ -21,7 +21,7 @@ FIELDS = {"prompt", "lang", "type", "colour", "gender", "out_of_lexicon"}
 
 @pytest.fixture(scope="module")
 def lines():
-    text = (files("ufc") / "measure" / "unseen_prompts.jsonl").read_text(encoding="utf-8")
+    text = (files("ufc") / "evaluation" / "unseen_prompts.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,23 @@ from torch import Tensor
 from toy_data import write_folder
 from toy_training import model_config
 
+import ufc.cli.main
 import ufc.training.trainer
 from estimators.base import ESTIMATORS, REAL, Estimator, Examples, label_where, register_estimator
+from estimators.metrics.base import METRICS, MeasuredSet, Metric, metric_table, register_metric
 from ufc.evaluation.ablation import variants
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.orders import ORDERS, Order, StepView, register_order
 from ufc.training.objectives import OBJECTIVES, Context, Objective, register_objective
 
+REGISTRIES = (ORDERS, ESTIMATORS, OBJECTIVES, METRICS)
+
 
 @pytest.fixture(autouse=True)
 def registries() -> Iterator[None]:
-    before = [dict(registry) for registry in (ORDERS, ESTIMATORS, OBJECTIVES)]
+    before = [dict(registry) for registry in REGISTRIES]
     yield
-    for registry, kept in zip((ORDERS, ESTIMATORS, OBJECTIVES), before, strict=True):
+    for registry, kept in zip(REGISTRIES, before, strict=True):
         registry.clear()
         registry.update(kept)
 
@@ -102,3 +107,35 @@ def test_an_objective_is_one_class_and_a_weight(tmp_path: Path) -> None:
         ufc.training.trainer.main(
             replace(config, objectives=("nothing=1",), output_dir=str(tmp_path / "other"))
         )
+
+
+def test_a_metric_is_one_class(
+    tmp_path: Path, pipeline: UFCPipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @register_metric
+    class MeanStep(Metric):
+        name = "mean_step"
+        help = "Distance of the mean features from the real ones'."
+        needs = frozenset({"features", "real"})
+        higher_is_better = False
+
+        def measure(self, given: MeasuredSet, judge: object) -> dict[str, float]:
+            assert given.features is not None and given.real is not None
+            step = given.features.mean(0) - given.real.mean(0)
+            return {"mean_step": float((step**2).sum() ** 0.5)}
+
+    pipeline.save_pretrained(tmp_path / "model")
+    data = str(write_folder(tmp_path / "data", 6))
+    common = ["--extractor", "toy_extractor:tiny_extractor", "--no-cache"]
+    asked = ["evaluate", data, "--real", data, "--mean-step", *common]
+    assert ufc.cli.main.main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mean_step"] == pytest.approx(0, abs=1e-6) and "fid" not in found
+    of_model = ["evaluate", str(tmp_path / "model"), "--real", data, "--mean-step", *common]
+    assert ufc.cli.main.main(of_model) == 0
+    assert "mean_step" in capsys.readouterr().out
+    assert ufc.cli.main.main(["evaluate", data, "--mean-step", *common]) == 2
+    assert "mean_step compare with real pictures" in capsys.readouterr().err
+    assert ufc.cli.main.main(["evaluate", "--help"]) == 0
+    assert "--mean-step" in capsys.readouterr().out
+    assert "| `--mean-step` | Distance of the mean features" in metric_table()

@@ -1,4 +1,4 @@
-"""`ufc bench`: how fast this machine draws."""
+"""`ufc bench`: how fast this machine generates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ufc.io.validation import RequestError
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
 
-HELP = """Measure how fast this machine draws: seconds a picture by number of pictures, steps,
+HELP = """Measure how fast this machine generates: seconds a picture by number of pictures, steps,
 candidates and references; the transformer against the machine's matrix products; the tokenizer;
 other precisions and backends, with what they change.
 

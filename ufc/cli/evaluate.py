@@ -22,6 +22,7 @@ from ufc.cli.evaluate_flags import (
     PictureFlags,
     ReportFlags,
     TokenizerFlags,
+    picture_flags,
 )
 from ufc.cli.flags import command
 from ufc.cli.program import Later, command_of
@@ -29,18 +30,20 @@ from ufc.cli.terminal import DONE, Terminal
 from ufc.io.manifest import write_json
 
 if TYPE_CHECKING:
-    from estimators.metrics.command_line import Measuring
     from estimators.metrics.extractors import Extractor
-    from estimators.metrics.sets import PictureSet
-    from ufc.evaluation.context import Bench
+    from estimators.metrics.extractors.features import Size
+    from estimators.metrics.extractors.measuring import Measuring
+    from estimators.metrics.sets.picture_set import PictureSet
+    from ufc.evaluation.context import Context
 
 
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
 
 Further forms, each with its own --help: `ufc evaluate tokenizer` (are its reconstructions seen for
 what they are), `distances` (real halves, reconstructions,
-drawn pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset of
-text, reference, kept blocks), `ablation` (every order at equal passes), `report` (one page)."""
+generated pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset
+of text, reference, kept blocks), `ablation` (every order at equal forward passes), `report` (one
+page)."""
 
 
 def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
@@ -48,7 +51,7 @@ def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
     if arguments and arguments[0] in FORMS:
         form, *rest = arguments
         return command_of(command(*FORMS[form])), f"evaluate {form}", rest
-    return command_of(command(PictureFlags, pictures, PICTURES_HELP)), "evaluate", arguments
+    return command_of(command(picture_flags(), pictures, PICTURES_HELP)), "evaluate", arguments
 
 
 LATER = Later(
@@ -58,25 +61,31 @@ LATER = Later(
 
 def pictures(flags: PictureFlags) -> int:
     """Carry out `ufc evaluate FAKE`."""
-    from estimators.metrics.sets import open_set
-    from ufc.evaluation.figures import FIGURES, USUAL, Options, figures, table, warning
+    from estimators.metrics.base import Options, find_metrics
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.contrastive_scorer import ContrastiveEstimator
+    from ufc.evaluation.set_metrics import (
+        chosen_metrics,
+        measure_set,
+        needs_of,
+        table,
+        warning,
+    )
 
-    wanted = tuple(name for name in FIGURES if getattr(flags, name)) or USUAL
+    metrics = chosen_metrics([name for name in find_metrics() if getattr(flags, name, False)])
     options = Options(
         flags.caption_column,
-        flags.contrastive,
-        flags.clip_model,
-        flags.clip_checkpoint,
-        flags.save_stats,
-        flags.seed,
+        lambda: ContrastiveEstimator.from_pretrained(flags.contrastive),
+        clip_model=flags.clip_model,
+        clip_checkpoint=flags.clip_checkpoint,
     )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        measuring = measuring_of(flags, terminal, flags.size, logits="isc" in wanted)
+        measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))
         statistics_file = flags.real is not None and flags.real.endswith(".npz")
         if is_model(flags.fake):
-            fake, drawn_size = draw_for(flags, terminal)
+            fake, own_size = generate_for(flags, terminal)
             if flags.size is None:  # a small model is not to be blamed for being small
-                measuring = replace(measuring, size=drawn_size)
+                measuring = replace(measuring, size=own_size)
         elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
             fake = open_set(flags.fake, flags.limit)
         else:
@@ -87,7 +96,7 @@ def pictures(flags: PictureFlags) -> int:
         real: Any = None
         if flags.real is not None:
             real = Path(flags.real) if statistics_file else open_set(flags.real)
-        found = figures(wanted, fake, real, measuring, options)
+        found = measure_set(metrics, fake, real, measuring, options, flags.save_stats, flags.seed)
         terminal.result(table(found), found)
         if warning(found):
             terminal.notice(warning(found))
@@ -96,10 +105,10 @@ def pictures(flags: PictureFlags) -> int:
 
 def tokenizer(flags: TokenizerFlags) -> int:
     """Carry out `ufc evaluate tokenizer`."""
-    from estimators.metrics.extractor_choice import other_judges
-    from estimators.metrics.extractors import SIZED, load_extractor
-    from estimators.metrics.reconstruction import tokenizer_report, tokenizer_table
-    from estimators.metrics.sets import open_set
+    from estimators.metrics.extractors.choice import other_judges
+    from estimators.metrics.extractors.networks import SIZED, load_extractor
+    from estimators.metrics.probes.reconstruction import tokenizer_report, tokenizer_table
+    from estimators.metrics.sets.picture_set import open_set
     from ufc_base.training.processes import pick_device
     from vqgan.model import VQGAN
     from vqgan.perceptual import lpips_model
@@ -130,6 +139,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
             measurings,
             lpips_model("alex").to(device),
             terminal.notice,
+            flags.fit,
         ) | {"tokenizer": str(folder)}
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "tokenizer.json", found)
@@ -144,8 +154,8 @@ def distances(flags: ModelFlags) -> int:
     return _measure(
         flags,
         "distances",
-        lambda bench: distance_report(
-            bench.pipeline, bench.judges, bench.real, bench.pictures(bench.draw())
+        lambda context: distance_report(
+            context.pipeline, context.judges, context.real, context.pictures(context.generate())
         ),
         distance_table,
     )
@@ -155,15 +165,15 @@ def estimators(flags: EstimatorFlags) -> int:
     """Carry out `ufc evaluate estimators`."""
     from ufc.evaluation.scores import estimator_report, estimator_table
 
-    def run(bench: Bench) -> dict[str, Any]:
+    def run(context: Context) -> dict[str, Any]:
         return estimator_report(
-            bench.pipeline,
-            bench.judges,
-            bench.real,
+            context.pipeline,
+            context.judges,
+            context.real,
             choices=flags.choices,
             seed=flags.seed,
-            folder=bench.folder,
-            progress=bench.progress("drawing"),
+            folder=context.folder,
+            progress=context.progress("generating"),
         )
 
     return _measure(flags, "estimators", run, estimator_table)
@@ -173,10 +183,10 @@ def controls(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate controls`."""
     from ufc.evaluation.controls import control_report, control_table, make_task
 
-    def run(bench: Bench) -> dict[str, Any]:
-        task = make_task(bench.pipeline, bench.real, bench.types(), flags.seed)
+    def run(context: Context) -> dict[str, Any]:
+        task = make_task(context.pipeline, context.real, context.types(), flags.seed)
         rows = control_report(
-            bench.pipeline, bench.judges, task, flags.seed, bench.progress("subsets")
+            context.pipeline, context.judges, task, flags.seed, context.progress("subsets")
         )
         return {"captions": len(task.captions), "subsets": rows}
 
@@ -188,17 +198,17 @@ def ablation(flags: AblationFlags) -> int:
     from ufc.evaluation.ablation import run_ablation, table, variants, verdict, write_results
 
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        bench = open_bench(flags, terminal)
-        scale = bench.pipeline.defaults["guidance_scale"]
+        context = open_context(flags, terminal)
+        scale = context.pipeline.defaults["guidance_scale"]
         rows, comparisons = run_ablation(
-            bench.pipeline,
-            bench.judges,
-            bench.real.captions,
+            context.pipeline,
+            context.judges,
+            context.real.captions,
             variants(flags.passes, flags.candidates, scale, flags.seed),
-            bench.folder,
-            bench.tell,
+            context.folder,
+            context.tell,
         )
-        about = bench.about() | {
+        about = context.about() | {
             "passes": flags.passes,
             "candidates": flags.candidates,
             "guidance_scale": scale,
@@ -216,8 +226,8 @@ def report(flags: ReportFlags) -> int:
     from ufc.evaluation.report import write_report
 
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        bench = open_bench(flags, terminal)
-        page = write_report(bench, Path(flags.output_dir), flags.choices)
+        context = open_context(flags, terminal)
+        page = write_report(context, Path(flags.output_dir), flags.choices)
         text = page.with_name("report.md").read_text(encoding="utf-8")
         terminal.result(f"{text}\n{page}", {"page": str(page)})
     return DONE
@@ -226,13 +236,13 @@ def report(flags: ReportFlags) -> int:
 def _measure(
     flags: ModelFlags,
     name: str,
-    run: Callable[[Bench], dict[str, Any]],
+    run: Callable[[Context], dict[str, Any]],
     table: Callable[[dict[str, Any]], str],
 ) -> int:
     """Open what is needed, run, print, and keep the JSON if a folder is given."""
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        bench = open_bench(flags, terminal)
-        found = run(bench) | {"about": bench.about()}
+        context = open_context(flags, terminal)
+        found = run(context) | {"about": context.about()}
         if flags.output_dir:
             write_json(Path(flags.output_dir) / f"{name}.json", found)
         terminal.result(table(found), found)
@@ -241,21 +251,21 @@ def _measure(
 
 FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "tokenizer": (TokenizerFlags, tokenizer, "Are reconstructions seen for what they are?"),
-    "distances": (ModelFlags, distances, "FD of real halves, reconstructions, drawn pictures."),
+    "distances": (ModelFlags, distances, "FD of real halves, reconstructions, generated pictures."),
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
     "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
-    "ablation": (AblationFlags, ablation, "Every order at equal numbers of passes."),
+    "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
     "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
 }
 
 
-def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
+def open_context(flags: ModelFlags, terminal: Terminal) -> Context:
     """Model, judges and held-out pictures, as the flags ask for them.
 
     Raises:
         ValueError: --real or --train-data-dir is not given.
     """
-    from ufc.evaluation.context import Bench
+    from ufc.evaluation.context import Context
     from ufc.io.hub import DEFAULT_MODEL
 
     if flags.real is None or flags.train_data_dir is None:
@@ -263,7 +273,7 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
             "give held-out pictures with captions by --real, and by --train-data-dir the training "
             "pictures, which distances are to"
         )
-    return Bench.open(
+    return Context.open(
         flags.model or DEFAULT_MODEL,
         flags.real,
         flags.train_data_dir,
@@ -279,11 +289,11 @@ def open_bench(flags: ModelFlags, terminal: Terminal) -> Bench:
 
 
 def measuring_of(
-    flags: CommonFlags, terminal: Terminal, size: int | None, logits: bool = False
+    flags: CommonFlags, terminal: Terminal, size: Size | None, logits: bool = False
 ) -> Measuring:
     """How the flags turn pictures into features; says which network where none is named."""
-    from estimators.metrics.extractor_choice import fallback_note
     from estimators.metrics.extractors import load_extractor
+    from estimators.metrics.extractors.choice import fallback_note
 
     extractor = load_extractor(
         flags.extractor,
@@ -297,13 +307,14 @@ def measuring_of(
     return _measuring_by(extractor, flags, size)
 
 
-def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: int | None) -> Measuring:
-    from estimators.metrics.command_line import Measuring
+def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: Size | None) -> Measuring:
+    from estimators.metrics.extractors.measuring import Measuring
 
     folder = cache_folder(flags)
     return Measuring(
         extractor,
         size,
+        flags.fit,
         flags.mode,
         flags.pad,
         flags.batch_size,
@@ -342,19 +353,19 @@ def tokenizer_folder(name: str) -> Path:
     )
 
 
-def draw_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, int]:
-    """One picture for each caption of --real, by the model given as FAKE; and their side."""
-    from estimators.metrics.sets import open_set
-    from ufc.evaluation.context import draw_captions
+def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:
+    """One picture for each caption of --real, by the model given as FAKE; (height, width)."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.evaluation.context import generate_pictures
     from ufc.pipeline import UFCPipeline
 
     if flags.real is None or flags.real.endswith(".npz"):
         raise ValueError(
-            f"{flags.fake} is a model: give the captions to draw by --real, a data set"
+            f"{flags.fake} is a model: give the captions to generate by --real, a data set"
         )
     pipeline = UFCPipeline.from_pretrained(flags.fake, device=flags.device)
     captions = open_set(flags.real, flags.limit).captions(flags.caption_column)
-    drawn = draw_captions(
+    fake = generate_pictures(
         pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
     )
-    return drawn, pipeline.resolution
+    return fake, pipeline.tokenizer.config.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Literal
 
 import typer
@@ -27,7 +27,7 @@ class JudgeFlags:
         option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
     ] = None
     limit: Annotated[
-        int | None, option("Only the first N pictures measured, or captions drawn.", SET, min=2)
+        int | None, option("Only the first N pictures measured, or captions generated.", SET, min=2)
     ] = None
     input_size: Annotated[
         int | None,
@@ -41,8 +41,12 @@ class JudgeFlags:
         bool,
         switch("--pad", "Fill up with white what is not square, instead of stretching it.", JUDGES),
     ] = False
+    fit: Annotated[
+        Literal["pad", "stretch", "crop"],
+        option("How pictures get the size that they are compared at (pad).", SET),
+    ] = "pad"
     batch_size: Annotated[
-        int | None, option("Pictures a pass (32; efficientnet-lite0 4).", JUDGES, min=1)
+        int | None, option("Pictures a forward pass (32; efficientnet-lite0 4).", JUDGES, min=1)
     ] = None
     num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
     device: Annotated[
@@ -51,8 +55,8 @@ class JudgeFlags:
     cache_dir: Annotated[
         str | None,
         option(
-            "Where features and drawn pictures are kept, by content (ufc/evaluate in the user's "
-            "cache).",
+            "Where features and generated pictures are kept, by content (ufc/evaluate in the "
+            "user's cache).",
             OUTPUT,
         ),
     ] = None
@@ -69,7 +73,7 @@ class CommonFlags(JudgeFlags):
         Literal["text", "text_zh"],
         option("Which captions, English or Chinese (text).", SET, metavar="text|text_zh"),
     ] = "text"
-    seed: Annotated[int, option("Of what is drawn at random (0).", SET, min=0)] = 0
+    seed: Annotated[int, option("Of what is chosen at random (0).", SET, min=0)] = 0
     extractor: Annotated[
         str,
         option(
@@ -88,33 +92,18 @@ class CommonFlags(JudgeFlags):
 
 @dataclass(kw_only=True)
 class PictureFlags(CommonFlags):
-    """Flags of `ufc evaluate FAKE`."""
+    """Flags of `ufc evaluate FAKE`, but for those of the metrics: see `picture_flags`."""
 
     fake: Annotated[
         str,
         typer.Argument(
             metavar="FAKE",
             help="Pictures: a folder of `ufc generate`, an ImageFolder or shards; or a model, "
-            "which then draws one picture for each caption of --real.",
+            "which then generates one picture for each caption of --real.",
             show_default=False,
             autocompletion=forms_beginning,
         ),
     ]
-    fid: Annotated[bool, switch("--fid", "Frechet distance, with an interval.", FIGURES)] = False
-    kid: Annotated[bool, switch("--kid", "Kernel distance, unbiased.", FIGURES)] = False
-    isc: Annotated[bool, switch("--isc", "Inception score.", FIGURES)] = False
-    prc: Annotated[bool, switch("--prc", "Precision, recall, density and coverage.", FIGURES)] = (
-        False
-    )
-    lpips: Annotated[
-        bool, switch("--lpips", "LPIPS diversity, of one caption and of all.", FIGURES)
-    ] = False
-    r_precision: Annotated[
-        bool, switch("--r-precision", "Is a picture's own caption found among 99?", FIGURES)
-    ] = False
-    clip_score: Annotated[
-        bool, switch("--clip-score", "By open_clip, or Chinese-CLIP for text_zh.", FIGURES)
-    ] = False
     clip_model: Annotated[
         str | None,
         option("CLIP's name (ViT-B-32; for text_zh ViT-B-16, or VISION@TEXT@PIXELS).", JUDGES),
@@ -123,16 +112,27 @@ class PictureFlags(CommonFlags):
         str | None, option("CLIP's weights: a file, or a tag of open_clip's.", JUDGES)
     ] = None
     size: Annotated[
-        int | None, option("Shrink all pictures to so many pixels first.", SET, min=8)
+        int | None, option("Shrink all pictures to squares of so many pixels first.", SET, min=8)
     ] = None
     save_stats: Annotated[
         str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
     ] = None
 
 
+def picture_flags() -> type[PictureFlags]:
+    """`PictureFlags` with a switch for each registered metric."""
+    from estimators.metrics.base import find_metrics
+
+    switches = [
+        (name, Annotated[bool, switch(f"--{name.replace('_', '-')}", metric.help, FIGURES)], False)
+        for name, metric in find_metrics().items()
+    ]
+    return make_dataclass("MetricFlags", switches, bases=(PictureFlags,), kw_only=True)
+
+
 @dataclass(kw_only=True)
 class ModelFlags(CommonFlags):
-    """Flags of the forms that draw with a model and measure against its training pictures."""
+    """Flags of the forms that generate with a model and measure against its training pictures."""
 
     real: Annotated[
         str | None, option("Held-out pictures with captions: an ImageFolder or shards.", SET)
@@ -172,7 +172,7 @@ class AblationFlags(ModelFlags):
     output_dir: Annotated[
         str, option("Folder for table, plot and JSON (outputs/ablation).", OUTPUT)
     ] = "outputs/ablation"
-    passes: Annotated[int, option("Passes a picture (28).", SET, min=4)] = 28
+    passes: Annotated[int, option("Forward passes a picture (28).", SET, min=4)] = 28
     candidates: Annotated[int, option("Candidates a step where scores choose (2).", SET, min=2)] = 2
 
 

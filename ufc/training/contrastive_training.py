@@ -22,7 +22,7 @@ from estimators.contrastive import (
     contrastive_loss,
     fit_calibration,
 )
-from estimators.metrics.retrieval import own_first, r_precision, recall_at
+from estimators.metrics.r_precision import own_first, r_precision, recall_at
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.hub import DEFAULT_MODEL, resolve_model

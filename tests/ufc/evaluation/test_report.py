@@ -12,7 +12,7 @@ from toy_contrastive import tiny_model
 from toy_data import write_folder
 
 import ufc.cli.main as cli
-from estimators.metrics.sets import open_set
+from estimators.metrics.sets.picture_set import open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.controls import reference_figures, subsets
 from ufc.evaluation.distances import halves
@@ -35,7 +35,7 @@ def place(tmp_path: Path, pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch
     towers = ContrastiveEstimator(tiny_model(pipeline.text.size), pipeline.text)
     towers.save_pretrained(tmp_path / "towers")
     monkeypatch.setattr("ufc.evaluation.context.lpips_model", lambda net: distance)
-    monkeypatch.setattr("ufc.evaluation.figures.lpips_model", lambda net: distance)
+    monkeypatch.setattr("estimators.metrics.lpips_diversity.lpips_model", lambda net: distance)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

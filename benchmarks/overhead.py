@@ -1,8 +1,8 @@
 """What is won around the products: `python -m benchmarks.overhead`.
 
-The shipped way of generating against the same modules with lean blocks (`ufc.model.fused_block`) and
-packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on all.
-A CPU only.
+The shipped way of generating against the same modules with lean blocks (`ufc.model.fused_block`)
+and packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on
+all. A CPU only.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def cases() -> Iterator[tuple[str, Run]]:
-    """Forward passes of the bundled transformer and of a larger one; the bundled tokenizer, a larger one.
+    """Forward passes of the bundled transformer and a larger one; both sizes of tokenizers.
 
     The bundled tokenizer stands in a grid of 8 x 8.
     """

@@ -180,7 +180,7 @@ def peak_memory(device: torch.device) -> float:
 
 
 def random_pipeline(shape: Shape) -> UFCPipeline:
-    """A whole pipeline of a shape with untrained weights: it generates noise, at a model's speed."""
+    """A whole pipeline of a shape with untrained weights: noise, at a model's speed."""
     torch.manual_seed(0)
     text = TextTokenizer.train([PROMPT, "women's red handbag", "男士黑色手表"] * 4, 300)
     tokenizer = VQGAN(

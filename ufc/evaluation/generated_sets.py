@@ -206,7 +206,7 @@ def kept_set(
             return load_set(there)
     found = generate()
     about = {n: getattr(found, n) for n in ("passes", "seconds", "steps", "recipe")}
-    arrays = {name: value.numpy() for name, value in found.scores.items()}
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in found.scores.items()}
     arrays |= {"codes": found.codes_NT.numpy(), "about": np.array(json.dumps(about))}
     write_whole(path, lambda stream: np.savez(stream, **arrays))
     return found

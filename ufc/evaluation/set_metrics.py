@@ -61,8 +61,8 @@ def measure_set(
     given = _given(needs_of(metrics), fake, reference, measuring, options, seed)
     found: dict[str, Any] = {"pictures": len(fake.samples)}
     if "real" in needs_of(metrics) and reference is not None:
-        is_set = not isinstance(reference, Statistics)
-        found["real_pictures"] = len(reference) if is_set else reference.count
+        known = reference.count if isinstance(reference, Statistics) else len(reference)
+        found["real_pictures"] = known
     for name, metric in metrics.items():
         found |= metric.measure(given, judges[name])
     return found | {

@@ -193,4 +193,4 @@ def test_the_usual_extractor_is_the_first_at_hand(
     with pytest.raises(RuntimeError, match=r"\.\[eval\]"):
         usual_extractor()
     (hub / "alexnet-owt-7be5be79.pth").touch()
-    with pytest.raises(RuntimeError, match=r"\.\[eval\]"):
+    assert "the network of the training loss" in fallback_note("auto", usual_extractor())

@@ -14,7 +14,8 @@ CONFIG ?=
 CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint app bench bench-peers fid ablation report train-tokenizer train train-gpu
+.PHONY: help setup run test nightly lint surface app bench bench-peers fid ablation report \
+	train-tokenizer train train-gpu
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,12 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 	@$(BIN)/python -m pytest -q $(ARGS)
 	@$(if $(ARGS),,UFC_CPU_BF16=$$($(BIN)/python -c "from ufc_base.training.processes import \
 		cpu_has_bf16; print(int(not cpu_has_bf16()))") $(BIN)/python -m pytest -q -m numerics)
+
+nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
+	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
+
+surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
+	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt
 
 lint: $(VENV)/.ufc-all ## check style and types
 	@$(BIN)/python -m ruff check .

@@ -1,4 +1,4 @@
-"""Puts the bundled weights into the wheel, as `ufc/weights`; pyproject.toml has everything else."""
+"""Puts `weights/` and `configs/` into the wheel, inside `ufc`; pyproject.toml has the rest."""
 
 import shutil
 from pathlib import Path
@@ -6,17 +6,18 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-WEIGHTS = Path(__file__).parent / "weights"
+HERE = Path(__file__).parent
+BESIDE_PACKAGES = ("weights", "configs")
 
 
-class BuildWithWeights(build_py):
-    """A clone needs no copy: an editable install finds the folder beside the packages."""
+class BuildWithData(build_py):
+    """A clone needs no copy: an editable install finds the folders beside the packages."""
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode and WEIGHTS.is_dir():
-            target = Path(self.build_lib) / "ufc" / "weights"
-            shutil.copytree(WEIGHTS, target, dirs_exist_ok=True)
+        for name in BESIDE_PACKAGES:
+            if not self.editable_mode and (HERE / name).is_dir():
+                shutil.copytree(HERE / name, Path(self.build_lib, "ufc", name), dirs_exist_ok=True)
 
 
-setup(cmdclass={"build_py": BuildWithWeights})
+setup(cmdclass={"build_py": BuildWithData})

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from readme_commands import blocks, commands
 
 import ufc.cli.main as cli
 from ufc.cli.evaluate import FORMS
@@ -15,16 +16,7 @@ from ufc.pipeline import UFCPipeline
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def commands() -> list[str]:
-    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("ufc ")]
-
-
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands(README))
 def test_commands_and_their_flags_exist(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +31,7 @@ def test_commands_and_their_flags_exist(
 
 
 def test_there_are_commands() -> None:
-    assert {shlex.split(command)[1] for command in commands()} >= {
+    assert {shlex.split(command)[1] for command in commands(README)} >= {
         "generate",
         "edit",
         "info",
@@ -53,6 +45,6 @@ def test_python_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(UFCPipeline, "from_pretrained", lambda *_, **__: pipeline)
-    (code,) = blocks("python")
+    (code,) = blocks(README, "python")
     exec(code, {})
     assert (tmp_path / "shirt.png").is_file()

@@ -1,4 +1,4 @@
-"""`python -m ufc`: the command line."""
+"""`python -m ufc`: the command line where no `ufc` is on the path."""
 
 import sys
 

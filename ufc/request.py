@@ -17,6 +17,7 @@ from typing import Any
 
 from ufc.conditioning.normalise import normalise
 from ufc.io.validation import (
+    AllKeptError,
     RequestError,
     check_id,
     check_integer,
@@ -214,7 +215,7 @@ class Request:
         if self.preserve_blocks:
             check_range(self.preserve_blocks, num_blocks)
             if len(set(self.preserve_blocks)) == num_blocks:
-                raise RequestError(
+                raise AllKeptError(
                     f"preserve_blocks: all {num_blocks} blocks are kept, so nothing is left to "
                     "draw; leave some out"
                 )

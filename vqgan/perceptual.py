@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ufc_base.extras import UnavailableError
+
 LPIPS_NETS = ("alex", "vgg", "squeeze")
 
 _MISSING_OPERATORS = ("nms", "qnms")
@@ -32,7 +34,7 @@ def import_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
-        if "torchvision::" not in str(error):
+        if all(hasattr(torch.ops.torchvision, name) for name in _MISSING_OPERATORS):
             raise ImportError(_mismatch(error)) from error
     for name in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
@@ -54,7 +56,7 @@ def lpips_model(net: str = "alex") -> nn.Module:
 
     Raises:
         ValueError: `net` is none of these.
-        RuntimeError: the backbone's ImageNet weights are neither cached nor to be downloaded.
+        UnavailableError: the backbone's ImageNet weights are neither cached nor to be downloaded.
     """
     if net not in LPIPS_NETS:
         raise ValueError(f"unknown LPIPS net {net!r}; choose one of {', '.join(LPIPS_NETS)}")
@@ -65,7 +67,7 @@ def lpips_model(net: str = "alex") -> nn.Module:
             warnings.filterwarnings("ignore", module="torchvision")  # `pretrained` is deprecated
             model: nn.Module = lpips.LPIPS(net=net, verbose=False)
     except (OSError, RuntimeError, EOFError) as error:
-        raise RuntimeError(backbone_help(f"LPIPS ({net})", error)) from error
+        raise UnavailableError(backbone_help(f"LPIPS ({net})", error)) from error
     return model.eval().requires_grad_(False)
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ufc_base.extras import UnavailableError, how_to_install
 from vqgan.perceptual import import_torchvision
 
 ENGLISH, CHINESE = "ViT-B-32", "ViT-B-16"
@@ -65,7 +66,7 @@ def load_english(model: str = ENGLISH, checkpoint: str | None = None) -> ClipSco
     Texts beyond the context are shortened with their end mark kept.
 
     Raises:
-        RuntimeError: open_clip is not installed.
+        UnavailableError: open_clip is not installed.
         ValueError: no such model, or weights that cannot be had.
     """
     if checkpoint is None and ":" not in model:
@@ -92,7 +93,7 @@ def load_chinese(model: str = CHINESE, checkpoint: str | None = None) -> ClipSco
     `ViT-B-16@RoBERTa-wwm-ext-base-chinese@224`, or one of the names of its releases.
 
     Raises:
-        RuntimeError: cn_clip is not installed.
+        UnavailableError: cn_clip is not installed.
         ValueError: no such model, or weights that cannot be had.
     """
     clip = _import("cn_clip.clip", "cn_clip", "Chinese")
@@ -133,9 +134,8 @@ def _import(module: str, package: str, language: str) -> Any:
         import_torchvision()
         return importlib.import_module(module)
     except ImportError as error:
-        raise RuntimeError(
-            f"CLIPScore of {language} captions needs {package} ({error}): "
-            "pip install 'ufc-bert[clip]'"
+        raise UnavailableError(
+            f"CLIPScore of {language} captions needs {package} ({error}): {how_to_install('clip')}"
         ) from error
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from estimators.metrics.features import Features
+from ufc_base.extras import UnavailableError, how_to_install
 from vqgan.perceptual import import_torchvision
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
@@ -133,6 +134,6 @@ def _fidelity(module: str) -> Any:
         import_torchvision()
         return importlib.import_module(f"torch_fidelity.{module}")
     except ImportError as error:
-        raise RuntimeError(
-            f"this figure needs torch-fidelity ({error}): pip install 'ufc-bert[eval]'"
+        raise UnavailableError(
+            f"this figure needs torch-fidelity ({error}): {how_to_install('eval')}"
         ) from error

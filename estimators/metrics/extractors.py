@@ -29,6 +29,7 @@ from estimators.metrics.efficientnet import (
 )
 from estimators.metrics.extractor_choice import AUTO, usual_extractor
 from ufc_base.checkpoint import is_pickle, read_safetensors
+from ufc_base.extras import UnavailableError, how_to_install
 from ufc_base.training.processes import pick_device
 from vqgan.perceptual import backbone_help, import_torchvision
 
@@ -132,7 +133,7 @@ def load_extractor(
     Raises:
         ValueError: another name, a factory or device that is not there, weights that do not
             fit, or an input size for a network that has its own.
-        RuntimeError: the weights are neither cached nor to be downloaded.
+        UnavailableError: the weights are neither cached nor to be downloaded.
     """
     device = str(pick_device(device))
     if name == AUTO:
@@ -159,7 +160,7 @@ def load_extractor(
     try:
         model = models.get_model(name, weights=None if weights else "IMAGENET1K_V1")
     except (OSError, RuntimeError, EOFError) as error:
-        raise RuntimeError(backbone_help(f"The extractor {name}", error)) from error
+        raise UnavailableError(backbone_help(f"The extractor {name}", error)) from error
     if weights:
         _load_state(model, read_tensors(weights), weights)
     classifier = None
@@ -270,9 +271,9 @@ def _load_inception(weights: str | Path | None, device: str) -> Extractor:
     try:
         fidelity: Any = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     except ImportError as error:
-        raise RuntimeError(
-            f"the extractor inception needs torch-fidelity ({error}): "
-            "pip install 'ufc-bert[eval]', or choose --extractor efficientnet-lite0"
+        raise UnavailableError(
+            f"the extractor inception needs torch-fidelity ({error}): {how_to_install('eval')}, "
+            "or choose --extractor efficientnet-lite0"
         ) from error
     try:
         inner = _build_inception(fidelity, read_tensors(weights) if weights else None)
@@ -281,7 +282,7 @@ def _load_inception(weights: str | Path | None, device: str) -> Extractor:
             raise ValueError(
                 f"{weights}: not torch-fidelity's Inception weights ({_first_line(error)})"
             ) from error
-        raise RuntimeError(
+        raise UnavailableError(
             f"the extractor inception could not fetch its weights ({_first_line(error)}): "
             f"download {fidelity.URL_INCEPTION_V3} and give it as --extractor-weights, "
             "or choose --extractor efficientnet-lite0"

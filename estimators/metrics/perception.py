@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.features import Features
+from ufc_base.extras import UnavailableError, how_to_install
 from ufc_base.images import fit_square, to_tensor
 from vqgan.perceptual import import_torchvision
 
@@ -67,8 +68,8 @@ def ssim(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
         import_torchvision()
         module: Any = importlib.import_module("torchmetrics.functional.image")
     except ImportError as error:
-        raise RuntimeError(
-            f"SSIM needs torchmetrics ({error}): pip install 'ufc-bert[eval]'"
+        raise UnavailableError(
+            f"SSIM needs torchmetrics ({error}): {how_to_install('eval')}"
         ) from error
     found: Tensor = module.structural_similarity_index_measure(
         (x_BCHW + 1) / 2, (y_BCHW + 1) / 2, data_range=1.0, reduction="none"

@@ -14,6 +14,7 @@ from ufc.cli.flags import Attention, Device, DType, Language
 from ufc.cli.terminal import DONE
 from ufc.io.manifest import open_folder
 from ufc.io.validation import RequestError
+from ufc_base.extras import UnavailableError, how_to_install
 
 LOCAL = "127.0.0.1"
 # Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
@@ -91,15 +92,13 @@ def find_page() -> Path:
     """The file that Streamlit runs.
 
     Raises:
-        RequestError: the extra that the editor needs is not installed.
+        UnavailableError: the extra that the editor needs is not installed.
     """
     if importlib.util.find_spec("streamlit") is None:
-        raise RequestError(
-            'the editor needs Streamlit; install it with pip install "ufc-bert[app]"'
-        )
+        raise UnavailableError(f"the editor needs Streamlit: {how_to_install('app')}")
     spec = importlib.util.find_spec("webui")
     if spec is None or spec.origin is None:
-        raise RequestError("the package webui is not installed beside ufc; install ufc-bert again")
+        raise RequestError("the package webui is not beside ufc; install the project again")
     return Path(spec.origin).with_name("app.py")
 
 

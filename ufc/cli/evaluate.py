@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from ufc.cli.evaluate_flags import (
     AblationFlags,
     CommonFlags,
@@ -25,7 +23,8 @@ from ufc.cli.evaluate_flags import (
     ReportFlags,
     TokenizerFlags,
 )
-from ufc.cli.flags import run_command
+from ufc.cli.flags import command
+from ufc.cli.program import Later, command_of
 from ufc.cli.terminal import DONE, Terminal
 from ufc.io.manifest import write_json
 
@@ -44,17 +43,17 @@ drawn pictures), `estimators` (can compliance and fidelity be trusted), `control
 text, reference, kept blocks), `ablation` (every order at equal passes), `report` (one page)."""
 
 
-def evaluate(context: typer.Context) -> int:
-    """Figures of pictures, of the model's scores and controls; ablation and report."""
-    arguments = list(context.args)
-    name = "ufc evaluate"
-    flags: type = PictureFlags
-    run: Callable[[Any], int] = pictures
-    help = PICTURES_HELP
+def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
+    """The command of the form that the first word names, else the one that measures pictures."""
     if arguments and arguments[0] in FORMS:
-        name += f" {arguments[0]}"
-        flags, run, help = FORMS[arguments.pop(0)]
-    return run_command(flags, run, help, arguments, name)
+        form, *rest = arguments
+        return command_of(command(*FORMS[form])), f"evaluate {form}", rest
+    return command_of(command(PictureFlags, pictures, PICTURES_HELP)), "evaluate", arguments
+
+
+LATER = Later(
+    "Figures of pictures, of the model's scores and controls; ablation and report.", build
+)
 
 
 def pictures(flags: PictureFlags) -> int:

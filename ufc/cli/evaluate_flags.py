@@ -9,7 +9,13 @@ import typer
 
 from ufc.cli.flags import option, switch
 
+FORMS = ("distances", "estimators", "controls", "ablation", "report")
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
+
+
+def forms_beginning(incomplete: str) -> list[str]:
+    """What a shell offers beside folders as the first word after `ufc evaluate`."""
+    return [form for form in FORMS if form.startswith(incomplete)]
 
 
 @dataclass(kw_only=True)
@@ -91,6 +97,7 @@ class PictureFlags(CommonFlags):
             help="Pictures: a folder of `ufc generate`, an ImageFolder or shards; or a model, "
             "which then draws one picture for each caption of --real.",
             show_default=False,
+            autocompletion=forms_beginning,
         ),
     ]
     fid: Annotated[bool, switch("--fid", "Frechet distance, with an interval.", FIGURES)] = False
@@ -162,7 +169,9 @@ class ReportFlags(EstimatorFlags):
 class AblationFlags(ModelFlags):
     """Flags of `ufc evaluate ablation`."""
 
-    output_dir: Annotated[str, option("Folder for table, plot and JSON (docs).", OUTPUT)] = "docs"
+    output_dir: Annotated[
+        str, option("Folder for table, plot and JSON (outputs/ablation).", OUTPUT)
+    ] = "outputs/ablation"
     passes: Annotated[int, option("Passes a picture (28).", SET, min=4)] = 28
     candidates: Annotated[int, option("Candidates a step where scores choose (2).", SET, min=2)] = 2
 

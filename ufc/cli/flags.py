@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
@@ -190,31 +190,6 @@ class GenerateFlags(DrawFlags):
         ),
     ] = None
     limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
-
-
-# For commands whose flags are read in a second pass, by `run_command`.
-PASS_ON: dict[str, Any] = {
-    "context_settings": {
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-}
-
-
-def run_command(
-    flags: type[Flags],
-    run: Callable[[Flags], int],
-    help: str,
-    arguments: Sequence[str],
-    name: str,
-) -> int:
-    """Read a command's own flags, run it, and return the exit code."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    settings = {"token_normalize_func": lambda name: name.replace("_", "-")}
-    app.command(context_settings=settings)(command(flags, run, help))
-    code = typer.main.get_command(app).main(list(arguments), prog_name=name, standalone_mode=False)
-    return code if isinstance(code, int) else 0
 
 
 def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:

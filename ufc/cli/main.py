@@ -15,15 +15,17 @@ import typer
 
 from ufc.cli import app as editor
 from ufc.cli import bench, edit, env, evaluate, generate, info, training
-from ufc.cli.flags import PASS_ON, DrawFlags, GenerateFlags, command, switch
+from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
+from ufc.cli.program import SETTINGS, Program, add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 
 app = typer.Typer(
     name="ufc",
+    cls=Program,
     help="Pictures from words, reference images and kept blocks, in any combination.",
-    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
-    add_completion=False,
+    context_settings=SETTINGS,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 
@@ -40,16 +42,15 @@ def start(
     return 0
 
 
-app.command("generate")(command(GenerateFlags, generate.run, generate.HELP))
-app.command("edit")(command(DrawFlags, edit.run, edit.HELP))
-app.command("train-tokenizer", **PASS_ON)(training.train_tokenizer)
-app.command("train", **PASS_ON)(training.train)
-app.command("train-contrastive", **PASS_ON)(training.train_contrastive)
-app.command("evaluate", **PASS_ON)(evaluate.evaluate)
-app.command("info")(info.info)
-app.command("bench")(command(bench.BenchFlags, bench.run, bench.HELP))
-app.command("app")(editor.app)
-app.command("env")(env.env)
+add(app, "generate", command(GenerateFlags, generate.run, generate.HELP))
+add(app, "edit", command(DrawFlags, edit.run, edit.HELP))
+for trainer in training.TRAINERS:
+    add_later(app, trainer, training.TRAINERS[trainer])
+add_later(app, "evaluate", evaluate.LATER)
+add(app, "info", info.info)
+add(app, "bench", command(bench.BenchFlags, bench.run, bench.HELP))
+add(app, "app", editor.app)
+add(app, "env", env.env)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
-import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from ufc.io.validation import shown
-from ufc_base.entry import reason
+from ufc.cli.usage import UsageError, usage_problem
+from ufc_base.entry import (
+    BAD_INPUT,
+    DONE,
+    FAILURE,
+    INTERRUPTED,
+    SOME_FAILED,
+    account,
+    code_of,
+    show_trace,
+    understood,
+)
 
-DONE, FAILURE, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+__all__ = ["BAD_INPUT", "DONE", "FAILURE", "INTERRUPTED", "SOME_FAILED", "Terminal", "report"]
 
 
 class Terminal(AbstractContextManager["Terminal"]):
@@ -112,37 +120,22 @@ def say(text: str) -> None:
 
 def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:
     """Exit code and one line for an error that ends a command; `resume` is how to go on."""
-    text = reason(error)
+    error = understood(error)
+    code = BAD_INPUT if isinstance(error, UsageError) else code_of(error)
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, f"interrupted; what is done is kept, go on with {resume}"
-    if hasattr(error, "format_message"):  # the command line itself was wrong
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "ufc"
-        message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
-        message = message.replace("Input should be", f"got {_input(error)}, wanted", 1)
-        message = message.partition(", unable to parse")[0]
-        return BAD_INPUT, f"{message.rstrip('.')}. See `{command} --help`."
+        return code, f"interrupted; what is done is kept, go on with {resume}"
+    if isinstance(error, UsageError):
+        return code, usage_problem(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FAILURE, f"the disk is full; free some space and go on with {resume}"
-    if isinstance(error, ValueError):
-        return BAD_INPUT, text
+        return code, f"the disk is full; free some space and go on with {resume}"
     if isinstance(error, MemoryError):
-        return FAILURE, "out of memory; try a smaller --batch-size or fewer --num-candidates"
-    if isinstance(error, OSError):
-        return FAILURE, text
-    return FAILURE, f"{type(error).__name__}: {text} (UFC_DEBUG=1 shows where)"
-
-
-def _input(error: BaseException) -> str:
-    """What was written where a flag's value did not have its type."""
-    details = getattr(error.__cause__, "errors", None)  # pydantic's, through typer
-    return shown(details()[0].get("input")) if details else "something else"
+        return code, "out of memory; try a smaller --batch-size or fewer --num-candidates"
+    return code, account(error)
 
 
 def report(error: BaseException, resume: str = "--resume") -> int:
     """Say what went wrong and return the exit code; `UFC_DEBUG=1` adds the traceback."""
-    if os.environ.get("UFC_DEBUG"):
-        traceback.print_exception(error)
+    show_trace(error)
     code, text = explain(error, resume)
     say(f"ufc: {text}")
     return code

@@ -7,15 +7,15 @@ when one of these commands runs, so their flags are read in a second pass.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import typer
-
-from ufc.cli.flags import option, run_command
+from ufc.cli.flags import command, option
+from ufc.cli.program import Later, command_of
+from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
 from ufc_base.training.ranks import ranks_from_environment
@@ -37,40 +37,58 @@ class Trainer:
     help: str
 
 
-def train_tokenizer(context: typer.Context) -> int:
-    """Train the first stage, pictures to codes and back, on a folder of your own."""
+def train_tokenizer() -> Trainer:
+    """The trainer of the first stage."""
     from vqgan.export import export_tokenizer
     from vqgan.training import main
     from vqgan.training_config import TokenizerTrainConfig
 
     help = "Train the tokenizer on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    trainer = Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
-    return run(trainer, context.args)
+    return Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
 
 
-def train(context: typer.Context) -> int:
-    """Train the second stage, controls to codes, on a folder of your own."""
+def train() -> Trainer:
+    """The trainer of the second stage."""
     from ufc.training.config import TrainConfig
     from ufc.training.export import export_model
     from ufc.training.trainer import main
 
     help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
-    return run(Trainer("train", TrainConfig, main, export_model, help), context.args)
+    return Trainer("train", TrainConfig, main, export_model, help)
 
 
-def train_contrastive(context: typer.Context) -> int:
-    """Train the contrastive estimator, the judge of retrieval figures, on a folder of your own."""
+def train_contrastive() -> Trainer:
+    """The trainer of the contrastive estimator."""
     from ufc.training.contrastive_training import ContrastiveTrainConfig, main
     from ufc.training.export import export_contrastive
 
     help = "Train the contrastive estimator on an ImageFolder with metadata.jsonl, or on shards."
-    config = ContrastiveTrainConfig
-    trainer = Trainer("train-contrastive", config, main, export_contrastive, help)
-    return run(trainer, context.args)
+    return Trainer("train-contrastive", ContrastiveTrainConfig, main, export_contrastive, help)
 
 
-def run(trainer: Trainer, arguments: Sequence[str]) -> int:
-    """Read a trainer's flags and recipe, then train or export; returns the exit code."""
+def later(trainer: Callable[[], Trainer], help: str) -> Later:
+    """A trainer's command, built when it is needed."""
+
+    def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
+        made = trainer()
+        return command_of(command_for(made)), made.name, arguments
+
+    return Later(help, build)
+
+
+TRAINERS = {
+    "train-tokenizer": later(
+        train_tokenizer, "Train the first stage, pictures to codes and back, on your own pictures."
+    ),
+    "train": later(train, "Train the second stage, controls to codes, on your own pictures."),
+    "train-contrastive": later(
+        train_contrastive, "Train the contrastive estimator, the judge of retrieval figures."
+    ),
+}
+
+
+def command_for(trainer: Trainer) -> Callable[..., int]:
+    """A function with the trainer's flags that reads them and the recipe, then trains."""
 
     def start(flags: Any) -> int:
         said = {name: value for name, value in vars(flags).items() if value is not None}
@@ -89,8 +107,7 @@ def run(trainer: Trainer, arguments: Sequence[str]) -> int:
             say(f"done; see {config.output_dir}")
         return DONE
 
-    flags = flags_of(trainer.config)
-    return run_command(flags, start, trainer.help, arguments, f"ufc {trainer.name}")
+    return command(flags_of(trainer.config), start, trainer.help)
 
 
 def export(trainer: Trainer, where: str, dtype: str, values: dict[str, Any]) -> int:
@@ -141,13 +158,14 @@ def ending(output_dir: str) -> Iterator[None]:
 
 
 def flags_of(config: type) -> type:
-    """A flags dataclass with one optional field for each field of `config`, and the command's."""
+    """A flags dataclass with one optional field for each field of `config`, and `config`."""
     hints = get_type_hints(config)
-    recipe = "Recipe file, .yaml, or the settings.json that a run has kept."
+    help = "Recipe: a .yaml file, or the name of one that came with the program."
+    flag = option(help, metavar="<file or name>", autocompletion=names_beginning)
     source = "Train nothing: write the averaged weights of this run, or of one checkpoint-N of it."
     precision = "Of the weights that --export-from writes: fp32, fp16 or bf16."
     own = [
-        ("config", Annotated[str | None, option(recipe)], None),
+        ("config", Annotated[str | None, flag], None),
         ("export_from", Annotated[str | None, option(source, metavar="FOLDER")], None),
         ("export_dtype", Annotated[ExportDType | None, option(precision)], None),
     ]
@@ -157,7 +175,7 @@ def flags_of(config: type) -> type:
 
 
 def read_recipe(path: str, config: type) -> dict[str, Any]:
-    """Values of a YAML file, each checked against the field of its name.
+    """Values of a YAML file, or of a bundled recipe, each checked against the field of its name.
 
     Raises:
         RequestError: unreadable, not a mapping, unknown names (the known ones are listed).
@@ -165,9 +183,7 @@ def read_recipe(path: str, config: type) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such recipe file") from None
+        values = yaml.safe_load(find_recipe(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ufc_base.extras import UnavailableError, how_to_install
+
 BLUE, GREY = "#3465a4", "#888a85"
 
 
@@ -47,8 +49,8 @@ def _figure(rows: int, columns: int, size: tuple[float, float], **settings: Any)
     try:
         figures: Any = importlib.import_module("matplotlib.figure")
     except ImportError as error:
-        raise RuntimeError(
-            f"plots need matplotlib ({error}): pip install 'ufc-bert[eval]'"
+        raise UnavailableError(
+            f"plots need matplotlib ({error}): {how_to_install('eval')}"
         ) from error
     figure = figures.Figure(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, **settings)

@@ -15,6 +15,10 @@ class RequestError(ValueError):
     """A request that cannot be carried out; the message is one line for the person who wrote it."""
 
 
+class AllKeptError(RequestError):
+    """Every block is kept, so nothing is left to make anew."""
+
+
 def check_id(value: object) -> None:
     """Raise `RequestError` unless `value` can be part of a file name on any system."""
     value = check_text("id", value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def probe_device(device: torch.device) -> None:
@@ -23,7 +24,7 @@ def probe_device(device: torch.device) -> None:
 @contextmanager
 def as_they_were(*modules: nn.Module) -> Iterator[None]:
     """Put every parameter and buffer back where an error ends the block."""
-    before = [
+    before: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
         (tensors, name, tensor, tensor.data)
         for module in modules
         for part in module.modules()
@@ -36,5 +37,5 @@ def as_they_were(*modules: nn.Module) -> Iterator[None]:
     except BaseException:
         for tensors, name, tensor, data in before:
             tensor.data = data
-            tensors[name] = tensor  # type: ignore[assignment]
+            tensors[name] = tensor
         raise

@@ -166,7 +166,7 @@ class StreamedBatches:
             texts = [self.text.encode(rng.choice(captions(record) or [""]))]
             draws.append(draw_controls(texts, references, self.odds, self.text.size, rng))
             flips.append(rng.random() < 0.5)
-            masks.append(sample_mask(self.tokenizer.config.grid, rng))
+            masks.append(sample_mask(self.tokenizer.config.grid_size, rng))
         codes_BHW, pictures = self.encode(pixels, flips, [d.references for d in draws], step)
         items = [ControlItem(d.ids, own) for d, own in zip(draws, pictures, strict=True)]
         labels = [draw.labels for draw in draws]

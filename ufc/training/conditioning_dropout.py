@@ -160,6 +160,6 @@ def sample_rng(seed: int, step: int, place: int) -> random.Random:
     return random.Random(f"{seed}/{step}/{place}")
 
 
-def sample_mask(grid: int, rng: random.Random) -> Tensor:
+def sample_mask(grid: tuple[int, int], rng: random.Random) -> Tensor:
     """A training mask (T,) bool."""
     return training_masks(1, grid, torch.Generator().manual_seed(rng.getrandbits(62)))[0]

@@ -13,20 +13,24 @@ STRATEGY_ODDS = (0.7, 0.1, 0.1, 0.1)
 
 
 def training_masks(
-    batch: int, grid: int, generator: torch.Generator, odds: tuple[float, ...] = STRATEGY_ODDS
+    batch: int,
+    grid: tuple[int, int],
+    generator: torch.Generator,
+    odds: tuple[float, ...] = STRATEGY_ODDS,
 ) -> Tensor:
-    """One mask a sample, (B, T) bool, each with at least one masked cell."""
+    """One mask a sample of a grid of (rows, columns), (B, T) bool, each with a masked cell."""
     weights = torch.tensor(odds)
     strategies = torch.multinomial(weights, batch, replacement=True, generator=generator)
     return torch.stack([draw_mask(int(kind), grid, generator) for kind in strategies])
 
 
-def draw_mask(strategy: int, grid: int, generator: torch.Generator) -> Tensor:
+def draw_mask(strategy: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
     """A mask (T,) by strategy: 0 random ratio, 1 everything, 2 inside a box, 3 outside it."""
+    cells = grid[0] * grid[1]
     if strategy == 0:
-        return random_ratio_mask(grid * grid, generator)
+        return random_ratio_mask(cells, generator)
     if strategy == 1:
-        return torch.ones(grid * grid, dtype=torch.bool)
+        return torch.ones(cells, dtype=torch.bool)
     box = random_box(grid, generator)
     return (box if strategy == 2 else ~box).flatten()
 
@@ -40,14 +44,18 @@ def random_ratio_mask(cells: int, generator: torch.Generator) -> Tensor:
     return mask
 
 
-def random_box(grid: int, generator: torch.Generator) -> Tensor:
-    """A box of 0.2 to 0.8 of the area and an aspect of 0.5 to 2, (grid, grid) bool."""
+def random_box(grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """A box of 0.2 to 0.8 of the area and an aspect of 0.5 to 2, (rows, columns) bool.
+
+    The aspect is relative to the grid's own.
+    """
+    rows, columns = grid
     u = torch.rand(4, generator=generator).tolist()
     area, aspect = 0.2 + 0.6 * u[0], 2 ** (2 * u[1] - 1)
-    height = min(grid, max(1, round(grid * math.sqrt(area * aspect))))
-    width = min(grid, max(1, round(grid * math.sqrt(area / aspect))))
-    top, left = int(u[2] * (grid - height + 1)), int(u[3] * (grid - width + 1))
-    box = torch.zeros(grid, grid, dtype=torch.bool)
+    height = min(rows, max(1, round(rows * math.sqrt(area * aspect))))
+    width = min(columns, max(1, round(columns * math.sqrt(area / aspect))))
+    top, left = int(u[2] * (rows - height + 1)), int(u[3] * (columns - width + 1))
+    box = torch.zeros(rows, columns, dtype=torch.bool)
     box[top : top + height, left : left + width] = True
     if box.all():
         box[-1, -1] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -23,7 +24,7 @@ class CodeCache:
     int32 where a codebook has more codes than that can count.
     """
 
-    def __init__(self, codes_NVT: Tensor, grid: int) -> None:
+    def __init__(self, codes_NVT: Tensor, grid: tuple[int, int]) -> None:
         self.codes_NVT = codes_NVT
         self.grid = grid
 
@@ -33,7 +34,7 @@ class CodeCache:
 
     def reference(self, index: int, variant: int) -> Tensor:
         """Codes of one of its augmented versions, (h, w) int64."""
-        return self.codes_NVT[index, 2 + variant].long().view(self.grid, self.grid)
+        return self.codes_NVT[index, 2 + variant].long().view(self.grid)
 
     @property
     def augmentations(self) -> int:
@@ -54,7 +55,7 @@ class CodeCache:
 
         `progress` is told how many pictures are done, of how many.
         """
-        file, grid = Path(file), tokenizer.config.grid
+        file, grid = Path(file), tokenizer.config.grid_size
         key = cache_key(tokenizer, pixels, augmentations, seed)
         codes = read_codes(file, key)
         if codes is None:
@@ -100,7 +101,8 @@ def encode_all(
     device = next(tokenizer.parameters()).device
     augment = reference_augmentation() if augmentations else None
     dtype = torch.int16 if tokenizer.config.n_embed <= 2**15 else torch.int32
-    out = torch.empty(len(pixels), 2 + augmentations, tokenizer.config.grid**2, dtype=dtype)
+    cells = math.prod(tokenizer.config.grid_size)
+    out = torch.empty(len(pixels), 2 + augmentations, cells, dtype=dtype)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in range(0, len(pixels), batch_size):
@@ -123,8 +125,8 @@ def reference_augmentation() -> Callable[[Tensor], Tensor]:
     turn = aug.RandomAffine(degrees=10.0, translate=(0.08, 0.08), scale=(0.8, 1.15), p=0.8)
 
     def augment(x_BCHW: Tensor) -> Tensor:
-        side = x_BCHW.shape[-1]
-        crop = aug.RandomResizedCrop((side, side), scale=(0.5, 1.0), ratio=(0.8, 1.25), p=0.7)
+        size = (x_BCHW.shape[-2], x_BCHW.shape[-1])
+        crop = aug.RandomResizedCrop(size, scale=(0.5, 1.0), ratio=(0.8, 1.25), p=0.7)
         # Product pictures lie on white: shift the range so that the fill, 0, is white.
         return 1 - turn(crop(flip(1 - x_BCHW)))
 

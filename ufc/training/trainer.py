@@ -285,9 +285,14 @@ def validate(
             count = len(batch.items)
             asked = batch.items[: min(8, count)]
             drawn_BT = draw_canvases(pipeline.transformer, asked, pipeline.alike, generator)
-            codes = pipeline.transformer.config.codes
             canvases = estimator_batch(
-                batch, found.logits_NV, drawn_BT, asked, codes, generator, count
+                batch,
+                found.logits_NV,
+                drawn_BT,
+                asked,
+                pipeline.transformer.config,
+                generator,
+                count,
             )
             losses, values = estimator_losses(pipeline.transformer, canvases)
             values |= {"code_loss": float(found.loss)}

@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from ufc.io.validation import RequestError
+from ufc.io.validation import AllKeptError, RequestError
 from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings, to_request
 from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
@@ -82,8 +82,10 @@ class Page:
         """Why nothing can be drawn now, as the name of a string."""
         try:
             to_request(self.session, self.studio.grid)
-        except RequestError as error:
-            return "all_kept" if "all " in str(error) else "nothing_to_draw"
+        except AllKeptError:
+            return "all_kept"
+        except RequestError:
+            return "nothing_to_draw"
         return None
 
 

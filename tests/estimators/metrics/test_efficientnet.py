@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from estimators.metrics import extractor_choice as choice
 from estimators.metrics import extractors
 from estimators.metrics.efficientnet import (
     WEIGHTS_PACKAGE,

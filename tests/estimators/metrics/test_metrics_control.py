@@ -164,7 +164,7 @@ def test_missing_package_has_one_remedy(monkeypatch: pytest.MonkeyPatch) -> None
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(clip.importlib, "import_module", missing)
-    with pytest.raises(RuntimeError, match=r"ufc-bert\[clip\]"):
+    with pytest.raises(RuntimeError, match=r"pip install -e \'\.\[clip\]\'"):
         clip.load_chinese()
 
 

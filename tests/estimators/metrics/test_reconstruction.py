@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_tokenizer
-from test_ablation import distance
+from torch import Tensor
 from toy_data import write_folder
 from toy_extractor import tiny_extractor
 
@@ -21,6 +21,10 @@ from ufc.pipeline import UFCPipeline
 from vqgan.model import VQGAN
 
 EXTRACTOR = "toy_extractor:tiny_extractor"
+
+
+def distance(x: Tensor, y: Tensor) -> Tensor:
+    return (x - y).abs().flatten(1).mean(1)
 
 
 class Faithful(VQGAN):

@@ -204,3 +204,18 @@ def test_info_looks_at_every_picture(ufc, capsys):
     assert main(["info", "gone.png", "out/a-1-0.png"]) == 2
     captured = capsys.readouterr()
     assert "prompt: a" in captured.out and "gone.png: no such file" in captured.err
+
+
+def test_a_run_of_an_earlier_version_is_resumed(ufc, tmp_path):
+    """Its manifest calls a setting by its old name and does not write all of them."""
+    flags = ["generate", "--prompt", "bag", "--seed", 1, "--best-of", 2]
+    assert ufc(*flags)[0] == 0
+    (row,) = manifest()
+    old = {k: v for k, v in row.items() if k not in ("choice_temperature", "compliance_weight")}
+    old["num_drafts"] = old.pop("best_of")
+    write(tmp_path / "out/manifest.jsonl", old)
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 0 and "0 drawn, 1 done before" in err
+    write(tmp_path / "out/manifest.jsonl", old | {"num_drafts": 3})
+    code, _, err = ufc(*flags, "--resume")
+    assert code == 2 and "other values of best_of" in err

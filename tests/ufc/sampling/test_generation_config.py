@@ -55,9 +55,8 @@ def test_what_is_refused_is_refused_everywhere(
         GenerationConfig(**{name: value})
     assert str(caught.value).startswith(f"{name}: ") and message in str(caught.value)
     for ask in (lambda v: Request(prompt="a", **v), lambda v: pipeline("a", **v)):
-        with pytest.raises(ValueError, match=name) as again:
+        with pytest.raises(ValueError, match=f"^{re.escape(str(caught.value))}$"):
             ask({name: value})
-        assert str(again.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if kind_of(name) in (int, float)])

@@ -248,7 +248,7 @@ def test_neighbours_share_all_attributes() -> None:
 
 
 def test_masks_have_the_four_strategies() -> None:
-    masks = training_masks(400, 8, torch.Generator().manual_seed(0))
+    masks = training_masks(400, (8, 8), torch.Generator().manual_seed(0))
     shares = masks.float().mean(1)
     assert (shares > 0).all()
     assert 0.1 < (shares == 1).float().mean() < 0.35

@@ -247,7 +247,13 @@ def test_a_wrong_picture_that_came_out_right_is_not_asked_about() -> None:
         logits = torch.zeros(64, 16)
         logits[:, likeliest] = 99.0
         made = estimator_batch(
-            batch, logits, torch.ones(2, 16).long(), items[:2], 16, torch.Generator(), 4
+            batch,
+            logits,
+            torch.ones(2, 16).long(),
+            items[:2],
+            UFCConfig(codes=16, grid=4),
+            torch.Generator(),
+            4,
         )
         asked = [-1 if grid.eq(16).any() else 1 for grid in made.codes_BT[:4]]
         assert Fidelity().labels(made.examples).tolist() == asked + [-1] * 4 + [0, 0] + [filled, -1]

@@ -12,7 +12,7 @@ from torch import Tensor
 from estimators.base import CORRUPTED, GENERATED, REAL, Examples
 from estimators.registry import find_estimators
 from ufc.conditioning.sequence import ControlItem
-from ufc.model.transformer import UFCTransformer
+from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import alike_codes, make_prefix
 from ufc.training.batches import TrainBatch
 from ufc.training.config import TrainConfig
@@ -45,9 +45,14 @@ class Estimators(Objective):
         self.buffer.add(draw_canvases(model, asked, self.alike, generator), asked)
         model.blocks.train()
         generated_BT, generated_items = self.buffer.sample(count, generator)
-        codes = model.config.codes
         canvases = estimator_batch(
-            batch, context.codes.logits_NV, generated_BT, generated_items, codes, generator, count
+            batch,
+            context.codes.logits_NV,
+            generated_BT,
+            generated_items,
+            model.config,
+            generator,
+            count,
         )
         losses, log = estimator_losses(model, canvases)
         return torch.stack(list(losses.values())).sum(), log
@@ -90,7 +95,7 @@ def estimator_batch(
     logits_NV: Tensor,
     generated_BT: Tensor,
     generated_items: Sequence[ControlItem],
-    vocabulary_mask: int,
+    config: UFCConfig,
     generator: torch.Generator,
     count: int,
 ) -> EstimatorBatch:
@@ -118,10 +123,12 @@ def estimator_batch(
     part = torch.rand(count, generator=generator) < 0.25
     hidden_cells = batch.masks_BT[:count] & part.to(device)[:, None]
     complete = ~hidden_cells.any(1)
-    seen_BT = real_BT.masked_fill(hidden_cells, vocabulary_mask)
-    few, quarter = count // 2, count // 4
+    seen_BT = real_BT.masked_fill(hidden_cells, config.codes)
+    few, quarter, grid = count // 2, count // 4, config.grid_size
     filled_BT = one_shot_fill(batch, logits_NV, generator)[:quarter]
-    wrong_BT = torch.cat([filled_BT, corrupt(real_BT[quarter:few], batch.codes_BT, generator)])
+    wrong_BT = torch.cat(
+        [filled_BT, corrupt(real_BT[quarter:few], batch.codes_BT, grid, generator)]
+    )
     altered = (wrong_BT != real_BT[:few]).any(1)
     sizes = [count, count, len(generated_items), few]
     all_items = [*items, *exchanged, *generated_items, *items[:few]]
@@ -160,10 +167,11 @@ def one_shot_fill(batch: TrainBatch, logits_NV: Tensor, generator: torch.Generat
     return filled
 
 
-def corrupt(real_BT: Tensor, others_BT: Tensor, generator: torch.Generator) -> Tensor:
+def corrupt(
+    real_BT: Tensor, others_BT: Tensor, grid: tuple[int, int], generator: torch.Generator
+) -> Tensor:
     """Real grids with 10 to 60 % of their cells, a box or scattered, from another picture."""
     count, cells = real_BT.shape
-    grid = round(cells**0.5)
     wrong = real_BT.clone()
     for row in range(count):
         other = others_BT[int(torch.randint(len(others_BT), (), generator=generator))]

@@ -1,0 +1,59 @@
+"""The whole method in one page: words in, a picture out, by MaskGIT's rule (Chang et al. 2022).
+
+    python examples/minimal_sampling.py "women's red handbag" handbag.png
+
+The program does the same with more orders, scores, candidates and controls; `ufc/sampling/loop.py`
+is its loop. Shapes: T cells of the grid, V codes.
+"""
+
+import math
+import sys
+
+import torch
+
+from ufc import UFCPipeline
+from ufc.conditioning.sequence import ControlItem
+from ufc.sampling.guidance import make_prefix
+
+STEPS, GUIDANCE, CHOICE_TEMPERATURE = 12, 2.0, 4.5
+
+
+@torch.no_grad()
+def main(prompt: str, file: str, seed: int = 0) -> None:
+    pipeline = UFCPipeline.from_pretrained(dtype="fp32")
+    model, generator = pipeline.transformer, torch.Generator().manual_seed(seed)
+    rows, columns = pipeline.grid_size
+    cells, mask = rows * columns, model.config.codes
+
+    # The conditioning is run once; every step attends to its keys and values.
+    words = make_prefix(model, [ControlItem(pipeline.encode_text(prompt, []))])
+    nothing = make_prefix(model, [ControlItem()])
+
+    codes_T = torch.full((cells,), mask)
+    confidence_T = torch.zeros(cells)
+    for step in range(STEPS):
+        masked_T = codes_T == mask
+
+        # Predict every masked cell at once, with classifier-free guidance.
+        logits = [model.code_logits(model(codes_T[None], c).target[0]) for c in (words, nothing)]
+        probabilities_TV = torch.lerp(logits[1], logits[0], GUIDANCE).softmax(-1)
+
+        # Sample a code for each of them, and remember how sure the model was.
+        sampled_T = torch.multinomial(probabilities_TV, 1, generator=generator)[:, 0]
+        codes_T = torch.where(masked_T, sampled_T, codes_T)
+        sure_T = probabilities_TV.gather(1, sampled_T[:, None])[:, 0]
+        confidence_T = torch.where(masked_T, sure_T, confidence_T)
+
+        # Mask the least sure of the new cells again; fewer every step, by a cosine.
+        left = int(math.cos(math.pi / 2 * (step + 1) / STEPS) * cells)
+        gumbel_T = -torch.rand(cells, generator=generator).clamp_min(1e-9).log().neg().log()
+        noise_T = CHOICE_TEMPERATURE * (1 - (step + 1) / STEPS) * gumbel_T
+        keys_T = (confidence_T.log() + noise_T).masked_fill(~masked_T, math.inf)
+        if step < STEPS - 1:
+            codes_T[keys_T.topk(max(1, left), largest=False).indices] = mask
+
+    pipeline.draw(codes_T[None])[0].save(file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

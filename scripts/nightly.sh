@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# What takes longer than a change should wait for: `make nightly`, or some of its steps by
+# `make nightly ARGS="wheel readme"`. Stops at the first that fails and says which.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+BIN=${BIN:-.venv/bin} # of the environment with everything installed
+STEPS=(tests browser sdist wheel readme benchmarks)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+step_tests() { "$BIN/python" -m pytest -q; }
+
+# A browser that is missing skips this test in `tests`; here it fails.
+step_browser() {
+	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
+		"$BIN/python" -m pytest -q tests/webui/test_browser.py
+}
+
+build_both() { # sdist, and from it the wheel, once for both steps
+	[ -d "$scratch/dist" ] || "$BIN/python" -m build --outdir "$scratch/dist" . >"$scratch/build.log" ||
+		{ tail -n 30 "$scratch/build.log" >&2 && return 1; }
+}
+
+# The source distribution has all that its own tests need.
+step_sdist() {
+	build_both && mkdir -p "$scratch/sdist" &&
+		tar -xzf "$scratch"/dist/*.tar.gz -C "$scratch/sdist" --strip-components 1 &&
+		(cd "$scratch/sdist" && PYTHONPATH=$PWD "$BIN/python" -m pytest -q tests/ufc/cli/test_cli.py \
+			tests/test_layout.py tests/test_packaging.py tests/test_readme.py tests/test_recipes.py)
+}
+
+# The wheel alone, in an environment of its own and away from the clone, draws and finds recipes.
+step_wheel() {
+	build_both && "$BIN/python" -m venv "$scratch/venv" &&
+		"$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+			"$scratch"/dist/*.whl --constraint requirements.txt &&
+		mkdir -p "$scratch/away" && (
+		cd "$scratch/away" && unset PYTHONPATH &&
+			../venv/bin/ufc --version && ../venv/bin/python -m ufc env &&
+			../venv/bin/ufc generate --prompt "women's red handbag" --seed 1 --output-dir out &&
+			../venv/bin/python -c 'from ufc.cli.main.recipes import find_recipe as f; print(f("fashion-64"))'
+	)
+}
+
+step_readme() { "$BIN/python" scripts/readme_commands.py; }
+
+step_benchmarks() {
+	"$BIN/python" -m ufc bench --quick --output "$scratch/bench.json" &&
+		"$BIN/python" -m benchmarks.overhead --rounds 1 --output "$scratch/overhead.json" &&
+		"$BIN/python" -m benchmarks.attention --tokens 64 --repeats 1 --output "$scratch/attention.json" &&
+		"$BIN/python" -m benchmarks.editor --repeats 1 --visitors 2
+}
+
+[ $# -gt 0 ] || set -- "${STEPS[@]}"
+for step in "$@"; do
+	case " ${STEPS[*]} " in *" $step "*) ;; *)
+		echo "nightly: no step $step; there are ${STEPS[*]}" >&2
+		exit 2
+		;;
+	esac
+done
+for step in "$@"; do
+	echo "nightly: $step"
+	code=0
+	"step_$step" || code=$?
+	if [ "$code" != 0 ]; then
+		echo "nightly: $step failed with exit code $code; make nightly ARGS=$step repeats it" >&2
+		exit "$code"
+	fi
+done
+echo "nightly: all done ($*)"

@@ -1,6 +1,7 @@
 """The command line, `ufc`: results on standard output, everything else on standard error.
 
-Exit codes: 0 done, 1 failure, 2 bad arguments or input, 3 some pictures failed, 130 interrupted.
+Exit codes: 0 done, 1 failure, 2 bad arguments or input, 3 some pictures failed, 130 interrupted,
+143 a training ended by SIGTERM.
 Flags are written with dashes; underscores are taken too.
 """
 

@@ -195,7 +195,9 @@ class Trainer:
         load_weights(self.model, state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.average.load_state_dict(state["average"])
-        kept = state["objectives"]  # by process
+        kept = state.get("objectives")  # by process
+        if kept is None:  # of a run before objectives had names
+            kept = [{"estimators": bank} for bank in state["banks"]]
         for name, values in kept[self.engine.ranks.rank % len(kept)].items():
             if name in self.objectives:
                 self.objectives[name].load_state_dict(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,15 @@ def tiny_transformer(text_vocabulary: int, seed: int = 1, **changes: object) -> 
 def make_pipeline(**changes: object) -> UFCPipeline:
     text = TextTokenizer.train(TEXTS, 300)
     return UFCPipeline(tiny_tokenizer(), tiny_transformer(text.size, **changes), text, name="tiny")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Iterator[Path]:
+    """What is kept between runs is kept for the tests alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ufc_base.data.soundness.user_cache", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ufc_base.data.records import MAX_UNREADABLE
+
 
 def setting(default: Any, help: str, least: int | None = None) -> Any:
     """A dataclass field whose `help` the command line shows; `least` is the least it may be."""
     return field(default=default, metadata={"help": help, "least": least})
+
+
+# Help texts of what all trainers have.
+CAPTION_COLUMN = "Field of the captions, and no other (text, else caption)."
+IMAGE_COLUMN = "Which of several pictures of a sample, or the column that names them (file_name)."
+UNREADABLE = "Share of unreadable pictures that is left out, not refused."
 
 
 class Settings:
@@ -36,10 +44,14 @@ class LoopSettings(Settings):
     """What the trainers of both stages have in common."""
 
     train_data_dir: str = setting(
-        "", "ImageFolder with metadata.jsonl, or WebDataset shards: folder, {000..099}.tar, URLs."
+        "",
+        "ImageFolder (metadata.jsonl, .csv or .parquet), or shards: folder, {000..099}.tar, URLs.",
     )
     output_dir: str = setting("runs/model", "Where model, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data, of the same kinds.")
+    caption_column: str | None = setting(None, CAPTION_COLUMN)
+    image_column: str | None = setting(None, IMAGE_COLUMN)
+    max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
     streaming: bool | None = setting(
         None, "Read shards in passing or index them; if not said, by their size and address."
     )

@@ -27,9 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     def measure() -> str:
         model = VQGAN.from_pretrained(options.tokenizer)
-        pixels = Pixels(open_dataset(options.data), model.config.size, options.fit)
+        samples = open_dataset(options.data)
+        pixels = Pixels(samples, model.config.size, options.fit)
         report = reconstruction_report(model, pixels, lpips_model("alex"))
-        return json.dumps(report, indent=2)
+        return json.dumps(report | {"left_out": samples.said()}, indent=2)
 
     return exit_code(measure)
 

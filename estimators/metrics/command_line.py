@@ -17,7 +17,8 @@ from estimators.metrics.extractor_choice import AUTO, fallback_note
 from estimators.metrics.extractors import EXTRACTORS, INPUT_SIZE, Extractor, load_extractor
 from estimators.metrics.features import MODES, Features, cached, extract
 from estimators.metrics.sets import PictureSet, open_set
-from ufc_base.data.datasets import Samples
+from ufc_base.data.datasets import Reading, Samples
+from ufc_base.data.records import MAX_UNREADABLE, USUAL
 from ufc_base.entry import exit_code
 
 
@@ -33,6 +34,7 @@ class Measuring:
         batch_size, num_workers: change the time, not the features.
         cache_dir: where features are kept; None is nowhere.
         on_batch: told how many pictures are done.
+        reading: how sets of pictures are read.
     """
 
     extractor: Extractor
@@ -43,6 +45,7 @@ class Measuring:
     num_workers: int = 0
     cache_dir: str | None = None
     on_batch: Callable[[int], None] | None = None
+    reading: Reading = USUAL
 
     @property
     def recipe(self) -> str:
@@ -81,7 +84,7 @@ class Measuring:
 
     def folder_features(self, data: str | Path, count: int | None = None) -> Features:
         """Features (N F) of a folder of pictures or of shards."""
-        found = open_set(data)
+        found = open_set(data, reading=self.reading)
         return self.features(found.samples, found.content, count)
 
     def frechet_features(self, pictures: PictureSet) -> Features:
@@ -97,6 +100,7 @@ class Measuring:
             "resize": self.mode,
             "format": pictures.formats,
             "sampler": pictures.recipe,
+            "left_out": list(pictures.notes),
         }
 
 
@@ -121,6 +125,13 @@ def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
     add("--num-workers", type=at_least(0), default=0, help="threads that resize pictures (0)")
     add("--device", default="cpu", help="where the network runs: auto, cpu or cuda (cpu)")
     add("--cache-dir", help="keep features here, by content")
+    add("--image-column", help="which of several pictures of a sample, or the column naming them")
+    add(
+        "--max-unreadable",
+        type=share,
+        default=MAX_UNREADABLE,
+        help="share of unreadable pictures that is left out, not refused (0.01)",
+    )
 
 
 def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +174,7 @@ def measuring_from(args: argparse.Namespace) -> Measuring:
         args.batch_size,
         args.num_workers,
         args.cache_dir,
+        reading=Reading(image_column=args.image_column, max_unreadable=args.max_unreadable),
     )
 
 
@@ -180,6 +192,17 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of {least} or more")
         return int(text)
 
+    return number
+
+
+def share(text: str) -> float:
+    """A share from 0 to 1 for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a share from 0 to 1")
     return number
 
 

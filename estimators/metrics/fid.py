@@ -4,7 +4,8 @@
     python -m estimators.fid calc PICTURES --ref stats.npz
 
 Both take shards, a folder of pictures, or one that `ufc generate` wrote; then its manifest says
-which pictures count.
+which pictures count. Statistics are those that `ref` wrote, or of pytorch-fid (give --extractor
+inception --mode legacy) and clean-fid (--extractor inception --mode clean).
 
 The distance of two Gaussians is ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))``. The last trace is
 taken from the eigenvalues of the symmetric ``C1^(1/2) C2 C1^(1/2)``, so no root of a non-symmetric
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +46,10 @@ Z_95 = 1.96  # standard errors on either side of a 95 % interval
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean (F), covariance (F F), both float64, and the number of pictures they come from."""
+    """Mean (F), covariance (F F), both float64, and the number of pictures they come from.
+
+    The number is 0 where a file does not say it, as those of pytorch-fid and clean-fid.
+    """
 
     mean: FloatArray
     covariance: FloatArray
@@ -182,29 +187,53 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
-    """Read what ``save_statistics`` wrote; returns the statistics and ``about``.
+    """Read what ``save_statistics`` wrote, or pytorch-fid or clean-fid; returns it and ``about``.
+
+    Those of others do not say how they were made: ``about`` is then empty.
 
     Raises:
         ValueError: the file is no such archive.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            stats = Statistics(file["mu"], file["sigma"], int(file["count"]))
-            return stats, str(file["about"])
-    except (KeyError, OSError, ValueError) as error:
+            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+            count = int(file["count"]) if "count" in file else 0
+            about = str(file["about"]) if "about" in file else ""
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, BadZipFile) as error:
         raise ValueError(
-            f"{path}: not statistics of this program ({error}); make them with "
-            "`python -m estimators.fid ref`"
+            f"{path}: no statistics of pictures ({error}); wanted the arrays mu and sigma, as "
+            "pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
         ) from error
+    square = covariance.shape == (mean.size, mean.size)
+    if mean.ndim != 1 or not square or not np.isfinite(covariance).all():
+        raise ValueError(
+            f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}, wanted (F) and "
+            "(F, F), finite"
+        )
+    return Statistics(mean, covariance, count), about
 
 
-def statistics_for(recipe: str, path: str | Path) -> Statistics:
-    """Statistics of a file whose features were made by this recipe.
+def statistics_for(measuring: Measuring, path: str | Path) -> Statistics:
+    """Statistics of a file whose features were made as `measuring` makes them.
+
+    A file of pytorch-fid or clean-fid does not say how: it is taken for Inception's if it has as
+    many features, and resized as --mode says.
 
     Raises:
         ValueError: they were made otherwise.
     """
     stats, about = load_statistics(path)
+    recipe, extractor = measuring.recipe, measuring.extractor
+    if not about:
+        used = extractor.frechet.stop - extractor.frechet.start
+        if extractor.name != "inception" or len(stats.mean) != used:
+            raise ValueError(
+                f"{path} does not say how its {len(stats.mean)} features were made, as files of "
+                f"pytorch-fid and clean-fid do not; those are Inception's, 2048 of them, and this "
+                f"is {extractor.name} with {used}: give --extractor inception, and --mode legacy "
+                "for pytorch-fid's, clean for clean-fid's"
+            )
+        return stats
     if about != recipe:
         raise ValueError(
             f"{path} was made with {about!r}, this is {recipe!r}; give the same options, or make "
@@ -217,31 +246,33 @@ def _ref(args: argparse.Namespace) -> str:
     if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
         raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
     measuring = measuring_from(args)
-    stats = statistics(measuring.frechet_features(open_set(args.data)))
+    stats = statistics(measuring.frechet_features(open_set(args.data, reading=measuring.reading)))
     save_statistics(args.output, stats, measuring.recipe)
     return f"{args.output}: statistics of {stats.count} pictures"
 
 
 def _calc(args: argparse.Namespace) -> str:
-    measuring, pictures = measuring_from(args), open_set(args.data)
+    measuring = measuring_from(args)
+    pictures = open_set(args.data, reading=measuring.reading)
     found = distance_of(measuring.frechet_features(pictures), _reference(args.ref, measuring))
     report = {
         "fd": found.value,
         "interval_95": found.half_width,
         "pictures": found.count,
-        "reference_pictures": found.reference_count,
+        "reference_pictures": found.reference_count or None,
         **measuring.about(pictures),
     }
-    warning = count_warning(min(found.count, found.reference_count), FEW_PICTURES)
-    if warning:
-        sys.stderr.write(f"{warning}\n")
+    counts = filter(None, (found.count, found.reference_count))
+    for line in (*pictures.notes, count_warning(min(counts), FEW_PICTURES)):
+        if line:
+            sys.stderr.write(f"{line}\n")
     return json.dumps(report, indent=1)
 
 
 def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
     if ref.endswith(".npz"):
-        return statistics_for(measuring.recipe, ref)
-    return measuring.frechet_features(open_set(ref))
+        return statistics_for(measuring, ref)
+    return measuring.frechet_features(open_set(ref, reading=measuring.reading))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -257,7 +288,7 @@ def _parser() -> argparse.ArgumentParser:
     ref.set_defaults(run=_ref)
     calc = commands.add_parser("calc", help="the distance of a set of pictures from another")
     calc.add_argument("data", help="a folder of pictures, or shards")
-    calc.add_argument("--ref", required=True, help="what `ref` wrote (.npz), a folder, or shards")
+    calc.add_argument("--ref", required=True, help="statistics (.npz), a folder, or shards")
     calc.set_defaults(run=_calc)
     for command in (ref, calc):
         add_measuring_flags(command)

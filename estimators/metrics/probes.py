@@ -28,7 +28,7 @@ from estimators.metrics.command_line import (
     extractor_from,
     pixels,
 )
-from estimators.metrics.features import Features, content_hash, extract
+from estimators.metrics.features import Features, extract
 from estimators.metrics.judge import (
     ATTRIBUTES,
     NATIVE,
@@ -41,6 +41,7 @@ from estimators.metrics.judge import (
 )
 from estimators.metrics.linear import L2
 from ufc_base.data.datasets import Samples, open_dataset
+from ufc_base.data.names import is_hidden
 from ufc_base.images import load_image
 
 FIELDS = ("text", "text_zh", "mixed")
@@ -54,7 +55,8 @@ def find_pictures(folder: str | Path) -> list[tuple[str, Path]]:
     Raises:
         ValueError: there is none.
     """
-    matches = [(_PICTURE_NAME.fullmatch(p.name), p) for p in sorted(Path(folder).glob("*"))]
+    seen = [p for p in sorted(Path(folder).glob("*")) if not is_hidden(p.name) and p.is_file()]
+    matches = [(_PICTURE_NAME.fullmatch(path.name), path) for path in seen]
     found = [(match["id"], path) for match, path in matches if match]
     if not found:
         raise ValueError(f"{folder}: no picture named {{id}}-{{seed}}-{{index}}.png to judge")
@@ -82,7 +84,6 @@ def _fit(args: argparse.Namespace) -> str:
     extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
-    content = content_hash(args.data) if args.cache_dir else None
     size = args.size or NATIVE
     features = {}
     for pixel_size in {size, NATIVE}:
@@ -90,7 +91,7 @@ def _fit(args: argparse.Namespace) -> str:
         measuring = Measuring(
             extractor, pixel_size or None, cache_dir=args.cache_dir, on_batch=progress
         )
-        features[pixel_size] = measuring.features(samples, content)
+        features[pixel_size] = measuring.features(samples, samples.content)
     records = [samples.record(index) for index in everything]
     judge = fit_judge(extractor, features, records, args.attribute, size=size, l2=args.l2)
     save_judge(args.output, judge)

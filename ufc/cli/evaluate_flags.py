@@ -26,6 +26,22 @@ class JudgeFlags:
         str | None,
         option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
     ] = None
+    caption_column: Annotated[
+        str, option("Which captions: text (default), text_zh (Chinese), or another field.", SET)
+    ] = "text"
+    image_column: Annotated[
+        str | None,
+        option("Which of several pictures of a sample, or the column that names them.", SET),
+    ] = None
+    max_unreadable: Annotated[
+        float,
+        option(
+            "Share of unreadable pictures that is left out, not refused (0.01).",
+            SET,
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.01
     limit: Annotated[
         int | None, option("Only the first N pictures measured, or captions drawn.", SET, min=2)
     ] = None

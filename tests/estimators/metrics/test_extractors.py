@@ -16,8 +16,8 @@ from toy_extractor import tiny_extractor
 
 from estimators.metrics.command_line import Measuring, count_warning
 from estimators.metrics.extractors import load_extractor, read_tensors
-from estimators.metrics.features import data_files, extract, resize_clean, resize_legacy
-from estimators.metrics.sets import file_formats, open_set
+from estimators.metrics.features import extract, resize_clean, resize_legacy
+from estimators.metrics.sets import open_set
 from ufc_base.data.datasets import DataError
 from vqgan.perceptual import import_torchvision
 
@@ -198,6 +198,6 @@ def test_of_what_generate_wrote_the_finished_pictures_count(tmp_path: Path) -> N
 def test_reports_say_file_formats_and_warn_of_few_pictures(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png")
     picture().save(tmp_path / "b.JPG")
-    assert file_formats(data_files(tmp_path)) == "jpg 1, png 1"
+    assert open_set(tmp_path).formats == "jpg 1, png 1"
     assert "biased upwards" in count_warning(2047, 2048)
     assert count_warning(2048, 2048) == ""

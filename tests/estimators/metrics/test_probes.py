@@ -11,7 +11,7 @@ from torch import nn
 
 from estimators.metrics import command_line, probes
 from estimators.metrics.extractors import make_extractor
-from estimators.metrics.features import cached, content_hash, extract
+from estimators.metrics.features import cached, extract
 from estimators.metrics.judge import (
     NATIVE,
     compare,
@@ -106,11 +106,14 @@ def test_the_cache_is_keyed_by_content(tmp_path, data):
     cached(tmp_path, {"data": "b"}, compute)
     cached(None, {"data": "a"}, compute)
     assert len(calls) == 3
-    before = content_hash(data)
-    (data / "one-more.txt").write_text("x")
-    assert content_hash(data) != before
-    (data / "one-more.txt").unlink()
-    assert content_hash(data) == before
+    before = open_dataset(data).content
+    (data / "one-more.txt").write_text("no part of the set")
+    assert open_dataset(data).content == before
+    text = (data / "metadata.jsonl").read_text()
+    (data / "metadata.jsonl").write_text(text.replace("{", "{ ", 1))
+    assert open_dataset(data).content != before
+    (data / "metadata.jsonl").write_text(text)
+    assert open_dataset(data).content == before
 
 
 def test_a_probe_learns_what_can_be_told_apart_linearly():

@@ -39,6 +39,9 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
+FITS = ("pad", "stretch", "crop")  # see `ufc_base.data.datasets.as_uint8`
+
+
 @dataclass
 class LoopSettings(Settings):
     """What the trainers of both stages have in common."""
@@ -52,6 +55,9 @@ class LoopSettings(Settings):
     caption_column: str | None = setting(None, CAPTION_COLUMN)
     image_column: str | None = setting(None, IMAGE_COLUMN)
     max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
+    fit: str = setting(
+        "pad", "How pictures get the model's shape: pad (white bars), stretch, or crop."
+    )
     streaming: bool | None = setting(
         None, "Read shards in passing or index them; if not said, by their size and address."
     )
@@ -87,3 +93,8 @@ class LoopSettings(Settings):
     init_from: str | None = setting(None, "Model to go on from.")
     device: str = setting("auto", "auto, cpu or cuda.")
     seed: int = setting(0, "Seed of the run.", 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit not in FITS:
+            raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")

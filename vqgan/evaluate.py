@@ -10,8 +10,9 @@ import argparse
 import json
 import sys
 
-from ufc_base.data.datasets import FITS, Pixels, open_dataset
+from ufc_base.data.datasets import Pixels, open_dataset
 from ufc_base.entry import exit_code
+from ufc_base.settings import FITS
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model

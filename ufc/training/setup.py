@@ -61,7 +61,7 @@ def open_training(
     if streams(urls, config.streaming):
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
-        stream = stream_of(config, engine, urls, tokenizer.config.resolution)
+        stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
 
         def texts_of() -> list[str]:
             records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
@@ -109,7 +109,7 @@ def stored_batches(
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
         tokenizer,
-        Pixels(samples, tokenizer.config.size),
+        Pixels(samples, tokenizer.config.size, config.fit),
         file,
         augmentations=config.augmentations,
         seed=config.seed,

@@ -32,7 +32,6 @@ from ufc_base.data.samples import (
 from ufc_base.data.soundness import DataSet, indexed_set
 from ufc_base.images import fit_square
 
-FITS = ("pad", "stretch", "crop")
 STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")  # those after the first can only be read in passing
 

@@ -6,10 +6,11 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,7 +20,7 @@ from ufc.io.validation import check_integer, check_number, check_text
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
-from ufc_base.images import load_image
+from ufc_base.images import ImageError, load_image, load_original
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ def per_picture(
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
     seeds = spread_seeds(seed, rows, copies, generator)
-    opened = Opened()
+    opened, own = Opened(load_image), Opened(load_original)
     asked = []
     for row in range(rows):
         codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
-        picture = opened("image", pictures[row]) if pictures[row] is not None else None
+        picture = own("image", pictures[row]) if pictures[row] is not None else None
+        if masks[row] is not None:
+            check_picture("mask_image", masks[row])
         keep = None if blocks[row] is None else as_list(blocks[row])
         for block in keep or ():
             check_integer("preserve_blocks", block, 0, grid * grid - 1)
@@ -185,21 +188,33 @@ def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
 
 
 class Opened:
-    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call.
 
-    def __init__(self) -> None:
+    `load` is `ufc_base.images.load_image`, or `load_original`.
+    """
+
+    def __init__(self, load: Callable[[Any], Image.Image]) -> None:
+        self.load = load
         self.made: dict[int, Image.Image] = {}
 
     def __call__(self, name: str, picture: Any) -> Image.Image:
-        """Raise `ValueError` where it is no PIL picture, or one that cannot be read."""
-        if not isinstance(picture, Image.Image):
-            raise ValueError(
-                f"{name} has a {type(picture).__name__}, wanted PIL pictures: "
-                "open files with ufc_base.images.load_image"
-            )
+        """Raise `ValueError` where it is no picture, or one that cannot be read."""
+        check_picture(name, picture)
         if id(picture) not in self.made:
-            self.made[id(picture)] = load_image(picture)
+            try:
+                self.made[id(picture)] = self.load(picture)
+            except ImageError as error:
+                raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
         return self.made[id(picture)]
+
+
+def check_picture(name: str, picture: Any) -> None:
+    """Raise `ValueError` unless it is a PIL picture, an array or a tensor."""
+    if not isinstance(picture, Image.Image | np.ndarray | Tensor):
+        raise ValueError(
+            f"{name} has a {type(picture).__name__}, wanted PIL pictures, arrays or tensors: "
+            "open files with ufc_base.images.load_image"
+        )
 
 
 def check_weights(weights: Sequence[float], references: int) -> None:

@@ -24,7 +24,7 @@ from ufc.call_arguments import (
     sampler_config,
 )
 from ufc.conditioning.encoding import control_items, kept_codes
-from ufc.conditioning.known_tokens import blank_edit, paste_back
+from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
@@ -55,6 +55,7 @@ from ufc_base.images import fit_square, to_pil, to_tensor
 from ufc_base.inference import WeightWatch
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
+from vqgan.profiles import to_srgb
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
@@ -271,9 +272,13 @@ class UFCPipeline:
             prompt: words, English or Chinese.
             negative_prompt: words to steer away from; takes the place of the empty branch.
             reference_images: pictures to take after; a list for one picture, or a list of lists.
+                All pictures may be PIL images, arrays (H, W, 3) or tensors (3, H, W), uint8 or
+                float 0..1.
             reference_weights: how strongly to look at each (1 is as trained, 0 leaves it out).
-            image: the picture to edit; fitted into the model's square.
-            mask_image: white is drawn anew, black is kept (grey is cut at 127).
+            image: the picture to edit; fitted into the model's square. The result has its colour
+                profile.
+            mask_image: white is drawn anew, black is kept (grey is cut in the middle); also an
+                array or tensor of bool, or of 0 and 1, (H, W).
             preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
@@ -371,7 +376,9 @@ class UFCPipeline:
 
         def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
-                state = step_state(canvas, draw, settings.watched) | {"stop": call.stop}
+                state = step_state(
+                    canvas, lambda codes: as_pictures(draw(codes), edits), settings.watched
+                ) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
             return call.stopped
 
@@ -389,7 +396,7 @@ class UFCPipeline:
         )
         return make_output(
             refined,
-            present(draw(refined.canvas.codes), refined.canvas.codes, output_type),
+            present(draw(refined.canvas.codes), refined.canvas.codes, edits, output_type),
             seeds,
             items,
             edits,
@@ -421,7 +428,7 @@ class UFCPipeline:
     def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Codes of pictures, each fitted into the model's square: (B, grid, grid)."""
         return self.encode_pixels(
-            to_tensor([fit_square(picture, self.resolution) for picture in pictures])
+            to_tensor([to_srgb(fit_square(picture, self.resolution)) for picture in pictures])
         )
 
     @torch.no_grad()

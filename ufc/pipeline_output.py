@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.known_tokens import EditCanvas
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
-from ufc_base.images import to_pil, to_uint8
+from ufc_base.images import to_uint8
 
 OUTPUT_TYPES = ("pil", "np", "pt", "codes")
 
@@ -23,7 +24,8 @@ class PipelineOutput:
     """Pictures and what is known of them; every list has one entry a picture.
 
     Attributes:
-        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
+        images: PIL pictures (or arrays, or a tensor, as `output_type` asks). An edit has the
+            colours of its image: numbers in its colour profile, which PIL pictures carry.
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
         curves: scores after each step, as dicts of step, compliance, fidelity.
@@ -86,17 +88,21 @@ def check_output_type(name: str) -> None:
         raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
 
 
-def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
+def present(
+    pixels_BCHW: Tensor, codes_BT: Tensor, edits: Sequence[EditCanvas], output_type: str
+) -> Any:
     """Pictures in the form asked for, one of `OUTPUT_TYPES`."""
     if output_type == "pil":
-        return to_pil(pixels_BCHW)
+        return as_pictures(pixels_BCHW, edits)
     if output_type == "np":
         return to_uint8(pixels_BCHW)
     return pixels_BCHW if output_type == "pt" else codes_BT
 
 
-def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -> dict[str, Any]:
-    """What a callback is told of a step; `draw` makes pixels of codes."""
+def step_state(
+    canvas: Canvas, draw: Callable[[Tensor], list[Image.Image]], scored: bool
+) -> dict[str, Any]:
+    """What a callback is told of a step; `draw` makes pictures of codes."""
     return {
         "codes": canvas.codes,
         "confidence": canvas.confidence,
@@ -104,7 +110,7 @@ def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -
         "fidelity": canvas.scores["fidelity"] if scored else None,
         "filled_step": canvas.filled_step,
         "filled_candidate": canvas.filled_candidate,
-        "image": lambda: to_pil(draw(canvas.codes)),
+        "image": lambda: draw(canvas.codes),
     }
 
 

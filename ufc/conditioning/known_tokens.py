@@ -2,7 +2,8 @@
 
 The block grid is the mask: a block with any pixel to be drawn anew is free. Pixels to be drawn
 anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
-kept pixels are put back at the end exactly as they were.
+kept pixels are put back at the end exactly as they were. Where the picture has a colour profile,
+the model sees it in sRGB, and what it made is brought into the profile's colours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ufc_base.images import fit_mask, fit_square, load_mask, match_mask, to_tensor
+from ufc_base.images import (
+    ImageError,
+    ImageSource,
+    fit_mask,
+    fit_square,
+    load_mask,
+    match_mask,
+    to_pil,
+    to_tensor,
+)
+from vqgan.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
 
 @dataclass(frozen=True)
@@ -24,11 +35,12 @@ class EditCanvas:
     """A base picture at model size.
 
     Attributes:
-        pixels_CHW: the picture in -1..1.
+        pixels_CHW: the picture in -1..1, its own numbers.
         kept_HW: pixels that stay as they are.
         locked_T: blocks of the grid whose code stays, row-major.
-        erased_CHW: the picture with everything else filled from the kept pixels around it.
+        erased_CHW: the picture in sRGB, with everything else filled from the kept pixels around it.
         codes_T: codes of the picture where they are known; it is then not encoded again.
+        profile: the colour profile that its numbers are meant in; None for sRGB.
     """
 
     pixels_CHW: Tensor
@@ -36,6 +48,7 @@ class EditCanvas:
     locked_T: Tensor
     erased_CHW: Tensor
     codes_T: Tensor | None = None
+    profile: bytes | None = None
 
 
 def blank_edit(grid: int, resolution: int) -> EditCanvas:
@@ -47,7 +60,7 @@ def blank_edit(grid: int, resolution: int) -> EditCanvas:
 
 def edit_canvas(
     image: Image.Image | None,
-    mask: Image.Image | None,
+    mask: ImageSource | None,
     blocks: Sequence[int] | None,
     grid: int,
     resolution: int,
@@ -59,7 +72,8 @@ def edit_canvas(
     chain of edits does not decay. They may also stand alone; nothing is then put back.
 
     Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
-    picture, blocks out of range, or a mask of other proportions than its picture.
+    picture, blocks out of range, a mask of other proportions than its picture, or one that leaves
+    nothing to draw.
     """
     if image is None:
         if codes_T is not None:
@@ -73,19 +87,29 @@ def edit_canvas(
             "or preserve_blocks (the blocks to keep), and not both"
         )
     if mask is not None:
-        mask = match_mask(load_mask(mask), image.size)
-        kept_HW = torch.from_numpy(np.array(fit_mask(mask, resolution))) == 0
+        try:
+            grey = load_mask(mask)
+        except ImageError as error:
+            raise ImageError(f"mask_image: {str(error).removeprefix('image: ')}") from None
+        fitted = fit_mask(match_mask(grey, image.size), resolution)
+        kept_HW = torch.from_numpy(np.array(fitted)) == 0
     else:
         kept_HW = kept_pixels(blocks or [], grid, resolution)
-    pixels_CHW = to_tensor(fit_square(image, resolution))[0]
+    if kept_HW.all():
+        raise ValueError(
+            "the whole image is kept, so nothing is left to draw: paint the mask white where it is "
+            "to be drawn anew, or leave blocks out"
+        )
+    square = fit_square(image, resolution)
     locked_T = kept_blocks(kept_HW, grid)
-    erased_CHW = fill_from_kept(pixels_CHW, kept_HW)
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T)
+    erased_CHW = fill_from_kept(to_tensor(to_srgb(square))[0], kept_HW)
+    pixels_CHW = to_tensor(square)[0]
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, sound_profile(square))
 
 
 def codes_only(
     codes_T: Tensor,
-    mask: Image.Image | None,
+    mask: ImageSource | None,
     blocks: Sequence[int] | None,
     grid: int,
     resolution: int,
@@ -137,17 +161,29 @@ def fill_from_kept(pixels_CHW: Tensor, kept_HW: Tensor) -> Tensor:
 
 
 def paste_back(pixels_BCHW: Tensor, edits: Sequence[EditCanvas], feather: int = 0) -> Tensor:
-    """Generated pictures with the kept pixels put back exactly.
+    """Generated pictures, each in the colours of its edit, with the kept pixels put back exactly.
 
     With `feather`, a band of so many pixels outside them fades from the original to the new.
     """
     pasted = pixels_BCHW.clone()
     for row, edit in enumerate(edits):
+        if edit.profile is not None:
+            generated = in_profile(to_pil(pasted[row : row + 1])[0], edit.profile)
+            pasted[row] = to_tensor(generated)[0]
         if edit.kept_HW.any():
             alpha = feathered(edit.kept_HW, feather)
             blended = torch.lerp(pasted[row], edit.pixels_CHW, alpha)
             pasted[row] = torch.where(edit.kept_HW, edit.pixels_CHW, blended)
     return pasted
+
+
+def as_pictures(pixels_BCHW: Tensor, edits: Sequence[EditCanvas]) -> list[Image.Image]:
+    """What `paste_back` gives as PIL pictures, each with its colour profile in `info`."""
+    pictures = to_pil(pixels_BCHW)
+    for picture, edit in zip(pictures, edits, strict=True):
+        if edit.profile is not None:
+            picture.info[PROFILE] = edit.profile
+    return pictures
 
 
 def feathered(kept_HW: Tensor, feather: int) -> Tensor:

@@ -12,6 +12,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from ufc.io.manifest import write_atomically
+from ufc_base.images import load_image
+from vqgan.profiles import to_srgb
 
 GRID = "grid.png"
 LOG = "log.html"
@@ -63,7 +65,7 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None) -
     sheet = Image.new("RGB", size, "white")
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        cell = picture.convert("RGB")
+        cell = to_srgb(picture.convert("RGB"))
         cell.thumbnail((width, height))
         sheet.paste(cell, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))
     return sheet
@@ -74,8 +76,7 @@ def write_sheet(folder: Path, file_names: Iterable[str]) -> Path | None:
     pictures = []
     for name in file_names:
         if (folder / name).is_file():
-            with Image.open(folder / name) as picture:
-                pictures.append(picture.convert("RGB"))
+            pictures.append(load_image(folder / name))
     if not pictures:
         return None
     sheet = contact_sheet(pictures)

@@ -13,12 +13,22 @@ from ufc.io.batch_plan import Job
 from ufc.io.validation import RequestError
 from ufc.request import Request
 from ufc_base.checkpoint import sha256
-from ufc_base.images import ImageError, fit_mask, load_image, load_mask, match_mask
+from ufc_base.images import (
+    ImageError,
+    fit_mask,
+    load_image,
+    load_mask,
+    load_original,
+    match_mask,
+)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Pictures of one request: references and image RGB, mask L (white is drawn anew)."""
+    """Pictures of one request: references and image RGB, mask L (white is drawn anew).
+
+    References are in sRGB; the image has its own colours, and its profile.
+    """
 
     references: tuple[Image.Image, ...] = ()
     image: Image.Image | None = None
@@ -34,7 +44,7 @@ def load_inputs(request: Request) -> Inputs:
     references = tuple(load_image(item.path) for item in request.reference_images)
     if request.image is None:
         return Inputs(references)
-    image = load_image(request.image)
+    image = load_original(request.image)
     if request.mask_image is None:
         return Inputs(references, image)
     mask = load_mask(request.mask_image, invert=request.invert_mask)

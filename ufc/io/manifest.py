@@ -22,6 +22,7 @@ from ufc.io.picture_metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names
+from vqgan.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`
@@ -76,7 +77,9 @@ def write_json(path: Path, report: Mapping[str, Any]) -> None:
 def save_picture(
     image: Image.Image, path: Path, metadata: Metadata | None, *, overwrite: bool = False
 ) -> None:
-    """Write a picture with its metadata, in the format of its suffix, whole or not at all.
+    """Write a picture with its metadata and its colour profile, whole or not at all.
+
+    The format is that of the suffix.
 
     Raises:
         FileExistsError: the file is there and `overwrite` is not set.
@@ -84,7 +87,7 @@ def save_picture(
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already; allow overwriting or choose another name")
-    options = save_options(metadata, path.suffix)
+    options = {PROFILE: image.info.get(PROFILE), **save_options(metadata, path.suffix)}
     write_atomically(path, lambda file: image.save(file, **options))
 
 

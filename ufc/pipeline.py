@@ -53,9 +53,9 @@ from ufc.sampling.stopping import Call, own_call, stoppable
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import fit_square, to_pil, to_tensor
 from ufc_base.inference import WeightWatch
+from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
-from vqgan.profiles import to_srgb
 
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 

@@ -20,9 +20,9 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from vqgan.arrays import ImageError, mask_of, picture_of
-from vqgan.containers import split
-from vqgan.profiles import PROFILE, in_srgb, sound_profile, to_srgb
+from ufc_base.arrays import ImageError, mask_of, picture_of
+from ufc_base.containers import split
+from ufc_base.profiles import PROFILE, in_srgb, sound_profile, to_srgb
 
 __all__ = [
     "ImageError",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from vqgan.containers import MOST_INFLATED
+from ufc_base.containers import MOST_INFLATED
 
 PROFILE = "icc_profile"  # the name in `Image.info`
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab", "L": "GRAY"}  # of a profile, by mode
@@ -42,7 +42,7 @@ def in_srgb(image: Image.Image) -> Image.Image | None:
     if profile is None:
         return None
     converted = ImageCms.applyTransform(image, _to_srgb(profile, image.mode))
-    return _plain(converted)
+    return _plain(converted)  # type: ignore[arg-type]
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
@@ -63,7 +63,7 @@ def in_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile is None:
         return plain
     if not _is_srgb(profile):
-        plain = ImageCms.applyTransform(plain, _from_srgb(profile))
+        plain = ImageCms.applyTransform(plain, _from_srgb(profile))  # type: ignore[assignment]
     plain.info = {PROFILE: profile}
     return plain
 

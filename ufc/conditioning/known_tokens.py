@@ -27,7 +27,7 @@ from ufc_base.images import (
     to_pil,
     to_tensor,
 )
-from vqgan.profiles import PROFILE, in_profile, sound_profile, to_srgb
+from ufc_base.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ufc.io.manifest import write_atomically
 from ufc_base.images import load_image
-from vqgan.profiles import to_srgb
+from ufc_base.profiles import to_srgb
 
 GRID = "grid.png"
 LOG = "log.html"

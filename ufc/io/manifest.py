@@ -22,7 +22,7 @@ from ufc.io.picture_metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names
-from vqgan.profiles import PROFILE
+from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufc_base.entry import exit_code
+from ufc_base.entry import exit_code, write_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,8 +68,7 @@ def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
     def shoot(name: str, caption: str, **controls: object) -> Image.Image:
         shot = take(pipeline, folder, name, caption, seed=seed, **controls)
         shots.append(shot)
-        sys.stdout.write(describe(shot) + "\n")
-        sys.stdout.flush()
+        write_line(sys.stdout, describe(shot))
         return shot.image
 
     for number, prompt in enumerate(PROMPTS, 1):
@@ -143,11 +142,12 @@ def main(arguments: list[str] | None = None) -> int:
         from ufc.pipeline import UFCPipeline
 
         pipeline = UFCPipeline.from_pretrained(options.model)
-        sys.stdout.write(f"{pipeline.name} loaded in {time.monotonic() - started:.1f} s\n")
+        loading = time.monotonic() - started
+        write_line(sys.stdout, f"{pipeline.name} loaded in {loading:.1f} s")
         folder = Path(options.output_dir)
         shots = run(pipeline, folder, options.seed)
         contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
-        sys.stdout.write(f"all {len(shots)} pictures: {write_page(shots, folder)}\n")
+        write_line(sys.stdout, f"all {len(shots)} pictures: {write_page(shots, folder)}")
 
     return exit_code(draw)
 

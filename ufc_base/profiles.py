@@ -41,8 +41,7 @@ def in_srgb(image: Image.Image) -> Image.Image | None:
     profile = sound_profile(image, image.mode)
     if profile is None:
         return None
-    converted = ImageCms.applyTransform(image, _to_srgb(profile, image.mode))
-    return _plain(converted)  # type: ignore[arg-type]
+    return _plain(_applied(image, _to_srgb(profile, image.mode)))
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
@@ -63,9 +62,15 @@ def in_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile is None:
         return plain
     if not _is_srgb(profile):
-        plain = ImageCms.applyTransform(plain, _from_srgb(profile))  # type: ignore[assignment]
+        plain = _applied(plain, _from_srgb(profile))
     plain.info = {PROFILE: profile}
     return plain
+
+
+def _applied(image: Image.Image, transform: Any) -> Image.Image:
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None  # it is None only in place
+    return converted
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -103,7 +108,7 @@ def _is_srgb(profile: bytes) -> bool:
     probe = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
     image = Image.fromarray(probe)
     try:
-        there = ImageCms.applyTransform(image, _to_srgb(profile, "RGB"))
+        there = _applied(image, _to_srgb(profile, "RGB"))
         _from_srgb(profile)
     except Exception:  # as above
         return True

@@ -35,6 +35,7 @@ from estimators.metrics.command_line import (
 )
 from estimators.metrics.features import Features
 from estimators.metrics.sets import open_set
+from ufc_base.entry import write_line
 
 FloatArray = NDArray[np.float64]
 
@@ -265,7 +266,7 @@ def _calc(args: argparse.Namespace) -> str:
     counts = filter(None, (found.count, found.reference_count))
     for line in (*pictures.notes, count_warning(min(counts), FEW_PICTURES)):
         if line:
-            sys.stderr.write(f"{line}\n")
+            write_line(sys.stderr, str(line))
     return json.dumps(report, indent=1)
 
 

@@ -42,6 +42,7 @@ from estimators.metrics.judge import (
 from estimators.metrics.linear import L2
 from ufc_base.data.datasets import Samples, open_dataset
 from ufc_base.data.names import is_hidden
+from ufc_base.entry import write_line
 from ufc_base.images import load_image
 
 FIELDS = ("text", "text_zh", "mixed")
@@ -132,7 +133,7 @@ def _judge(args: argparse.Namespace) -> str:
     asked = sorted({index_of[name] for name, _ in pictures})
     if len(asked) < len(samples):
         missing = len(samples) - len(asked)
-        sys.stderr.write(f"note: {missing} of {len(samples)} captions have no picture\n")
+        write_line(sys.stderr, f"note: {missing} of {len(samples)} captions have no picture")
 
     def judged(features: Features, indices: Sequence[int]) -> Scores:
         return score(judge, extractor, features, [records[index] for index in indices])
@@ -167,8 +168,7 @@ def _progress(what: str, total: int) -> Callable[[int], None]:
     def show(done: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done >= total else "\r"
-            sys.stderr.write(f"{what}: {done} of {total} pictures{end}")
-            sys.stderr.flush()
+            write_line(sys.stderr, f"{what}: {done} of {total} pictures", end)
 
     return show
 

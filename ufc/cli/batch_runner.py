@@ -13,7 +13,8 @@ from ufc.cli.model_choice import Loaded
 from ufc.cli.terminal import Terminal
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
-from ufc.io.embedded_tokens import codes_chunk, read_codes
+from ufc.io.block_record import Origin
+from ufc.io.embedded_tokens import block_record, read_codes
 from ufc.io.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.picture_metadata import Metadata, describe, rounded
@@ -166,11 +167,18 @@ class Easel:
     def _metadata(
         self, job: Job, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
     ) -> Metadata:
-        blocks = {
-            **codes_chunk(self.loaded.pipe, out.images[i], out.codes[i].tolist()),
-            "confidence": [[rounded(x) for x in row] for row in out.confidence[i].tolist()],
-            "provenance": out.provenance[i],
-        }
+        origins = [
+            Origin(True)
+            if story["kept"]
+            else Origin(False, story["step"], story["candidate"], out.seeds[i])
+            for story in out.provenance[i]
+        ]
+        confidence = [
+            None if origin.kept else sure
+            for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
+        ]
+        codes = out.codes[i].tolist()
+        blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
             job.request,
             replace(result, model=Path(self.loaded.name).name),
@@ -182,7 +190,8 @@ class Easel:
 
     def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
         text = reason(error)
-        row = self.row(job, group, status="failed", error=text.replace("\0", ""))
+        said = text.replace("\0", "").encode(errors="backslashreplace").decode()
+        row = self.row(job, group, status="failed", error=said)
         manifest.record(row)
         self.failed += 1
         self.terminal.reach(self.drawn + self.failed)

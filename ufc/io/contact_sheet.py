@@ -96,7 +96,7 @@ def log_page(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def write_log(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write `log.html` for the rows of the folder's manifest."""
-    page = log_page(rows).encode()
+    page = log_page(rows).encode(errors="replace")  # of a path that is not UTF-8, say
     write_atomically(folder / LOG, lambda file: file.write(page))
     return folder / LOG
 

@@ -71,7 +71,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report for people and programs: the old file or the whole new one, as above."""
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def save_picture(
@@ -210,5 +210,8 @@ def _weights(row: Mapping[str, Any]) -> object:
 
 
 def manifest_line(row: Mapping[str, Any]) -> bytes:
-    """A row as it is written."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    """A row as it is written; a path that is not UTF-8 is escaped, and read back as it was."""
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False).encode() + b"\n"

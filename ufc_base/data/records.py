@@ -90,6 +90,7 @@ def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
             name, _, kind = suffix.rpartition(".")
             if kind == "json":
                 value = json.loads(files[suffix])
+                refuse_surrogates(files[suffix].decode("utf-8-sig", errors="replace"), value)
                 if not isinstance(value, dict) and not name:
                     raise DataError(f"its json holds a {type(value).__name__}, wanted an object")
                 record = (value if isinstance(value, dict) else {name: value}) | record
@@ -99,6 +100,17 @@ def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"its json or txt cannot be read ({error})") from error
     return record
+
+
+def refuse_surrogates(text: str, value: Any) -> None:
+    """Raise `DataError` where JSON `text` spells half a character, which no tokenizer takes."""
+    if "\\u" not in text:  # only an escape can
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start]).strip("'")
+        raise DataError(f"half a character, {half}: write the text as UTF-8") from None
 
 
 def read_metadata(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -128,6 +140,10 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise DataError(f"{where}: is not JSON ({error})") from error
         if not isinstance(record, dict):
             raise DataError(f"{where}: got a {type(record).__name__}, wanted an object")
+        try:
+            refuse_surrogates(line, record)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
         yield where, record
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
+from ufc_base.entry import write_line
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole
@@ -255,8 +256,7 @@ class MetricsLog:
         if self.bar is not None:
             self.bar.line(text)
         elif self.stream is not None and not self.quiet:
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            write_line(self.stream, text)
 
 
 def plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ufc.request import format_blocks, parse_blocks
 from ufc_base.images import fit_mask
+from ufc_base.profiles import PROFILE, in_profile, sound_profile
 
 __all__ = [
     "border",
@@ -82,8 +83,11 @@ def from_mask(mask: Image.Image, grid: int, resolution: int) -> Blocks:
 
 
 def mix(one: Image.Image, other: Image.Image, blocks: Iterable[int], grid: int) -> Image.Image:
-    """The first picture, with the given blocks taken from the second."""
-    return Image.composite(other, one, to_mask(blocks, grid, one.width))
+    """The first picture in its own colours, with the given blocks taken from the second."""
+    profile = sound_profile(one)
+    mixed = Image.composite(in_profile(other, profile), one, to_mask(blocks, grid, one.width))
+    mixed.info = {} if profile is None else {PROFILE: profile}
+    return mixed
 
 
 def _board(blocks: Iterable[int], grid: int) -> np.ndarray:

@@ -83,7 +83,8 @@ def source(story: Mapping[str, Any], picture: str, say: Say) -> str:
     """Where one block came from."""
     if "step" not in story:
         return say("block_upload", picture=story["picture"])
-    facts = {"step": story["step"] + 1, "seed": story.get("seed"), "candidate": 1}
+    seed = story.get("seed")
+    facts = {"step": story["step"] + 1, "seed": "–" if seed is None else seed, "candidate": 1}
     facts["candidate"] = story.get("candidate", 0) + 1
     drawn = say("block_drawn_try" if facts["candidate"] > 1 else "block_drawn", **facts)
     if story["picture"] == picture:

@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from ufc.io.validation import AllKeptError, RequestError
+from ufc_base.images import load_image
 from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings, to_request
 from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
@@ -128,10 +129,10 @@ def data_url(png: bytes) -> str:
 @lru_cache(maxsize=256)
 def enlarge(png: bytes) -> str:
     """A small picture made large for the eye; browsers' own enlarging shows their grid."""
-    with Image.open(io.BytesIO(png)) as image:
-        factor = max(1, SHOWN_SIDE // image.width)
-        size = image.width * factor, image.height * factor
-        large = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    image = load_image(png)
+    factor = max(1, SHOWN_SIDE // image.width)
+    size = image.width * factor, image.height * factor
+    large = image.resize(size, Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     large.save(stream, "JPEG", quality=92, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from ufc.cli.model_choice import Loaded
 from ufc.io.batch_plan import RECIPE
-from ufc.io.embedded_tokens import codes_chunk
+from ufc.io.embedded_tokens import block_record
 from ufc.io.inputs import input_hashes
 from ufc.io.manifest import save_picture
 from ufc.io.picture_metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
+from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask
+from webui.drawing.origins import to_origins
 from webui.sessions import state
 from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
@@ -191,7 +193,7 @@ class Drawing:
         image = out.images[index]
         changed = set(differing_blocks(self.base_image, image, pipe.grid)) & set(kept)
         shown = pipe.draw(out.codes[index : index + 1])[0]
-        errors = block_errors(self.base_image, shown, pipe.grid)
+        errors = block_errors(to_srgb(self.base_image), shown, pipe.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(pipe.grid**2)) - set(kept), pipe.grid)) & own
         return {
@@ -225,11 +227,13 @@ class Drawing:
             hashes_of(self.store, self.key, request),
             out.images[index].size,
             curves=out.curves[index],
-            blocks={
-                **codes_chunk(self.loaded.pipe, out.images[index], picture.codes or ()),
-                "confidence": details["confidence"],
-                "provenance": details["origin"],
-            },
+            blocks=block_record(
+                self.loaded.pipe,
+                out.images[index],
+                picture.codes or (),
+                details["confidence"],
+                to_origins(details["origin"], picture.id),
+            ),
         )
         write_png(self.store, self.key, picture.file, out.images[index], metadata)
 
@@ -319,6 +323,7 @@ def write_png(
 
 
 def png_bytes(image: Image.Image) -> bytes:
+    """A picture as a PNG, with its colour profile."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()

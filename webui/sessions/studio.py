@@ -19,13 +19,15 @@ from PIL import Image
 
 from ufc.cli.model_choice import Loaded, ModelSettings, load
 from ufc.io.contact_sheet import contact_sheet
-from ufc.io.embedded_tokens import carried_codes, codebook_digest, codes_chunk
+from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.picture_metadata import Metadata, read_metadata
-from ufc.io.validation import RequestError
-from ufc.request import Result
+from ufc.io.validation import RequestError, shortened
+from ufc.request import MAX_SEED, Result
 from ufc.token_confidence import assess, weakest
-from ufc_base.images import ImageError, fit_square, load_image, load_mask
+from ufc_base.images import ImageError, fit_square, load_mask, load_original
+from ufc_base.profiles import in_profile, sound_profile, to_srgb
 from webui.drawing import blocks
+from webui.drawing.origins import to_origins, to_stories
 from webui.sessions import state
 from webui.sessions.generation import Drawing, png_bytes, write_png
 from webui.sessions.state import (
@@ -39,6 +41,7 @@ from webui.sessions.state import (
 from webui.sessions.store import SessionStore
 from webui.sessions.worker import Worker
 
+MOST_LISTED = 64  # references of a request that are looked for
 MAX_UPLOAD = 32 * 1024 * 1024  # bytes
 
 
@@ -172,11 +175,13 @@ class Studio:
                 fidelity=_score(said.get("fidelity")),
             )
             write_png(self.store, key, picture.file, square, metadata if codes else None)
-            if codes and metadata and metadata.blocks:
-                found = metadata.blocks
-                details = {"confidence": found.get("confidence"), "origin": found.get("provenance")}
-                if all(_fits(value, self.grid**2) for value in details.values()):
-                    self.store.write_details(key, name, details)
+            if codes and metadata and metadata.blocks and metadata.blocks.provenance:
+                found, seed = metadata.blocks, request.get("seed")
+                known = seed if isinstance(seed, int) and 0 <= seed <= MAX_SEED else None
+                confidence = found.confidence or (None,) * len(codes)
+                origin = to_stories(found.provenance or (), name, known)
+                details = {"confidence": list(confidence), "origin": origin}
+                self.store.write_details(key, name, details)
             session = state.add(session, [picture], marks=())
             kept = blocks.clean(request.get("preserve_blocks"), self.grid) if codes else ()
             change = blocks.invert(kept, self.grid) if kept else ()
@@ -190,7 +195,7 @@ class Studio:
         asked = request.get("reference_images") or ()
         found: dict[str, float] = {}
         missing = 0
-        for item in asked if isinstance(asked, list | tuple) else ():
+        for item in asked[:MOST_LISTED] if isinstance(asked, list | tuple) else ():
             said = item if isinstance(item, dict) else {}
             name = self.store.find_reference(key, said.get("sha256"))
             weight = said.get("weight", 1.0)
@@ -208,8 +213,8 @@ class Studio:
             ImageError: too large, no picture, or damaged.
             ValueError: there are as many as the model reads.
         """
-        square = fit_square(self.open_upload(data), self.resolution)
-        item = ReferenceItem(self.store.keep_reference(key, square), name[:80])
+        square = fit_square(to_srgb(self.open_upload(data)), self.resolution)
+        item = ReferenceItem(self.store.keep_reference(key, square), shortened(name, 80))
         self.store.update(key, lambda session: state.add_reference(session, item))
 
     def picture_as_reference(self, key: str, picture: str) -> None:
@@ -224,7 +229,7 @@ class Studio:
         Raises:
             ImageError: too large, no picture, damaged, or with nothing white in it.
         """
-        self.open_upload(data)
+        check_size(data)
         change = blocks.from_mask(load_mask(data), self.grid, self.resolution)
         if not change:
             raise ImageError("nothing in it is white; paint white what is to be drawn anew")
@@ -236,11 +241,9 @@ class Studio:
         return png_bytes(blocks.to_mask(change, self.grid, self.resolution))
 
     def open_upload(self, data: bytes) -> Image.Image:
-        """A visitor's picture, checked as the command line checks files."""
-        if len(data) > MAX_UPLOAD:
-            size = len(data) / 2**20
-            raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
-        return load_image(data)
+        """A visitor's picture in its own colours, checked as the command line checks files."""
+        check_size(data)
+        return load_original(data)
 
     # Pictures made from others
 
@@ -329,6 +332,7 @@ class Studio:
         image = self.loaded.pipe.draw([codes])[0]
         if picture.kept:
             whole = self.store.open_picture(key, picture.file)
+            image = in_profile(image, sound_profile(whole))
             image = blocks.mix(image, whole, picture.kept, self.grid)
         return image
 
@@ -408,12 +412,9 @@ class Studio:
                 request=parent.request,
                 seed=parent.seed,
             )
-            chunk = {
-                **codes_chunk(self.loaded.pipe, image, codes),
-                "confidence": details["confidence"],
-                "provenance": details["origin"],
-            }
-            write_png(self.store, key, picture.file, image, Metadata(blocks=chunk))
+            origins = to_origins(details["origin"], name)
+            record = block_record(self.loaded.pipe, image, codes, details["confidence"], origins)
+            write_png(self.store, key, picture.file, image, Metadata(blocks=record))
             self.store.write_details(key, name, details)
             session = state.add(session, [picture])
             if marks is None:
@@ -424,13 +425,16 @@ class Studio:
         self.store.update(key, place)
 
 
+def check_size(data: bytes) -> None:
+    """Raise `ImageError` where an upload is too large to be looked at."""
+    if len(data) > MAX_UPLOAD:
+        size = len(data) / 2**20
+        raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
+
+
 def random_seed() -> int:
     return random.SystemRandom().randrange(state.MAX_SEED)
 
 
 def _score(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
-
-
-def _fits(value: object, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length

@@ -1,4 +1,4 @@
-"""What tests of pictures share: files put together by hand, and profiles made from sRGB's."""
+"""What tests of pictures share: files put together by hand, and colour profiles."""
 
 import io
 import struct

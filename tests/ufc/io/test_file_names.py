@@ -14,7 +14,8 @@ from ufc.io.batch_plan import name_from_prompt, plan
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Request
-from ufc_base.data.datasets import DataError, open_dataset, parse_record
+from ufc_base.data.datasets import DataError, open_dataset
+from ufc_base.data.records import parse_record
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 

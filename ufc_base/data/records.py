@@ -123,7 +123,10 @@ def read_metadata(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         yield from rows(path)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from error
+        number = error.object[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {number}: is not UTF-8 ({error.reason}): save it as UTF-8"
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error})") from error
 

@@ -87,7 +87,7 @@ def test_a_picture_is_drawn_kept_and_described(studio: Studio) -> None:
     assert said.request is not None
     assert said.request["request"]["prompt"] == "men's blue shirt"
     assert said.blocks is not None
-    assert tuple(said.blocks["codes"]) == first.codes
+    assert said.blocks.codes == first.codes
 
 
 def test_edits_keep_pixels_and_codes_however_many_there_are(

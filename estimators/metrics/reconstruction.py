@@ -53,11 +53,14 @@ class Reconstructed:
 
 
 def reconstruct(
-    tokenizer: VQGAN, held_out: PictureSet, perceptual: Callable[[Tensor, Tensor], Tensor]
+    tokenizer: VQGAN,
+    held_out: PictureSet,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    fit: str = "pad",
 ) -> Reconstructed:
-    """Encode and decode every picture of a set."""
+    """Encode and decode every picture of a set, brought to the tokenizer's shape by `fit`."""
     pictures: list[Image.Image] = []
-    pixels = Pixels(held_out.samples, tokenizer.config.resolution)
+    pixels = Pixels(held_out.samples, tokenizer.config.size, fit)
     figures = reconstruction_report(
         tokenizer, pixels, perceptual, on_batch=lambda y_BCHW: pictures.extend(to_pil(y_BCHW))
     )
@@ -131,10 +134,11 @@ def tokenizer_report(
     measurings: Sequence[Measuring],
     perceptual: Callable[[Tensor, Tensor], Tensor],
     say: Say = lambda line: None,
+    fit: str = "pad",
 ) -> dict[str, Any]:
     """Figures of the reconstructions, and a judgement by the extractor of each of `measurings`."""
     say(f"reconstructing {len(held_out.samples)} pictures …")
-    reconstructed = reconstruct(tokenizer, held_out, perceptual)
+    reconstructed = reconstruct(tokenizer, held_out, perceptual, fit)
     width, height = reconstructed.pictures[0].size
     return {
         "size": [width, height],

@@ -135,6 +135,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
             measurings,
             lpips_model("alex").to(device),
             terminal.notice,
+            flags.fit,
         ) | {"tokenizer": str(folder)}
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "tokenizer.json", found)

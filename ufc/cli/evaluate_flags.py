@@ -159,6 +159,10 @@ class ModelFlags(CommonFlags):
     train_data_dir: Annotated[
         str | None, option("Training pictures, which distances are to.", SET)
     ] = None
+    fit: Annotated[
+        Literal["pad", "stretch", "crop"],
+        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
+    ] = "pad"
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
@@ -218,6 +222,10 @@ class TokenizerFlags(JudgeFlags):
             metavar="NAME",
         ),
     ] = None
+    fit: Annotated[
+        Literal["pad", "stretch", "crop"],
+        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
+    ] = "pad"
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Numbers: TypeAlias = "np.ndarray | Tensor"
 
@@ -18,6 +20,11 @@ _WANTED_MASK = "bool, 0/1, 0..255 or float 0..1, of shape (H, W)"
 
 class ImageError(ValueError):
     """A picture or mask that cannot be used; the message is one line for the person who gave it."""
+
+
+def is_numbers(value: Any) -> TypeGuard[Numbers]:
+    """Whether a value is an array or a tensor; the latter without importing torch."""
+    return isinstance(value, np.ndarray) or (hasattr(value, "detach") and hasattr(value, "ndim"))
 
 
 def picture_of(numbers: Numbers) -> Image.Image:
@@ -62,7 +69,7 @@ def mask_of(numbers: Numbers) -> Image.Image:
 
 def _channels_last(numbers: Numbers, wanted: str) -> np.ndarray:
     """(H, W, C), C of 1, 3 or 4."""
-    if isinstance(numbers, Tensor):
+    if not isinstance(numbers, np.ndarray):
         tensor = numbers.detach().cpu()
         values = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         values = np.moveaxis(values, 0, -1) if values.ndim == 3 else values

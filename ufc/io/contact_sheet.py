@@ -12,8 +12,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from ufc.io.manifest import write_atomically
-from ufc_base.images import load_image
 from ufc_base.profiles import to_srgb
+from ufc_base.reading import load_image
 
 GRID = "grid.png"
 LOG = "log.html"

@@ -24,7 +24,8 @@ from ufc.io.block_record import BlockRecord
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError
 from ufc.request import Request, Result
-from ufc_base.images import ImageError, read_picture
+from ufc_base.arrays import ImageError
+from ufc_base.reading import read_picture
 
 METADATA_CHUNK = "ufc_metadata"
 BLOCKS_CHUNK = "ufc_blocks"

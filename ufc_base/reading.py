@@ -25,7 +25,7 @@ MAX_PIXELS = 64 * 1024 * 1024  # decoded pixels; above any phone's camera, below
 WHITE = (255, 255, 255)
 
 # Only formats that decode in-process: no EPS (runs Ghostscript), no format without a signature.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -244,7 +244,7 @@ def _top(image: Image.Image, values: np.ndarray) -> float:
 
 def _formats() -> list[str]:
     Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _name_of(source: ImageSource) -> str:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from ufc_base import images
+from ufc_base import reading
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def picture_suffixes() -> tuple[str, ...]:
     """Suffixes, without dot, of every format that single pictures are read in; preferred first."""
     Image.init()
     known = Image.registered_extensions().items()
-    found = {suffix[1:] for suffix, kind in known if kind in images._FORMATS}
+    found = {suffix[1:] for suffix, kind in known if kind in reading.FORMATS}
     return tuple(s for s in PREFERRED if s in found) + tuple(sorted(found.difference(PREFERRED)))
 
 

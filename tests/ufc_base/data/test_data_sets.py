@@ -245,7 +245,7 @@ def test_every_format_of_single_pictures_counts(tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "0.tar", files)
     assert len(open_dataset(shard)) == len(streamed(shard)) == 16
     known = {Image.registered_extensions()[f".{suffix}"] for suffix in picture_suffixes()}
-    assert known == set(images._FORMATS)
+    assert known == set(reading.FORMATS)
 
 
 HIDDEN = (".ipynb_checkpoints/a-checkpoint.png", "._a.png", "__MACOSX/._a.png", "__MACOSX/b.png",

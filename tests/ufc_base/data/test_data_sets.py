@@ -18,7 +18,6 @@ from toy_training import model_config
 
 import ufc.training.trainer
 from estimators.metrics.sets import open_set
-from ufc_base import images
 from ufc_base.data.datasets import (
     DataError,
     DataSet,
@@ -31,6 +30,7 @@ from ufc_base.data.datasets import (
 from ufc_base.data.names import grouped, is_hidden, picture_of, picture_suffixes
 from ufc_base.data.opening import changes
 from ufc_base.data.streams import StreamPlan, first_records, lane_samples, open_stream, record_of
+from ufc_base.reading import FORMATS
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Checkpoints, train
 from ufc_base.training.processes import Engine
@@ -245,7 +245,7 @@ def test_every_format_of_single_pictures_counts(tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "0.tar", files)
     assert len(open_dataset(shard)) == len(streamed(shard)) == 16
     known = {Image.registered_extensions()[f".{suffix}"] for suffix in picture_suffixes()}
-    assert known == set(reading.FORMATS)
+    assert known == set(FORMATS)
 
 
 HIDDEN = (".ipynb_checkpoints/a-checkpoint.png", "._a.png", "__MACOSX/._a.png", "__MACOSX/b.png",

@@ -18,7 +18,7 @@ from toy_training import model_config
 
 import ufc.training.trainer
 from estimators.metrics.sets import open_set
-from ufc_base.data.datasets import (
+from ufc_base.reading import FORMATS, load_image
     DataError,
     DataSet,
     Reading,
@@ -104,7 +104,7 @@ def test_metadata_files_are_read(tmp_path: Path, kind: str, column: str, place: 
     write_table(tmp_path / place / f"metadata.{kind}", rows)
     samples = open_dataset(tmp_path, split="train")
     assert (texts(samples), samples.captioned) == (TEXTS, 3)
-    np.testing.assert_array_equal(samples[1].image, images.load_image(picture_bytes(1)))
+    np.testing.assert_array_equal(samples[1].image, load_image(picture_bytes(1)))
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
@@ -139,7 +139,7 @@ def test_columns_of_captions_and_pictures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"before_file_name, after_file_name.*--image-column"):
         open_dataset(tmp_path)
     samples = open_dataset(tmp_path, Reading("title", "after"))
-    assert samples[0].image.tobytes() == images.load_image(picture_bytes(1)).tobytes()
+    assert samples[0].image.tobytes() == load_image(picture_bytes(1)).tobytes()
     record = samples.record(0)
     assert (record["text"], record.get("captions"), record.get("text_zh")) == ("t", None, None)
     assert samples.notes == ["2 pictures are not named in metadata.jsonl"]
@@ -223,7 +223,7 @@ def test_dotted_names_that_are_not_clear_are_asked_about(tmp_path: Path) -> None
         open_stream(plan, [0], 8, 0).next()
     reading = Reading(image_column="right")
     sample = open_dataset(shard, reading)[0]
-    assert sample.image.tobytes() == images.load_image(picture_bytes(2)).tobytes()
+    assert sample.image.tobytes() == load_image(picture_bytes(2)).tobytes()
     assert streamed(shard, reading) == [("s", "both")]
 
 

@@ -18,7 +18,7 @@ from toy_training import model_config
 
 import ufc.training.trainer
 from estimators.metrics.sets import open_set
-from ufc_base.reading import FORMATS, load_image
+from ufc_base.data.datasets import (
     DataError,
     DataSet,
     Reading,
@@ -30,7 +30,7 @@ from ufc_base.reading import FORMATS, load_image
 from ufc_base.data.names import grouped, is_hidden, picture_of, picture_suffixes
 from ufc_base.data.opening import changes
 from ufc_base.data.streams import StreamPlan, first_records, lane_samples, open_stream, record_of
-from ufc_base.reading import FORMATS
+from ufc_base.reading import FORMATS, load_image
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Checkpoints, train
 from ufc_base.training.processes import Engine

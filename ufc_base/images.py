@@ -190,9 +190,7 @@ def resize_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX).point([0, *[255] * 255])
 
 
-def picture_fit(
-    size: tuple[int, int], frame: tuple[int, int], stretch: float = 0.0
-) -> PictureFit:
+def picture_fit(size: tuple[int, int], frame: tuple[int, int], stretch: float = 0.0) -> PictureFit:
     """How a picture of `size` (width, height) is laid into a `frame` of (height, width).
 
     The side that is too long for the frame's proportions fills it, the other is centred. Where
@@ -258,9 +256,7 @@ def fit_square(
     return fit_picture(image, (resolution, resolution), fill=fill)
 
 
-def fit_mask(
-    mask: Image.Image, frame: int | tuple[int, int], stretch: float = 0.0
-) -> Image.Image:
+def fit_mask(mask: Image.Image, frame: int | tuple[int, int], stretch: float = 0.0) -> Image.Image:
     """`fit_picture` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255.
 
     `frame` is (height, width), or the side of a square.

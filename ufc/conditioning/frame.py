@@ -55,6 +55,10 @@ class Frame:
         """How many blocks there are, numbered row by row."""
         return self.grid[0] * self.grid[1]
 
+    def holds(self, size: tuple[int, int]) -> bool:
+        """Whether a picture of (width, height) has this size already."""
+        return size[::-1] == self.size
+
     def fit(self, image: Image.Image) -> Image.Image:
         """A picture in this size."""
         return fit_picture(image, self.size, self.stretch)
@@ -126,17 +130,21 @@ class Frames:
 
         That is: one with as many blocks as it has `codes`, or about as many as were trained.
         """
-        columns, rows = size[0] // self.cell, size[1] // self.cell
-        whole = size == (columns * self.cell, rows * self.cell)
-        if not whole or max(rows, columns) > MOST_BLOCKS_A_SIDE:
+        if not self.may_carry(size):
             return None
+        columns, rows = size[0] // self.cell, size[1] // self.cell
         if codes == rows * columns:
             return rows, columns
         known = codes is None and self.trained[0] != self.trained[1] and self.usual((rows, columns))
         return (rows, columns) if known else None
 
+    def may_carry(self, size: tuple[int, int]) -> bool:
+        """Whether a picture of (width, height) is one of whole blocks, which may carry codes."""
+        blocks = [divmod(side, self.cell) for side in size]
+        return all(not rest and 1 <= count <= MOST_BLOCKS_A_SIDE for count, rest in blocks)
+
     def usual(self, grid: tuple[int, int]) -> bool:
-        """Whether a grid has about as many blocks as were trained, and none of its sides is long"""
+        """Whether a grid has about as many blocks as were trained, and no long side."""
         area = grid[0] * grid[1] / (self.trained[0] * self.trained[1])
         long = max(grid) > LONGEST_SIDE * max(self.trained)
         return 1 / MOST_AREA <= area <= MOST_AREA and not long

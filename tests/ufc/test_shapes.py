@@ -17,6 +17,7 @@ from toy_training import model_config, tokenizer_config
 
 import ufc.training.trainer
 import vqgan.training
+from ufc.benchmark import Case, measure_case, measure_forward
 from ufc.cli.main import main
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.block_record import BlockRecord
@@ -226,3 +227,9 @@ def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> No
     out = UFCPipeline.from_pretrained(trained)("red bag", image=picture(1, (32, 48)),
                                                preserve_blocks=[0], **QUICK)  # fmt: skip
     assert out.images[0].size == (16, 24)
+
+
+def test_the_benchmark_measures_pictures_that_are_not_square(pipe: UFCPipeline) -> None:
+    case = Case("one", steps=1)
+    assert measure_case(pipe, case, 1)["resolution"] == "16 x 24"
+    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "pass over 1 grid of 6 x 4"

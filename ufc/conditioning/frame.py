@@ -109,7 +109,9 @@ class Frames:
         """
         grid = self.trained
         if image is not None:
-            grid = self.own_grid(image, codes) or self.nearest(image)
+            square = self.trained[0] == self.trained[1]
+            own = self.own_grid(image, codes)
+            grid = own or (self.trained if square else self.nearest(image))
         rows = grid[0] if height is None else self.blocks("height", height)
         columns = grid[1] if width is None else self.blocks("width", width)
         return self.of((rows, columns))
@@ -151,8 +153,6 @@ class Frames:
 
     def nearest(self, size: tuple[int, int]) -> tuple[int, int]:
         """The grid that a picture of (width, height) distorts least, at about the trained area."""
-        if self.trained[0] == self.trained[1]:
-            return self.trained
         longest = int(LONGEST_SIDE * max(self.trained))
         area = self.trained[0] * self.trained[1]
 

@@ -33,6 +33,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "time_budget": (0.0, 600.0),
     "feather": (0, 16),
 }
+# Proportions (width, height) that a new picture can have; `same` is that of the one on the canvas.
+SHAPES: dict[str, tuple[int, int] | None] = {
+    "same": None, "portrait": (3, 4), "square": (1, 1), "landscape": (4, 3),
+}  # fmt: skip
 KINDS = ("drawn", "upload", "step", "cross")
 
 
@@ -54,6 +58,7 @@ class Settings:
     patience: int | None = None
     time_budget: float | None = None
     feather: int = 0
+    shape: str = "same"
 
 
 @dataclass(frozen=True)
@@ -400,6 +405,7 @@ def within(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if value is not None:
             changes[name] = type(low)(min(high, max(low, value)))
+    changes["shape"] = settings.shape if settings.shape in SHAPES else "same"
     for name in ("prompt", "negative_prompt"):
         changes[name] = getattr(settings, name)[:MOST_LETTERS]
     return replace(settings, **changes)

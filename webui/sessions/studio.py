@@ -86,7 +86,11 @@ class Studio:
     def request(self, session: Session) -> Request:
         """What a session asks for now; see `state.to_request`."""
         frame = self.frame(session)
-        size = None if frame == self.frames.default else frame.size
+        change = state.blocks_to_change(session.view, frame.grid)
+        shape = state.SHAPES.get(session.settings.shape)
+        new = self.frames.of(self.frames.nearest(shape)) if shape else frame
+        made = new if len(change) == frame.cells else frame
+        size = None if made == self.frames.default else made.size
         return state.to_request(session, frame.grid, size)
 
     @property

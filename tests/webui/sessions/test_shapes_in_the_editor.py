@@ -143,3 +143,24 @@ def test_sessions_of_earlier_versions_have_the_models_own_grid(studio: Studio) -
     assert studio.frame_of(session.pictures[0]).grid == (6, 4)
     new = state.replace(old, grid=(4, 6))
     assert Session.from_json(Session(pictures=(new,)).to_json()).pictures[0].grid == (4, 6)
+
+
+def test_a_new_picture_has_the_shape_that_is_chosen(studio: Studio) -> None:
+    key = begin(studio)
+
+    def choose(shape: str) -> None:
+        studio.store.update(
+            key, lambda s: state.replace(s, settings=state.replace(s.settings, shape=shape))
+        )
+
+    choose("landscape")
+    drawn = draw(studio, key)
+    assert drawn.grid == (4, 5) and image(studio, key, drawn).size == (20, 16)
+    choose("portrait")
+    studio.store.update(key, lambda s: state.mark(s, (0, 1)))
+    edited = draw(studio, key)
+    assert edited.grid == (4, 5) and len(edited.kept) == 18
+    studio.store.update(key, lambda s: state.mark(s, ()))
+    assert draw(studio, key).grid == (5, 4)
+    choose("same")
+    assert draw(studio, key).grid == (5, 4)

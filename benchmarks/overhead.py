@@ -73,18 +73,17 @@ def cases() -> Iterator[tuple[str, Run]]:
 
 
 def passes(pipeline: UFCPipeline, batch: int) -> Iterator[tuple[str, Run]]:
-    model, grid = pipeline.transformer, pipeline.grid
-    codes_BT = torch.full((batch, grid**2), model.config.codes)
+    model, (rows, columns) = pipeline.transformer, pipeline.grid_size
+    codes_BT = torch.full((batch, rows * columns), model.config.codes)
     with torch.no_grad():
         prefix = make_prefix(model, [ControlItem(pipeline.text.encode_all(PROMPT))] * batch)
     grids = "grids" if batch > 1 else "grid"
-    yield f"pass over {batch} {grids} of {grid} x {grid}", lambda: model(codes_BT, prefix)
+    yield f"pass over {batch} {grids} of {rows} x {columns}", lambda: model(codes_BT, prefix)
 
 
 def tokenizer(name: str, model: VQGAN, batch: int) -> Iterator[tuple[str, Run]]:
-    side, grid = model.config.resolution, model.config.grid
-    x_BCHW = torch.rand(batch, 3, side, side) * 2 - 1
-    codes_BHW = torch.zeros(batch, grid, grid, dtype=torch.int64)
+    x_BCHW = torch.rand(batch, 3, *model.config.size) * 2 - 1
+    codes_BHW = torch.zeros(batch, *model.config.grid_size, dtype=torch.int64)
     yield f"decode {batch}, {name}", lambda: model.decode(codes_BHW)
     yield f"encode {batch}, {name}", lambda: model.encode(x_BCHW)
 

@@ -213,7 +213,8 @@ def random_pipeline(shape: Shape) -> UFCPipeline:
 
 def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, Any]:
     """Time, memory and rates of one setting."""
-    picture = Image.new("RGB", (pipeline.resolution,) * 2, (180, 40, 60))
+    height, width = pipeline.frames.default.size
+    picture = Image.new("RGB", (width, height), (180, 40, 60))
 
     def draw() -> None:
         pipeline(
@@ -231,12 +232,12 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
 
     reset_peak_memory(pipeline.device)
     timing = time_it(draw, repeats)
-    cells = pipeline.grid**2
+    cells = pipeline.frames.default.cells
     return {
         "kind": "picture",
         "name": case.name,
         **about(pipeline),
-        "resolution": pipeline.resolution,
+        "resolution": pixels_of(pipeline),
         "batch": case.batch,
         "steps": case.steps,
         "candidates": case.candidates,
@@ -255,27 +256,34 @@ def measure_forward(
     pipeline: UFCPipeline, batch: int, references: int, rate: float, repeats: int
 ) -> dict[str, Any]:
     """The transformer's pass over grids whose controls are cached, against `rate`."""
-    model, grid = pipeline.transformer, pipeline.grid
-    reference = torch.zeros(grid, grid, dtype=torch.int64)
+    model, (rows, columns) = pipeline.transformer, pipeline.grid_size
+    cells = rows * columns
+    reference = torch.zeros(rows, columns, dtype=torch.int64)
     item = ControlItem(pipeline.text.encode_all(PROMPT), [reference] * references)
-    codes_BT = torch.full((batch, grid**2), model.config.codes, device=pipeline.device)
+    codes_BT = torch.full((batch, cells), model.config.codes, device=pipeline.device)
     with torch.no_grad():
         prefix = make_prefix(model, [item] * batch)
         timing = time_it(lambda: model(codes_BT, prefix), 3 * repeats, 20.0)
     controls = prefix.lengths[0]
-    done = batch * forward_operations(model.config, grid**2, controls) / timing.median
+    done = batch * forward_operations(model.config, cells, controls) / timing.median
     return {
         "kind": "forward",
-        "name": f"pass over {batch} grid{'s' if batch > 1 else ''} of {grid} x {grid}",
+        "name": f"pass over {batch} grid{'s' if batch > 1 else ''} of {rows} x {columns}",
         **about(pipeline),
         "batch": batch,
         "references": references,
         "control_tokens": controls,
         **timing.to_json(),
-        "tokens_per_second": rounded(batch * grid**2 / timing.median),
+        "tokens_per_second": rounded(batch * cells / timing.median),
         "gflops": rounded(done / 1e9),
         "matmul_share": rounded(done / rate, 3),
     }
+
+
+def pixels_of(pipeline: UFCPipeline) -> int | str:
+    """The side of the pictures, or "width x height"."""
+    height, width = pipeline.frames.default.size
+    return height if height == width else f"{width} x {height}"
 
 
 def about(pipeline: UFCPipeline) -> dict[str, Any]:
@@ -292,8 +300,8 @@ def measure_parts(pipeline: UFCPipeline, repeats: int) -> Iterator[dict[str, Any
     """Encoding and decoding pictures."""
     config = pipeline.tokenizer.config
     for batch in (1, 8):
-        pictures = [Image.new("RGB", (config.resolution,) * 2, (180, 40, 60))] * batch
-        codes_BT = torch.zeros(batch, pipeline.grid**2, dtype=torch.int64)
+        pictures = [Image.new("RGB", config.size[::-1], (180, 40, 60))] * batch
+        codes_BT = torch.zeros(batch, pipeline.frames.default.cells, dtype=torch.int64)
         for name, run in (
             ("encode", lambda p=pictures: pipeline.encode(p)),
             ("decode", lambda c=codes_BT: pipeline.decode(c)),
@@ -302,7 +310,7 @@ def measure_parts(pipeline: UFCPipeline, repeats: int) -> Iterator[dict[str, Any
             yield {
                 "kind": "tokenizer",
                 "name": f"{name} {batch}",
-                "resolution": config.resolution,
+                "resolution": pixels_of(pipeline),
                 "batch": batch,
                 **timing.to_json(),
                 "pictures_per_second": rounded(batch / timing.median),

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
 from ufc.io.validation import check_integer, check_number, check_text
 from ufc.sampling.config import SamplerConfig
@@ -33,14 +34,16 @@ class Asked:
     reference_weights: Sequence[float]
     edit: EditCanvas | None
     seed: int | None
+    frame: Frame
 
 
 def per_picture(
     rows: int,
     copies: int,
-    grid: int,
-    resolution: int,
+    frames: Frames,
     *,
+    height: int | None,
+    width: int | None,
     prompt: Any,
     negative_prompt: Any,
     reference_images: Any,
@@ -55,10 +58,14 @@ def per_picture(
 ) -> list[Asked]:
     """The pictures of a call, `copies` of each row, every edit prepared once.
 
+    An edit has the size that `frames` chooses for its image, unless `height` and `width` say
+    otherwise.
+
     Raises:
         ValueError: lists of different lengths, prompts that are no text, what is no picture,
             weights without references or outside 0..10, seeds out of range, codes that are not a
-            grid of the `codebook`, and what `edit_canvas` refuses.
+            grid of the `codebook`, a size that is none of the model's, pictures of different
+            sizes, and what `edit_canvas` refuses.
     """
     prompts = spread_texts(prompt, rows, "prompt")
     negatives = spread_texts(negative_prompt, rows, "negative_prompt")
@@ -72,21 +79,39 @@ def per_picture(
     opened, own = Opened(load_image), Opened(load_original)
     asked = []
     for row in range(rows):
-        codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
         picture = own("image", pictures[row]) if pictures[row] is not None else None
+        given_codes = None if known[row] is None else len(known[row])
+        frame = frames.choose(picture.size if picture else None, height, width, given_codes)
+        codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
         if masks[row] is not None:
             check_picture("mask_image", masks[row])
         keep = None if blocks[row] is None else as_list(blocks[row])
         for block in keep or ():
-            check_integer("preserve_blocks", block, 0, grid * grid - 1)
-        edit = edit_canvas(picture, masks[row], keep, grid, resolution, codes_T)
+            check_integer("preserve_blocks", block, 0, frame.cells - 1)
+        edit = edit_canvas(
+            picture, masks[row], keep, frame.grid, frame.size, codes_T, frame.stretch
+        )
         refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
         for copy in range(copies):
             seed_of_copy = seeds[row * copies + copy]
-            asked.append(Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy))
+            asked.append(
+                Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy, frame)
+            )
+    check_one_size([one.frame for one in asked])
     return asked
+
+
+def check_one_size(frames: Sequence[Frame]) -> None:
+    """Raise `ValueError` unless all pictures of a call have one size: they are one batch."""
+    grids = sorted({frame.grid for frame in frames})
+    if len(grids) > 1:
+        got = ", ".join(f"{rows} x {columns}" for rows, columns in grids)
+        raise ValueError(
+            f"the pictures of this call have different grids, {got} blocks: give height and "
+            "width, or call once for each shape"
+        )
 
 
 def count_rows(
@@ -175,13 +200,13 @@ def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
     return [None if text is None else check_text(name, text) for text in texts]
 
 
-def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
+def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> Tensor:
     """The codes of one grid, (T,) int64.
 
     Raises `ValueError` where they are too many, too few, or not of the codebook.
     """
-    if len(codes) != grid * grid:
-        raise ValueError(f"got {len(codes)} codes, wanted the {grid * grid} of a whole grid")
+    if len(codes) != grid[0] * grid[1]:
+        raise ValueError(f"got {len(codes)} codes, wanted the {grid[0] * grid[1]} of a whole grid")
     if not all(0 <= code < codebook for code in codes):
         raise ValueError(f"codes must be 0 to {codebook - 1}: these are of another model")
     return torch.tensor(codes, dtype=torch.int64)

@@ -24,6 +24,7 @@ from ufc.call_arguments import (
     sampler_config,
 )
 from ufc.conditioning.encoding import control_items, kept_codes
+from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
@@ -51,7 +52,7 @@ from ufc.sampling.guidance import alike_codes
 from ufc.sampling.loop import Problem
 from ufc.sampling.stopping import Call, own_call, stoppable
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.images import fit_square, to_pil, to_tensor
+from ufc_base.images import to_pil, to_tensor
 from ufc_base.inference import WeightWatch
 from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
@@ -118,18 +119,27 @@ class UFCPipeline:
 
     @property
     def resolution(self) -> int:
-        """Side of a picture in pixels."""
-        return self.tokenizer.config.resolution
+        """Side of a square picture in pixels.
+
+        Raises:
+            ValueError: the model's pictures are not square.
+        """
+        return self.grid * self.frames.cell
 
     @property
     def grid(self) -> int:
-        """Blocks along one side of a picture."""
+        """Blocks along one side of a square picture; `resolution` says what it raises."""
         return self.tokenizer.config.grid
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """(rows, columns) of a picture's blocks."""
+        """(rows, columns) of a picture's blocks, where nothing asks for another shape."""
         return self.tokenizer.config.grid_size
+
+    @property
+    def frames(self) -> Frames:
+        """The sizes that pictures may have, and the choice among them."""
+        return Frames(self.grid_size, self.tokenizer.config.downsampling)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -244,6 +254,8 @@ class UFCPipeline:
         preserve_blocks: Any = None,
         codes: Any = None,
         *,
+        height: int | None = None,
+        width: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
@@ -275,13 +287,17 @@ class UFCPipeline:
                 All pictures may be PIL images, arrays (H, W, 3) or tensors (3, H, W), uint8 or
                 float 0..1.
             reference_weights: how strongly to look at each (1 is as trained, 0 leaves it out).
-            image: the picture to edit; fitted into the model's square. The result has its colour
+            image: the picture to edit; fitted into the grid that is nearest to its proportions
+                (`Frames.choose`), or the square of a model of squares. The result has its colour
                 profile.
             mask_image: white is drawn anew, black is kept (grey is cut in the middle); also an
                 array or tensor of bool, or of 0 and 1, (H, W).
-            preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
+            preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
+            height: of the pictures in pixels, a multiple of the block size; the trained one, or
+                what suits `image`, where it is left out.
+            width: as `height`.
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
@@ -323,6 +339,8 @@ class UFCPipeline:
         config = GenerationConfig.over(
             self.defaults,
             {
+                "height": height,
+                "width": width,
                 "num_images_per_prompt": num_images_per_prompt,
                 "num_inference_steps": num_inference_steps,
                 "guidance_scale": guidance_scale,
@@ -348,8 +366,9 @@ class UFCPipeline:
         asked = per_picture(
             rows,
             config.num_images_per_prompt,
-            self.grid,
-            self.resolution,
+            self.frames,
+            height=config.height,
+            width=config.width,
             prompt=prompt,
             negative_prompt=negative_prompt,
             reference_images=reference_images,
@@ -365,12 +384,13 @@ class UFCPipeline:
         settings = sampler_config(config)
         seeds = [one.seed for one in asked]
         generators = make_generators(seeds, generator)
-        items, negatives, notices = control_items(asked, self.encode_text, self.encode)
-        edits = [one.edit or blank_edit(self.grid, self.resolution) for one in asked]
+        frame = asked[0].frame
+        items, negatives, notices = control_items(asked, self.encode_text, self.encode_reference)
+        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in asked]
         codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
-            return paste_back(self.decode(codes_BT), edits, config.feather)
+            return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
         call = own_call(self.calls) or Call()
 
@@ -391,8 +411,9 @@ class UFCPipeline:
             settings,
             generators,
             on_step,
-            self.third_voice([one.prompt for one in asked], config.contrastive_weight),
+            self.third_voice([one.prompt for one in asked], config.contrastive_weight, frame.grid),
             config.best_of,
+            frame.grid,
         )
         return make_output(
             refined,
@@ -402,15 +423,23 @@ class UFCPipeline:
             edits,
             time.monotonic() - started,
             notices,
+            frame.grid,
         )
 
-    def third_voice(self, prompts: Sequence[str | None], weight: float) -> Voice | None:
+    def third_voice(
+        self,
+        prompts: Sequence[str | None],
+        weight: float,
+        grid: tuple[int, int] | None = None,
+    ) -> Voice | None:
         """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
         if weight == 0:
             return None
         if self.contrastive is None:
             self.contrastive = ContrastiveEstimator.from_pretrained()
-        return make_voice(self.contrastive, self.decode, prompts, weight)
+        return make_voice(
+            self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
+        )
 
     def encode_text(
         self, prompt: str | None, notices: list[str], what: str = "prompt"
@@ -425,24 +454,33 @@ class UFCPipeline:
         return ids[:most]
 
     @torch.no_grad()
-    def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Codes of pictures, each fitted into the model's square: (B, grid, grid)."""
-        return self.encode_pixels(
-            to_tensor([to_srgb(fit_square(picture, self.resolution)) for picture in pictures])
-        )
+    def encode(self, pictures: Sequence[Image.Image], frame: Frame | None = None) -> Tensor:
+        """Codes of pictures, each fitted into a frame, the trained one if none is given.
+
+        Returns (B, rows, columns) on the CPU.
+        """
+        fit = (frame or self.frames.default).fit
+        return self.encode_pixels(to_tensor([to_srgb(fit(picture)) for picture in pictures]))
+
+    def encode_reference(self, picture: Image.Image) -> Tensor:
+        """Codes of a picture in the grid that suits its proportions, (rows, columns)."""
+        return self.encode([picture], self.frames.choose(picture.size))[0]
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> Tensor:
-        """Codes of squares of the model's size in -1..1: (B, grid, grid) on the CPU."""
+        """Codes of pixels in -1..1, (B, 3, H, W) in whole blocks: (B, rows, columns) on the CPU."""
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.encode(x.to(self.device)) for x in self.portions(pixels_BCHW)]
         return torch.cat(parts).cpu()
 
     @torch.no_grad()
-    def decode(self, codes_BT: Tensor) -> Tensor:
-        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0."""
+    def decode(self, codes_BT: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0.
+
+        The codes are of a `grid` of (rows, columns), the trained one if none is given.
+        """
         codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.n_embed, 0)
-        grids = self.portions(codes.view(-1, self.grid, self.grid))
+        grids = self.portions(codes.view(-1, *(grid or self.grid_size)))
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]
         return torch.cat(parts)
@@ -463,9 +501,9 @@ class UFCPipeline:
             if self.cpu_offload:
                 part.to("cpu")
 
-    def draw(self, codes: Any) -> list[Image.Image]:
-        """Pictures of codes as a call returns them, (B, T) as a tensor or lists."""
-        return to_pil(self.decode(torch.as_tensor(codes)))
+    def draw(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
+        """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
+        return to_pil(self.decode(torch.as_tensor(codes), grid))
 
     @torch.no_grad()
     def refine(
@@ -480,6 +518,7 @@ class UFCPipeline:
         on_step: Callable[[int, Canvas], bool],
         voice: Voice | None = None,
         drafts: int = 1,
+        grid: tuple[int, int] | None = None,
     ) -> Refined:
         """Run the sampler under the controls."""
         with self.at_work(self.transformer):
@@ -492,7 +531,7 @@ class UFCPipeline:
                     locked_BT,
                     self.transformer.config.codes,
                     generators,
-                    self.grid_size,
+                    grid or self.grid_size,
                     self.alike,
                 ),
                 settings,

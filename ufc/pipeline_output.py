@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,9 @@ class PipelineOutput:
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
         curves: scores after each step, as dicts of step, compliance, fidelity.
-        confidence: probability of each block's code when it was drawn, (B, grid, grid).
+        confidence: probability of each block's code when it was drawn, (B, rows, columns).
         provenance: for each block, row-major: kept, step, candidate, confidence.
-        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
+        codes: the grids themselves, (B, rows * columns) int64: enough to draw the picture again.
         steps: refinement steps taken.
         seeds: the seed of each picture (None where a generator was given).
         seconds: wall time of the whole call.
@@ -60,10 +59,10 @@ def make_output(
     edits: Sequence[EditCanvas],
     seconds: float,
     notices: list[list[str]],
+    grid: tuple[int, int],
 ) -> PipelineOutput:
-    """What a call gives back of a refinement under these controls and edits."""
+    """What a call gives back of a refinement of a `grid` under these controls and edits."""
     canvas = refined.canvas
-    side = math.isqrt(canvas.codes.shape[1])
     return PipelineOutput(
         images=images,
         compliance=[
@@ -72,7 +71,7 @@ def make_output(
         ],
         fidelity=canvas.scores["fidelity"].tolist(),
         curves=refined.curves,
-        confidence=canvas.confidence.view(-1, side, side).float().cpu().numpy(),
+        confidence=canvas.confidence.view(-1, *grid).float().cpu().numpy(),
         provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
         codes=canvas.codes.cpu(),
         steps=refined.steps,

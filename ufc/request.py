@@ -107,6 +107,8 @@ class Request:
     mask_image: str | None = None
     invert_mask: bool = False
     preserve_blocks: tuple[int, ...] | None = None
+    height: int | None = None
+    width: int | None = None
     seed: int | None = None
     num_images_per_prompt: int | None = None
     num_inference_steps: int | None = None

@@ -55,9 +55,9 @@ def take(pipeline: UFCPipeline, folder: Path, name: str, caption: str, **control
     )
 
 
-def upper_half(grid: int) -> list[int]:
+def upper_half(rows: int, columns: int) -> list[int]:
     """Blocks of the upper half of a grid."""
-    return list(range(grid * (grid // 2)))
+    return list(range(columns * (rows // 2)))
 
 
 def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
@@ -74,7 +74,7 @@ def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
     for number, prompt in enumerate(PROMPTS, 1):
         shoot(f"{number:02d}-words", prompt, prompt=prompt)
     shirt, bag = shots[0].image, shots[1].image
-    keep = upper_half(pipeline.grid)
+    keep = upper_half(*pipeline.grid_size)
     shoot(
         "09-words-reference",
         "women's handbag + reference 02",
@@ -121,7 +121,7 @@ def write_page(shots: list[Shot], folder: Path) -> Path:
     page.write_text(
         "<!doctype html><meta charset=utf-8><title>UFC-BERT</title><style>"
         "body{font:15px system-ui;margin:2rem;display:flex;flex-wrap:wrap;gap:1.5rem}"
-        "figure{margin:0;width:192px}img{width:192px;height:192px;border:1px solid #ddd}"
+        "figure{margin:0;width:192px}img{width:192px;border:1px solid #ddd}"
         "figcaption{margin-top:.4rem;line-height:1.35}</style>" + figures,
         encoding="utf-8",
     )

@@ -22,13 +22,15 @@ from ufc_base.reading import WHITE, ImageSource, load_image, load_mask, load_ori
 __all__ = [
     "ImageError",
     "ImageSource",
-    "SquareFit",
+    "PictureFit",
     "fit_mask",
+    "fit_picture",
     "fit_square",
     "load_image",
     "load_mask",
     "load_original",
     "match_mask",
+    "picture_fit",
     "resize_mask",
     "square_fit",
     "to_pil",
@@ -40,16 +42,16 @@ Pictures: TypeAlias = "Image.Image | np.ndarray | Sequence[Image.Image] | Sequen
 
 
 @dataclass(frozen=True)
-class SquareFit:
-    """Where a picture of `width` x `height` lies inside its square of `resolution` pixels.
+class PictureFit:
+    """Where a picture of `width` x `height` lies inside a frame of other proportions.
 
-    The content box is `left, top, left + inner_width, top + inner_height`, in square pixels;
-    what lies outside it is padding.
+    `frame` is (height, width). The content box is `left, top, left + inner_width, top +
+    inner_height`, in pixels of the frame; what lies outside it is padding.
     """
 
     width: int
     height: int
-    resolution: int
+    frame: tuple[int, int]
     left: int
     top: int
     inner_width: int
@@ -63,8 +65,8 @@ class SquareFit:
 
     @property
     def exact(self) -> bool:
-        """True where the picture already is the square: fitting it changes no pixel."""
-        return (self.width, self.height) == (self.resolution, self.resolution)
+        """True where the picture already has the frame's size: fitting it changes no pixel."""
+        return (self.height, self.width) == self.frame
 
 
 def match_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -97,57 +99,83 @@ def resize_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX).point([0, *[255] * 255])
 
 
-def square_fit(size: tuple[int, int], resolution: int) -> SquareFit:
-    """How a picture of `size` (width, height) is laid into a square of `resolution` pixels.
+def picture_fit(size: tuple[int, int], frame: tuple[int, int], stretch: float = 0.0) -> PictureFit:
+    """How a picture of `size` (width, height) is laid into a `frame` of (height, width).
 
-    The longer side fills the square, the shorter is centred.
+    The side that is too long for the frame's proportions fills it, the other is centred. Where
+    the proportions differ by no more than `stretch`, a share such as 0.08, both sides fill it.
 
     Raises:
         ImageError: a side is not positive.
     """
-    width, height = size
-    if min(width, height, resolution) < 1:
-        raise ImageError(f"cannot fit {width} x {height} pixels into a square of {resolution}")
-    side = max(width, height)
-    inner_width = max(1, round(width * resolution / side))
-    inner_height = max(1, round(height * resolution / side))
-    left, top = (resolution - inner_width) // 2, (resolution - inner_height) // 2
-    return SquareFit(width, height, resolution, left, top, inner_width, inner_height)
+    (width, height), (frame_height, frame_width) = size, frame
+    if min(width, height, frame_height, frame_width) < 1:
+        raise ImageError(
+            f"cannot fit {width} x {height} pixels into {frame_width} x {frame_height}"
+        )
+    across, down = width * frame_height, height * frame_width  # their ratio is the distortion
+    inner_width, inner_height = frame_width, frame_height
+    if max(across, down) > min(across, down) * (1 + stretch):
+        if across >= down:
+            inner_height = max(1, round(height * frame_width / width))
+        else:
+            inner_width = max(1, round(width * frame_height / height))
+    left, top = (frame_width - inner_width) // 2, (frame_height - inner_height) // 2
+    return PictureFit(width, height, frame, left, top, inner_width, inner_height)
 
 
-def fit_square(
-    image: Image.Image, resolution: int, fill: tuple[int, int, int] = WHITE
+def square_fit(size: tuple[int, int], resolution: int) -> PictureFit:
+    """`picture_fit` into a square of `resolution` pixels, without any stretching."""
+    return picture_fit(size, (resolution, resolution))
+
+
+def fit_picture(
+    image: Image.Image,
+    frame: tuple[int, int],
+    stretch: float = 0.0,
+    fill: tuple[int, int, int] = WHITE,
 ) -> Image.Image:
-    """Resize a picture into a square without stretching or cropping it; returns RGB.
+    """Resize a picture into a frame of (height, width) without cropping it; returns RGB.
 
     A colour profile in its `info` is kept.
 
-    The longer side becomes `resolution` (antialiased bicubic) and the rest is filled evenly on
-    both sides, with white by default, as product pictures have it. `square_fit(image.size,
-    resolution)` says where the content lies and `undo_square` takes it out again. A picture
-    that has the size already comes back with the same pixels.
+    It is resized by antialiased bicubic interpolation, and what its proportions leave of the frame
+    is filled evenly on both sides, with white by default, as product pictures have it; see
+    `picture_fit`, which says where the content lies, for `stretch`. A picture that has the size
+    already comes back with the same pixels.
     """
-    fit = square_fit(image.size, resolution)
+    fit = picture_fit(image.size, frame, stretch)
     content = image.convert("RGB")
     if fit.exact:
         return content
     if content.size != (fit.inner_width, fit.inner_height):
         size = fit.inner_width, fit.inner_height
         content = content.resize(size, Image.Resampling.BICUBIC)
-    square = Image.new("RGB", (resolution, resolution), fill)
-    square.paste(content, fit.box)
+    fitted = Image.new("RGB", frame[::-1], fill)
+    fitted.paste(content, fit.box)
     if PROFILE in image.info:
-        square.info[PROFILE] = image.info[PROFILE]
-    return square
+        fitted.info[PROFILE] = image.info[PROFILE]
+    return fitted
 
 
-def fit_mask(mask: Image.Image, resolution: int) -> Image.Image:
-    """`fit_square` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255."""
-    fit = square_fit(mask.size, resolution)
+def fit_square(
+    image: Image.Image, resolution: int, fill: tuple[int, int, int] = WHITE
+) -> Image.Image:
+    """`fit_picture` into a square of `resolution` pixels: the longer side fills it."""
+    return fit_picture(image, (resolution, resolution), fill=fill)
+
+
+def fit_mask(mask: Image.Image, frame: int | tuple[int, int], stretch: float = 0.0) -> Image.Image:
+    """`fit_picture` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255.
+
+    `frame` is (height, width), or the side of a square.
+    """
+    frame = (frame, frame) if isinstance(frame, int) else frame
+    fit = picture_fit(mask.size, frame, stretch)
     content = resize_mask(mask.convert("L"), (fit.inner_width, fit.inner_height))
-    square = Image.new("L", (resolution, resolution), 0)
-    square.paste(content, fit.box)
-    return square
+    fitted = Image.new("L", frame[::-1], 0)
+    fitted.paste(content, fit.box)
+    return fitted
 
 
 def to_tensor(images: Pictures) -> Tensor:

@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ufc.cli.model_choice import Loaded
 from ufc.cli.terminal import Terminal
+from ufc.conditioning.frame import Frame
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
 from ufc.io.block_record import Origin
@@ -27,8 +30,11 @@ from ufc_base.entry import reason
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
-def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
+def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> list[Job]:
     """Find what does not fit the model or cannot be opened, before anything is drawn.
+
+    Returns the jobs with the height and width of those edits whose image chose another size than
+    the model's own, so that only pictures of one size are drawn together.
 
     Raises:
         RequestError: with the line that it comes from.
@@ -36,11 +42,40 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
     for job in jobs:
         try:
             job.request.check_controls()
-            job.request.check_blocks(pipe.grid**2)
             check_references(job.request)
+            pipe.frames.choose(None, job.request.height, job.request.width)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
-    check_inputs(jobs, pipe.resolution)
+    frames = check_inputs(jobs, lambda request, image: frame_of(pipe, request, image))
+    shaped = []
+    for job, frame in zip(jobs, frames, strict=True):
+        try:
+            job.request.check_blocks(frame.cells)
+        except RequestError as error:
+            raise RequestError(located(job, str(error))) from None
+        shaped.append(sized(job, frame) if frame != pipe.frames.default else job)
+    return shaped
+
+
+def frame_of(pipe: UFCPipeline, request: Request, image: Image.Image | None) -> Frame:
+    """The size of a request's picture; `image` is the one to edit.
+
+    Raises:
+        RequestError: a height or width that the model has not.
+    """
+    if image is None or request.image is None:
+        return pipe.frames.choose(None, request.height, request.width)
+    codes = None
+    if pipe.frames.may_carry(image.size):
+        codes = read_codes(pipe, request.image, image)
+    count = None if codes is None else len(codes)
+    return pipe.frames.choose(image.size, request.height, request.width, count)
+
+
+def sized(job: Job, frame: Frame) -> Job:
+    """The job with the height and width of its picture in its request."""
+    height, width = frame.size
+    return replace(job, request=replace(job.request, height=height, width=width))
 
 
 def check_references(request: Request) -> None:
@@ -212,8 +247,7 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
     requests = [job.request for job in batch]
     inputs = [load_inputs(request) for request in requests]
     codes = [
-        read_codes(pipe, request.image, item.image) if request.image and item.image else None
-        for request, item in zip(requests, inputs, strict=True)
+        carried(pipe, request, item.image) for request, item in zip(requests, inputs, strict=True)
     ]
     recipe = {name: getattr(requests[0], name) for name in RECIPE}
     return pipe(
@@ -232,6 +266,16 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
         callback_on_step_end=on_step,
         **{name: value for name, value in recipe.items() if value is not None},
     )
+
+
+def carried(
+    pipe: UFCPipeline, request: Request, image: Image.Image | None
+) -> tuple[int, ...] | None:
+    """The codes that an image's file carries, where it is edited in the size that it has."""
+    if image is None or request.image is None:
+        return None
+    frame = pipe.frames.choose(image.size, request.height, request.width)
+    return read_codes(pipe, request.image, image) if frame.holds(image.size) else None
 
 
 def relative_to(request: Request, folder: Path) -> Request:

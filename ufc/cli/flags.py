@@ -62,8 +62,8 @@ class DrawFlags:
     image: Annotated[
         str | None,
         option(
-            "A picture to keep parts of. It is fitted into the model's square (padded with white "
-            "where it is not square), and the result has the model's size.",
+            "A picture to keep parts of. It is fitted into the grid of blocks that is nearest to "
+            "its proportions (a model of squares lays it into its square, white beside it).",
             CONTROLS,
             metavar="FILE",
         ),
@@ -89,6 +89,9 @@ class DrawFlags:
         ),
     ] = None
     feather: Annotated[int | None, setting("feather", CONTROLS)] = None
+
+    height: Annotated[int | None, setting("height", CONTROLS)] = None
+    width: Annotated[int | None, setting("width", CONTROLS)] = None
 
     seed: Annotated[int | None, setting("seed")] = None
     num_images_per_prompt: Annotated[int | None, setting("num_images_per_prompt")] = None

@@ -59,7 +59,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
         jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
-        check_jobs(jobs, loaded.pipe)
+        jobs = check_jobs(jobs, loaded.pipe)
         easel = Easel(
             loaded,
             folder,

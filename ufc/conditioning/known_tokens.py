@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.frame import Grid, cells, sides
 from ufc_base.images import (
     ImageError,
     ImageSource,
     fit_mask,
-    fit_square,
+    fit_picture,
     load_mask,
     match_mask,
     to_pil,
@@ -51,22 +52,27 @@ class EditCanvas:
     profile: bytes | None = None
 
 
-def blank_edit(grid: int, resolution: int) -> EditCanvas:
-    """A canvas with nothing to keep."""
-    blank = torch.zeros(3, resolution, resolution)
-    nothing = torch.zeros(resolution, resolution, dtype=torch.bool)
-    return EditCanvas(blank, nothing, torch.zeros(grid * grid, dtype=torch.bool), blank)
+def blank_edit(grid: Grid, resolution: Grid) -> EditCanvas:
+    """A canvas with nothing to keep; `resolution` is (height, width) or a side, in pixels."""
+    height, width = sides(resolution)
+    blank = torch.zeros(3, height, width)
+    nothing = torch.zeros(height, width, dtype=torch.bool)
+    return EditCanvas(blank, nothing, torch.zeros(cells(grid), dtype=torch.bool), blank)
 
 
 def edit_canvas(
     image: Image.Image | None,
     mask: ImageSource | None,
     blocks: Sequence[int] | None,
-    grid: int,
-    resolution: int,
+    grid: Grid,
+    resolution: Grid,
     codes_T: Tensor | None = None,
+    stretch: float = 0.0,
 ) -> EditCanvas | None:
     """Prepare an edit; None if there is no picture.
+
+    `grid` is (rows, columns), `resolution` (height, width), or a side each; the picture is
+    stretched by at most `stretch` to fill it, see `ufc_base.images.picture_fit`.
 
     `codes_T` are the picture's own codes, from an earlier call: they are taken as they are, so a
     chain of edits does not decay. They may also stand alone; nothing is then put back.
@@ -91,7 +97,7 @@ def edit_canvas(
             grey = load_mask(mask)
         except ImageError as error:
             raise ImageError(f"mask_image: {str(error).removeprefix('image: ')}") from None
-        fitted = fit_mask(match_mask(grey, image.size), resolution)
+        fitted = fit_mask(match_mask(grey, image.size), sides(resolution), stretch)
         kept_HW = torch.from_numpy(np.array(fitted)) == 0
     else:
         kept_HW = kept_pixels(blocks or [], grid, resolution)
@@ -100,19 +106,20 @@ def edit_canvas(
             "the whole image is kept, so nothing is left to draw: paint the mask white where it is "
             "to be drawn anew, or leave blocks out"
         )
-    square = fit_square(image, resolution)
+    fitted_image = fit_picture(image, sides(resolution), stretch)
     locked_T = kept_blocks(kept_HW, grid)
-    erased_CHW = fill_from_kept(to_tensor(to_srgb(square))[0], kept_HW)
-    pixels_CHW = to_tensor(square)[0]
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, sound_profile(square))
+    erased_CHW = fill_from_kept(to_tensor(to_srgb(fitted_image))[0], kept_HW)
+    pixels_CHW = to_tensor(fitted_image)[0]
+    profile = sound_profile(fitted_image)
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, profile)
 
 
 def codes_only(
     codes_T: Tensor,
     mask: ImageSource | None,
     blocks: Sequence[int] | None,
-    grid: int,
-    resolution: int,
+    grid: Grid,
+    resolution: Grid,
 ) -> EditCanvas:
     """An edit of codes without their pixels: locked blocks, and nothing to put back."""
     if blocks is None or mask is not None:
@@ -122,24 +129,27 @@ def codes_only(
     return replace(blank, locked_T=locked_T, codes_T=codes_T)
 
 
-def kept_pixels(blocks: Sequence[int], grid: int, resolution: int) -> Tensor:
+def kept_pixels(blocks: Sequence[int], grid: Grid, resolution: Grid) -> Tensor:
     """Pixels of the given blocks, (H, W) bool."""
-    wrong = [block for block in blocks if not 0 <= block < grid * grid]
+    (rows, columns), (height, width) = sides(grid), sides(resolution)
+    wrong = [block for block in blocks if not 0 <= block < rows * columns]
     if wrong:
         raise ValueError(
-            f"preserve_blocks has {wrong}, but the grid of this model has {grid} x {grid} blocks, "
-            f"0 to {grid * grid - 1}"
+            f"preserve_blocks has {wrong}, but the grid of this picture has {rows} x {columns} "
+            f"blocks, 0 to {rows * columns - 1}"
         )
-    kept_T = torch.zeros(grid * grid, dtype=torch.bool)
+    kept_T = torch.zeros(rows * columns, dtype=torch.bool)
     kept_T[list(blocks)] = True
-    cell = resolution // grid
-    return kept_T.view(grid, grid).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+    kept_HW = kept_T.view(rows, columns).repeat_interleave(height // rows, 0)
+    return kept_HW.repeat_interleave(width // columns, 1)
 
 
-def kept_blocks(kept_HW: Tensor, grid: int) -> Tensor:
+def kept_blocks(kept_HW: Tensor, grid: Grid) -> Tensor:
     """Blocks all of whose pixels are kept, (T,) bool."""
-    cell = kept_HW.shape[0] // grid
-    return kept_HW.view(grid, cell, grid, cell).all(3).all(1).flatten()
+    rows, columns = sides(grid)
+    height, width = kept_HW.shape
+    blocks = kept_HW.view(rows, height // rows, columns, width // columns)
+    return blocks.all(3).all(1).flatten()
 
 
 def fill_from_kept(pixels_CHW: Tensor, kept_HW: Tensor) -> Tensor:

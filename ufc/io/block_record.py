@@ -1,6 +1,7 @@
 """What a picture's file says of its blocks: one versioned form, checked wherever it comes in.
 
-`ufc_blocks` is JSON with `format` 2: the `grid`, and row-major lists with an entry a block: the
+`ufc_blocks` is JSON with `format` 2: the `grid`, blocks along a side or [rows, columns] where it
+is not square, and row-major lists with an entry a block: the
 `codes`, the `confidence` they were drawn with (null where nothing was drawn), and the `provenance`.
 An entry of the latter has `kept` (whether this picture took the block over), and where the block
 was once drawn `step` and `candidate`, counted from 0, with the `seed` and, in a session of the
@@ -64,13 +65,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class BlockRecord:
-    """The blocks of a picture of `grid` x `grid`; each part but the grid may be absent.
+    """The blocks of a picture; each part but the grid may be absent.
+
+    `grid` is (rows, columns), or a side where both are equal.
 
     Raises:
         RequestError: lists of another length than the grid has blocks, values out of range.
     """
 
-    grid: int
+    grid: int | tuple[int, int]
     codes: tuple[int, ...] | None = None
     pixels_sha256: str | None = None
     codebook_sha256: str | None = None
@@ -78,11 +81,11 @@ class BlockRecord:
     provenance: tuple[Origin, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_integer("grid", self.grid, 1, MOST_BLOCKS_A_SIDE)
+        object.__setattr__(self, "grid", _checked_grid(self.grid))
         for name in ("codes", "confidence", "provenance"):
             values = getattr(self, name)
-            if values is not None and len(values) != self.grid**2:
-                raise RequestError(f"{name}: got {len(values)} entries for {self.grid**2} blocks")
+            if values is not None and len(values) != self.blocks:
+                raise RequestError(f"{name}: got {len(values)} entries for {self.blocks} blocks")
         for code in self.codes or ():
             check_integer("codes", code, 0, _MOST_CODES)
         for sure in self.confidence or ():
@@ -92,6 +95,16 @@ class BlockRecord:
             digest = getattr(self, name)
             if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
                 raise RequestError(f"{name}: got {shown(digest)}, wanted hexadecimal digits")
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return (self.grid, self.grid) if isinstance(self.grid, int) else self.grid
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return self.grid_size[0] * self.grid_size[1]
 
     @classmethod
     def from_json(cls, value: object) -> BlockRecord:
@@ -121,6 +134,7 @@ class BlockRecord:
     def to_json(self) -> dict[str, Any]:
         """The JSON of format 2."""
         said = {name: value for name, value in vars(self).items() if value is not None}
+        said["grid"] = self.grid if isinstance(self.grid, int) else list(self.grid)
         if self.codes is not None:
             said["codes"] = list(self.codes)
         if self.confidence is not None:
@@ -138,6 +152,19 @@ def rounded_confidence(values: Sequence[float | None]) -> tuple[float | None, ..
         else min(1.0, max(0.0, round(float(value), 6)))
         for value in values
     )
+
+
+def _checked_grid(value: object) -> int | tuple[int, int]:
+    """A grid as a record has it: one number where rows and columns are equal."""
+    if not isinstance(value, list | tuple):
+        check_integer("grid", value, 1, MOST_BLOCKS_A_SIDE)
+        return value  # type: ignore[return-value]  # checked
+    if len(value) != 2:
+        raise RequestError(f"grid: got {len(value)} numbers, wanted rows and columns")
+    for side in value:
+        check_integer("grid", side, 1, MOST_BLOCKS_A_SIDE)
+    rows, columns = value
+    return rows if rows == columns else (rows, columns)
 
 
 def _list(name: str, value: Mapping[str, Any]) -> list[Any] | None:

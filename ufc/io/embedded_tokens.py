@@ -27,7 +27,7 @@ def block_record(
 ) -> BlockRecord:
     """What a picture's file says of its blocks, with digests of what the codes hold for."""
     return BlockRecord(
-        pipe.grid,
+        grid_of(pipe, image),
         tuple(codes),
         pixels_digest(image),
         codebook_digest(pipe),
@@ -40,12 +40,20 @@ def carried_codes(
     pipe: UFCPipeline, image: Image.Image, record: BlockRecord | None
 ) -> tuple[int, ...] | None:
     """Codes of a picture's record; None where there are none, or of something else."""
-    if record is None or record.codes is None or record.grid != pipe.grid:
+    if record is None or record.codes is None:
+        return None
+    if not pipe.frames.of(record.grid_size).holds(image.size):
         return None
     held_for = pixels_digest(image), codebook_digest(pipe)
     if (record.pixels_sha256, record.codebook_sha256) != held_for:
         return None
     return record.codes if max(record.codes) < pipe.transformer.config.codes else None
+
+
+def grid_of(pipe: UFCPipeline, image: Image.Image) -> tuple[int, int]:
+    """(rows, columns) of the blocks of a picture that the model made."""
+    cell = pipe.frames.cell
+    return image.height // cell, image.width // cell
 
 
 def pixels_digest(image: Image.Image) -> str:

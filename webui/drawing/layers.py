@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ufc.conditioning.frame import Grid, cells, sides
 from webui.strings import Say
 
 LAYERS = ("none", "confidence", "origin")
@@ -64,12 +65,12 @@ def sources(origin: Sequence[Mapping[str, Any]], picture: str, say: Say) -> Laye
     return Layer(colours, {"from": say("legend_first"), "to": say("legend_last"), "colours": bar})
 
 
-def labels(details: Mapping[str, Any], picture: str, grid: int, say: Say) -> list[str]:
+def labels(details: Mapping[str, Any], picture: str, grid: Grid, say: Say) -> list[str]:
     """One line for every block: where it is, where it came from, how sure the model was of it."""
     origin, confidence = details.get("origin"), details.get("confidence")
     lines = []
-    for block in range(grid * grid):
-        row, column = divmod(block, grid)
+    for block in range(cells(grid)):
+        row, column = divmod(block, sides(grid)[1])
         parts = [say("block_place", block=block, row=row + 1, column=column + 1)]
         if origin:
             parts.append(source(origin[block], picture, say))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ufc.io.validation import AllKeptError, RequestError
 from ufc_base.images import load_image
-from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings, to_request
+from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings
 from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
@@ -35,6 +35,11 @@ class Page:
     def session(self) -> Session:
         """The session as it is now."""
         return self.studio.store.load(self.key)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the picture on the canvas."""
+        return self.studio.frame(self.session).grid
 
     @property
     def say(self) -> Say:
@@ -82,7 +87,7 @@ class Page:
     def problem(self) -> str | None:
         """Why nothing can be drawn now, as the name of a string."""
         try:
-            to_request(self.session, self.studio.grid)
+            self.studio.request(self.session)
         except AllKeptError:
             return "all_kept"
         except RequestError:
@@ -130,7 +135,7 @@ def data_url(png: bytes) -> str:
 def enlarge(png: bytes) -> str:
     """A small picture made large for the eye; browsers' own enlarging shows their grid."""
     image = load_image(png)
-    factor = max(1, SHOWN_SIDE // image.width)
+    factor = max(1, SHOWN_SIDE // max(image.size))
     size = image.width * factor, image.height * factor
     large = image.resize(size, Image.Resampling.LANCZOS)
     stream = io.BytesIO()

@@ -18,13 +18,14 @@ from typing import Any
 from PIL import Image
 
 from ufc.cli.model_choice import Loaded, ModelSettings, load
+from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.picture_metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError, shortened
-from ufc.request import MAX_SEED, Result
+from ufc.request import MAX_SEED, Request, Result
 from ufc.token_confidence import assess, weakest
-from ufc_base.images import ImageError, fit_square, load_mask, load_original
+from ufc_base.images import ImageError, load_mask, load_original
 from ufc_base.profiles import in_profile, sound_profile, to_srgb
 from webui.drawing import blocks
 from webui.drawing.origins import to_origins, to_stories
@@ -69,19 +70,33 @@ class Studio:
         return self._loaded is not None
 
     @property
-    def grid(self) -> int:
-        """Blocks along one side of a picture."""
-        return self.loaded.pipe.grid
+    def frames(self) -> Frames:
+        """The sizes that the model's pictures may have."""
+        return self.loaded.pipe.frames
+
+    def frame(self, session: Session) -> Frame:
+        """The size of the picture on the canvas, or where there is none of the next one."""
+        picture = session.current
+        return self.frames.default if picture is None else self.frame_of(picture)
+
+    def frame_of(self, picture: Picture) -> Frame:
+        """The size of a picture."""
+        return self.frames.of(picture.grid or self.frames.trained)
+
+    def request(self, session: Session) -> Request:
+        """What a session asks for now; see `state.to_request`."""
+        frame = self.frame(session)
+        change = state.blocks_to_change(session.view, frame.grid)
+        shape = state.SHAPES.get(session.settings.shape)
+        new = self.frames.of(self.frames.nearest(shape)) if shape else frame
+        made = new if len(change) == frame.cells else frame
+        size = None if made == self.frames.default else made.size
+        return state.to_request(session, frame.grid, size)
 
     @property
     def codebook(self) -> str:
         """What the codes of this model are codes of."""
         return codebook_digest(self.loaded.pipe)
-
-    @property
-    def resolution(self) -> int:
-        """Side of a picture in pixels."""
-        return self.loaded.pipe.resolution
 
     def begin(self, lang: str = "en") -> str:
         """A new session with the model's own settings; returns its id."""
@@ -112,7 +127,7 @@ class Studio:
             BusyError: the last one is not finished.
         """
         session = self._roll(key)
-        request = state.to_request(session, self.grid)
+        request = self.request(session)
         drawing = Drawing(self.loaded, self.store, key, request, session.current)
         self.worker.submit(key, session.settings.steps, drawing.run)
 
@@ -124,12 +139,13 @@ class Studio:
             BusyError: the last one is not finished.
         """
         session = self.store.load(key)
-        if session.current is None or not 1 <= count < self.grid**2:
+        frame = self.frame(session)
+        if session.current is None or not 1 <= count < frame.cells:
             raise ValueError(f"got {count} blocks to repair, wanted a picture and 1 or more of it")
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
-        some = state.mark_to_change(session, tuple(range(count)), self.grid)
-        request = replace(state.to_request(some, self.grid), num_images_per_prompt=1)
+        some = state.mark_to_change(session, tuple(range(count)), frame.grid)
+        request = replace(self.request(some), num_images_per_prompt=1)
         drawing = Drawing(self.loaded, self.store, key, request, session.current, repair=count)
         self.worker.submit(key, session.settings.steps, drawing.run)
 
@@ -152,13 +168,14 @@ class Studio:
             ImageError: too large, no picture, or damaged.
         """
         image = self.open_upload(data)
-        square = fit_square(image, self.resolution)
         metadata = None
         try:
             metadata = read_metadata(io.BytesIO(data))
         except RequestError:  # what it says about itself is damaged; its pixels are not
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
+        frame = self.frames.choose(image.size, codes=len(codes) if codes else None)
+        fitted = frame.fit(image)
         said = dict(metadata.request or {}) if metadata else {}
         asked = said.get("request")
         request: dict[str, Any] = asked if isinstance(asked, dict) else {}
@@ -170,11 +187,12 @@ class Studio:
                 f"pictures/{name}.png",
                 "upload",
                 codes=codes,
+                grid=frame.grid,
                 seed=None,
                 compliance=_score(said.get("compliance")),
                 fidelity=_score(said.get("fidelity")),
             )
-            write_png(self.store, key, picture.file, square, metadata if codes else None)
+            write_png(self.store, key, picture.file, fitted, metadata if codes else None)
             if codes and metadata and metadata.blocks and metadata.blocks.provenance:
                 found, seed = metadata.blocks, request.get("seed")
                 known = seed if isinstance(seed, int) and 0 <= seed <= MAX_SEED else None
@@ -183,9 +201,9 @@ class Studio:
                 details = {"confidence": list(confidence), "origin": origin}
                 self.store.write_details(key, name, details)
             session = state.add(session, [picture], marks=())
-            kept = blocks.clean(request.get("preserve_blocks"), self.grid) if codes else ()
-            change = blocks.invert(kept, self.grid) if kept else ()
-            return state.marked_to_change(session, change, self.grid) if change else session
+            kept = blocks.clean(request.get("preserve_blocks"), frame.grid) if codes else ()
+            change = blocks.invert(kept, frame.grid) if kept else ()
+            return state.marked_to_change(session, change, frame.grid) if change else session
 
         self.store.update(key, place)
         return request or None
@@ -213,8 +231,9 @@ class Studio:
             ImageError: too large, no picture, or damaged.
             ValueError: there are as many as the model reads.
         """
-        square = fit_square(to_srgb(self.open_upload(data)), self.resolution)
-        item = ReferenceItem(self.store.keep_reference(key, square), shortened(name, 80))
+        image = to_srgb(self.open_upload(data))
+        fitted = self.frames.choose(image.size).fit(image)
+        item = ReferenceItem(self.store.keep_reference(key, fitted), shortened(name, 80))
         self.store.update(key, lambda session: state.add_reference(session, item))
 
     def picture_as_reference(self, key: str, picture: str) -> None:
@@ -230,15 +249,18 @@ class Studio:
             ImageError: too large, no picture, damaged, or with nothing white in it.
         """
         check_size(data)
-        change = blocks.from_mask(load_mask(data), self.grid, self.resolution)
+        frame = self.frame(self.store.load(key))
+        change = blocks.from_mask(load_mask(data), frame.grid, frame.size, frame.stretch)
         if not change:
             raise ImageError("nothing in it is white; paint white what is to be drawn anew")
-        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+        self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def mask(self, key: str) -> bytes:
         """The marked blocks as a PNG: white is to change."""
-        change = state.blocks_to_change(self.store.load(key).view, self.grid)
-        return png_bytes(blocks.to_mask(change, self.grid, self.resolution))
+        session = self.store.load(key)
+        frame = self.frame(session)
+        change = state.blocks_to_change(session.view, frame.grid)
+        return png_bytes(blocks.to_mask(change, frame.grid, frame.size))
 
     def open_upload(self, data: bytes) -> Image.Image:
         """A visitor's picture in its own colours, checked as the command line checks files."""
@@ -252,14 +274,16 @@ class Studio:
         session = self.store.load(key)
         if session.current is None:
             return
+        frame = self.frame(session)
         found = assess(
             self.loaded.pipe,
             self.codes(key, session.current),
             session.settings.prompt.strip() or None,
             [self.store.open_picture(key, item.file) for item in session.references if item.on],
+            frame.grid,
         )
         change = weakest(found.confidence, count)
-        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+        self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def continue_from(self, key: str, picture: str, step: int) -> None:
         """A step of a drawing as a picture of its own, on the canvas.
@@ -305,35 +329,37 @@ class Studio:
         one, two = session.current, session.find(other)
         if one is None or two is None or one.id == two.id or not session.view.marks:
             raise ValueError("mark the blocks to take over, and choose another picture for them")
-        taken = session.view.marks
+        if self.frame_of(one) != self.frame_of(two):
+            raise ValueError("the pictures have different shapes; choose another of this shape")
+        taken, grid = session.view.marks, self.frame_of(one).grid
         images = [self.store.open_picture(key, picture.file) for picture in (one, two)]
-        image = blocks.mix(images[0], images[1], taken, self.grid)
+        image = blocks.mix(images[0], images[1], taken, grid)
         pair = [self.codes(key, picture) for picture in (one, two)]
         stories = [self._stories(key, picture) for picture in (one, two)]
         from_two = set(taken)
-        cells = range(self.grid**2)
+        cells = range(grid[0] * grid[1])
         codes = tuple(pair[cell in from_two][cell] for cell in cells)
         details = {
             name: [stories[cell in from_two][name][cell] for cell in cells]
             for name in ("origin", "confidence")
         }
-        self._place(key, "cross", image, codes, one, details, blocks.seam(taken, self.grid))
+        self._place(key, "cross", image, codes, one, details, blocks.seam(taken, grid))
 
     def codes(self, key: str, picture: Picture) -> tuple[int, ...]:
         """The codes of a picture: its own, or what the tokenizer makes of an upload."""
         if picture.codes:
             return picture.codes
         image = self.store.open_picture(key, picture.file)
-        return tuple(self.loaded.pipe.encode([image]).flatten().tolist())
+        return tuple(self.loaded.pipe.encode([image], self.frame_of(picture)).flatten().tolist())
 
     def step_image(self, key: str, picture: Picture, step: int) -> Image.Image:
         """A picture as it was after a step, with what it kept of its parent in it."""
         codes = self.store.read_details(key, picture.id)["steps"][step]["codes"]
-        image = self.loaded.pipe.draw([codes])[0]
+        image = self.loaded.pipe.draw([codes], self.frame_of(picture).grid)[0]
         if picture.kept:
             whole = self.store.open_picture(key, picture.file)
             image = in_profile(image, sound_profile(whole))
-            image = blocks.mix(image, whole, picture.kept, self.grid)
+            image = blocks.mix(image, whole, picture.kept, self.frame_of(picture).grid)
         return image
 
     # What leaves the studio
@@ -381,7 +407,7 @@ class Studio:
 
     def _stories(self, key: str, picture: Picture) -> dict[str, list[Any]]:
         """Origin and confidence of every block, also where nothing was written down."""
-        cells = self.grid**2
+        cells = self.frame_of(picture).cells
         details = self.store.read_details(key, picture.id)
         unknown = {"picture": picture.id, "kind": picture.kind}
         return {
@@ -409,6 +435,7 @@ class Studio:
                 kind,
                 parent=parent.id,
                 codes=codes,
+                grid=self.frame_of(parent).grid,
                 request=parent.request,
                 seed=parent.seed,
             )

@@ -117,6 +117,7 @@ NUMERICS = (
     "ufc/model",
     "ufc/sampling",
     "ufc/training",
+    "ufc/test_alone_or_in_a_batch.py",
     "ufc/test_pipeline.py",
     "ufc_base/training",
     "vqgan",

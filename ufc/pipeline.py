@@ -38,9 +38,9 @@ from ufc.model.quantisation import (
     DTYPES,
     check_compiler,
     compile_forward,
-    has_int8,
     pick_precision,
     quantise_linears,
+    restore_linears,
 )
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
@@ -92,9 +92,9 @@ class UFCPipeline:
         self.alike = alike_codes(tokenizer.quantize.codebook())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
-        self.compiled = self.low_mem = self.cpu_offload = False
+        self.compiled = self.low_mem = self.cpu_offload = self.deterministic = False
         self.requested: dict[str, Any] = {"attention_backend": "auto"} | dict.fromkeys(
-            ("compile", "low_mem", "cpu_offload"), False
+            ("compile", "low_mem", "cpu_offload", "deterministic"), False
         )
         self.contrastive: ContrastiveEstimator | None = None
         self.calls: list[Call] = []
@@ -166,6 +166,7 @@ class UFCPipeline:
         compile: bool = False,
         low_mem: bool = False,
         cpu_offload: bool = False,
+        deterministic: bool = False,
     ) -> UFCPipeline:
         """Load a bundled model by name, a folder, or a repository of the Hugging Face hub.
 
@@ -177,7 +178,9 @@ class UFCPipeline:
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
         pipeline = cls(*read_parts(folder, variant), name=folder.name)
-        return pipeline.to(device, dtype, attention_backend, compile, low_mem, cpu_offload)
+        return pipeline.to(
+            device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
+        )
 
     def to(
         self,
@@ -187,22 +190,22 @@ class UFCPipeline:
         compile: bool | None = None,
         low_mem: bool | None = None,
         cpu_offload: bool | None = None,
+        deterministic: bool | None = None,
     ) -> UFCPipeline:
         """Move to a device and precision; see `ufc.model.quantisation` for the names and `auto`.
 
         What is left out stays as it is. `compile` writes code for the transformer's pass when it
         is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
         tokenizer and transformer in main memory and takes each to the device only while it works.
+        `deterministic` gives every picture passes of its own, so that it is the same alone or in
+        a batch in every precision; torch's own switch of that name is left as it is.
 
         Raises:
-            ValueError: a name that is unknown or not for this device, a device that is not here, a
-                pipeline whose weights are int8 already, or no compiler where one is needed. The
-                pipeline is then as it was, as after any other error.
+            ValueError: a name that is unknown or not for this device, a device that is not here,
+                or no compiler where one is needed. The pipeline is then as it was, as after any
+                other error.
         """
         place = self.device if device is None else pick_device(str(device))
-        precision = pick_precision(dtype or self.precision, place)
-        if has_int8(self.transformer) and precision != "int8":
-            raise ValueError(f"weights rounded to int8 do not go back to {precision}: load again")
         probe_device(place)
         requested = self.requested | {
             name: value
@@ -211,9 +214,11 @@ class UFCPipeline:
                 ("compile", compile),
                 ("low_mem", low_mem),
                 ("cpu_offload", cpu_offload),
+                ("deterministic", deterministic),
             )
             if value is not None
         }
+        precision = pick_precision(dtype or self.precision, place, bool(requested["compile"]))
         backend = resolve_backend(requested["attention_backend"], place.type)
         if requested["compile"]:
             check_compiler(place)
@@ -223,10 +228,11 @@ class UFCPipeline:
             self.tokenizer.to(home)
             self.transformer.to(home, DTYPES.get(precision, torch.float32))
             alike = self.alike[0].to(place), self.alike[1].to(place)
-            if precision == "int8":
-                quantise_linears(self.transformer.blocks)
+        exchange = quantise_linears if precision == "int8" else restore_linears
+        exchange(self.transformer.blocks)
         self.device, self.precision, self.alike, self.requested = place, precision, alike, requested
         self.low_mem, self.cpu_offload = bool(requested["low_mem"]), offload
+        self.deterministic = bool(requested["deterministic"])
         self.compiled = bool(requested["compile"])
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
@@ -486,8 +492,9 @@ class UFCPipeline:
         return torch.cat(parts)
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:
-        """What the tokenizer takes at a time: all, or with `low_mem` picture by picture."""
-        return batch.split(1 if self.low_mem else max(1, len(batch)))
+        """What the tokenizer takes at a time: all, or picture by picture."""
+        apart = self.low_mem or self.deterministic
+        return batch.split(1 if apart else max(1, len(batch)))
 
     @contextmanager
     def at_work(self, part: nn.Module) -> Iterator[None]:
@@ -537,6 +544,7 @@ class UFCPipeline:
                 settings,
                 guidance_scale=guidance_scale,
                 best_of=drafts,
+                apart=self.deterministic,
                 rescore=lambda score: join_voice(score, voice),
                 on_step=on_step,
             )

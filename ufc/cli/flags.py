@@ -146,7 +146,8 @@ class DrawFlags:
     dtype: Annotated[
         DType | None,
         option(
-            "auto, fp32, bf16, fp16, or int8 (faster on a CPU; a seed gives another picture).",
+            "auto (on a CPU int8 or bf16 where it has instructions for them), fp32, bf16, fp16 or "
+            "int8. A seed gives another picture in each.",
             MODEL,
             envvar="UFC_DTYPE",
         ),
@@ -168,7 +169,12 @@ class DrawFlags:
     ] = False
     deterministic: Annotated[
         bool,
-        switch("--deterministic", "Only exactly repeatable operations; slower on a GPU.", MODEL),
+        switch(
+            "--deterministic",
+            "The same picture alone or in a batch in every precision, and exactly repeatable "
+            "operations; slower.",
+            MODEL,
+        ),
     ] = False
     output_dir: Annotated[
         str | None,
@@ -200,8 +206,9 @@ class GenerateFlags(DrawFlags):
     prompts_file: Annotated[
         str | None,
         option(
-            "A .jsonl or .txt file, or a manifest.jsonl to make its pictures again; its lines go "
-            "before flags, which fill in what they leave open.",
+            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to draw it again in the "
+            "precision that it records. Its lines go before flags, which fill in what they leave "
+            "open.",
             CONTROLS,
             metavar="FILE",
         ),

@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from ufc.cli.model_choice import Loaded, ModelSettings, load
+from ufc.cli.replay import differences
 from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
@@ -61,7 +62,7 @@ class Studio:
         """The model; the first to ask waits until it is loaded, and so do the others."""
         with self._loading:
             if self._loaded is None:
-                self._loaded = load(self._model)
+                self._loaded = exactly_again(load(self._model))
             return self._loaded
 
     @property
@@ -207,6 +208,17 @@ class Studio:
 
         self.store.update(key, place)
         return request or None
+
+    def drawn_by_another(self, data: bytes) -> dict[str, Any]:
+        """What drew an upload that is not so here, {name: then}; the same settings may give
+        another picture then. Empty for pictures that do not say."""
+        try:
+            said = read_metadata(io.BytesIO(data)).request or {}
+            then = {name: said[name] for name in ("backend", "versions") if name in said}
+            result = Result.from_json({"file_name": "upload.png", **then})
+        except RequestError:
+            return {}
+        return differences(result, {**self.loaded.backend, **self.loaded.versions})
 
     def find_references(self, key: str, request: Mapping[str, Any]) -> int:
         """Use the references of a request again, where this session has them; counts the others."""
@@ -377,7 +389,7 @@ class Studio:
         session = self.store.load(key)
         for picture in pictures:
             if picture.kind == "drawn":
-                lines.append(self._manifest_line(picture))
+                lines.append(self._manifest_line(key, picture))
                 request = picture.request
                 files |= {
                     item if isinstance(item, str) else item["path"]
@@ -391,7 +403,9 @@ class Studio:
             archive.writestr("contact-sheet.png", self.sheet(key, pictures or session.pictures))
         return stream.getvalue()
 
-    def _manifest_line(self, picture: Picture) -> str:
+    def _manifest_line(self, key: str, picture: Picture) -> str:
+        # Another model or precision may have drawn it, before this server was started.
+        by = read_metadata(self.store.path(key, picture.file)).request or {}
         result = Result(
             f"again-{picture.id}.png",
             "done",
@@ -400,8 +414,8 @@ class Studio:
             fidelity=picture.fidelity,
             steps=picture.steps,
             model=self.loaded.name,
-            backend=self.loaded.backend,
-            versions=self.loaded.versions,
+            backend=by.get("backend", self.loaded.backend),
+            versions=by.get("versions", self.loaded.versions),
         )
         return json.dumps({**picture.request, **result.to_json()}, ensure_ascii=False)
 
@@ -465,3 +479,11 @@ def random_seed() -> int:
 
 def _score(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def exactly_again(loaded: Loaded) -> Loaded:
+    """The model so that a picture drawn with others is drawn again alone: in precisions that
+    round by what is multiplied together, each gets passes of its own."""
+    if loaded.pipe.precision != "fp32":
+        loaded.pipe.to(deterministic=True)
+    return loaded

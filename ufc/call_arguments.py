@@ -82,6 +82,8 @@ def per_picture(
         picture = own("image", pictures[row]) if pictures[row] is not None else None
         given_codes = None if known[row] is None else len(known[row])
         frame = frames.choose(picture.size if picture else None, height, width, given_codes)
+        if picture is not None and given_codes is not None:
+            check_codes_grid(frames.own_grid(picture.size, given_codes), frame.grid)
         codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
         if masks[row] is not None:
             check_picture("mask_image", masks[row])
@@ -198,6 +200,15 @@ def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
     """One text, or None, a picture. Raises `RequestError` for what is no text."""
     texts = spread(value, rows, name)
     return [None if text is None else check_text(name, text) for text in texts]
+
+
+def check_codes_grid(own: tuple[int, int] | None, grid: tuple[int, int]) -> None:
+    """Raise `ValueError` where codes come with an image of `own` blocks and another `grid` is made."""
+    if own is not None and own != grid:
+        raise ValueError(
+            f"codes are those of the image's {own[0]} x {own[1]} blocks, but height and width "
+            f"ask for {grid[0]} x {grid[1]}: leave the codes out"
+        )
 
 
 def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> Tensor:

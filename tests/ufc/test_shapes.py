@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.token_confidence import assess, differing_blocks
 
-QUICK = {"num_inference_steps": 2, "seed": 1}
+QUICK: dict[str, Any] = {"num_inference_steps": 2, "seed": 1}
 COMMAND = ("--num-inference-steps", "2", "--seed", "1", "--output-dir", "out")
 
 
@@ -101,6 +102,15 @@ def test_codes_go_round_at_any_shape(pipe: UFCPipeline) -> None:
     assert again.codes[0, :15].tolist() == first.codes[0, :15].tolist()
     alone = pipe("shirt", codes=first.codes, preserve_blocks=keep, height=20, width=20, **QUICK)
     assert torch.equal(alone.codes, again.codes)
+    with pytest.raises(ValueError, match="5 x 5 blocks, but height and width ask for 1 x 25"):
+        pipe(
+            "bag",
+            image=first.images[0],
+            codes=first.codes,
+            preserve_blocks=[0],
+            height=4,
+            width=100,
+        )
     assert len(assess(pipe, first.codes[0].tolist(), "bag", [], (5, 5)).confidence) == 25
 
 

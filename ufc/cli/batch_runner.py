@@ -65,11 +65,12 @@ def frame_of(pipe: UFCPipeline, request: Request, image: Image.Image | None) -> 
     """
     if image is None or request.image is None:
         return pipe.frames.choose(None, request.height, request.width)
-    codes = None
-    if pipe.frames.may_carry(image.size):
-        codes = read_codes(pipe, request.image, image)
-    count = None if codes is None else len(codes)
-    return pipe.frames.choose(image.size, request.height, request.width, count)
+    grid = pipe.frames.whole(image.size)
+    if grid and request.height is None and request.width is None:
+        frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
+        if read_codes(pipe, request.image, image) is not None:
+            return frame
+    return pipe.frames.choose(image.size, request.height, request.width)
 
 
 def sized(job: Job, frame: Frame) -> Job:

@@ -130,20 +130,22 @@ class Frames:
     def own_grid(self, size: tuple[int, int], codes: int | None = None) -> tuple[int, int] | None:
         """The grid of a picture of (width, height) that has the size of one already.
 
-        That is: one with as many blocks as it has `codes`, or about as many as were trained.
+        That is one with as many blocks as it has `codes`, or about as many as were trained. For a
+        model of squares as many codes as its square has are those of the square.
         """
-        if not self.may_carry(size):
+        grid = self.whole(size)
+        square = self.trained[0] == self.trained[1]
+        if grid is None or (square and codes in (None, self.default.cells)):
             return None
-        columns, rows = size[0] // self.cell, size[1] // self.cell
-        if codes == rows * columns:
-            return rows, columns
-        known = codes is None and self.trained[0] != self.trained[1] and self.usual((rows, columns))
-        return (rows, columns) if known else None
+        known = self.usual(grid) if codes is None else codes == grid[0] * grid[1]
+        return grid if known else None
 
-    def may_carry(self, size: tuple[int, int]) -> bool:
-        """Whether a picture of (width, height) is one of whole blocks, which may carry codes."""
-        blocks = [divmod(side, self.cell) for side in size]
-        return all(not rest and 1 <= count <= MOST_BLOCKS_A_SIDE for count, rest in blocks)
+    def whole(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """(rows, columns) of a picture of (width, height) in whole blocks; None for another."""
+        (columns, right), (rows, below) = (divmod(side, self.cell) for side in size)
+        if right or below or not min(rows, columns) or max(rows, columns) > MOST_BLOCKS_A_SIDE:
+            return None
+        return rows, columns
 
     def usual(self, grid: tuple[int, int]) -> bool:
         """Whether a grid has about as many blocks as were trained, and no long side."""

@@ -175,7 +175,8 @@ class Studio:
         except RequestError:  # what it says about itself is damaged; its pixels are not
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
-        frame = self.frames.choose(image.size, codes=len(codes) if codes else None)
+        own = self.frames.whole(image.size) if codes else None
+        frame = self.frames.of(own) if own else self.frames.choose(image.size)
         fitted = frame.fit(image)
         said = dict(metadata.request or {}) if metadata else {}
         asked = said.get("request")

@@ -52,6 +52,19 @@ def test_a_picture_of_whole_blocks_keeps_its_own_grid() -> None:
     assert PORTRAIT.choose((80, 160), codes=50).grid == (10, 5)
     assert SQUARE.choose((80, 48)).grid == (8, 8)
     assert SQUARE.choose((80, 48), codes=60).grid == (6, 10)
+    assert SQUARE.choose((128, 32), codes=64).grid == (8, 8)  # an upload's, as an earlier call's
+    assert SQUARE.whole((128, 32)) == (4, 16) and SQUARE.whole((60, 32)) is None
+
+
+@pytest.mark.parametrize("resolution", [16, 64, 65, 256])
+def test_squares_are_laid_out_as_they_always_were(resolution: int) -> None:
+    for width in (1, 2, 31, 60, 64, 65, 97, 640, 4032):
+        for height in (1, 3, 63, 64, 80, 500, 3024):
+            side = max(width, height)
+            inner = [max(1, round(edge * resolution / side)) for edge in (width, height)]
+            left, top = ((resolution - edge) // 2 for edge in inner)
+            fit = picture_fit((width, height), (resolution, resolution))
+            assert fit.box == (left, top, left + inner[0], top + inner[1])
 
 
 def test_height_and_width_go_before_the_picture() -> None:

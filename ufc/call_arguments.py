@@ -203,7 +203,7 @@ def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
 
 
 def check_codes_grid(own: tuple[int, int] | None, grid: tuple[int, int]) -> None:
-    """Raise `ValueError` where codes come with an image of `own` blocks and another `grid` is made."""
+    """Raise `ValueError` where codes are of an image of `own` blocks, and `grid` is made."""
     if own is not None and own != grid:
         raise ValueError(
             f"codes are those of the image's {own[0]} x {own[1]} blocks, but height and width "

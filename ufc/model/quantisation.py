@@ -17,7 +17,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +69,8 @@ class Int8Linear(nn.Linear):
     def __init__(self, linear: nn.Linear) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.register_parameter("weight", linear.weight)
-        self.register_parameter("bias", linear.bias)
+        self.weight = linear.weight
+        self.register_parameter("bias", cast(nn.Parameter | None, linear.bias))
         self.seven_bits = not cpu_has_vnni()
         self.derived = Derived()
         self.train(linear.training)
@@ -102,8 +102,8 @@ class Int8Linear(nn.Linear):
         """The layer that this was made of, with the weights as they are now."""
         with torch.device("meta"):
             linear = nn.Linear(self.in_features, self.out_features, self.bias is not None)
-        linear.register_parameter("weight", self.weight)
-        linear.register_parameter("bias", self.bias)
+        linear.weight = self.weight
+        linear.register_parameter("bias", cast(nn.Parameter | None, self.bias))
         return linear.train(self.training)
 
 

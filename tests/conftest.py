@@ -118,6 +118,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def deterministic_as_before() -> Iterator[None]:
+    """`--deterministic` is of a process; a test that gives it in this one leaves nothing behind."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
 # Files whose tests compute with models: they run under both answers to "has bf16?".
 NUMERICS = (
     "ufc/model",

@@ -44,6 +44,12 @@ print(host.num_processes, host.distributed_type.value)
 """
 
 SHARDED = """
+import atexit
+import torch.distributed
+
+# Or gloo's threads may still run when the process ends.
+atexit.register(torch.distributed.destroy_process_group)
+
 import torch
 from torch import nn
 from accelerate import Accelerator

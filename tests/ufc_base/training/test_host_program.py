@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +145,9 @@ def test_two_processes_shard_in_bf16_beside_a_host_and_stop_together(
         for n in range(2)
     ]
     told = [one.communicate(timeout=120) for one in both]
-    assert [one.returncode for one in both] == [143, 143], told
+    # gloo may abort the process whose peer has left before it, after all is written.
+    codes = [one.returncode for one in both]
+    assert codes[0] == 143 and codes[1] in (143, -signal.SIGABRT), told
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
     fsdp, ddp = (line.split(maxsplit=1) for line in told[0][0].splitlines())
     assert (fsdp[0], ddp[0]) == ("fsdp", "ddp")

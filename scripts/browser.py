@@ -229,7 +229,7 @@ class Editor:
         return tuple(int(cell.get_attribute("data-number")) for cell in cells)
 
     def slide_to_end(self, key: str) -> None:
-        """Set a slider to the most there is; the page may be drawn anew while the key is on its way."""
+        """Set a slider to the most there is, also where the page is drawn anew meanwhile."""
         selector = f".st-key-{key} input[type=range]"
 
         def at_end() -> bool:

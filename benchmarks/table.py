@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=Path("docs/performance.md"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
-    names = ("bench", "shape", "overhead", "peers", "attention")
+    names = ("bench", "shape", "overhead", "peers", "attention", "precision")
     reports = {name: read_report(options.results / f"{name}.json") for name in names}
     page = fill(options.page.read_text(encoding="utf-8"), reports)
     options.page.write_text(page, encoding="utf-8")
@@ -53,6 +53,8 @@ def render(report: dict[str, Any], group: str) -> str | None:
         return None
     if group == "machine":
         return describe(report["machine"])
+    if group == "speed":
+        return table(side_by_side(report["rows"]), speed_columns(report["rows"]))
     rows = [row for row in report["rows"] if row.get("group", row.get("kind", "")) == group]
     if not rows:
         return None
@@ -88,6 +90,23 @@ def with_ratios(rows: list[Row]) -> list[Row]:
     return told
 
 
+def side_by_side(rows: list[Row]) -> list[Row]:
+    """One row a setting, the precisions beside each other."""
+    settings: dict[str, Row] = {}
+    for row in rows:
+        if row["kind"] == "speed":
+            name = f"width {row['width']}, depth {row['depth']}, grid {row['grid']}"
+            setting = settings.setdefault(f"{name}, {row['batch']}", {"name": name, **row})
+            setting |= {"name": name, row["name"]: f"{1000 * row['seconds']:.0f} ms"}
+            setting[row["name"]] += f" ({row['ratio']:.2f})"
+    return list(settings.values())
+
+
+def speed_columns(rows: list[Row]) -> Columns:
+    names = dict.fromkeys(row["name"] for row in rows if row["kind"] == "speed")
+    return (("", field("name")), ("batch", field("batch")), *((n, field(n)) for n in names))
+
+
 def decodes(row: Row) -> bool:
     return "decoding" in row["name"] or row["name"].startswith("aMUSEd")
 
@@ -109,6 +128,10 @@ def field(name: str, form: str = "{}") -> Callable[[Row], str]:
 
 def seconds(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name]:.3f} s" if row[name] >= 0.1 else f"{1000 * row[name]:.1f} ms"
+
+
+def with_interval(name: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[name]:.3f} ± {row[name + '_interval']:.3f}"
 
 
 def millions(row: Row) -> str:
@@ -193,6 +216,16 @@ COLUMNS: dict[str, Columns] = {
         ("equal codes", field("same_codes", "{:.1%}")),
         ("pixels apart (of 255)", field("pixel_difference", "{:.2f}")),
     ),
+    "quality": (
+        ("", field("name")),
+        ("equal first choices", field("same_first_choice", "{:.1%}")),
+        ("held-out codes, nats", field("held_out_nats", "{:.3f}")),
+        ("compliance", with_interval("compliance")),
+        ("fidelity", with_interval("fidelity")),
+        ("contrastive estimator", with_interval("contrastive")),
+        ("own caption first", with_interval("own_caption_first")),
+    ),
+    "speed": (),  # as many columns as there are precisions
     "": (
         ("", field("name")),
         ("tokens", field("tokens")),

@@ -229,13 +229,19 @@ class Editor:
         return tuple(int(cell.get_attribute("data-number")) for cell in cells)
 
     def slide_to_end(self, key: str) -> None:
-        """Set a slider to the most there is."""
+        """Set a slider to the most there is, also where the page is drawn anew meanwhile."""
         selector = f".st-key-{key} input[type=range]"
-        handle = self.wait(lambda: self.all(selector), f"the slider {key}")[0]
-        self.driver.execute_script("arguments[0].focus()", handle)
-        ActionChains(self.driver).send_keys(Keys.END).perform()
-        most = handle.get_attribute("max")
-        self.wait(lambda: self.all(selector)[0].get_attribute("value") == most, f"the end of {key}")
+
+        def at_end() -> bool:
+            handle = self.all(selector)[0]
+            if handle.get_attribute("value") == handle.get_attribute("max"):
+                return True
+            self.driver.execute_script("arguments[0].focus()", handle)
+            ActionChains(self.driver).send_keys(Keys.END).perform()
+            return False
+
+        self.wait(lambda: self.all(selector), f"the slider {key}")
+        self.wait(at_end, f"the end of {key}")
         self.settle()
 
     def upload(self, uploader: str, *files: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,15 @@ def make_pipeline(**changes: object) -> UFCPipeline:
     return UFCPipeline(tiny_tokenizer(), tiny_transformer(text.size, **changes), text, name="tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Iterator[Path]:
+    """What is kept between runs is kept for the tests alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ufc_base.data.soundness.user_cache", lambda: folder)
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def text() -> TextTokenizer:
     return TextTokenizer.train(TEXTS, 300)
@@ -102,11 +113,25 @@ def photo(tmp_path) -> Path:
     return tmp_path / "photo.png"
 
 
+def pytest_configure() -> None:
+    """Ctrl-C is heard though the tests run in the background, where shells have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def deterministic_as_before() -> Iterator[None]:
+    """`--deterministic` is of a process; a test that gives it in this one leaves nothing behind."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
 # Files whose tests compute with models: they run under both answers to "has bf16?".
 NUMERICS = (
     "ufc/model",
     "ufc/sampling",
     "ufc/training",
+    "ufc/test_alone_or_in_a_batch.py",
     "ufc/test_pipeline.py",
     "ufc_base/training",
     "vqgan",

@@ -19,6 +19,7 @@ EXTRAS = (
     "lpips",
     "matplotlib",
     "open_clip",
+    "pyarrow",
     "scipy",
     "streamlit",
     "taming",

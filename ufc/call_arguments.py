@@ -6,20 +6,22 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
 from ufc.io.validation import check_integer, check_number, check_text
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
-from ufc_base.images import load_image
+from ufc_base.images import ImageError, load_image, load_original
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,16 @@ class Asked:
     reference_weights: Sequence[float]
     edit: EditCanvas | None
     seed: int | None
+    frame: Frame
 
 
 def per_picture(
     rows: int,
     copies: int,
-    grid: int,
-    resolution: int,
+    frames: Frames,
     *,
+    height: int | None,
+    width: int | None,
     prompt: Any,
     negative_prompt: Any,
     reference_images: Any,
@@ -54,10 +58,14 @@ def per_picture(
 ) -> list[Asked]:
     """The pictures of a call, `copies` of each row, every edit prepared once.
 
+    An edit has the size that `frames` chooses for its image, unless `height` and `width` say
+    otherwise.
+
     Raises:
         ValueError: lists of different lengths, prompts that are no text, what is no picture,
             weights without references or outside 0..10, seeds out of range, codes that are not a
-            grid of the `codebook`, and what `edit_canvas` refuses.
+            grid of the `codebook`, a size that is none of the model's, pictures of different
+            sizes, and what `edit_canvas` refuses.
     """
     prompts = spread_texts(prompt, rows, "prompt")
     negatives = spread_texts(negative_prompt, rows, "negative_prompt")
@@ -68,22 +76,44 @@ def per_picture(
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
     seeds = spread_seeds(seed, rows, copies, generator)
-    opened = Opened()
+    opened, own = Opened(load_image), Opened(load_original)
     asked = []
     for row in range(rows):
-        codes_T = None if known[row] is None else check_codes(known[row], grid, codebook)
-        picture = opened("image", pictures[row]) if pictures[row] is not None else None
+        picture = own("image", pictures[row]) if pictures[row] is not None else None
+        given_codes = None if known[row] is None else len(known[row])
+        frame = frames.choose(picture.size if picture else None, height, width, given_codes)
+        if picture is not None and given_codes is not None:
+            check_codes_grid(frames.own_grid(picture.size, given_codes), frame.grid)
+        codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
+        if masks[row] is not None:
+            check_picture("mask_image", masks[row])
         keep = None if blocks[row] is None else as_list(blocks[row])
         for block in keep or ():
-            check_integer("preserve_blocks", block, 0, grid * grid - 1)
-        edit = edit_canvas(picture, masks[row], keep, grid, resolution, codes_T)
+            check_integer("preserve_blocks", block, 0, frame.cells - 1)
+        edit = edit_canvas(
+            picture, masks[row], keep, frame.grid, frame.size, codes_T, frame.stretch
+        )
         refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
         for copy in range(copies):
             seed_of_copy = seeds[row * copies + copy]
-            asked.append(Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy))
+            asked.append(
+                Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy, frame)
+            )
+    check_one_size([one.frame for one in asked])
     return asked
+
+
+def check_one_size(frames: Sequence[Frame]) -> None:
+    """Raise `ValueError` unless all pictures of a call have one size: they are one batch."""
+    grids = sorted({frame.grid for frame in frames})
+    if len(grids) > 1:
+        got = ", ".join(f"{rows} x {columns}" for rows, columns in grids)
+        raise ValueError(
+            f"the pictures of this call have different grids, {got} blocks: give height and "
+            "width, or call once for each shape"
+        )
 
 
 def count_rows(
@@ -172,34 +202,55 @@ def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
     return [None if text is None else check_text(name, text) for text in texts]
 
 
-def check_codes(codes: Sequence[int], grid: int, codebook: int) -> Tensor:
+def check_codes_grid(own: tuple[int, int] | None, grid: tuple[int, int]) -> None:
+    """Raise `ValueError` where codes are of an image of `own` blocks, and `grid` is made."""
+    if own is not None and own != grid:
+        raise ValueError(
+            f"codes are those of the image's {own[0]} x {own[1]} blocks, but height and width "
+            f"ask for {grid[0]} x {grid[1]}: leave the codes out"
+        )
+
+
+def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> Tensor:
     """The codes of one grid, (T,) int64.
 
     Raises `ValueError` where they are too many, too few, or not of the codebook.
     """
-    if len(codes) != grid * grid:
-        raise ValueError(f"got {len(codes)} codes, wanted the {grid * grid} of a whole grid")
+    if len(codes) != grid[0] * grid[1]:
+        raise ValueError(f"got {len(codes)} codes, wanted the {grid[0] * grid[1]} of a whole grid")
     if not all(0 <= code < codebook for code in codes):
         raise ValueError(f"codes must be 0 to {codebook - 1}: these are of another model")
     return torch.tensor(codes, dtype=torch.int64)
 
 
 class Opened:
-    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call.
 
-    def __init__(self) -> None:
+    `load` is `ufc_base.images.load_image`, or `load_original`.
+    """
+
+    def __init__(self, load: Callable[[Any], Image.Image]) -> None:
+        self.load = load
         self.made: dict[int, Image.Image] = {}
 
     def __call__(self, name: str, picture: Any) -> Image.Image:
-        """Raise `ValueError` where it is no PIL picture, or one that cannot be read."""
-        if not isinstance(picture, Image.Image):
-            raise ValueError(
-                f"{name} has a {type(picture).__name__}, wanted PIL pictures: "
-                "open files with ufc_base.images.load_image"
-            )
+        """Raise `ValueError` where it is no picture, or one that cannot be read."""
+        check_picture(name, picture)
         if id(picture) not in self.made:
-            self.made[id(picture)] = load_image(picture)
+            try:
+                self.made[id(picture)] = self.load(picture)
+            except ImageError as error:
+                raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
         return self.made[id(picture)]
+
+
+def check_picture(name: str, picture: Any) -> None:
+    """Raise `ValueError` unless it is a PIL picture, an array or a tensor."""
+    if not isinstance(picture, Image.Image | np.ndarray | Tensor):
+        raise ValueError(
+            f"{name} has a {type(picture).__name__}, wanted PIL pictures, arrays or tensors: "
+            "open files with ufc_base.images.load_image"
+        )
 
 
 def check_weights(weights: Sequence[float], references: int) -> None:

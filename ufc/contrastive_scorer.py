@@ -81,8 +81,12 @@ class ContrastiveEstimator:
 
     @torch.no_grad()
     def embed_pixels(self, x_BCHW: Tensor) -> Tensor:
-        """Embeddings of square pixels in -1..1 of any resolution, (B, E)."""
-        side = self.model.config.image.resolution
+        """Embeddings of pixels in -1..1 of any size, (B, E); white beside what is not square."""
+        side, (height, width) = self.model.config.image.resolution, x_BCHW.shape[-2:]
+        if height != width:
+            left, top = max(0, height - width) // 2, max(0, width - height) // 2
+            right, lower = max(0, height - width) - left, max(0, width - height) - top
+            x_BCHW = F.pad(x_BCHW, (left, right, top, lower), value=1.0)
         if x_BCHW.shape[-1] != side:
             x_BCHW = F.interpolate(x_BCHW, size=(side, side), mode="bicubic", antialias=True)
         embedded: Tensor = self.model.image(x_BCHW)

@@ -24,7 +24,8 @@ from ufc.call_arguments import (
     sampler_config,
 )
 from ufc.conditioning.encoding import control_items, kept_codes
-from ufc.conditioning.known_tokens import blank_edit, paste_back
+from ufc.conditioning.frame import Frame, Frames
+from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
@@ -37,9 +38,9 @@ from ufc.model.quantisation import (
     DTYPES,
     check_compiler,
     compile_forward,
-    has_int8,
     pick_precision,
     quantise_linears,
+    restore_linears,
 )
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
@@ -51,8 +52,9 @@ from ufc.sampling.guidance import alike_codes
 from ufc.sampling.loop import Problem
 from ufc.sampling.stopping import Call, own_call, stoppable
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.images import fit_square, to_pil, to_tensor
+from ufc_base.images import to_pil, to_tensor
 from ufc_base.inference import WeightWatch
+from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 
@@ -90,9 +92,9 @@ class UFCPipeline:
         self.alike = alike_codes(tokenizer.quantize.codebook())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
-        self.compiled = self.low_mem = self.cpu_offload = False
+        self.compiled = self.low_mem = self.cpu_offload = self.deterministic = False
         self.requested: dict[str, Any] = {"attention_backend": "auto"} | dict.fromkeys(
-            ("compile", "low_mem", "cpu_offload"), False
+            ("compile", "low_mem", "cpu_offload", "deterministic"), False
         )
         self.contrastive: ContrastiveEstimator | None = None
         self.calls: list[Call] = []
@@ -117,18 +119,27 @@ class UFCPipeline:
 
     @property
     def resolution(self) -> int:
-        """Side of a picture in pixels."""
-        return self.tokenizer.config.resolution
+        """Side of a square picture in pixels.
+
+        Raises:
+            ValueError: the model's pictures are not square.
+        """
+        return self.grid * self.frames.cell
 
     @property
     def grid(self) -> int:
-        """Blocks along one side of a picture."""
+        """Blocks along one side of a square picture; `resolution` says what it raises."""
         return self.tokenizer.config.grid
 
     @property
     def grid_size(self) -> tuple[int, int]:
-        """(rows, columns) of a picture's blocks."""
+        """(rows, columns) of a picture's blocks, where nothing asks for another shape."""
         return self.tokenizer.config.grid_size
+
+    @property
+    def frames(self) -> Frames:
+        """The sizes that pictures may have, and the choice among them."""
+        return Frames(self.grid_size, self.tokenizer.config.downsampling)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -155,6 +166,7 @@ class UFCPipeline:
         compile: bool = False,
         low_mem: bool = False,
         cpu_offload: bool = False,
+        deterministic: bool = False,
     ) -> UFCPipeline:
         """Load a bundled model by name, a folder, or a repository of the Hugging Face hub.
 
@@ -166,7 +178,9 @@ class UFCPipeline:
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
         pipeline = cls(*read_parts(folder, variant), name=folder.name)
-        return pipeline.to(device, dtype, attention_backend, compile, low_mem, cpu_offload)
+        return pipeline.to(
+            device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
+        )
 
     def to(
         self,
@@ -176,22 +190,22 @@ class UFCPipeline:
         compile: bool | None = None,
         low_mem: bool | None = None,
         cpu_offload: bool | None = None,
+        deterministic: bool | None = None,
     ) -> UFCPipeline:
         """Move to a device and precision; see `ufc.model.quantisation` for the names and `auto`.
 
         What is left out stays as it is. `compile` writes code for the transformer's pass when it
         is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
         tokenizer and transformer in main memory and takes each to the device only while it works.
+        `deterministic` gives every picture passes of its own, so that it is the same alone or in
+        a batch in every precision; torch's own switch of that name is left as it is.
 
         Raises:
-            ValueError: a name that is unknown or not for this device, a device that is not here, a
-                pipeline whose weights are int8 already, or no compiler where one is needed. The
-                pipeline is then as it was, as after any other error.
+            ValueError: a name that is unknown or not for this device, a device that is not here,
+                or no compiler where one is needed. The pipeline is then as it was, as after any
+                other error.
         """
         place = self.device if device is None else pick_device(str(device))
-        precision = pick_precision(dtype or self.precision, place)
-        if has_int8(self.transformer) and precision != "int8":
-            raise ValueError(f"weights rounded to int8 do not go back to {precision}: load again")
         probe_device(place)
         requested = self.requested | {
             name: value
@@ -200,9 +214,11 @@ class UFCPipeline:
                 ("compile", compile),
                 ("low_mem", low_mem),
                 ("cpu_offload", cpu_offload),
+                ("deterministic", deterministic),
             )
             if value is not None
         }
+        precision = pick_precision(dtype or self.precision, place, bool(requested["compile"]))
         backend = resolve_backend(requested["attention_backend"], place.type)
         if requested["compile"]:
             check_compiler(place)
@@ -212,10 +228,11 @@ class UFCPipeline:
             self.tokenizer.to(home)
             self.transformer.to(home, DTYPES.get(precision, torch.float32))
             alike = self.alike[0].to(place), self.alike[1].to(place)
-            if precision == "int8":
-                quantise_linears(self.transformer.blocks)
+        exchange = quantise_linears if precision == "int8" else restore_linears
+        exchange(self.transformer.blocks)
         self.device, self.precision, self.alike, self.requested = place, precision, alike, requested
         self.low_mem, self.cpu_offload = bool(requested["low_mem"]), offload
+        self.deterministic = bool(requested["deterministic"])
         self.compiled = bool(requested["compile"])
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
@@ -243,6 +260,8 @@ class UFCPipeline:
         preserve_blocks: Any = None,
         codes: Any = None,
         *,
+        height: int | None = None,
+        width: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
@@ -271,12 +290,20 @@ class UFCPipeline:
             prompt: words, English or Chinese.
             negative_prompt: words to steer away from; takes the place of the empty branch.
             reference_images: pictures to take after; a list for one picture, or a list of lists.
+                All pictures may be PIL images, arrays (H, W, 3) or tensors (3, H, W), uint8 or
+                float 0..1.
             reference_weights: how strongly to look at each (1 is as trained, 0 leaves it out).
-            image: the picture to edit; fitted into the model's square.
-            mask_image: white is drawn anew, black is kept (grey is cut at 127).
-            preserve_blocks: blocks of the grid to keep, row-major; instead of a mask.
+            image: the picture to edit; fitted into the grid that is nearest to its proportions
+                (`Frames.choose`), or the square of a model of squares. The result has its colour
+                profile.
+            mask_image: white is drawn anew, black is kept (grey is cut in the middle); also an
+                array or tensor of bool, or of 0 and 1, (H, W).
+            preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
+            height: of the pictures in pixels, a multiple of the block size; the trained one, or
+                what suits `image`, where it is left out.
+            width: as `height`.
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
@@ -318,6 +345,8 @@ class UFCPipeline:
         config = GenerationConfig.over(
             self.defaults,
             {
+                "height": height,
+                "width": width,
                 "num_images_per_prompt": num_images_per_prompt,
                 "num_inference_steps": num_inference_steps,
                 "guidance_scale": guidance_scale,
@@ -343,8 +372,9 @@ class UFCPipeline:
         asked = per_picture(
             rows,
             config.num_images_per_prompt,
-            self.grid,
-            self.resolution,
+            self.frames,
+            height=config.height,
+            width=config.width,
             prompt=prompt,
             negative_prompt=negative_prompt,
             reference_images=reference_images,
@@ -360,18 +390,21 @@ class UFCPipeline:
         settings = sampler_config(config)
         seeds = [one.seed for one in asked]
         generators = make_generators(seeds, generator)
-        items, negatives, notices = control_items(asked, self.encode_text, self.encode)
-        edits = [one.edit or blank_edit(self.grid, self.resolution) for one in asked]
+        frame = asked[0].frame
+        items, negatives, notices = control_items(asked, self.encode_text, self.encode_reference)
+        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in asked]
         codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
-            return paste_back(self.decode(codes_BT), edits, config.feather)
+            return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
         call = own_call(self.calls) or Call()
 
         def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
-                state = step_state(canvas, draw, settings.watched) | {"stop": call.stop}
+                state = step_state(
+                    canvas, lambda codes: as_pictures(draw(codes), edits), settings.watched
+                ) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
             return call.stopped
 
@@ -384,26 +417,35 @@ class UFCPipeline:
             settings,
             generators,
             on_step,
-            self.third_voice([one.prompt for one in asked], config.contrastive_weight),
+            self.third_voice([one.prompt for one in asked], config.contrastive_weight, frame.grid),
             config.best_of,
+            frame.grid,
         )
         return make_output(
             refined,
-            present(draw(refined.canvas.codes), refined.canvas.codes, output_type),
+            present(draw(refined.canvas.codes), refined.canvas.codes, edits, output_type),
             seeds,
             items,
             edits,
             time.monotonic() - started,
             notices,
+            frame.grid,
         )
 
-    def third_voice(self, prompts: Sequence[str | None], weight: float) -> Voice | None:
+    def third_voice(
+        self,
+        prompts: Sequence[str | None],
+        weight: float,
+        grid: tuple[int, int] | None = None,
+    ) -> Voice | None:
         """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
         if weight == 0:
             return None
         if self.contrastive is None:
             self.contrastive = ContrastiveEstimator.from_pretrained()
-        return make_voice(self.contrastive, self.decode, prompts, weight)
+        return make_voice(
+            self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
+        )
 
     def encode_text(
         self, prompt: str | None, notices: list[str], what: str = "prompt"
@@ -418,31 +460,41 @@ class UFCPipeline:
         return ids[:most]
 
     @torch.no_grad()
-    def encode(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Codes of pictures, each fitted into the model's square: (B, grid, grid)."""
-        return self.encode_pixels(
-            to_tensor([fit_square(picture, self.resolution) for picture in pictures])
-        )
+    def encode(self, pictures: Sequence[Image.Image], frame: Frame | None = None) -> Tensor:
+        """Codes of pictures, each fitted into a frame, the trained one if none is given.
+
+        Returns (B, rows, columns) on the CPU.
+        """
+        fit = (frame or self.frames.default).fit
+        return self.encode_pixels(to_tensor([to_srgb(fit(picture)) for picture in pictures]))
+
+    def encode_reference(self, picture: Image.Image) -> Tensor:
+        """Codes of a picture in the grid that suits its proportions, (rows, columns)."""
+        return self.encode([picture], self.frames.choose(picture.size))[0]
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> Tensor:
-        """Codes of squares of the model's size in -1..1: (B, grid, grid) on the CPU."""
+        """Codes of pixels in -1..1, (B, 3, H, W) in whole blocks: (B, rows, columns) on the CPU."""
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.encode(x.to(self.device)) for x in self.portions(pixels_BCHW)]
         return torch.cat(parts).cpu()
 
     @torch.no_grad()
-    def decode(self, codes_BT: Tensor) -> Tensor:
-        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0."""
+    def decode(self, codes_BT: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0.
+
+        The codes are of a `grid` of (rows, columns), the trained one if none is given.
+        """
         codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.n_embed, 0)
-        grids = self.portions(codes.view(-1, self.grid, self.grid))
+        grids = self.portions(codes.view(-1, *(grid or self.grid_size)))
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]
         return torch.cat(parts)
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:
-        """What the tokenizer takes at a time: all, or with `low_mem` picture by picture."""
-        return batch.split(1 if self.low_mem else max(1, len(batch)))
+        """What the tokenizer takes at a time: all, or picture by picture."""
+        apart = self.low_mem or self.deterministic
+        return batch.split(1 if apart else max(1, len(batch)))
 
     @contextmanager
     def at_work(self, part: nn.Module) -> Iterator[None]:
@@ -456,9 +508,9 @@ class UFCPipeline:
             if self.cpu_offload:
                 part.to("cpu")
 
-    def draw(self, codes: Any) -> list[Image.Image]:
-        """Pictures of codes as a call returns them, (B, T) as a tensor or lists."""
-        return to_pil(self.decode(torch.as_tensor(codes)))
+    def draw(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
+        """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
+        return to_pil(self.decode(torch.as_tensor(codes), grid))
 
     @torch.no_grad()
     def refine(
@@ -473,6 +525,7 @@ class UFCPipeline:
         on_step: Callable[[int, Canvas], bool],
         voice: Voice | None = None,
         drafts: int = 1,
+        grid: tuple[int, int] | None = None,
     ) -> Refined:
         """Run the sampler under the controls."""
         with self.at_work(self.transformer):
@@ -485,12 +538,13 @@ class UFCPipeline:
                     locked_BT,
                     self.transformer.config.codes,
                     generators,
-                    self.grid_size,
+                    grid or self.grid_size,
                     self.alike,
                 ),
                 settings,
                 guidance_scale=guidance_scale,
                 best_of=drafts,
+                apart=self.deterministic,
                 rescore=lambda score: join_voice(score, voice),
                 on_step=on_step,
             )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.known_tokens import EditCanvas
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
-from ufc_base.images import to_pil, to_uint8
+from ufc_base.images import to_uint8
 
 OUTPUT_TYPES = ("pil", "np", "pt", "codes")
 
@@ -23,13 +23,14 @@ class PipelineOutput:
     """Pictures and what is known of them; every list has one entry a picture.
 
     Attributes:
-        images: PIL pictures (or arrays, or a tensor, as `output_type` asks).
+        images: PIL pictures (or arrays, or a tensor, as `output_type` asks). An edit has the
+            colours of its image: numbers in its colour profile, which PIL pictures carry.
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
         curves: scores after each step, as dicts of step, compliance, fidelity.
-        confidence: probability of each block's code when it was drawn, (B, grid, grid).
+        confidence: probability of each block's code when it was drawn, (B, rows, columns).
         provenance: for each block, row-major: kept, step, candidate, confidence.
-        codes: the grids themselves, (B, grid * grid) int64: enough to draw the picture again.
+        codes: the grids themselves, (B, rows * columns) int64: enough to draw the picture again.
         steps: refinement steps taken.
         seeds: the seed of each picture (None where a generator was given).
         seconds: wall time of the whole call.
@@ -58,10 +59,10 @@ def make_output(
     edits: Sequence[EditCanvas],
     seconds: float,
     notices: list[list[str]],
+    grid: tuple[int, int],
 ) -> PipelineOutput:
-    """What a call gives back of a refinement under these controls and edits."""
+    """What a call gives back of a refinement of a `grid` under these controls and edits."""
     canvas = refined.canvas
-    side = math.isqrt(canvas.codes.shape[1])
     return PipelineOutput(
         images=images,
         compliance=[
@@ -70,7 +71,7 @@ def make_output(
         ],
         fidelity=canvas.scores["fidelity"].tolist(),
         curves=refined.curves,
-        confidence=canvas.confidence.view(-1, side, side).float().cpu().numpy(),
+        confidence=canvas.confidence.view(-1, *grid).float().cpu().numpy(),
         provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
         codes=canvas.codes.cpu(),
         steps=refined.steps,
@@ -86,17 +87,21 @@ def check_output_type(name: str) -> None:
         raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
 
 
-def present(pixels_BCHW: Tensor, codes_BT: Tensor, output_type: str) -> Any:
+def present(
+    pixels_BCHW: Tensor, codes_BT: Tensor, edits: Sequence[EditCanvas], output_type: str
+) -> Any:
     """Pictures in the form asked for, one of `OUTPUT_TYPES`."""
     if output_type == "pil":
-        return to_pil(pixels_BCHW)
+        return as_pictures(pixels_BCHW, edits)
     if output_type == "np":
         return to_uint8(pixels_BCHW)
     return pixels_BCHW if output_type == "pt" else codes_BT
 
 
-def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -> dict[str, Any]:
-    """What a callback is told of a step; `draw` makes pixels of codes."""
+def step_state(
+    canvas: Canvas, draw: Callable[[Tensor], list[Image.Image]], scored: bool
+) -> dict[str, Any]:
+    """What a callback is told of a step; `draw` makes pictures of codes."""
     return {
         "codes": canvas.codes,
         "confidence": canvas.confidence,
@@ -104,7 +109,7 @@ def step_state(canvas: Canvas, draw: Callable[[Tensor], Tensor], scored: bool) -
         "fidelity": canvas.scores["fidelity"] if scored else None,
         "filled_step": canvas.filled_step,
         "filled_candidate": canvas.filled_candidate,
-        "image": lambda: to_pil(draw(canvas.codes)),
+        "image": lambda: draw(canvas.codes),
     }
 
 

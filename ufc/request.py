@@ -23,6 +23,7 @@ from ufc.io.validation import (
     check_integer,
     check_number,
     check_output,
+    check_path,
     check_range,
     check_text,
     listed,
@@ -47,7 +48,8 @@ LANGUAGES = ("en", "zh")
 STATUSES = ("pending", "done", "failed")
 MAX_BLOCKS = 2**16
 
-_TEXTS = ("prompt", "negative_prompt", "image", "mask_image", "output")
+_TEXTS = ("prompt", "negative_prompt", "output")
+_PATHS = ("image", "mask_image")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Reference:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_text("reference_images path", self.path)
+        check_path("reference_images path", self.path)
         if not self.path:
             raise RequestError("reference_images: got an empty path, wanted a picture file")
         check_number("reference_images weight", self.weight, 0.0, 10.0)
@@ -105,6 +107,8 @@ class Request:
     mask_image: str | None = None
     invert_mask: bool = False
     preserve_blocks: tuple[int, ...] | None = None
+    height: int | None = None
+    width: int | None = None
     seed: int | None = None
     num_images_per_prompt: int | None = None
     num_inference_steps: int | None = None
@@ -127,6 +131,9 @@ class Request:
         for name in _TEXTS:
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
+        for name in _PATHS:
+            if getattr(self, name) is not None:
+                check_path(name, getattr(self, name))
         if self.lang is not None and self.lang not in LANGUAGES:
             raise RequestError(f"lang: got {shown(self.lang)}, wanted one of {listed(LANGUAGES)}")
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in SETTINGS}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufc_base.entry import exit_code
+from ufc_base.entry import exit_code, write_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,9 +55,9 @@ def take(pipeline: UFCPipeline, folder: Path, name: str, caption: str, **control
     )
 
 
-def upper_half(grid: int) -> list[int]:
+def upper_half(rows: int, columns: int) -> list[int]:
     """Blocks of the upper half of a grid."""
-    return list(range(grid * (grid // 2)))
+    return list(range(columns * (rows // 2)))
 
 
 def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
@@ -68,14 +68,13 @@ def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
     def shoot(name: str, caption: str, **controls: object) -> Image.Image:
         shot = take(pipeline, folder, name, caption, seed=seed, **controls)
         shots.append(shot)
-        sys.stdout.write(describe(shot) + "\n")
-        sys.stdout.flush()
+        write_line(sys.stdout, describe(shot))
         return shot.image
 
     for number, prompt in enumerate(PROMPTS, 1):
         shoot(f"{number:02d}-words", prompt, prompt=prompt)
     shirt, bag = shots[0].image, shots[1].image
-    keep = upper_half(pipeline.grid)
+    keep = upper_half(*pipeline.grid_size)
     shoot(
         "09-words-reference",
         "women's handbag + reference 02",
@@ -122,7 +121,7 @@ def write_page(shots: list[Shot], folder: Path) -> Path:
     page.write_text(
         "<!doctype html><meta charset=utf-8><title>UFC-BERT</title><style>"
         "body{font:15px system-ui;margin:2rem;display:flex;flex-wrap:wrap;gap:1.5rem}"
-        "figure{margin:0;width:192px}img{width:192px;height:192px;border:1px solid #ddd}"
+        "figure{margin:0;width:192px}img{width:192px;border:1px solid #ddd}"
         "figcaption{margin-top:.4rem;line-height:1.35}</style>" + figures,
         encoding="utf-8",
     )
@@ -143,11 +142,12 @@ def main(arguments: list[str] | None = None) -> int:
         from ufc.pipeline import UFCPipeline
 
         pipeline = UFCPipeline.from_pretrained(options.model)
-        sys.stdout.write(f"{pipeline.name} loaded in {time.monotonic() - started:.1f} s\n")
+        loading = time.monotonic() - started
+        write_line(sys.stdout, f"{pipeline.name} loaded in {loading:.1f} s")
         folder = Path(options.output_dir)
         shots = run(pipeline, folder, options.seed)
         contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
-        sys.stdout.write(f"all {len(shots)} pictures: {write_page(shots, folder)}\n")
+        write_line(sys.stdout, f"all {len(shots)} pictures: {write_page(shots, folder)}")
 
     return exit_code(draw)
 

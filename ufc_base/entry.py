@@ -1,4 +1,8 @@
-"""How a program ends: an exit code, by the class of the error, and one line why."""
+"""How a program ends: an exit code, by the class of the error, and one line why.
+
+And how it writes: a console that cannot show a character gets an escape for it, and one that has
+gone away, as `| head -1` does, is written to no more. Neither ends the work.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
 
 from ufc_base.extras import UnavailableError, extra_missing
 
@@ -30,15 +36,16 @@ def exit_code(work: Callable[[], str | None]) -> int:
     0, or after one line on standard error the error's code from `CODES`; `UFC_DEBUG=1` adds the
     traceback.
     """
+    escape_what_cannot_be_shown()
     try:
         said = work()
     except (KeyboardInterrupt, Exception) as caught:
         show_trace(caught)
         error = understood(caught)
-        sys.stderr.write(f"error: {account(error)}\n")
+        write_line(sys.stderr, f"error: {account(error)}")
         return code_of(error)
     if said is not None:
-        sys.stdout.write(f"{said}\n")
+        write_line(sys.stdout, said)
     return DONE
 
 
@@ -73,3 +80,42 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename2 or error.filename}: {error.strerror}"
     return " ".join(text.split()) or type(error).__name__
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Have both streams escape what their encoding lacks, whoever writes to them."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            with suppress(OSError, ValueError):
+                reconfigure(errors="backslashreplace")
+
+
+def write_line(stream: TextIO | None, text: str, end: str = "\n") -> None:
+    """Write a line at once, as far as the stream can show it; one that fails is passed over."""
+    if stream is None:  # a program without a console
+        return
+    try:
+        stream.write(shown_on(stream, text) + end)
+        stream.flush()
+    except (OSError, ValueError):  # gone, full, or closed
+        _let_go(stream)
+
+
+def shown_on(stream: TextIO, text: str) -> str:
+    """The text with what the stream's encoding lacks as escapes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def can_show(stream: TextIO | None, text: str) -> bool:
+    """Whether a stream's encoding has every character of a text."""
+    return stream is None or shown_on(stream, text) == text
+
+
+def _let_go(stream: TextIO) -> None:
+    """Send what is still written to a stream nowhere, so that closing it does not fail either."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -10,6 +10,7 @@ EXTRA_OF = {
     "lpips": "train",
     "matplotlib": "eval",
     "open_clip": "clip",
+    "pyarrow": "train",
     "scipy": "eval",
     "streamlit": "app",
     "taming": "train",

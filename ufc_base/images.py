@@ -1,4 +1,4 @@
-"""The one pixel convention, and the only door through which untrusted image files come in.
+"""The one pixel convention; how files become pictures is in `ufc_base.reading`.
 
 Outside the models a picture is uint8, H W 3 (or a PIL image), 0..255; inside it is float32,
 B 3 H W, -1..1. Masks are PIL `L` images of 0 and 255: white is to be drawn anew, black is kept.
@@ -6,45 +6,52 @@ B 3 H W, -1..1. Masks are PIL `L` images of 0 and 255: white is to be drawn anew
 
 from __future__ import annotations
 
-import io
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image"
+from ufc_base.arrays import ImageError
+from ufc_base.profiles import PROFILE
+from ufc_base.reading import WHITE, ImageSource, load_image, load_mask, load_original
+
+__all__ = [
+    "ImageError",
+    "ImageSource",
+    "PictureFit",
+    "fit_mask",
+    "fit_picture",
+    "fit_square",
+    "load_image",
+    "load_mask",
+    "load_original",
+    "match_mask",
+    "picture_fit",
+    "resize_mask",
+    "square_fit",
+    "to_pil",
+    "to_tensor",
+    "to_uint8",
+]
+
 Pictures: TypeAlias = "Image.Image | np.ndarray | Sequence[Image.Image] | Sequence[np.ndarray]"
-
-MAX_PIXELS = 64 * 1024 * 1024  # decoded pixels; above any phone's camera, below PIL's own alarm
-MASK_THRESHOLD = 127  # grey values above it count as white
-WHITE = (255, 255, 255)
-
-# Only formats that decode in-process: no EPS (runs Ghostscript), no format without a signature.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF")
-
-
-class ImageError(ValueError):
-    """A picture or mask that cannot be used; the message is one line for the person who gave it."""
 
 
 @dataclass(frozen=True)
-class SquareFit:
-    """Where a picture of `width` x `height` lies inside its square of `resolution` pixels.
+class PictureFit:
+    """Where a picture of `width` x `height` lies inside a frame of other proportions.
 
-    The content box is `left, top, left + inner_width, top + inner_height`, in square pixels;
-    what lies outside it is padding.
+    `frame` is (height, width). The content box is `left, top, left + inner_width, top +
+    inner_height`, in pixels of the frame; what lies outside it is padding.
     """
 
     width: int
     height: int
-    resolution: int
+    frame: tuple[int, int]
     left: int
     top: int
     inner_width: int
@@ -58,37 +65,8 @@ class SquareFit:
 
     @property
     def exact(self) -> bool:
-        """True where the picture already is the square: fitting it changes no pixel."""
-        return (self.width, self.height) == (self.resolution, self.resolution)
-
-
-def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read any ordinary picture as an upright 8-bit RGB image.
-
-    16-bit, CMYK, palette and grey pictures are converted, alpha is composited on white, the EXIF
-    orientation is applied, and of an animation the first frame is taken. `source` is a path,
-    the bytes of a file, an open binary file or a PIL image (which is never changed).
-
-    Raises:
-        ImageError: missing, unreadable, truncated or empty file, or more than `max_pixels`.
-    """
-    return _on_background(_decode(source, max_pixels), WHITE)
-
-
-def load_mask(
-    source: ImageSource, *, invert: bool = False, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """Read a mask as an `L` image of 0 (keep) and 255 (draw anew), thresholded at 127.
-
-    Anything `load_image` reads will do; here alpha is composited on black, so that white strokes
-    on a transparent canvas mean what they look like. `invert` exchanges the two colours first.
-
-    Raises:
-        ImageError: as `load_image`.
-    """
-    grey = _on_background(_decode(source, max_pixels), (0, 0, 0)).convert("L")
-    low, high = (255, 0) if invert else (0, 255)
-    return grey.point([high if value > MASK_THRESHOLD else low for value in range(256)])
+        """True where the picture already has the frame's size: fitting it changes no pixel."""
+        return (self.height, self.width) == self.frame
 
 
 def match_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -121,53 +99,83 @@ def resize_mask(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     return mask.resize(size, Image.Resampling.BOX).point([0, *[255] * 255])
 
 
-def square_fit(size: tuple[int, int], resolution: int) -> SquareFit:
-    """How a picture of `size` (width, height) is laid into a square of `resolution` pixels.
+def picture_fit(size: tuple[int, int], frame: tuple[int, int], stretch: float = 0.0) -> PictureFit:
+    """How a picture of `size` (width, height) is laid into a `frame` of (height, width).
 
-    The longer side fills the square, the shorter is centred.
+    The side that is too long for the frame's proportions fills it, the other is centred. Where
+    the proportions differ by no more than `stretch`, a share such as 0.08, both sides fill it.
 
     Raises:
         ImageError: a side is not positive.
     """
-    width, height = size
-    if min(width, height, resolution) < 1:
-        raise ImageError(f"cannot fit {width} x {height} pixels into a square of {resolution}")
-    side = max(width, height)
-    inner_width = max(1, round(width * resolution / side))
-    inner_height = max(1, round(height * resolution / side))
-    left, top = (resolution - inner_width) // 2, (resolution - inner_height) // 2
-    return SquareFit(width, height, resolution, left, top, inner_width, inner_height)
+    (width, height), (frame_height, frame_width) = size, frame
+    if min(width, height, frame_height, frame_width) < 1:
+        raise ImageError(
+            f"cannot fit {width} x {height} pixels into {frame_width} x {frame_height}"
+        )
+    across, down = width * frame_height, height * frame_width  # their ratio is the distortion
+    inner_width, inner_height = frame_width, frame_height
+    if max(across, down) > min(across, down) * (1 + stretch):
+        if across >= down:
+            inner_height = max(1, round(height * frame_width / width))
+        else:
+            inner_width = max(1, round(width * frame_height / height))
+    left, top = (frame_width - inner_width) // 2, (frame_height - inner_height) // 2
+    return PictureFit(width, height, frame, left, top, inner_width, inner_height)
 
 
-def fit_square(
-    image: Image.Image, resolution: int, fill: tuple[int, int, int] = WHITE
+def square_fit(size: tuple[int, int], resolution: int) -> PictureFit:
+    """`picture_fit` into a square of `resolution` pixels, without any stretching."""
+    return picture_fit(size, (resolution, resolution))
+
+
+def fit_picture(
+    image: Image.Image,
+    frame: tuple[int, int],
+    stretch: float = 0.0,
+    fill: tuple[int, int, int] = WHITE,
 ) -> Image.Image:
-    """Resize a picture into a square without stretching or cropping it; returns RGB.
+    """Resize a picture into a frame of (height, width) without cropping it; returns RGB.
 
-    The longer side becomes `resolution` (antialiased bicubic) and the rest is filled evenly on
-    both sides, with white by default, as product pictures have it. `square_fit(image.size,
-    resolution)` says where the content lies and `undo_square` takes it out again. A picture
-    that has the size already comes back with the same pixels.
+    A colour profile in its `info` is kept.
+
+    It is resized by antialiased bicubic interpolation, and what its proportions leave of the frame
+    is filled evenly on both sides, with white by default, as product pictures have it; see
+    `picture_fit`, which says where the content lies, for `stretch`. A picture that has the size
+    already comes back with the same pixels.
     """
-    fit = square_fit(image.size, resolution)
+    fit = picture_fit(image.size, frame, stretch)
     content = image.convert("RGB")
     if fit.exact:
         return content
     if content.size != (fit.inner_width, fit.inner_height):
         size = fit.inner_width, fit.inner_height
         content = content.resize(size, Image.Resampling.BICUBIC)
-    square = Image.new("RGB", (resolution, resolution), fill)
-    square.paste(content, fit.box)
-    return square
+    fitted = Image.new("RGB", frame[::-1], fill)
+    fitted.paste(content, fit.box)
+    if PROFILE in image.info:
+        fitted.info[PROFILE] = image.info[PROFILE]
+    return fitted
 
 
-def fit_mask(mask: Image.Image, resolution: int) -> Image.Image:
-    """`fit_square` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255."""
-    fit = square_fit(mask.size, resolution)
+def fit_square(
+    image: Image.Image, resolution: int, fill: tuple[int, int, int] = WHITE
+) -> Image.Image:
+    """`fit_picture` into a square of `resolution` pixels: the longer side fills it."""
+    return fit_picture(image, (resolution, resolution), fill=fill)
+
+
+def fit_mask(mask: Image.Image, frame: int | tuple[int, int], stretch: float = 0.0) -> Image.Image:
+    """`fit_picture` for masks (`resize_mask`); padding is kept (black); returns `L` 0/255.
+
+    `frame` is (height, width), or the side of a square.
+    """
+    frame = (frame, frame) if isinstance(frame, int) else frame
+    fit = picture_fit(mask.size, frame, stretch)
     content = resize_mask(mask.convert("L"), (fit.inner_width, fit.inner_height))
-    square = Image.new("L", (resolution, resolution), 0)
-    square.paste(content, fit.box)
-    return square
+    fitted = Image.new("L", frame[::-1], 0)
+    fitted.paste(content, fit.box)
+    return fitted
 
 
 def to_tensor(images: Pictures) -> Tensor:
@@ -208,93 +216,3 @@ def to_pil(x_BCHW: Tensor) -> list[Image.Image]:
 
 def _to_array(item: Image.Image | np.ndarray) -> np.ndarray:
     return np.asarray(item.convert("RGB")) if isinstance(item, Image.Image) else item
-
-
-def _decode(source: ImageSource, max_pixels: int) -> Image.Image:
-    """Open, check the size before decoding, decode wholly, turn upright; any mode."""
-    name = _name_of(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PIL's size alarm; the limit below is ours
-            if isinstance(source, Image.Image):
-                return _decode_open(source, name, max_pixels)
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file, formats=_formats()) as image:
-                return _decode_open(image, name, max_pixels)
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file{_hint(name)}") from None
-    except IsADirectoryError:
-        raise ImageError(f"{name}: is a folder, wanted a picture file") from None
-    except PermissionError:
-        raise ImageError(f"{name}: no permission to read it") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(
-            f"{name}: not a picture this program reads; convert it to PNG or JPEG"
-        ) from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: has far too many pixels; shrink it first") from None
-    except MemoryError:
-        raise ImageError(f"{name}: too large for this machine's memory; shrink it first") from None
-    except Exception as error:  # decoders raise anything at all on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{name}: cannot be read, truncated or damaged ({reason})") from None
-
-
-def _decode_open(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: is empty ({width} x {height} pixels)")
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name}: has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
-            "shrink it first"
-        )
-    image.load()
-    return ImageOps.exif_transpose(image)
-
-
-def _on_background(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
-    """Any mode to RGB, alpha composited on `colour`."""
-    if image.mode.startswith(("I", "F")):
-        image = _deep_to_grey(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (*colour, 255))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    try:
-        return image.convert("RGB")
-    except ValueError:
-        raise ImageError(f"pictures of mode {image.mode} are not read; convert to RGB") from None
-
-
-def _deep_to_grey(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey to `L`, scaled by the range that the mode or values imply."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    peak = values.max(initial=0.0)
-    if image.mode.startswith("I;16"):
-        top = 65535.0
-    elif image.mode == "F":
-        top = next((t for t in (1.0, 255.0, 65535.0) if peak <= t), peak)
-    else:
-        top = next((t for t in (255.0, 65535.0) if peak <= t), peak)
-    return Image.fromarray(np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8))
-
-
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
-def _name_of(source: ImageSource) -> str:
-    if isinstance(source, Image.Image | bytes):
-        return "image"
-    if isinstance(source, str | os.PathLike):
-        return str(source)
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else "image"
-
-
-def _hint(name: str) -> str:
-    return "; download it first" if name.startswith(("http://", "https://")) else ""

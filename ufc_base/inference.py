@@ -19,10 +19,17 @@ SAMPLES = 16  # of a weight, in a fingerprint
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether there is no gradient, no autocast and no compiler, and all is float32 on a CPU."""
+    """Whether there is no gradient, no autocast and no compiler, and all is float32 on a CPU.
+
+    Tensors of a kind of their own, as libraries that quantise or shard weights put in their place,
+    are not plain, whatever dtype they give.
+    """
     return not (
         torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    ) and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    ) and all(
+        type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.device.type == "cpu"
+        for t in tensors
+    )
 
 
 def is_untouched(*layers: nn.Module) -> bool:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ufc_base.data.records import MAX_UNREADABLE
+
 
 def setting(default: Any, help: str, least: int | None = None) -> Any:
     """A dataclass field whose `help` the command line shows; `least` is the least it may be."""
     return field(default=default, metadata={"help": help, "least": least})
+
+
+# Help texts of what all trainers have.
+CAPTION_COLUMN = "Field of the captions, and no other (text, else caption)."
+IMAGE_COLUMN = "Which of several pictures of a sample, or the column that names them (file_name)."
+UNREADABLE = "Share of unreadable pictures that is left out, not refused."
 
 
 class Settings:
@@ -31,15 +39,25 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
+FITS = ("pad", "stretch", "crop")  # see `ufc_base.data.datasets.as_uint8`
+
+
 @dataclass
 class LoopSettings(Settings):
     """What the trainers of both stages have in common."""
 
     train_data_dir: str = setting(
-        "", "ImageFolder with metadata.jsonl, or WebDataset shards: folder, {000..099}.tar, URLs."
+        "",
+        "ImageFolder (metadata.jsonl, .csv or .parquet), or shards: folder, {000..099}.tar, URLs.",
     )
     output_dir: str = setting("runs/model", "Where model, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data, of the same kinds.")
+    caption_column: str | None = setting(None, CAPTION_COLUMN)
+    image_column: str | None = setting(None, IMAGE_COLUMN)
+    max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
+    fit: str = setting(
+        "pad", "How pictures get the model's shape: pad (white bars), stretch, or crop."
+    )
     streaming: bool | None = setting(
         None, "Read shards in passing or index them; if not said, by their size and address."
     )
@@ -75,3 +93,8 @@ class LoopSettings(Settings):
     init_from: str | None = setting(None, "Model to go on from.")
     device: str = setting("auto", "auto, cpu or cuda.")
     seed: int = setting(0, "Seed of the run.", 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit not in FITS:
+            raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")

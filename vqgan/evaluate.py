@@ -10,8 +10,9 @@ import argparse
 import json
 import sys
 
-from ufc_base.data.datasets import FITS, Pixels, open_dataset
+from ufc_base.data.datasets import Pixels, open_dataset
 from ufc_base.entry import exit_code
+from ufc_base.settings import FITS
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
 from vqgan.perceptual import lpips_model
@@ -27,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     def measure() -> str:
         model = VQGAN.from_pretrained(options.tokenizer)
-        pixels = Pixels(open_dataset(options.data), model.config.size, options.fit)
+        samples = open_dataset(options.data)
+        pixels = Pixels(samples, model.config.size, options.fit)
         report = reconstruction_report(model, pixels, lpips_model("alex"))
-        return json.dumps(report, indent=2)
+        return json.dumps(report | {"left_out": samples.said()}, indent=2)
 
     return exit_code(measure)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ufc_base.data.datasets import FITS
 from ufc_base.settings import LoopSettings, setting
 from vqgan.losses import LossWeights
 from vqgan.model import VQGANConfig
@@ -18,9 +17,6 @@ class TokenizerTrainConfig(LoopSettings):
     resolution: int = setting(64, "Side of square pictures in pixels.")
     height: int | None = setting(None, "Height of the pictures, where it is not the resolution.")
     width: int | None = setting(None, "Width of the pictures, where it is not the resolution.")
-    fit: str = setting(
-        "pad", "How pictures get that shape: pad (white bars), stretch, or crop to the middle."
-    )
     ch: int = setting(96, "Channels of the widest feature map.")
     ch_mult: tuple[int, ...] = setting((1, 2), "Channel factors; each but the last halves the map.")
     num_res_blocks: int = setting(1, "Residual blocks a level (one more in the decoder).")
@@ -69,11 +65,6 @@ class TokenizerTrainConfig(LoopSettings):
     freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fit not in FITS:
-            raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ufc_base.data.datasets import (
-    DataError,
-    Pixels,
-    as_float,
-    batch_indices,
-    open_dataset,
-    shard_urls,
-    streams,
-)
+from ufc_base.data.datasets import DataError, Pixels, as_float, batch_indices, shard_urls, streams
+from ufc_base.data.opening import look_at_stream, open_training_set, reading_of
 from ufc_base.data.streams import Position, Stream, StreamPlan, open_stream
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Source
@@ -52,8 +45,9 @@ def open_pictures(config: TokenizerTrainConfig, engine: Engine) -> PictureSource
     Raises:
         DataError: it cannot be used.
     """
-    urls = shard_urls(config.train_data_dir)
+    urls = shard_urls(config.train_data_dir, "train")
     if streams(urls, config.streaming):
+        look_at_stream(config, urls, engine)
         return StreamedPictures(config, engine, urls)
     return StoredPictures(config, engine)
 
@@ -62,7 +56,7 @@ class StoredPictures:
     """A set whose batches are a function of the step; decoded once while memory lasts."""
 
     def __init__(self, config: TokenizerTrainConfig, engine: Engine) -> None:
-        self.pixels = Pixels(open_dataset(config.train_data_dir), config.size, config.fit)
+        self.pixels = Pixels(open_training_set(config, engine), config.size, config.fit)
         self.config = config
         self.device = engine.device
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
@@ -111,6 +105,9 @@ class StreamedPictures:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.stream.load_positions(state.get("positions", {}), state.get("plan"))
+
+    def left_out(self) -> list[str]:
+        return self.stream.left_out()
 
 
 class Ahead:
@@ -177,7 +174,12 @@ def stream_of(
         )
     own = lanes // count
     plan = StreamPlan(
-        tuple(urls), lanes, batch // lanes, max(1, settings.stream_shuffle), settings.seed
+        tuple(urls),
+        lanes,
+        batch // lanes,
+        max(1, settings.stream_shuffle),
+        settings.seed,
+        reading_of(settings),
     )
     mine = range(engine.ranks.rank * own, (engine.ranks.rank + 1) * own)
     return open_stream(plan, mine, size, settings.data_workers, fit)

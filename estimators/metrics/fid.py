@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimators.metrics.base import MeasuredSet, Metric, Need, register_metric
 from estimators.metrics.extractors.features import Features
+from estimators.metrics.extractors.measuring import Measuring
 
 FloatArray = NDArray[np.float64]
 
@@ -47,7 +49,10 @@ class FrechetDistance(Metric):
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean (F), covariance (F F), both float64, and the number of pictures they come from."""
+    """Mean (F), covariance (F F), both float64, and the number of pictures they come from.
+
+    The number is 0 where a file does not say it, as those of pytorch-fid and clean-fid.
+    """
 
     mean: FloatArray
     covariance: FloatArray
@@ -185,29 +190,53 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
-    """Read what ``save_statistics`` wrote; returns the statistics and ``about``.
+    """Read what ``save_statistics`` wrote, or pytorch-fid or clean-fid; returns it and ``about``.
+
+    Those of others do not say how they were made: ``about`` is then empty.
 
     Raises:
         ValueError: the file is no such archive.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            stats = Statistics(file["mu"], file["sigma"], int(file["count"]))
-            return stats, str(file["about"])
-    except (KeyError, OSError, ValueError) as error:
+            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+            count = int(file["count"]) if "count" in file else 0
+            about = str(file["about"]) if "about" in file else ""
+    except (KeyError, OSError, ValueError, TypeError, AttributeError, BadZipFile) as error:
         raise ValueError(
-            f"{path}: not statistics of this program ({error}); make them with "
-            "`python -m estimators.fid ref`"
+            f"{path}: no statistics of pictures ({error}); wanted the arrays mu and sigma, as "
+            "pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
         ) from error
+    square = covariance.shape == (mean.size, mean.size)
+    if mean.ndim != 1 or not square or not np.isfinite(covariance).all():
+        raise ValueError(
+            f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}, wanted (F) and "
+            "(F, F), finite"
+        )
+    return Statistics(mean, covariance, count), about
 
 
-def statistics_for(recipe: str, path: str | Path) -> Statistics:
-    """Statistics of a file whose features were made by this recipe.
+def statistics_for(measuring: Measuring, path: str | Path) -> Statistics:
+    """Statistics of a file whose features were made as `measuring` makes them.
+
+    A file of pytorch-fid or clean-fid does not say how: it is taken for Inception's if it has as
+    many features, and resized as --mode says.
 
     Raises:
         ValueError: they were made otherwise.
     """
     stats, about = load_statistics(path)
+    recipe, extractor = measuring.recipe, measuring.extractor
+    if not about:
+        used = extractor.frechet.stop - extractor.frechet.start
+        if extractor.name != "inception" or len(stats.mean) != used:
+            raise ValueError(
+                f"{path} does not say how its {len(stats.mean)} features were made, as files of "
+                f"pytorch-fid and clean-fid do not; those are Inception's, 2048 of them, and this "
+                f"is {extractor.name} with {used}: give --extractor inception, and --mode legacy "
+                "for pytorch-fid's, clean for clean-fid's"
+            )
+        return stats
     if about != recipe:
         raise ValueError(
             f"{path} was made with {about!r}, this is {recipe!r}; give the same options, or make "

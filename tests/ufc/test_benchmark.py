@@ -89,3 +89,18 @@ def test_every_table_of_the_page_is_known() -> None:
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
     groups = {place[1].partition("/")[2] for place in PLACE.findall(page)}
     assert groups <= {*COLUMNS, "machine"}
+
+
+def test_precisions_take_turns_and_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import precision
+    from benchmarks.table import COLUMNS
+
+    monkeypatch.setattr(precision, "SHAPES", (Shape(32, 2, 2, codes=16),))
+    monkeypatch.setattr(precision, "GRIDS", ((2, 3),))
+    rows = [{"kind": "speed", **row} for row in precision.speed(1)]
+    assert {"fp32", "bf16", "int8"} <= {row["name"] for row in rows}
+    assert all(row["ratio"] == 1 for row in rows if row["name"] == "fp32")
+    told = render({"rows": rows}, "speed")
+    assert told is not None and len(told.splitlines()) == 4
+    assert "| width 32, depth 2, grid 2 x 3 | 4 |" in told and "(1.00)" in told
+    assert "speed" in COLUMNS

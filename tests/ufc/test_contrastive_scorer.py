@@ -126,7 +126,7 @@ def test_stage_one_leaves_the_encoder_alone_and_stage_two_does_not(folder: Path)
 def test_training_learns_resumes_and_reports(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = main(config_for(folder, frozen_steps=30, max_train_steps=32))
+    whole = main(config_for(folder, frozen_steps=80, max_train_steps=82))
     said = capsys.readouterr().err
     assert "r_precision_en" in said and "image_to_text_zh@5" in said
     log = (folder / "out" / "metrics.jsonl").read_text().splitlines()

@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ufc.cli.model_choice import Loaded
 from ufc.cli.terminal import Terminal
+from ufc.conditioning.frame import Frame
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
-from ufc.io.embedded_tokens import codes_chunk, read_codes
+from ufc.io.block_record import Origin
+from ufc.io.embedded_tokens import block_record, read_codes
 from ufc.io.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.picture_metadata import Metadata, describe, rounded
@@ -26,8 +30,11 @@ from ufc_base.entry import reason
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
-def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
+def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> list[Job]:
     """Find what does not fit the model or cannot be opened, before anything is drawn.
+
+    Returns the jobs with the height and width of those edits whose image chose another size than
+    the model's own, so that only pictures of one size are drawn together.
 
     Raises:
         RequestError: with the line that it comes from.
@@ -35,11 +42,41 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> None:
     for job in jobs:
         try:
             job.request.check_controls()
-            job.request.check_blocks(pipe.grid**2)
             check_references(job.request)
+            pipe.frames.choose(None, job.request.height, job.request.width)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
-    check_inputs(jobs, pipe.resolution)
+    frames = check_inputs(jobs, lambda request, image: frame_of(pipe, request, image))
+    shaped = []
+    for job, frame in zip(jobs, frames, strict=True):
+        try:
+            job.request.check_blocks(frame.cells)
+        except RequestError as error:
+            raise RequestError(located(job, str(error))) from None
+        shaped.append(sized(job, frame) if frame != pipe.frames.default else job)
+    return shaped
+
+
+def frame_of(pipe: UFCPipeline, request: Request, image: Image.Image | None) -> Frame:
+    """The size of a request's picture; `image` is the one to edit.
+
+    Raises:
+        RequestError: a height or width that the model has not.
+    """
+    if image is None or request.image is None:
+        return pipe.frames.choose(None, request.height, request.width)
+    grid = pipe.frames.whole(image.size)
+    if grid and request.height is None and request.width is None:
+        frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
+        if read_codes(pipe, request.image, image) is not None:
+            return frame
+    return pipe.frames.choose(image.size, request.height, request.width)
+
+
+def sized(job: Job, frame: Frame) -> Job:
+    """The job with the height and width of its picture in its request."""
+    height, width = frame.size
+    return replace(job, request=replace(job.request, height=height, width=width))
 
 
 def check_references(request: Request) -> None:
@@ -166,11 +203,18 @@ class Easel:
     def _metadata(
         self, job: Job, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
     ) -> Metadata:
-        blocks = {
-            **codes_chunk(self.loaded.pipe, out.images[i], out.codes[i].tolist()),
-            "confidence": [[rounded(x) for x in row] for row in out.confidence[i].tolist()],
-            "provenance": out.provenance[i],
-        }
+        origins = [
+            Origin(True)
+            if story["kept"]
+            else Origin(False, story["step"], story["candidate"], out.seeds[i])
+            for story in out.provenance[i]
+        ]
+        confidence = [
+            None if origin.kept else sure
+            for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
+        ]
+        codes = out.codes[i].tolist()
+        blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
             job.request,
             replace(result, model=Path(self.loaded.name).name),
@@ -182,7 +226,8 @@ class Easel:
 
     def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
         text = reason(error)
-        row = self.row(job, group, status="failed", error=text.replace("\0", ""))
+        said = text.replace("\0", "").encode(errors="backslashreplace").decode()
+        row = self.row(job, group, status="failed", error=said)
         manifest.record(row)
         self.failed += 1
         self.terminal.reach(self.drawn + self.failed)
@@ -203,8 +248,7 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
     requests = [job.request for job in batch]
     inputs = [load_inputs(request) for request in requests]
     codes = [
-        read_codes(pipe, request.image, item.image) if request.image and item.image else None
-        for request, item in zip(requests, inputs, strict=True)
+        carried(pipe, request, item.image) for request, item in zip(requests, inputs, strict=True)
     ]
     recipe = {name: getattr(requests[0], name) for name in RECIPE}
     return pipe(
@@ -223,6 +267,16 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
         callback_on_step_end=on_step,
         **{name: value for name, value in recipe.items() if value is not None},
     )
+
+
+def carried(
+    pipe: UFCPipeline, request: Request, image: Image.Image | None
+) -> tuple[int, ...] | None:
+    """The codes that an image's file carries, where it is edited in the size that it has."""
+    if image is None or request.image is None:
+        return None
+    frame = pipe.frames.choose(image.size, request.height, request.width)
+    return read_codes(pipe, request.image, image) if frame.holds(image.size) else None
 
 
 def relative_to(request: Request, folder: Path) -> Request:

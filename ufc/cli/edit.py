@@ -10,8 +10,9 @@ from ufc.io.validation import RequestError
 HELP = """Keep parts of an image, exactly, and draw the rest anew.
 
 Say what to keep with --mask-image (black is kept) or --preserve-blocks. The image is fitted into
-the model's square, white beside it where it is not square, and the result has the model's size:
-what is kept equals the fitted image pixel by pixel."""
+the grid of blocks that is nearest to its proportions, or with --height and --width into that size;
+a model of squares lays it into its square, white beside it where it is not square. What is kept
+equals the fitted image pixel by pixel."""
 
 
 def run(flags: DrawFlags) -> int:

@@ -7,7 +7,6 @@ ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from estimators.metrics.extractors.measuring import Measuring
     from estimators.metrics.sets.picture_set import PictureSet
     from ufc.evaluation.context import Context
+    from ufc_base.data.records import Reading
 
 
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
@@ -87,7 +87,7 @@ def pictures(flags: PictureFlags) -> int:
             if flags.size is None:  # a small model is not to be blamed for being small
                 measuring = replace(measuring, size=own_size)
         elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
-            fake = open_set(flags.fake, flags.limit)
+            fake = open_set(flags.fake, flags.limit, measuring.reading)
         else:
             raise ValueError(
                 f"{flags.fake!r} is neither pictures nor a model; give a folder, shards, a model, "
@@ -95,11 +95,16 @@ def pictures(flags: PictureFlags) -> int:
             )
         real: Any = None
         if flags.real is not None:
-            real = Path(flags.real) if statistics_file else open_set(flags.real)
+            real = (
+                Path(flags.real)
+                if statistics_file
+                else open_set(flags.real, reading=measuring.reading)
+            )
         found = measure_set(metrics, fake, real, measuring, options, flags.save_stats, flags.seed)
         terminal.result(table(found), found)
-        if warning(found):
-            terminal.notice(warning(found))
+        for line in (*found["left_out"], *found["real_left_out"], warning(found)):
+            if line:
+                terminal.notice(line)
     return DONE
 
 
@@ -320,7 +325,15 @@ def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: Size | None) ->
         flags.batch_size,
         flags.num_workers,
         None if folder is None else str(folder),
+        reading=reading_of(flags),
     )
+
+
+def reading_of(flags: JudgeFlags) -> Reading:
+    """How the flags have sets of pictures read; of captions a figure takes the column it needs."""
+    from ufc_base.data.records import Reading
+
+    return Reading(None, flags.image_column, flags.max_unreadable, keep=not flags.no_cache)
 
 
 def cache_folder(flags: JudgeFlags) -> Path | None:
@@ -329,8 +342,9 @@ def cache_folder(flags: JudgeFlags) -> Path | None:
         return None
     if flags.cache_dir:
         return Path(flags.cache_dir)
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "ufc" / "evaluate"
+    from ufc_base.data.soundness import user_cache
+
+    return user_cache() / "evaluate"
 
 
 def is_model(name: str) -> bool:
@@ -364,7 +378,7 @@ def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, t
             f"{flags.fake} is a model: give the captions to generate by --real, a data set"
         )
     pipeline = UFCPipeline.from_pretrained(flags.fake, device=flags.device)
-    captions = open_set(flags.real, flags.limit).captions(flags.caption_column)
+    captions = open_set(flags.real, flags.limit, reading_of(flags)).captions(flags.caption_column)
     fake = generate_pictures(
         pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
     )

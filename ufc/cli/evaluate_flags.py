@@ -26,6 +26,22 @@ class JudgeFlags:
         str | None,
         option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
     ] = None
+    caption_column: Annotated[
+        str, option("Which captions: text (default), text_zh (Chinese), or another field.", SET)
+    ] = "text"
+    image_column: Annotated[
+        str | None,
+        option("Which of several pictures of a sample, or the column that names them.", SET),
+    ] = None
+    max_unreadable: Annotated[
+        float,
+        option(
+            "Share of unreadable pictures that is left out, not refused (0.01).",
+            SET,
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.01
     limit: Annotated[
         int | None, option("Only the first N pictures measured, or captions generated.", SET, min=2)
     ] = None
@@ -143,6 +159,10 @@ class ModelFlags(CommonFlags):
     train_data_dir: Annotated[
         str | None, option("Training pictures, which distances are to.", SET)
     ] = None
+    fit: Annotated[
+        Literal["pad", "stretch", "crop"],
+        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
+    ] = "pad"
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
@@ -202,6 +222,10 @@ class TokenizerFlags(JudgeFlags):
             metavar="NAME",
         ),
     ] = None
+    fit: Annotated[
+        Literal["pad", "stretch", "crop"],
+        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
+    ] = "pad"
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),

@@ -62,8 +62,8 @@ class DrawFlags:
     image: Annotated[
         str | None,
         option(
-            "A picture to keep parts of. It is fitted into the model's square (padded with white "
-            "where it is not square), and the result has the model's size.",
+            "A picture to keep parts of. It is fitted into the grid of blocks that is nearest to "
+            "its proportions (a model of squares lays it into its square, white beside it).",
             CONTROLS,
             metavar="FILE",
         ),
@@ -89,6 +89,9 @@ class DrawFlags:
         ),
     ] = None
     feather: Annotated[int | None, setting("feather", CONTROLS)] = None
+
+    height: Annotated[int | None, setting("height", CONTROLS)] = None
+    width: Annotated[int | None, setting("width", CONTROLS)] = None
 
     seed: Annotated[int | None, setting("seed")] = None
     num_images_per_prompt: Annotated[int | None, setting("num_images_per_prompt")] = None
@@ -143,7 +146,8 @@ class DrawFlags:
     dtype: Annotated[
         DType | None,
         option(
-            "auto, fp32, bf16, fp16, or int8 (faster on a CPU; a seed gives another picture).",
+            "auto (on a CPU int8 or bf16 where it has instructions for them), fp32, bf16, fp16 or "
+            "int8. A seed gives another picture in each.",
             MODEL,
             envvar="UFC_DTYPE",
         ),
@@ -165,7 +169,12 @@ class DrawFlags:
     ] = False
     deterministic: Annotated[
         bool,
-        switch("--deterministic", "Only exactly repeatable operations; slower on a GPU.", MODEL),
+        switch(
+            "--deterministic",
+            "The same picture alone or in a batch in every precision, and exactly repeatable "
+            "operations; slower.",
+            MODEL,
+        ),
     ] = False
     output_dir: Annotated[
         str | None,
@@ -197,8 +206,9 @@ class GenerateFlags(DrawFlags):
     prompts_file: Annotated[
         str | None,
         option(
-            "A .jsonl or .txt file, or a manifest.jsonl to make its pictures again; its lines go "
-            "before flags, which fill in what they leave open.",
+            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to draw it again in the "
+            "precision that it records. Its lines go before flags, which fill in what they leave "
+            "open.",
             CONTROLS,
             metavar="FILE",
         ),

@@ -8,6 +8,7 @@ from ufc.cli import generation
 from ufc.cli.flags import DrawFlags, GenerateFlags
 from ufc.cli.terminal import say
 from ufc.io.batch_plan import name_from_prompt, with_defaults
+from ufc.io.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Reference, Request, parse_blocks
@@ -27,7 +28,8 @@ def run(flags: GenerateFlags) -> int:
         return generation.run(flags, [row_from_flags(flags)])
     if flags.prompt is not None:
         raise RequestError("got both --prompt and --prompts-file; give one of them")
-    rows = read_rows(flags.prompts_file)[: flags.limit]
+    path = flags.prompts_file
+    rows = [read_picture_row(path)] if is_picture(path) else read_rows(path)[: flags.limit]
     defaults = request_from_flags(flags)
     if not flags.quiet:
         for line in flags_without_effect(rows, defaults):

@@ -17,6 +17,7 @@ from typing import Any
 
 from ufc.cli.flags import DrawFlags
 from ufc.cli.model_choice import choose_settings, load, tell_differences
+from ufc.cli.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
 from ufc.io.batch_plan import Job, agreed_seed, form_batches, name_of, plan, with_recipe
 from ufc.io.contact_sheet import write_log, write_sheet
@@ -56,10 +57,13 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         from ufc.cli.batch_runner import Easel, check_jobs
 
         choose_device(ranks)
+        settings, notices = have_here(settings, vars(flags))
+        for notice in notices:
+            terminal.notice(notice)
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
         jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
-        check_jobs(jobs, loaded.pipe)
+        jobs = check_jobs(jobs, loaded.pipe)
         easel = Easel(
             loaded,
             folder,

@@ -43,7 +43,7 @@ def _data(picture: str, metadata: Metadata) -> dict[str, Any]:
         "file": picture,
         "parameters": metadata.parameters,
         "ufc_metadata": metadata.request,
-        "ufc_blocks": metadata.blocks,
+        "ufc_blocks": None if metadata.blocks is None else metadata.blocks.to_json(),
     }
 
 

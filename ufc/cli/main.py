@@ -1,6 +1,7 @@
 """The command line, `ufc`: results on standard output, everything else on standard error.
 
-Exit codes: 0 done, 1 failure, 2 bad arguments or input, 3 some pictures failed, 130 interrupted.
+Exit codes: 0 done, 1 failure, 2 bad arguments or input, 3 some pictures failed, 130 interrupted,
+143 a training ended by SIGTERM.
 Flags are written with dashes; underscores are taken too.
 """
 
@@ -17,6 +18,7 @@ from ufc.cli import bench, edit, env, evaluate, generate, info, training
 from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
 from ufc.cli.program import SETTINGS, Program, add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
+from ufc_base.entry import escape_what_cannot_be_shown, write_line
 
 app = typer.Typer(
     name="ufc",
@@ -35,9 +37,9 @@ def start(
 ) -> int:
     """What every command goes through first."""
     if version:
-        sys.stdout.write(f"ufc {env.ufc_version()}\n")
+        write_line(sys.stdout, f"ufc {env.ufc_version()}")
     elif context.invoked_subcommand is None:
-        sys.stdout.write(context.get_help() + "\n")
+        write_line(sys.stdout, context.get_help())
     return 0
 
 
@@ -54,6 +56,7 @@ add(app, "env", env.env)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` by default) and return its exit code."""
+    escape_what_cannot_be_shown()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     resume = way_on(arguments[0] if arguments else "")
     try:

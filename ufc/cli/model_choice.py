@@ -6,21 +6,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ufc.cli.env import versions
 from ufc.cli.flags import DrawFlags
+from ufc.cli.replay import agreed, differences
 from ufc.cli.terminal import Terminal
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
-from ufc.request import Result
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
-
-_RECORDED = ("device", "dtype", "attention_backend", "revision", "variant")
 
 
 @dataclass(frozen=True)
@@ -65,26 +63,22 @@ def choose_settings(flags: DrawFlags, rows: Iterable[Row]) -> ModelSettings:
             f"the manifest has pictures of {len(models)} models ({', '.join(models)}); "
             "say with --model which is to draw them"
         )
-    settings = ModelSettings(
+    attention = flags.attention_backend or agreed(results, "attention_backend") or "auto"
+    return ModelSettings(
         model=flags.model or (models[0] if models else None),
-        revision=flags.revision or _agreed(results, "revision"),
-        variant=flags.variant or _agreed(results, "variant"),
+        revision=flags.revision or agreed(results, "revision"),
+        variant=flags.variant or agreed(results, "variant"),
         model_dir=flags.model_dir,
         cache_dir=flags.cache_dir,
         local_files_only=flags.local_files_only,
-        device=flags.device or _agreed(results, "device") or "auto",
-        dtype=flags.dtype or _agreed(results, "dtype") or "auto",
-        attention_backend=flags.attention_backend
-        or _agreed(results, "attention_backend")
-        or "auto",
+        device=flags.device or agreed(results, "device") or "auto",
+        dtype=flags.dtype or agreed(results, "dtype") or "auto",
+        attention_backend="math" if flags.deterministic else attention,
         compile=flags.compile,
         low_mem=flags.low_mem,
         cpu_offload=flags.cpu_offload,
-        deterministic=flags.deterministic,
+        deterministic=flags.deterministic or agreed(results, "deterministic") == "True",
     )
-    if settings.deterministic:
-        return replace(settings, attention_backend="math")
-    return settings
 
 
 def load(settings: ModelSettings) -> Loaded:
@@ -97,6 +91,7 @@ def load(settings: ModelSettings) -> Loaded:
 
     from ufc.io.hub import DEFAULT_MODEL, resolve_model
     from ufc.pipeline import UFCPipeline
+    from ufc_base.processor import processor_features
 
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not repeatable
@@ -118,6 +113,7 @@ def load(settings: ModelSettings) -> Loaded:
             compile=settings.compile,
             low_mem=settings.low_mem,
             cpu_offload=settings.cpu_offload,
+            deterministic=settings.deterministic,
         )
     except OSError as error:
         raise RequestError(f"the model {name} cannot be read: {error}") from None
@@ -127,8 +123,11 @@ def load(settings: ModelSettings) -> Loaded:
         "attention_backend": pipe.backend,
         "threads": torch.get_num_threads(),
     }
-    if settings.compile:
-        backend["compile"] = True
+    if pipe.device.type == "cpu":
+        backend["processor"] = " ".join(processor_features())
+    for switch in ("compile", "deterministic"):
+        if getattr(settings, switch):
+            backend[switch] = True
     if settings.revision:
         backend["revision"] = settings.revision
     if settings.variant:
@@ -153,19 +152,10 @@ def tell_differences(loaded: Loaded, rows: Sequence[Row], terminal: Terminal) ->
     different: dict[str, Any] = {}
     for row in rows:
         if row.result is not None:
-            then = {**(row.result.backend or {}), **(row.result.versions or {})}
-            different |= {k: v for k, v in then.items() if k in now and now[k] != v}
+            different |= differences(row.result, now)
     if different:
         listing = ", ".join(f"{name} {was} (now {now[name]})" for name, was in different.items())
         terminal.notice(f"the manifest was drawn with other {listing}: pictures may differ")
-
-
-def _agreed(results: Iterable[Result], name: str) -> str | None:
-    """What all results that say anything about `name` say, None where they differ."""
-    said = {
-        str(result.backend[name]) for result in results if result.backend and name in result.backend
-    }
-    return said.pop() if len(said) == 1 and name in _RECORDED else None
 
 
 def _in_model_dir(name: str, model_dir: str | None) -> str | Path:

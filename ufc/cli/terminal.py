@@ -18,9 +18,11 @@ from ufc_base.entry import (
     INTERRUPTED,
     SOME_FAILED,
     account,
+    can_show,
     code_of,
     show_trace,
     understood,
+    write_line,
 )
 
 __all__ = ["BAD_INPUT", "DONE", "FAILURE", "INTERRUPTED", "SOME_FAILED", "Terminal", "report"]
@@ -41,10 +43,13 @@ class Terminal(AbstractContextManager["Terminal"]):
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """One result, as text for people or as JSON for programs."""
-        line = json.dumps(data, ensure_ascii=False) if self.as_json else text
+        line = text
+        if self.as_json:
+            line = json.dumps(data, ensure_ascii=False)
+            if not can_show(sys.stdout, line):
+                line = json.dumps(data)
         self._pause()
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        write_line(sys.stdout, line)
         self._go_on()
 
     def notice(self, text: str) -> None:
@@ -114,8 +119,7 @@ class Terminal(AbstractContextManager["Terminal"]):
 def say(text: str) -> None:
     """One line to standard error, control characters shown as a replacement mark."""
     line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    write_line(sys.stderr, line)
 
 
 def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:

@@ -43,7 +43,7 @@ def train_tokenizer() -> Trainer:
     from vqgan.training import main
     from vqgan.training_config import TokenizerTrainConfig
 
-    help = "Train the tokenizer on an ImageFolder with metadata.jsonl, or on WebDataset shards."
+    help = "Train the tokenizer on an ImageFolder with its metadata, or on WebDataset shards."
     return Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
 
 
@@ -53,7 +53,7 @@ def train() -> Trainer:
     from ufc.training.export import export_model
     from ufc.training.trainer import main
 
-    help = "Train the generator on an ImageFolder with metadata.jsonl, or on WebDataset shards."
+    help = "Train the generator on an ImageFolder with its metadata, or on WebDataset shards."
     return Trainer("train", TrainConfig, main, export_model, help)
 
 
@@ -62,7 +62,7 @@ def train_contrastive() -> Trainer:
     from ufc.training.contrastive_training import ContrastiveTrainConfig, main
     from ufc.training.export import export_contrastive
 
-    help = "Train the contrastive estimator on an ImageFolder with metadata.jsonl, or on shards."
+    help = "Train the contrastive estimator on an ImageFolder with its metadata, or on shards."
     return Trainer("train-contrastive", ContrastiveTrainConfig, main, export_contrastive, help)
 
 

@@ -16,20 +16,20 @@ from ufc.conditioning.sequence import ControlItem
 def control_items(
     asked: Sequence[Asked],
     encode_text: Callable[[str | None, list[str], str], list[int]],
-    encode: Callable[[Sequence[Image.Image]], Tensor],
+    encode: Callable[[Image.Image], Tensor],
 ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
     """Control tokens of each picture, those of its negative branch, and its notices.
 
     Args:
         asked: the pictures; a reference that several share is encoded once.
         encode_text: words to ids, called with a list for notices and what the words are.
-        encode: pictures to codes (B, grid, grid).
+        encode: a picture to codes (rows, columns), of its own proportions.
     """
     known: dict[int, Tensor] = {}
 
     def reference_codes(picture: Image.Image) -> Tensor:
         if id(picture) not in known:
-            known[id(picture)] = encode([picture])[0]
+            known[id(picture)] = encode(picture)
         return known[id(picture)]
 
     items, negatives, notices = [], [], []

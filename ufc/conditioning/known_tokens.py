@@ -2,7 +2,8 @@
 
 The block grid is the mask: a block with any pixel to be drawn anew is free. Pixels to be drawn
 anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
-kept pixels are put back at the end exactly as they were.
+kept pixels are put back at the end exactly as they were. Where the picture has a colour profile,
+the model sees it in sRGB, and what it made is brought into the profile's colours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ufc_base.images import fit_mask, fit_square, load_mask, match_mask, to_tensor
+from ufc.conditioning.frame import Grid, cells, sides
+from ufc_base.images import (
+    ImageError,
+    ImageSource,
+    fit_mask,
+    fit_picture,
+    load_mask,
+    match_mask,
+    to_pil,
+    to_tensor,
+)
+from ufc_base.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
 
 @dataclass(frozen=True)
@@ -24,11 +36,12 @@ class EditCanvas:
     """A base picture at model size.
 
     Attributes:
-        pixels_CHW: the picture in -1..1.
+        pixels_CHW: the picture in -1..1, its own numbers.
         kept_HW: pixels that stay as they are.
         locked_T: blocks of the grid whose code stays, row-major.
-        erased_CHW: the picture with everything else filled from the kept pixels around it.
+        erased_CHW: the picture in sRGB, with everything else filled from the kept pixels around it.
         codes_T: codes of the picture where they are known; it is then not encoded again.
+        profile: the colour profile that its numbers are meant in; None for sRGB.
     """
 
     pixels_CHW: Tensor
@@ -36,30 +49,37 @@ class EditCanvas:
     locked_T: Tensor
     erased_CHW: Tensor
     codes_T: Tensor | None = None
+    profile: bytes | None = None
 
 
-def blank_edit(grid: int, resolution: int) -> EditCanvas:
-    """A canvas with nothing to keep."""
-    blank = torch.zeros(3, resolution, resolution)
-    nothing = torch.zeros(resolution, resolution, dtype=torch.bool)
-    return EditCanvas(blank, nothing, torch.zeros(grid * grid, dtype=torch.bool), blank)
+def blank_edit(grid: Grid, resolution: Grid) -> EditCanvas:
+    """A canvas with nothing to keep; `resolution` is (height, width) or a side, in pixels."""
+    height, width = sides(resolution)
+    blank = torch.zeros(3, height, width)
+    nothing = torch.zeros(height, width, dtype=torch.bool)
+    return EditCanvas(blank, nothing, torch.zeros(cells(grid), dtype=torch.bool), blank)
 
 
 def edit_canvas(
     image: Image.Image | None,
-    mask: Image.Image | None,
+    mask: ImageSource | None,
     blocks: Sequence[int] | None,
-    grid: int,
-    resolution: int,
+    grid: Grid,
+    resolution: Grid,
     codes_T: Tensor | None = None,
+    stretch: float = 0.0,
 ) -> EditCanvas | None:
     """Prepare an edit; None if there is no picture.
+
+    `grid` is (rows, columns), `resolution` (height, width), or a side each; the picture is
+    stretched by at most `stretch` to fill it, see `ufc_base.images.picture_fit`.
 
     `codes_T` are the picture's own codes, from an earlier call: they are taken as they are, so a
     chain of edits does not decay. They may also stand alone; nothing is then put back.
 
     Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
-    picture, blocks out of range, or a mask of other proportions than its picture.
+    picture, blocks out of range, a mask of other proportions than its picture, or one that leaves
+    nothing to draw.
     """
     if image is None:
         if codes_T is not None:
@@ -73,22 +93,33 @@ def edit_canvas(
             "or preserve_blocks (the blocks to keep), and not both"
         )
     if mask is not None:
-        mask = match_mask(load_mask(mask), image.size)
-        kept_HW = torch.from_numpy(np.array(fit_mask(mask, resolution))) == 0
+        try:
+            grey = load_mask(mask)
+        except ImageError as error:
+            raise ImageError(f"mask_image: {str(error).removeprefix('image: ')}") from None
+        fitted = fit_mask(match_mask(grey, image.size), sides(resolution), stretch)
+        kept_HW = torch.from_numpy(np.array(fitted)) == 0
     else:
         kept_HW = kept_pixels(blocks or [], grid, resolution)
-    pixels_CHW = to_tensor(fit_square(image, resolution))[0]
+    if kept_HW.all():
+        raise ValueError(
+            "the whole image is kept, so nothing is left to draw: paint the mask white where it is "
+            "to be drawn anew, or leave blocks out"
+        )
+    fitted_image = fit_picture(image, sides(resolution), stretch)
     locked_T = kept_blocks(kept_HW, grid)
-    erased_CHW = fill_from_kept(pixels_CHW, kept_HW)
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T)
+    erased_CHW = fill_from_kept(to_tensor(to_srgb(fitted_image))[0], kept_HW)
+    pixels_CHW = to_tensor(fitted_image)[0]
+    profile = sound_profile(fitted_image)
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, profile)
 
 
 def codes_only(
     codes_T: Tensor,
-    mask: Image.Image | None,
+    mask: ImageSource | None,
     blocks: Sequence[int] | None,
-    grid: int,
-    resolution: int,
+    grid: Grid,
+    resolution: Grid,
 ) -> EditCanvas:
     """An edit of codes without their pixels: locked blocks, and nothing to put back."""
     if blocks is None or mask is not None:
@@ -98,24 +129,27 @@ def codes_only(
     return replace(blank, locked_T=locked_T, codes_T=codes_T)
 
 
-def kept_pixels(blocks: Sequence[int], grid: int, resolution: int) -> Tensor:
+def kept_pixels(blocks: Sequence[int], grid: Grid, resolution: Grid) -> Tensor:
     """Pixels of the given blocks, (H, W) bool."""
-    wrong = [block for block in blocks if not 0 <= block < grid * grid]
+    (rows, columns), (height, width) = sides(grid), sides(resolution)
+    wrong = [block for block in blocks if not 0 <= block < rows * columns]
     if wrong:
         raise ValueError(
-            f"preserve_blocks has {wrong}, but the grid of this model has {grid} x {grid} blocks, "
-            f"0 to {grid * grid - 1}"
+            f"preserve_blocks has {wrong}, but the grid of this picture has {rows} x {columns} "
+            f"blocks, 0 to {rows * columns - 1}"
         )
-    kept_T = torch.zeros(grid * grid, dtype=torch.bool)
+    kept_T = torch.zeros(rows * columns, dtype=torch.bool)
     kept_T[list(blocks)] = True
-    cell = resolution // grid
-    return kept_T.view(grid, grid).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+    kept_HW = kept_T.view(rows, columns).repeat_interleave(height // rows, 0)
+    return kept_HW.repeat_interleave(width // columns, 1)
 
 
-def kept_blocks(kept_HW: Tensor, grid: int) -> Tensor:
+def kept_blocks(kept_HW: Tensor, grid: Grid) -> Tensor:
     """Blocks all of whose pixels are kept, (T,) bool."""
-    cell = kept_HW.shape[0] // grid
-    return kept_HW.view(grid, cell, grid, cell).all(3).all(1).flatten()
+    rows, columns = sides(grid)
+    height, width = kept_HW.shape
+    blocks = kept_HW.view(rows, height // rows, columns, width // columns)
+    return blocks.all(3).all(1).flatten()
 
 
 def fill_from_kept(pixels_CHW: Tensor, kept_HW: Tensor) -> Tensor:
@@ -137,17 +171,29 @@ def fill_from_kept(pixels_CHW: Tensor, kept_HW: Tensor) -> Tensor:
 
 
 def paste_back(pixels_BCHW: Tensor, edits: Sequence[EditCanvas], feather: int = 0) -> Tensor:
-    """Generated pictures with the kept pixels put back exactly.
+    """Generated pictures, each in the colours of its edit, with the kept pixels put back exactly.
 
     With `feather`, a band of so many pixels outside them fades from the original to the new.
     """
     pasted = pixels_BCHW.clone()
     for row, edit in enumerate(edits):
+        if edit.profile is not None:
+            generated = in_profile(to_pil(pasted[row : row + 1])[0], edit.profile)
+            pasted[row] = to_tensor(generated)[0]
         if edit.kept_HW.any():
             alpha = feathered(edit.kept_HW, feather)
             blended = torch.lerp(pasted[row], edit.pixels_CHW, alpha)
             pasted[row] = torch.where(edit.kept_HW, edit.pixels_CHW, blended)
     return pasted
+
+
+def as_pictures(pixels_BCHW: Tensor, edits: Sequence[EditCanvas]) -> list[Image.Image]:
+    """What `paste_back` gives as PIL pictures, each with its colour profile in `info`."""
+    pictures = to_pil(pixels_BCHW)
+    for picture, edit in zip(pictures, edits, strict=True):
+        if edit.profile is not None:
+            picture.info[PROFILE] = edit.profile
+    return pictures
 
 
 def feathered(kept_HW: Tensor, feather: int) -> Tensor:

@@ -69,7 +69,9 @@ class Context:
         """
         pipeline = UFCPipeline.from_pretrained(model, device=device)
         measuring = measuring_at(pipeline.tokenizer.config.size)
-        pictures = open_set(real, limit)
+        pictures = open_set(real, limit, measuring.reading)
+        for note in pictures.notes:
+            say(f"{real}: {note}")
         captions = pictures.captions(caption_column)
         say(f"features of {training} ({measuring.extractor.name}, once) …")
         frechet = measuring.extractor.frechet

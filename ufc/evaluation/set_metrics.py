@@ -62,7 +62,7 @@ def measure_set(
     found: dict[str, Any] = {"pictures": len(fake.samples)}
     if "real" in needs_of(metrics) and reference is not None:
         known = reference.count if isinstance(reference, Statistics) else len(reference)
-        found["real_pictures"] = known
+        found["real_pictures"] = known or None  # other programs' statistics do not say
     for name, metric in metrics.items():
         found |= metric.measure(given, judges[name])
     return found | {
@@ -74,12 +74,14 @@ def measure_set(
         "real_format": real.formats if isinstance(real, PictureSet) else None,
         "seed": seed,
         "sampler": fake.recipe,
+        "left_out": list(fake.notes),
+        "real_left_out": list(real.notes) if isinstance(real, PictureSet) else [],
     }
 
 
 def warning(found: dict[str, Any]) -> str:
     """A line for sets too small for their FID to stand by itself, else nothing."""
-    counts = [found[name] for name in ("pictures", "real_pictures") if name in found]
+    counts = [found[name] for name in ("pictures", "real_pictures") if found.get(name)]
     return count_warning(min(counts)) if "fid" in found else ""
 
 
@@ -153,12 +155,16 @@ def _check(
 def _reference(real: PictureSet | Path, measuring: Measuring) -> Features | Statistics:
     if isinstance(real, PictureSet):
         return measuring.frechet_features(real)
-    return statistics_for(measuring.recipe, real)
+    return statistics_for(measuring, real)
+
+
+def _number_of_real(found: dict[str, Any]) -> object:
+    return (found["real_pictures"] or "an unknown number of") if "real_pictures" in found else "no"
 
 
 def table(found: dict[str, Any]) -> str:
     """A line a figure, with its 95 % interval or spread, and how they were taken."""
-    lines = [f"{found['pictures']} pictures, {found.get('real_pictures', 'no')} real ones"]
+    lines = [f"{found['pictures']} pictures, {_number_of_real(found)} real ones"]
     for name, value in found.items():
         beside = name.endswith(("_interval_95", "_std"))
         if isinstance(value, int | float) and not beside and name not in COUNTS:

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ufc.io.prompts_file import Row
-from ufc.io.validation import RequestError
+from ufc.io.validation import RequestError, folded, is_device
 from ufc.request import Request
 from ufc.sampling.generation_config import SETTINGS
 from ufc.sampling.seeds import count_up, random_seed
@@ -80,7 +80,8 @@ def plan(
     unless another suffix is asked for.
 
     Raises:
-        RequestError: two pictures would have the same name.
+        RequestError: two pictures would have the same name on some system, or one the name of
+            another's folder.
     """
     jobs: list[Job] = []
     for row in rows:
@@ -91,12 +92,19 @@ def plan(
         )
     seen: dict[str, Job] = {}
     for job in jobs:
-        other = seen.setdefault(job.file_name.casefold(), job)
+        other = seen.setdefault(folded(job.file_name), job)
         if other is not job:
             raise RequestError(
                 f"{job.where}: its picture {job.file_name} would have the name of another "
                 f"({other.where}); give it its own id or output"
             )
+    for job in jobs:
+        for parent in PurePosixPath(folded(job.file_name)).parents:
+            if str(parent) in seen:
+                raise RequestError(
+                    f"{job.where}: its picture {job.file_name} would lie in a folder that has the "
+                    f"name of another picture ({seen[str(parent)].where}); give it its own output"
+                )
     return jobs
 
 
@@ -139,7 +147,8 @@ def name_from_prompt(prompt: str | None) -> str:
     words = re.sub(r"[^\w]+", "-", (prompt or "").lower()).strip("-_")
     while len(words.encode()) > 48:
         words = words[:-1]
-    return words.strip("-_") or "picture"
+    name = words.strip("-_") or "picture"
+    return f"picture-{name}" if is_device(name) else name
 
 
 def _may_join(job: Job, batch: Sequence[Job], batch_size: int | None) -> bool:

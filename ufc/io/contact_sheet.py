@@ -12,6 +12,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from ufc.io.manifest import write_atomically
+from ufc_base.profiles import to_srgb
+from ufc_base.reading import load_image
 
 GRID = "grid.png"
 LOG = "log.html"
@@ -63,7 +65,7 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None) -
     sheet = Image.new("RGB", size, "white")
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        cell = picture.convert("RGB")
+        cell = to_srgb(picture.convert("RGB"))
         cell.thumbnail((width, height))
         sheet.paste(cell, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))
     return sheet
@@ -74,8 +76,7 @@ def write_sheet(folder: Path, file_names: Iterable[str]) -> Path | None:
     pictures = []
     for name in file_names:
         if (folder / name).is_file():
-            with Image.open(folder / name) as picture:
-                pictures.append(picture.convert("RGB"))
+            pictures.append(load_image(folder / name))
     if not pictures:
         return None
     sheet = contact_sheet(pictures)
@@ -95,7 +96,7 @@ def log_page(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def write_log(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write `log.html` for the rows of the folder's manifest."""
-    page = log_page(rows).encode()
+    page = log_page(rows).encode(errors="replace")  # of a path that is not UTF-8, say
     write_atomically(folder / LOG, lambda file: file.write(page))
     return folder / LOG
 

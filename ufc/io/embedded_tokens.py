@@ -6,39 +6,61 @@ They are only believed for the very pixels, and the very codebook, that they wer
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
-from typing import Any
 
 from PIL import Image
 
+from ufc.io.block_record import BlockRecord, Origin, rounded_confidence
 from ufc.io.picture_metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
+from ufc_base.profiles import foreign_profile
 
 
-def codes_chunk(pipe: UFCPipeline, image: Image.Image, codes: Sequence[int]) -> dict[str, Any]:
-    """A picture's codes, row-major, with digests of what they hold for."""
-    return {
-        "grid": pipe.grid,
-        "codes": list(codes),
-        "pixels_sha256": hashlib.sha256(image.convert("RGB").tobytes()).hexdigest(),
-        "codebook_sha256": codebook_digest(pipe),
-    }
+def block_record(
+    pipe: UFCPipeline,
+    image: Image.Image,
+    codes: Sequence[int],
+    confidence: Sequence[float | None],
+    provenance: Sequence[Origin],
+) -> BlockRecord:
+    """What a picture's file says of its blocks, with digests of what the codes hold for."""
+    return BlockRecord(
+        grid_of(pipe, image),
+        tuple(codes),
+        pixels_digest(image),
+        codebook_digest(pipe),
+        rounded_confidence(confidence),
+        tuple(provenance),
+    )
 
 
 def carried_codes(
-    pipe: UFCPipeline, image: Image.Image, chunk: Mapping[str, Any] | None
+    pipe: UFCPipeline, image: Image.Image, record: BlockRecord | None
 ) -> tuple[int, ...] | None:
-    """Codes from a picture's `ufc_blocks`; None where there are none, or of something else."""
-    codes = (chunk or {}).get("codes")
-    if chunk is None or not isinstance(codes, list) or len(codes) != pipe.grid**2:
+    """Codes of a picture's record; None where there are none, or of something else."""
+    if record is None or record.codes is None:
         return None
-    top = pipe.transformer.config.codes
-    if not all(type(code) is int and 0 <= code < top for code in codes):
+    if not pipe.frames.of(record.grid_size).holds(image.size):
         return None
-    same = codes_chunk(pipe, image, codes)
-    return tuple(codes) if all(chunk.get(name) == same[name] for name in same) else None
+    held_for = pixels_digest(image), codebook_digest(pipe)
+    if (record.pixels_sha256, record.codebook_sha256) != held_for:
+        return None
+    return record.codes if max(record.codes) < pipe.transformer.config.codes else None
+
+
+def grid_of(pipe: UFCPipeline, image: Image.Image) -> tuple[int, int]:
+    """(rows, columns) of the blocks of a picture that the model made."""
+    cell = pipe.frames.cell
+    return image.height // cell, image.width // cell
+
+
+def pixels_digest(image: Image.Image) -> str:
+    """sha256 of a picture's numbers, and of the colour profile that gives them another meaning."""
+    digest = hashlib.sha256(image.convert("RGB").tobytes())
+    digest.update(foreign_profile(image) or b"")
+    return digest.hexdigest()
 
 
 def read_codes(

@@ -22,6 +22,7 @@ from ufc.io.picture_metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names
+from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`
@@ -70,13 +71,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report for people and programs: the old file or the whole new one, as above."""
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def save_picture(
     image: Image.Image, path: Path, metadata: Metadata | None, *, overwrite: bool = False
 ) -> None:
-    """Write a picture with its metadata, in the format of its suffix, whole or not at all.
+    """Write a picture with its metadata and its colour profile, whole or not at all.
+
+    The format is that of the suffix.
 
     Raises:
         FileExistsError: the file is there and `overwrite` is not set.
@@ -84,7 +87,7 @@ def save_picture(
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already; allow overwriting or choose another name")
-    options = save_options(metadata, path.suffix)
+    options = {PROFILE: image.info.get(PROFILE), **save_options(metadata, path.suffix)}
     write_atomically(path, lambda file: image.save(file, **options))
 
 
@@ -207,5 +210,8 @@ def _weights(row: Mapping[str, Any]) -> object:
 
 
 def manifest_line(row: Mapping[str, Any]) -> bytes:
-    """A row as it is written."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    """A row as it is written; a path that is not UTF-8 is escaped, and read back as it was."""
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False).encode() + b"\n"

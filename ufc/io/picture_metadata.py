@@ -2,8 +2,9 @@
 
 A PNG carries the text that many programs know as `parameters`, and two JSON chunks of our own,
 `ufc_metadata` (request, recipe, scores, versions) and `ufc_blocks` (confidence and provenance of
-every block). JPEG and WebP carry the same in the EXIF user comment. Input files appear as their
-sha256 only, never by path; nothing that changes between two equal runs is written.
+every block, see `block_record.py`). JPEG and WebP carry the same in the EXIF user comment. Input
+files appear as their sha256 only, never by path; nothing that changes between two equal runs is
+written. What is read may have been written by anybody: it is parsed in linear time, and bounded.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ufc.io.block_record import BlockRecord
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError
 from ufc.request import Request, Result
+from ufc_base.arrays import ImageError
+from ufc_base.reading import read_picture
 
 METADATA_CHUNK = "ufc_metadata"
 BLOCKS_CHUNK = "ufc_blocks"
@@ -30,8 +34,9 @@ FORMAT = 1
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _EXIF_LIMIT = 60_000  # bytes; a JPEG segment holds 65,533
-_MAX_PIXELS = 64 * 1024 * 1024
-_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_MOST_LETTERS = 4 * 1024 * 1024  # of a chunk; the largest grid's record has a tenth of it
+_MOST_NESTED = 32  # lists and objects within one another
+_JSON = json.JSONDecoder()
 _SAVE_AS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
@@ -45,12 +50,12 @@ class Metadata:
     """What a picture says about itself; each part may be absent.
 
     `parameters` is text for people and other programs, `request` the JSON of `ufc_metadata`,
-    `blocks` that of `ufc_blocks`.
+    `blocks` what `ufc_blocks` says.
     """
 
     parameters: str | None = None
     request: Mapping[str, Any] | None = None
-    blocks: Mapping[str, Any] | None = None
+    blocks: BlockRecord | None = None
 
 
 def describe(
@@ -60,7 +65,7 @@ def describe(
     size: tuple[int, int],
     *,
     curves: Sequence[Mapping[str, float]] = (),
-    blocks: Mapping[str, Any] | None = None,
+    blocks: BlockRecord | None = None,
 ) -> Metadata:
     """Metadata of one finished picture of `size` (width, height).
 
@@ -135,32 +140,46 @@ def read_metadata(source: str | PathLike[str] | BinaryIO) -> Metadata:
         RequestError: not a picture, or its own chunks are damaged.
     """
     try:
-        with Image.open(source, formats=("PNG", "JPEG", "WEBP")) as image:
-            if image.width * image.height <= _MAX_PIXELS:
-                image.load()  # a PNG may have text behind its pixels
-            info = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
-            comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    except FileNotFoundError:
-        raise RequestError(f"{source}: no such file") from None
-    except IsADirectoryError:
-        raise RequestError(f"{source}: is a folder, wanted a picture file") from None
-    except UnidentifiedImageError:
-        raise RequestError(f"{source}: is not a PNG, JPEG or WebP picture") from None
-    except Image.DecompressionBombError:
-        raise RequestError(f"{source}: has far too many pixels; shrink it first") from None
-    except Exception as error:  # decoders raise anything at all on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RequestError(f"{source}: cannot be read as a picture ({reason})") from None
-    if isinstance(comment, bytes | str):
-        text = _decode_comment(comment)
-        found = {key: _unquote(value) for key, value in _SETTING.findall(text.split("\n")[-1])}
-        parameters = text.partition(f", {METADATA_CHUNK}: ")[0]
-        info = {PARAMETERS_CHUNK: parameters, **found, **info}
-    return Metadata(
-        info.get(PARAMETERS_CHUNK),
-        _chunk(source, METADATA_CHUNK, info),
-        _chunk(source, BLOCKS_CHUNK, info),
-    )
+        image = read_picture(source)
+    except ImageError as error:
+        raise RequestError(str(error)) from None
+    info = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
+    chunks = {PARAMETERS_CHUNK: None, **_comment_chunks(_user_comment(image)), **info}
+    blocks = _chunk(source, BLOCKS_CHUNK, chunks)
+    try:
+        record = None if blocks is None else BlockRecord.from_json(blocks)
+    except RequestError as error:
+        raise RequestError(f"{source}: its {BLOCKS_CHUNK} is damaged: {error}") from None
+    return Metadata(chunks[PARAMETERS_CHUNK], _chunk(source, METADATA_CHUNK, chunks), record)
+
+
+def _user_comment(image: Image.Image) -> str | None:
+    """The EXIF user comment; None where there is none, or one that cannot be read."""
+    try:
+        comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except Exception:  # anything at all on damaged EXIF
+        return None
+    return _decode_comment(comment) if isinstance(comment, bytes | str) else None
+
+
+def _comment_chunks(comment: str | None) -> dict[str, str]:
+    """The parameters of a user comment, and the chunks quoted behind them, in its last line."""
+    if comment is None:
+        return {}
+    words, line, rest = comment.rpartition("\n")
+    marks = [f", {name}: " for name in (METADATA_CHUNK, BLOCKS_CHUNK)]
+    ends = [end for end in (rest.find(f'{mark}"') for mark in marks) if end >= 0]
+    settings = rest[: min(ends)] if ends else rest
+    chunks = {PARAMETERS_CHUNK: words + line + settings}
+    rest = rest[len(settings) :]
+    for name, mark in zip((METADATA_CHUNK, BLOCKS_CHUNK), marks, strict=True):
+        if rest.startswith(mark):
+            try:
+                chunks[name], end = _JSON.raw_decode(rest, len(mark))
+            except ValueError:
+                break
+            rest = rest[end:]
+    return chunks
 
 
 def _png_info(metadata: Metadata) -> PngInfo:
@@ -170,14 +189,15 @@ def _png_info(metadata: Metadata) -> PngInfo:
     if metadata.request is not None:
         info.add_itxt(METADATA_CHUNK, _dump(metadata.request))
     if metadata.blocks is not None:
-        info.add_itxt(BLOCKS_CHUNK, _dump(metadata.blocks), zip=True)
+        info.add_itxt(BLOCKS_CHUNK, _dump(metadata.blocks.to_json()), zip=True)
     return info
 
 
 def _exif(metadata: Metadata) -> bytes:
     """EXIF with the user comment; what would not fit is cut or left out."""
     text = _cut(metadata.parameters or "")
-    for name, value in ((METADATA_CHUNK, metadata.request), (BLOCKS_CHUNK, metadata.blocks)):
+    blocks = None if metadata.blocks is None else metadata.blocks.to_json()
+    for name, value in ((METADATA_CHUNK, metadata.request), (BLOCKS_CHUNK, blocks)):
         if value is not None:
             longer = f"{text}, {name}: {_quote(_dump(value))}"
             text = longer if len(longer.encode("utf-16-be")) <= _EXIF_LIMIT else text
@@ -204,16 +224,38 @@ def _decode_comment(comment: bytes | str) -> str:
     return text.decode(encoding, "replace")
 
 
-def _chunk(source: object, name: str, info: Mapping[str, str]) -> Mapping[str, Any] | None:
-    if name not in info:
+def _chunk(source: object, name: str, chunks: Mapping[str, str | None]) -> Mapping[str, Any] | None:
+    text = chunks.get(name)
+    if text is None:
         return None
     try:
-        value = parse_json(info[name])
+        if len(text) > _MOST_LETTERS:
+            raise RequestError(f"has {len(text):,} letters, more than the {_MOST_LETTERS:,} read")
+        value = parse_json(text)
+        if not isinstance(value, dict):
+            raise RequestError("not a JSON object")
+        if _depth(value) > _MOST_NESTED:
+            raise RequestError("is nested too deeply")
+        _dump(value).encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{source}: its {name} is damaged: not valid Unicode") from None
     except RequestError as error:
         raise RequestError(f"{source}: its {name} is damaged: {error}") from None
-    if not isinstance(value, dict):
-        raise RequestError(f"{source}: its {name} is damaged: not a JSON object")
     return value
+
+
+def _depth(value: object) -> int:
+    """How many lists and objects lie within one another; stops where they are too many."""
+    depth, level = 0, [value]
+    while level and depth <= _MOST_NESTED:
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += 1
+    return depth
 
 
 def _dump(value: Mapping[str, Any]) -> str:
@@ -223,12 +265,3 @@ def _dump(value: Mapping[str, Any]) -> str:
 def _quote(value: object) -> str:
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r'[,\n:"]', text) else text
-
-
-def _unquote(text: str) -> str:
-    if not text.startswith('"'):
-        return text
-    try:
-        return str(json.loads(text))
-    except ValueError:
-        return text

@@ -7,9 +7,11 @@ paths inside a file are resolved from the file's own folder.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from os import PathLike
@@ -93,13 +95,15 @@ def read_rows(path: str | PathLike[str]) -> list[Row]:
 
 
 def parse_json(text: str) -> Any:
-    """Strict JSON: no NaN or Infinity, no name twice in an object.
+    """Strict JSON: no NaN or Infinity, also not as 1e999, no name twice in an object.
 
     Raises:
         RequestError: the text is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         hint = f"{error.msg} at column {error.colno}"
         raise RequestError(f"is not JSON ({hint}): {shortened(text)}") from None
@@ -214,9 +218,15 @@ def _refuse_shared_ids(rows: list[Row]) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise RequestError(f"has the field {shortened(twice)} twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise RequestError(f"is not JSON that can be read: {shortened(text)} is too large")
     return value
 
 

@@ -13,7 +13,6 @@ import torch
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import check_hashes
 from ufc.io.validation import RequestError
-from ufc.model.quantisation import has_int8
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.generation_config import DEFAULTS, check_settings, current_names
 from ufc_base.checkpoint import CheckpointError, read_json, weight_names
@@ -79,13 +78,7 @@ def has_variant(folder: Path, variant: str | None) -> bool:
 def write_parts(
     pipeline: UFCPipeline, folder: str | PathLike[str], dtype: torch.dtype | None
 ) -> None:
-    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`.
-
-    Raises:
-        ValueError: the pipeline's weights have been rounded to int8.
-    """
-    if has_int8(pipeline.transformer):
-        raise ValueError("int8 weights are not saved: load the model again in fp32 and save that")
+    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pipeline.tokenizer.save_pretrained(folder / "tokenizer", dtype)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 RESERVED_NAMES = ("grid.png",)  # written by the program itself
+# Devices of Windows: no file there can have such a name, with whatever suffix.
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 
 
@@ -29,8 +33,15 @@ def check_id(value: object) -> None:
             f'id: "{shortened(value)}" would leave the output folder or make a bad file name; '
             'use no separators, no leading dot, no ".." and none of <>:"|?*'
         )
-    if value != value.strip():
-        raise RequestError(f'id: "{shortened(value)}" begins or ends with a space')
+    if value != value.strip() or value.endswith("."):
+        raise RequestError(
+            f'id: "{shortened(value)}" begins or ends with a space, or ends with a dot, '
+            "which Windows drops; leave it out"
+        )
+    if is_device(value):
+        raise RequestError(
+            f'id: "{shortened(value)}" is the name of a device on Windows; choose another'
+        )
 
 
 def check_output(value: object, field: str = "output") -> None:
@@ -38,20 +49,53 @@ def check_output(value: object, field: str = "output") -> None:
     value = check_text(field, value)
     parts = value.split("/")
     unsafe = any(
-        not part or part.startswith(".") or part != part.strip() or _UNSAFE_IN_NAMES.search(part)
+        not part
+        or part.startswith(".")
+        or part.endswith(".")
+        or part != part.strip()
+        or is_device(part)
+        or _UNSAFE_IN_NAMES.search(part)
         for part in parts
     )
     if unsafe or len(value.encode()) > 1_000 or any(len(part.encode()) > 240 for part in parts):
         raise RequestError(
             f'{field}: "{shortened(value)}" would leave the output folder or make a bad file name; '
-            "give a relative path with / between plain names"
+            "give a relative path with / between plain names, none of them a device of Windows"
         )
     if not value.lower().endswith(PICTURE_SUFFIXES):
         raise RequestError(
             f'{field}: "{shortened(value)}" must end in one of {listed(PICTURE_SUFFIXES)}'
         )
-    if value.lower() in RESERVED_NAMES:
+    if folded(value) in RESERVED_NAMES:
         raise RequestError(f'{field}: "{value}" is written by the program itself; choose another')
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows takes a file name for one of its devices, whatever stands behind a dot."""
+    return bool(_DEVICES.fullmatch(name.partition(".")[0].rstrip()))
+
+
+def folded(name: str) -> str:
+    """What two names have in common that are one on systems which ignore case or accents' form."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+def check_path(name: str, value: object) -> str:
+    """The value itself; `RequestError` unless it can be the path of a file on this system.
+
+    File names are bytes on some systems: those that are not UTF-8 are surrogates in Python's text.
+    """
+    if not isinstance(value, str):
+        raise RequestError(f"{name}: got {shown(value)}, wanted text")
+    if "\0" in value:
+        raise RequestError(f"{name}: the path holds a NUL character; remove it")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{name}: {shown(value)} cannot be the name of a file here; write it as UTF-8"
+        ) from None
+    return value
 
 
 def check_text(name: str, value: object) -> str:

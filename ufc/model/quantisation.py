@@ -1,10 +1,13 @@
 """Numbers the transformer computes with: fp32, bf16, fp16, or int8 in its linear layers.
 
-    auto   bf16 on a GPU that has it (else fp16) and on a CPU with instructions for it, else fp32
-    int8   on a CPU: weights rounded once, a scale for each output; inputs rounded as they come
+    auto   on a CPU int8 where it has VNNI, else bf16 where it has that, else fp32;
+           on a GPU bf16 where it has that, else fp16
+    int8   on a CPU, in the blocks' linear layers; see `Int8Linear`
 
-bf16 without instructions for it is emulated and many times slower than fp32, which is why the
-processor is asked. The tokenizer stays in fp32: it runs once a picture and its rounding is seen.
+That is the fastest that keeps quality (docs/performance.md). Without instructions for it bf16 is
+emulated and many times slower than fp32, and int8 loses a bit and little time is won, which is why
+the processor is asked. The tokenizer stays in fp32: it runs once a picture and its rounding is
+seen.
 """
 
 from __future__ import annotations
@@ -12,18 +15,25 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ufc_base.inference import Derived
+from ufc_base.processor import cpu_has_bf16, cpu_has_vnni
 from ufc_base.training.processes import has_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("auto", *DTYPES, "int8")
 
 
-def pick_precision(name: str, device: torch.device) -> str:
+def pick_precision(name: str, device: torch.device, compiled: bool = False) -> str:
     """What `name` means on a device: `fp32`, `bf16`, `fp16` or `int8`.
+
+    Code written for the machine (`compiled`) has no 8-bit products, so `auto` is not int8 there.
 
     Raises:
         ValueError: an unknown name, or int8 on anything but a CPU.
@@ -34,53 +44,97 @@ def pick_precision(name: str, device: torch.device) -> str:
         raise ValueError(f"dtype int8 runs on a CPU only, not on {device.type}; use bf16 there")
     if name != "auto":
         return name
+    if device.type == "cpu" and cpu_has_vnni() and not compiled:
+        return "int8"
     if has_bf16(device):
         return "bf16"
     return "fp16" if device.type == "cuda" else "fp32"
 
 
-class Int8Linear(nn.Module):
-    """A linear layer with 8-bit weights, inputs rounded to 7 bits by their own range.
+def is_emulated(name: str, device: torch.device) -> bool:
+    """Whether a processor has no instructions for a precision, and is slower in it than in fp32."""
+    return device.type == "cpu" and (name == "fp16" or (name == "bf16" and not cpu_has_bf16()))
 
-    7 bits, because processors without VNNI add pairs of products in 16. The product is torch's
-    own (FBGEMM); outputs are float32.
+
+class Int8Linear(nn.Linear):
+    """A linear layer that multiplies weights and inputs rounded to 8 bits; outputs are float32.
+
+    Weights are rounded once, a scale for each output, inputs by their own range. The exact weights
+    stay, so that they can be saved, edited and gone back to.
+
+    The products are torch's own: oneDNN's, with inputs of 8 bits, where the processor has VNNI;
+    others add pairs of products in 16 bits, so there FBGEMM takes inputs of 7.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        weight = linear.weight.detach().float()
+        self.weight = linear.weight
+        self.bias = linear.bias
+        self.seven_bits = not cpu_has_vnni()
+        self.derived = Derived()
+        self.train(linear.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) to (..., out); exact where something is learnt."""
+        learnt = x.requires_grad or self.weight.requires_grad
+        if torch.is_grad_enabled() and learnt:
+            return super().forward(x)
+        weights = [self.weight] if self.bias is None else [self.weight, self.bias]
+        packed = self.derived.get(self.seven_bits, weights, self.pack)
+        multiply = torch.ops.quantized.linear_dynamic
+        out: Tensor = multiply(x.contiguous(), packed, self.seven_bits)
+        return out
+
+    def pack(self) -> Any:
+        """The weights as the product takes them."""
+        weight = self.weight.detach().float()
         scales = weight.abs().amax(1).clamp_min(1e-12) / 127
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), engine(None if self.seven_bits else "onednn"):
             warnings.simplefilter("ignore")  # torch's plans to move these types elsewhere
             rounded = torch.quantize_per_channel(
                 weight, scales.double(), torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8
             )
-            bias = None if linear.bias is None else linear.bias.detach().float()
-            self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
+            bias = None if self.bias is None else self.bias.detach().float()
+            return torch.ops.quantized.linear_prepack(rounded, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
-        out: Tensor = torch.ops.quantized.linear_dynamic(x.contiguous(), self.packed, True)
-        return out
-
-
-def quantise_linears(module: nn.Module) -> nn.Module:
-    """Replace every linear layer within `module` by an `Int8Linear`, in place: all, or on an
-    error none."""
-    rounded = [
-        (parent, name, Int8Linear(child))
-        for parent in module.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, nn.Linear)
-    ]
-    for parent, name, layer in rounded:
-        setattr(parent, name, layer)
-    return module
+    def exact(self) -> nn.Linear:
+        """The layer that this was made of, with the weights as they are now."""
+        with torch.device("meta"):
+            linear = nn.Linear(self.in_features, self.out_features, self.bias is not None)
+        linear.weight = self.weight
+        linear.bias = self.bias
+        return linear.train(self.training)
 
 
-def has_int8(module: nn.Module) -> bool:
-    return any(isinstance(part, Int8Linear) for part in module.modules())
+@contextmanager
+def engine(name: str | None) -> Iterator[None]:
+    """Weights packed meanwhile are for this library, where torch has it."""
+    before = torch.backends.quantized.engine
+    if name in torch.backends.quantized.supported_engines:
+        torch.backends.quantized.engine = name
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def quantise_linears(module: nn.Module) -> None:
+    """Replace every linear layer within `module` by an `Int8Linear`, in place."""
+    exchange(module, nn.Linear, Int8Linear)
+
+
+def restore_linears(module: nn.Module) -> None:
+    """Take every `Int8Linear` within `module` back, in place."""
+    exchange(module, Int8Linear, Int8Linear.exact)
+
+
+def exchange(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
+    """Put `make` of it in the place of each layer of just this kind."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is kind:
+                setattr(parent, name, make(child))
 
 
 def check_compiler(device: torch.device) -> None:

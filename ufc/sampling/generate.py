@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
+from ufc.sampling.apart import join_predicts, join_scores, one_by_one
 from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Refined, Scores
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
-from ufc.sampling.loop import OnStep, Problem, Score
+from ufc.sampling.loop import OnStep, Predict, Problem, Score
 
 
 @torch.no_grad()
@@ -29,6 +30,7 @@ def generate_tokens(
     *,
     guidance_scale: float = 1.0,
     best_of: int = 1,
+    apart: bool = False,
     rescore: Callable[[Score], Score] | None = None,
     on_step: OnStep | None = None,
 ) -> Refined:
@@ -39,24 +41,47 @@ def generate_tokens(
         negatives: that of guidance's other branch, a negative prompt or nothing; None is nothing.
         guidance_scale: g in l_u + g (l_c - l_u); at 1 the other branch is not run.
         best_of: whole refinements an image, the best by score is returned.
+        apart: give every image passes of its own; see `ufc.sampling.apart`.
         rescore: turns the model's own scores into those that are chosen by.
         on_step: see `loop.refine`.
     """
     negatives = [ControlItem()] * len(items) if negatives is None else negatives
-    guided = guidance_scale != 1 and not all(
-        item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
-    )
-    prefix = make_prefix(model, items)
-    negative = make_prefix(model, negatives) if guided else None
-    score = make_score(model, prefix, problem.grid)
+    if apart:
+        rows = [
+            ask_model(model, [item], [negative], guidance_scale, problem.grid)
+            for item, negative in zip(items, negatives, strict=True)
+        ]
+        predict = join_predicts([predict for predict, _ in rows])
+        score = join_scores([score for _, score in rows])
+    else:
+        predict, score = ask_model(model, items, negatives, guidance_scale, problem.grid)
+    if rescore is not None:
+        score = one_by_one(rescore(score)) if apart else rescore(score)
     return refine_best_of(
-        make_predict(model, prefix, negative, guidance_scale, problem.grid),
-        score if rescore is None else rescore(score),
+        predict,
+        score,
         problem,
         config,
         on_step,
         best_of,
     )
+
+
+def ask_model(
+    model: UFCTransformer,
+    items: Sequence[ControlItem],
+    negatives: Sequence[ControlItem],
+    guidance_scale: float,
+    grid: tuple[int, int],
+) -> tuple[Predict, Score]:
+    """The sampler's two functions for a batch; its controls are run here."""
+    guided = guidance_scale != 1 and not all(
+        item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
+    )
+    prefix = make_prefix(model, items)
+    negative = make_prefix(model, negatives) if guided else None
+    predict = make_predict(model, prefix, negative, guidance_scale, grid)
+    return predict, make_score(model, prefix, grid)
 
 
 def last_is_best() -> Score:

@@ -21,6 +21,8 @@ OLD_NAMES = {"num_drafts": "best_of"}
 
 # What belongs to one call and never to a checkpoint.
 _OF_A_CALL = (
+    "height",
+    "width",
     "seed",
     "num_images_per_prompt",
     "contrastive_weight",
@@ -51,6 +53,13 @@ class GenerationConfig(BaseModel):
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Picture i uses seed + i; drawn at random otherwise."
     )
+    height: int | None = Field(
+        None,
+        ge=1,
+        le=16_384,
+        description="Pixels, a multiple of the block size (as trained, or as the image's shape).",
+    )
+    width: int | None = Field(None, ge=1, le=16_384, description="As --height.")
     num_images_per_prompt: int = Field(1, ge=1, le=10_000, description="Pictures per prompt (1).")
     num_inference_steps: int = Field(
         12,

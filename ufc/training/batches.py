@@ -199,3 +199,6 @@ class StreamedBatches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.stream.load_positions(state.get("positions", {}), state.get("plan"))
+
+    def left_out(self) -> list[str]:
+        return self.stream.left_out()

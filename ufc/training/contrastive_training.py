@@ -28,8 +28,10 @@ from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
 from ufc.training.conditioning_dropout import captions
 from ufc.training.trainer import parameter_groups
-from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices, open_dataset
-from ufc_base.settings import Settings, setting
+from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
+from ufc_base.data.opening import no_captions, open_training_set, open_validation_set
+from ufc_base.data.records import MAX_UNREADABLE
+from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
 from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
@@ -41,12 +43,17 @@ BATCH = 128  # pictures a pass where nothing is learnt
 class ContrastiveTrainConfig(Settings):
     """Flags of `ufc train-contrastive`; the sizes default to the bundled estimator's."""
 
-    train_data_dir: str = setting("", "ImageFolder with metadata.jsonl, or WebDataset shards.")
+    train_data_dir: str = setting(
+        "", "ImageFolder (metadata.jsonl, .csv or .parquet), or WebDataset shards."
+    )
     model: str = setting(
         DEFAULT_MODEL, "Model whose encoder the image tower starts from, and whose words it reads."
     )
     output_dir: str = setting("runs/contrastive", "Where towers, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data for recall in both languages.")
+    caption_column: str | None = setting(None, CAPTION_COLUMN)
+    image_column: str | None = setting(None, IMAGE_COLUMN)
+    max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
     image_width: int = setting(160, "Width of the blocks over the encoder's cells.")
     image_depth: int = setting(1, "Such blocks.", 0)
     text_width: int = setting(160, "Width of the text tower.")
@@ -81,8 +88,12 @@ class Lessons:
     def __init__(self, samples: Samples, pixels: Pixels, text: TextTokenizer, seed: int) -> None:
         self.pixels, self.seed = pixels, seed
         records = [samples.record(index) for index in range(len(samples))]
-        if not all(captions(record) for record in records):
-            raise DataError("some samples have no caption: the two towers need one for each")
+        bare = sum(not captions(record) for record in records)
+        if bare:
+            raise DataError(
+                f"{bare} of {len(records)} samples have no caption, and the two towers need one "
+                "for each: add them, or name their field with --caption-column"
+            )
         self.ids = [[text.encode(caption) for caption in captions(record)] for record in records]
         names: dict[str, int] = {}
         self.meaning = torch.tensor([names.setdefault(captions(r)[0], len(names)) for r in records])
@@ -209,7 +220,9 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     Checkpoints(config.output_dir).begin(
         config.resume_from_checkpoint, config if engine.first else None
     )
-    samples = open_dataset(config.train_data_dir)
+    samples = open_training_set(config)
+    if not samples.captioned:
+        raise no_captions(config, samples.fields)
     trainer, lessons, text = start(config, samples)
     with Run(trainer, config, engine) as run:
         first_stage(trainer, lessons, run)
@@ -217,7 +230,7 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     estimator = finish(trainer, lessons, text)
     estimator.save_pretrained(config.output_dir)
     if config.val_data_dir:
-        run.log.write(trainer.step, **recall_report(estimator, open_dataset(config.val_data_dir)))
+        run.log.write(trainer.step, **recall_report(estimator, open_validation_set(config)))
     return estimator
 
 

@@ -19,7 +19,8 @@ from ufc.training.conditioning_dropout import captions, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import DataError, Pixels, Samples, open_dataset, shard_urls, streams
+from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
+from ufc_base.data.opening import look_at_stream, no_captions, open_training_set, reading_of
 from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
@@ -56,12 +57,14 @@ def open_training(
     """
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
-    urls = shard_urls(config.train_data_dir)
+    urls = shard_urls(config.train_data_dir, "train")
     if streams(urls, config.streaming):
-        stream = stream_of(config, engine, urls, tokenizer.config.resolution)
+        if not look_at_stream(config, urls, engine):
+            raise no_captions(config, [])
+        stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
 
         def texts_of() -> list[str]:
-            records = first_records(urls, VOCABULARY_SAMPLES)
+            records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
             return [text for record in records for text in captions(record)]
 
         with engine.first_alone():
@@ -70,7 +73,9 @@ def open_training(
         return text, StreamedBatches(
             stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
         )
-    samples = open_dataset(config.train_data_dir)
+    samples = open_training_set(config, engine)
+    if not samples.captioned:
+        raise no_captions(config, samples.fields)
     with engine.first_alone():
         text = load_text(config, lambda: training_texts(samples), again)
         file = Path(config.output_dir) / "codes.safetensors"
@@ -87,13 +92,7 @@ def load_text(config: TrainConfig, texts_of: Callable[[], list[str]], again: boo
     stored = Path(config.output_dir) / "tokenizer.json"
     if stored.is_file() and again:
         return TextTokenizer.load(stored)
-    texts = texts_of()
-    if not texts:
-        raise DataError(
-            f"{config.train_data_dir} has no texts: give `text` (and `text_zh`) in metadata.jsonl "
-            "or in the shards' JSON"
-        )
-    text = TextTokenizer.train(texts, config.text_vocabulary)
+    text = TextTokenizer.train(texts_of(), config.text_vocabulary)
     stored.parent.mkdir(parents=True, exist_ok=True)
     text.save(stored)
     return text
@@ -110,7 +109,7 @@ def stored_batches(
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
         tokenizer,
-        Pixels(samples, tokenizer.config.size),
+        Pixels(samples, tokenizer.config.size, config.fit),
         file,
         augmentations=config.augmentations,
         seed=config.seed,

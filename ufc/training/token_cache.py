@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ufc_base.data.datasets import Pixels
+from ufc_base.data.soundness import content_of
 from vqgan.model import VQGAN
 
 
@@ -79,9 +80,9 @@ def read_codes(file: Path, key: str) -> Tensor | None:
 
 def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
     """Digest of what the codes depend on."""
-    digest = hashlib.sha256(f"{len(pixels)} {pixels.size} {augmentations} {seed}".encode())
-    for index in range(0, len(pixels), max(1, len(pixels) // 64)):
-        digest.update(repr(sorted(pixels.samples.record(index).items(), key=str)).encode())
+    about = f"{len(pixels)} {pixels.size} {pixels.fit} {augmentations} {seed}"
+    digest = hashlib.sha256(about.encode())
+    digest.update(content_of(pixels.samples).encode())
     for name, value in tokenizer.state_dict().items():
         if not name.startswith(("decoder.", "post_quant_conv.")):
             digest.update(value.detach().cpu().numpy().tobytes())

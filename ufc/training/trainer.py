@@ -27,7 +27,7 @@ from ufc.training.setup import (
     start_model,
     stored_batches,
 )
-from ufc_base.data.datasets import open_dataset
+from ufc_base.data.opening import open_validation_set
 from ufc_base.training.loop import (
     Averages,
     Checkpoints,
@@ -195,7 +195,9 @@ class Trainer:
         load_weights(self.model, state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.average.load_state_dict(state["average"])
-        kept = state["objectives"]  # by process
+        kept = state.get("objectives")  # by process
+        if kept is None:  # of a run before objectives had names
+            kept = [{"estimators": bank} for bank in state["banks"]]
         for name, values in kept[self.engine.ranks.rank % len(kept)].items():
             if name in self.objectives:
                 self.objectives[name].load_state_dict(values)
@@ -245,7 +247,7 @@ def main(config: TrainConfig) -> Path:
     val = None
     if config.val_data_dir and engine.first:
         val = stored_batches(
-            config, tokenizer, open_dataset(config.val_data_dir), text,
+            config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),
         )  # fmt: skip
     trainer = Trainer(config, tokenizer, text, engine)

@@ -1,179 +1,116 @@
 """Pictures with records, read from WebDataset shards or from an ImageFolder.
 
-Both are map-style: an index of where each sample lies is made once (tar headers, or the lines of
-`metadata.jsonl`), and bytes are read when asked for. A training step then is a pure function of
-its number (`batch_indices`), and a resumed run sees exactly what an unbroken one would have seen.
-Sets too large for that are read in passing, by `ufc_base.data.streams`.
+Both are map-style: an index of where each sample lies is made once (`samples.py`), every picture is
+known to be readable (`soundness.py`), and bytes are read when asked for. A training step then is a
+pure function of its number (`batch_indices`), and a resumed run sees exactly what an unbroken one
+would have seen. Sets too large for that are read in passing, by `streams.py`.
 """
 
 from __future__ import annotations
 
 import glob
-import json
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ufc_base.images import ImageError, fit_square, load_image
+from ufc_base.data.names import DataError, is_hidden, is_picture
+from ufc_base.data.records import USUAL, Reading
+from ufc_base.data.samples import (
+    Index,
+    Sample,
+    Samples,
+    index_folder,
+    index_shards,
+    split_folders,
+    visible_files,
+)
+from ufc_base.data.soundness import DataSet, indexed_set
+from ufc_base.images import fit_square
 
-IMAGE_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
-FITS = ("pad", "stretch", "crop")
 STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
+SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")  # those after the first can only be read in passing
+
+__all__ = [
+    "DataError",
+    "DataSet",
+    "Pixels",
+    "Reading",
+    "Sample",
+    "Samples",
+    "batch_indices",
+    "open_dataset",
+    "shard_urls",
+    "streams",
+]
 
 
-class DataError(ValueError):
-    """Training data that cannot be used; the message says what was found and what is wanted."""
+def open_dataset(
+    path: str | PathLike[str], reading: Reading = USUAL, split: str | None = None
+) -> DataSet:
+    """Open a folder of shards, one or several shards, or an ImageFolder.
 
+    Of a set in parts `split` is the one that is wanted: `train`, or `validation`, for which `test`
+    serves where there is none.
 
-@dataclass(frozen=True)
-class Sample:
-    """One picture and what is known of it (`text`, `text_zh`, `captions`, attributes ...)."""
-
-    id: str
-    image: Image.Image
-    record: dict[str, Any] = field(default_factory=dict)
-
-
-class Samples(Protocol):
-    """What a training set offers: a length, whole samples, and records without their pictures."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-    def record(self, index: int) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True)
-class Member:
-    """Where one file of a shard lies."""
-
-    shard: Path
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        with self.shard.open("rb") as stream:
-            stream.seek(self.offset)
-            return stream.read(self.size)
-
-
-class ShardSamples:
-    """WebDataset shards: `ID.webp` (or jpg, png) beside `ID.json` and / or `ID.txt`."""
-
-    def __init__(self, shards: Sequence[Path]) -> None:
-        self.samples: list[tuple[str, dict[str, Member]]] = []
-        for shard in shards:
-            grouped: dict[str, dict[str, Member]] = {}
-            for name, member in shard_members(shard):
-                stem, _, suffix = name.rpartition(".")
-                grouped.setdefault(stem, {})[suffix.lower()] = member
-            self.samples += [
-                (stem, files) for stem, files in grouped.items() if image_suffix(files) is not None
-            ]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        stem, files = self.samples[index]
-        suffix = image_suffix(files)
-        assert suffix is not None
-        picture = files[suffix]
-        try:
-            image = load_image(picture.read())
-        except ImageError as error:
-            raise DataError(f"{picture.shard}, {stem}.{suffix}: {error}") from error
-        return Sample(Path(stem).name, image, self.record(index))
-
-    def record(self, index: int) -> dict[str, Any]:
-        stem, files = self.samples[index]
-        told = {name: files[name] for name in ("json", "txt") if name in files}
-        try:
-            return parse_record({name: member.read() for name, member in told.items()})
-        except DataError as error:
-            shard = next(iter(told.values())).shard
-            raise DataError(f"{shard}, {stem}: {error}") from error
-
-
-class FolderSamples:
-    """A folder of pictures with an optional `metadata.jsonl` (`file_name`, `text` ...)."""
-
-    def __init__(self, folder: Path) -> None:
-        self.rows: list[tuple[Path, dict[str, Any]]] = []
-        metadata = folder / "metadata.jsonl"
-        if not metadata.is_file():
-            paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-            self.rows = [(path, {}) for path in paths]
-            return
-        try:
-            lines = metadata.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{metadata} is not UTF-8 ({error}): save it as UTF-8") from error
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                path = folder / record.pop("file_name")
-            except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-                raise DataError(
-                    f'{metadata}, line {number}: wanted an object with "file_name" ({error})'
-                ) from error
-            if not path.is_file():
-                raise DataError(f"{metadata}, line {number}: there is no picture {path}")
-            self.rows.append((path, record))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        path, record = self.rows[index]
-        return Sample(path.stem, load_image(path), record)
-
-    def record(self, index: int) -> dict[str, Any]:
-        return self.rows[index][1]
-
-
-def open_dataset(path: str | PathLike[str]) -> Samples:
-    """Open a folder of `*.tar` shards, one or several shards, or an ImageFolder.
-
-    Raises `DataError` when there is nothing to read.
+    Raises:
+        DataError: there is nothing to read, or too many pictures are unreadable.
     """
-    shards = [Path(url) for url in shard_urls(path)]
-    if not shards and not Path(path).exists():
-        raise DataError(f"there is no data at {path}")
-    samples: Samples = ShardSamples(shards) if shards else FolderSamples(Path(path))
-    if not len(samples):
+    index = data_index(path, reading, split)
+    if not index.entries and not index.unread:
+        column = f" under --image-column {reading.image_column}" if reading.image_column else ""
         raise DataError(
-            f"{path} has neither *.tar shards with pictures nor an ImageFolder "
-            f"({', '.join(IMAGE_SUFFIXES)}, optionally with metadata.jsonl)"
+            f"{path} has neither *.tar shards with pictures nor an ImageFolder{column} "
+            "(pictures, optionally with metadata.jsonl, metadata.csv or metadata.parquet)"
         )
-    return samples
+    return indexed_set(index, reading, str(path))
 
 
-def shard_urls(data: str | PathLike[str]) -> list[str]:
+def data_index(path: str | PathLike[str], reading: Reading, split: str | None = None) -> Index:
+    """What a data set is made of; nothing is decoded.
+
+    Raises:
+        DataError: there is none, or its shards or metadata cannot be read.
+    """
+    shards = [Path(url) for url in shard_urls(path, split)]
+    if shards:
+        return index_shards(shards, reading)
+    root = Path(path)
+    if not root.exists():
+        raise DataError(f"there is no data at {path}")
+    return index_folder(root, split_folders(root, split), reading)
+
+
+def shard_urls(data: str | PathLike[str], split: str | None = None) -> list[str]:
     """The shards that a setting names; none for an ImageFolder.
 
-    A folder of them, a file, `{000..099}` and `*` in names, `pipe:` commands, other addresses, and
-    several of these joined by `::`.
+    A folder of them (or of one with several parts those of a `split`), a file, `{000..099}` and
+    `*` in names, `pipe:` commands, other addresses, and several of these joined by `::`.
     """
     text = str(data)
     if "{" in text or "::" in text:
         from webdataset.shardlists import expand_urls
 
-        return [url for part in expand_urls(text) for url in shard_urls(part)]
-    if is_remote(text) or text.endswith(".tar"):
+        return [url for part in expand_urls(text) for url in shard_urls(part, split)]
+    if is_remote(text) or text.endswith(SHARD_SUFFIXES):
         return [text] if is_remote(text) else sorted(glob.glob(text)) or [text]
-    return [str(path) for path in sorted(Path(text).glob("*.tar"))]
+    root = Path(text)
+    if not root.is_dir():
+        return []
+    found = [path for path in sorted(root.iterdir()) if _is_shard(path)]
+    if not found:
+        files = [path for folder in split_folders(root, split) for path in visible_files(folder)]
+        if not any(is_picture(path.name) for path in files):
+            found = [path for path in files if _is_shard(path)]
+    return [str(path) for path in found]
+
+
+def _is_shard(path: Path) -> bool:
+    return path.name.endswith(SHARD_SUFFIXES) and not is_hidden(path.name) and path.is_file()
 
 
 def is_remote(url: str) -> bool:
@@ -193,43 +130,9 @@ def streams(urls: Sequence[str], asked: bool | None) -> bool:
         raise DataError("only *.tar shards can be read in passing: leave --streaming out")
     if asked is not None or remote:
         return asked or remote
+    if any(url.endswith(SHARD_SUFFIXES[1:]) for url in urls):
+        return True
     return sum(Path(url).stat().st_size for url in urls if Path(url).is_file()) > STREAM_BYTES
-
-
-def shard_members(shard: Path) -> list[tuple[str, Member]]:
-    """Names and places of a shard's files, from its headers alone."""
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            return [
-                (info.name, Member(shard, info.offset_data, info.size))
-                for info in archive
-                if info.isfile()
-            ]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{shard} is not a readable, uncompressed tar file ({error})") from error
-
-
-def image_suffix(files: Iterable[str]) -> str | None:
-    """Which of a sample's files, by suffix without dot, is its picture."""
-    names = set(files)
-    return next((suffix[1:] for suffix in IMAGE_SUFFIXES if suffix[1:] in names), None)
-
-
-def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """What a sample's `json` and `txt` say of it.
-
-    Raises:
-        DataError: they are not a JSON object and UTF-8 text.
-    """
-    try:
-        record: dict[str, Any] = json.loads(files.get("json", b"{}"))
-        if not isinstance(record, dict):
-            raise DataError(f"its json holds a {type(record).__name__}, wanted an object")
-        if "txt" in files:
-            record.setdefault("text", files["txt"].decode("utf-8").strip())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"its json or txt cannot be read ({error})") from error
-    return record
 
 
 def as_uint8(image: Image.Image, size: int | tuple[int, int], fit: str = "pad") -> Tensor:

@@ -18,7 +18,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ufc_base.data.datasets import DataError, as_uint8, image_suffix, is_remote, parse_record
+from ufc_base.data.datasets import as_uint8, is_remote
+from ufc_base.data.names import DataError, grouped, is_hidden, is_picture, is_told, picture_of
+from ufc_base.data.records import USUAL, Reading, parse_record, with_captions
+from ufc_base.data.soundness import SHOWN, too_many
 from ufc_base.images import ImageError, load_image
 from ufc_base.training.stopping import worker_signals
 
 DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
+SEEN_AT_LEAST = 1000  # a share of fewer samples says little: it is taken of so many
 
 Position = tuple[int, int, int]  # epoch, place in the lane's order of shards, samples taken there
 Raw = dict[str, Any]
@@ -40,7 +44,8 @@ Raw = dict[str, Any]
 class StreamPlan:
     """How a set of shards is dealt out.
 
-    `per_lane` samples of each of `lanes` lanes make a batch; `shuffle` are in a block.
+    `per_lane` samples of each of `lanes` lanes make a batch; `shuffle` are in a block. `reading`
+    says which of a sample's files are meant.
     """
 
     urls: tuple[str, ...]
@@ -48,6 +53,7 @@ class StreamPlan:
     per_lane: int
     shuffle: int
     seed: int
+    reading: Reading = USUAL
 
     @property
     def about(self) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def shuffled(
     done, within = divmod(taken, plan.shuffle)
     block: list[Raw] = []
     number = place = 0
-    for index, raw in enumerate(shard_samples(url)):
+    for index, raw in enumerate(shard_samples(url, plan.reading)):
         if index % of != rest:
             continue
         place += 1
@@ -127,37 +133,58 @@ def permuted(
     return [block[place] for place in order]
 
 
-def shard_samples(url: str) -> Iterator[Raw]:
+def shard_samples(url: str, reading: Reading) -> Iterator[Raw]:
     """Samples with a picture, as bytes by suffix; a shard that breaks off is warned of and left."""
     from webdataset.handlers import warn_and_continue
-    from webdataset.tariterators import tarfile_samples
+    from webdataset.tariterators import tar_file_expander, url_opener
 
-    for raw in tarfile_samples([{"url": url}], handler=warn_and_continue):
-        if image_suffix(raw) is not None:
-            yield raw
+    def wanted(name: str) -> bool:
+        return not is_hidden(name)
+
+    opened = url_opener([{"url": url}], handler=warn_and_continue)
+    files = tar_file_expander(opened, warn_and_continue, select_files=wanted, eof_value=None)
+    named = ((file["fname"], file["data"]) for file in files)
+    for key, own in grouped(named, reading.image_column):
+        if any(map(is_picture, own)):
+            yield {"__key__": key, "__url__": url, **own}
 
 
 def decode(
-    raw: Raw, size: int | tuple[int, int], fit: str = "pad"
+    raw: Raw, size: int | tuple[int, int], fit: str, reading: Reading
 ) -> tuple[Tensor, dict[str, Any]]:
     """A sample's picture (3, H, W) uint8 and its record.
 
     Raises:
         ImageError: the picture cannot be read.
-        DataError: the record cannot.
+        DataError: the record cannot, or it is not clear which picture is meant.
     """
-    suffix = image_suffix(raw)
-    assert suffix is not None
-    return as_uint8(load_image(raw[suffix]), size, fit), parse_record(raw)
+    suffix = picture_of(raw, reading.image_column)
+    if suffix is None:
+        raise DataError(f"it has no picture {reading.image_column!r}")
+    return as_uint8(load_image(raw[suffix]), size, fit), record_of(raw, reading)
+
+
+def record_of(raw: Raw, reading: Reading) -> dict[str, Any]:
+    """What is known of a sample.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    told = {suffix: data for suffix, data in raw.items() if is_told(suffix)}
+    return with_captions(parse_record(told), reading.caption_column)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one worker adds to a batch: pictures (N, 3, H, W) uint8, records, lanes' positions."""
+    """What one worker adds to a batch: pictures (N, 3, H, W) uint8, records, lanes' positions.
+
+    `damaged` says why samples on the way to them were left out.
+    """
 
     pixels: Tensor
     records: list[dict[str, Any]]
     positions: dict[int, Position]
+    damaged: list[str] = field(default_factory=list)
 
 
 class LaneReader(IterableDataset[Chunk]):
@@ -187,18 +214,25 @@ class LaneReader(IterableDataset[Chunk]):
         ]
         while True:
             pictures, records, positions = [], [], {}
+            damaged: list[str] = []
             for lane, reader in readers:
                 for _ in range(self.plan.per_lane):
-                    pixels, record, positions[lane] = next_sound(reader, self.size, self.fit)
+                    pixels, record, positions[lane] = next_sound(
+                        reader, self.size, self.fit, self.plan.reading, damaged
+                    )
                     pictures.append(pixels)
                     records.append(record)
-            yield Chunk(torch.stack(pictures), records, positions)
+            yield Chunk(torch.stack(pictures), records, positions, damaged)
 
 
 def next_sound(
-    reader: Iterator[tuple[Raw, Position]], size: int | tuple[int, int], fit: str
+    reader: Iterator[tuple[Raw, Position]],
+    size: int | tuple[int, int],
+    fit: str,
+    reading: Reading,
+    damaged: list[str],
 ) -> tuple[Tensor, dict[str, Any], Position]:
-    """The next sample that can be read; a damaged one must not end a run of days.
+    """The next sample that can be read; why others cannot be is added to `damaged`.
 
     Raises:
         DataError: there are too many of them in a row.
@@ -206,14 +240,18 @@ def next_sound(
     for _ in range(DAMAGED_IN_A_ROW):
         raw, position = next(reader)
         try:
-            return *decode(raw, size, fit), position
-        except (ImageError, DataError) as error:
+            return *decode(raw, size, fit, reading), position
+        except (ImageError, DataError, MemoryError) as error:
             last = error
+            damaged.append(f"{raw['__url__']}, {raw['__key__']}: {error}")
     raise DataError(f"{DAMAGED_IN_A_ROW} samples in a row cannot be read, the last: {last}")
 
 
 class Stream:
-    """A process's slices of the batches, one after another."""
+    """A process's slices of the batches, one after another.
+
+    Samples that cannot be read are left out: `skipped` of the `seen`, the first of them `why`.
+    """
 
     def __init__(
         self,
@@ -233,10 +271,16 @@ class Stream:
         self.size, self.fit = size, fit
         self.workers = workers
         self.positions: dict[int, Position] = {}
+        self.seen = self.skipped = self.told = 0
+        self.why: list[str] = []
         self._chunks: Iterator[Chunk] | None = None
 
     def next(self) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Pictures (B, 3, H, W) uint8 and their records."""
+        """Pictures (B, 3, H, W) uint8 and their records.
+
+        Raises:
+            DataError: too large a share of what was seen so far cannot be read.
+        """
         if self._chunks is None:
             reader = LaneReader(self.plan, self.lanes, self.size, self.fit, self.positions)
             more: dict[str, Any] = {"prefetch_factor": 4} if self.workers else {}
@@ -253,7 +297,24 @@ class Stream:
         for chunk in chunks:
             self.positions |= chunk.positions
         records = [record for chunk in chunks for record in chunk.records]
+        damaged = [reason for chunk in chunks for reason in chunk.damaged]
+        self.seen += len(records) + len(damaged)
+        self.skipped += len(damaged)
+        self.why = (self.why + damaged)[:SHOWN]
+        if damaged:
+            seen, allowed = max(self.seen, SEEN_AT_LEAST), self.plan.reading.max_unreadable
+            if self.skipped > allowed * seen:
+                reading = self.plan.reading
+                raise DataError(too_many(self.why, self.skipped, self.seen, reading))
         return torch.cat([chunk.pixels for chunk in chunks]), records
+
+    def left_out(self) -> list[str]:
+        """What was left out since this was last asked, in words; nothing where all is well."""
+        said, self.told = self.skipped - self.told, self.skipped
+        if not said:
+            return []
+        line = f"{self.skipped} of {self.seen} samples so far unreadable, left out"
+        return [f"{line}: {'; '.join(self.why)}"]
 
     def load_positions(
         self, positions: Mapping[int, Position], about: Mapping[str, Any] | None = None
@@ -298,13 +359,15 @@ def open_stream(
     return Stream(plan, lanes, size, workers, fit)
 
 
-def first_records(urls: Sequence[str], count: int) -> list[dict[str, Any]]:
+def first_records(
+    urls: Sequence[str], count: int, reading: Reading = USUAL
+) -> list[dict[str, Any]]:
     """Records of the first samples of a set that can be read, to learn a vocabulary from."""
     records: list[dict[str, Any]] = []
     for url in urls:
-        for raw in shard_samples(url):
+        for raw in shard_samples(url, reading):
             with suppress(DataError):
-                records.append(parse_record(raw))
+                records.append(record_of(raw, reading))
             if len(records) == count:
                 return records
     return records

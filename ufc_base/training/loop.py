@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.data.names import DataError
+from ufc_base.entry import write_line
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole
@@ -254,8 +256,7 @@ class MetricsLog:
         if self.bar is not None:
             self.bar.line(text)
         elif self.stream is not None and not self.quiet:
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            write_line(self.stream, text)
 
 
 def plain(value: Any) -> Any:
@@ -316,7 +317,10 @@ class Trainer(Stepping, Protocol):
 
 
 class Source(Stateful, Protocol):
-    """Where a step's batch comes from: this process's slice of it."""
+    """Where a step's batch comes from: this process's slice of it.
+
+    One that leaves out samples on its way says which by `left_out()`, a list of lines.
+    """
 
     def __call__(self, step: int) -> Any: ...
 
@@ -434,9 +438,11 @@ class Run:
         """The step's batch. A signal to the whole process group ends data workers too."""
         try:
             return source(self.trainer.step)
-        except Exception:
+        except Exception as error:
             if self.engine.ranks.alone and self.signals.number:
                 self.stop(self.signals.number)
+            if self.engine.ranks.alone and isinstance(error, DataError):
+                self.save()  # what was learnt so far is not the data's fault
             raise
 
     def took(self, values: dict[str, Any], **told: Any) -> None:
@@ -465,6 +471,8 @@ class Run:
                 samples_per_second=rate,
                 minutes=self.clock.seconds / 60,
             )
+            for line in getattr(self.data, "left_out", list)():
+                self.log.tell(line)
 
     def _count_skipped(self, skipped: bool) -> None:
         if not skipped:

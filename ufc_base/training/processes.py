@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ufc_base.processor import cpu_has_bf16
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -282,18 +283,6 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and cpu_has_bf16()
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor does (AVX512-BF16 or AMX).
-
-    `UFC_CPU_BF16` set to 0 or 1 is believed instead: the tests run under both answers.
-    """
-    forced = os.environ.get("UFC_CPU_BF16")
-    if forced in ("0", "1"):
-        return forced == "1"
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 def save_memory(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ufc.conditioning.frame import Grid, cells, sides
 from webui.strings import Say
 
 LAYERS = ("none", "confidence", "origin")
@@ -64,12 +65,12 @@ def sources(origin: Sequence[Mapping[str, Any]], picture: str, say: Say) -> Laye
     return Layer(colours, {"from": say("legend_first"), "to": say("legend_last"), "colours": bar})
 
 
-def labels(details: Mapping[str, Any], picture: str, grid: int, say: Say) -> list[str]:
+def labels(details: Mapping[str, Any], picture: str, grid: Grid, say: Say) -> list[str]:
     """One line for every block: where it is, where it came from, how sure the model was of it."""
     origin, confidence = details.get("origin"), details.get("confidence")
     lines = []
-    for block in range(grid * grid):
-        row, column = divmod(block, grid)
+    for block in range(cells(grid)):
+        row, column = divmod(block, sides(grid)[1])
         parts = [say("block_place", block=block, row=row + 1, column=column + 1)]
         if origin:
             parts.append(source(origin[block], picture, say))
@@ -83,7 +84,8 @@ def source(story: Mapping[str, Any], picture: str, say: Say) -> str:
     """Where one block came from."""
     if "step" not in story:
         return say("block_upload", picture=story["picture"])
-    facts = {"step": story["step"] + 1, "seed": story.get("seed"), "candidate": 1}
+    seed = story.get("seed")
+    facts = {"step": story["step"] + 1, "seed": "–" if seed is None else seed, "candidate": 1}
     facts["candidate"] = story.get("candidate", 0) + 1
     drawn = say("block_drawn_try" if facts["candidate"] > 1 else "block_drawn", **facts)
     if story["picture"] == picture:

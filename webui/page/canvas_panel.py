@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from ufc.conditioning.frame import cells
 from ufc.io.validation import RequestError
 from webui.components import component
 from webui.drawing import blocks
@@ -27,7 +28,7 @@ CANVAS_WORDS = (
 
 def easel(page: Page) -> None:
     """The middle of the page."""
-    for name, first in (("layer", "none"), ("sort", "drawn"), ("weakest", page.studio.grid)):
+    for name, first in (("layer", "none"), ("sort", "drawn"), ("weakest", page.grid[1])):
         # Set anew, or Streamlit forgets it while a drawing hides its widget.
         st.session_state[name] = st.session_state.get(name) or first
     if page.running:
@@ -43,7 +44,7 @@ def easel(page: Page) -> None:
 def still(page: Page) -> None:
     """The canvas to work on, and what belongs to its picture."""
     session = page.session
-    picture, grid = session.current, page.studio.grid
+    picture, grid = session.current, page.grid
     scrubbed = scrubbed_step(page)
     details = page.details(picture)
     note = say_note(page)
@@ -77,7 +78,8 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
     component("canvas")(
         key="canvas",
         data={
-            "grid": page.studio.grid,
+            "rows": page.grid[0],
+            "columns": page.grid[1],
             "marks": list(session.view.marks),
             "keep": session.view.keep,
             "undo": bool(session.past) and not page.running,
@@ -95,13 +97,13 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
 
 def on_marks(page: Page) -> None:
     """A drag ended."""
-    marks = blocks.clean(st.session_state["canvas"].get("marks"), page.studio.grid)
+    marks = blocks.clean(st.session_state["canvas"].get("marks"), page.grid)
     page.update(lambda session: state.mark(session, marks))
 
 
 def on_action(page: Page) -> None:
     """A button of the canvas was pressed."""
-    grid = page.studio.grid
+    grid = page.grid
     actions: dict[str, Callable[[Session], Session]] = {
         "change": lambda s: state.set_keep(s, False),
         "keep": lambda s: state.set_keep(s, True),
@@ -118,13 +120,13 @@ def on_action(page: Page) -> None:
 
 def say_note(page: Page) -> str:
     """The line below the canvas."""
-    session, cells = page.session, page.studio.grid**2
+    session, cells = page.session, page.grid[0] * page.grid[1]
     if session.current is None:
         return page.say("note_empty")
-    change = len(state.blocks_to_change(session.view, page.studio.grid))
+    change = len(state.blocks_to_change(session.view, page.grid))
     if change == cells:
         return page.say("note_new")
-    if state.just_drawn(session, page.studio.grid):
+    if state.just_drawn(session, page.grid):
         return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)
 
@@ -153,6 +155,7 @@ def below(page: Page, picture: Picture) -> None:
         )
         with st.container(horizontal=True, width="content"):
             count = st.session_state["weakest"]
+            height, width = page.studio.frame_of(picture).size
             st.button(
                 say("repair"),
                 key="repair",
@@ -167,7 +170,7 @@ def below(page: Page, picture: Picture) -> None:
                 "image/png",
                 key="download",
                 icon=":material/download:",
-                help=say("download_help", side=page.studio.resolution),
+                help=say("download_help", width=width, height=height),
                 on_click="ignore",
             )
 
@@ -244,10 +247,10 @@ def caption(page: Page, picture: Picture) -> str:
 
 def more(page: Page) -> None:
     """Marks by number or from a file, and the blocks that the model doubts."""
-    say, session, grid = page.say, page.session, page.studio.grid
+    say, session, grid = page.say, page.session, page.grid
     with st.expander(say("marks_more"), key="panel_marks", icon=":material/grid_on:"):
         change = state.blocks_to_change(session.view, grid)
-        typed = blocks.format_blocks(change) if len(change) < grid * grid else ""
+        typed = blocks.format_blocks(change) if len(change) < cells(grid) else ""
         st.session_state["typed"] = typed
         st.text_input(
             say("marks_typed"),
@@ -260,7 +263,7 @@ def more(page: Page) -> None:
             st.number_input(
                 say("repair_count"),
                 1,
-                grid * grid - 1,
+                cells(grid) - 1,
                 key="weakest",
                 width=150,
             )
@@ -288,12 +291,12 @@ def more(page: Page) -> None:
 
 def type_marks(page: Page) -> None:
     """Mark by typed numbers and ranges; nothing typed marks nothing."""
-    text, grid = st.session_state["typed"].strip(), page.studio.grid
+    text, grid = st.session_state["typed"].strip(), page.grid
     if not text:
         page.update(lambda session: state.mark(session, ()))
         return
     try:
-        change = blocks.parse_blocks(text, grid * grid)
+        change = blocks.parse_blocks(text, cells(grid))
     except RequestError as error:
         raise ValueError(str(error).removeprefix("preserve_blocks: ")) from None
     page.update(lambda session: state.mark_to_change(session, change, grid))

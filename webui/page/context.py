@@ -14,7 +14,8 @@ import streamlit as st
 from PIL import Image
 
 from ufc.io.validation import AllKeptError, RequestError
-from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings, to_request
+from ufc_base.images import load_image
+from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings
 from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
@@ -34,6 +35,11 @@ class Page:
     def session(self) -> Session:
         """The session as it is now."""
         return self.studio.store.load(self.key)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the picture on the canvas."""
+        return self.studio.frame(self.session).grid
 
     @property
     def say(self) -> Say:
@@ -81,7 +87,7 @@ class Page:
     def problem(self) -> str | None:
         """Why nothing can be drawn now, as the name of a string."""
         try:
-            to_request(self.session, self.studio.grid)
+            self.studio.request(self.session)
         except AllKeptError:
             return "all_kept"
         except RequestError:
@@ -128,10 +134,10 @@ def data_url(png: bytes) -> str:
 @lru_cache(maxsize=256)
 def enlarge(png: bytes) -> str:
     """A small picture made large for the eye; browsers' own enlarging shows their grid."""
-    with Image.open(io.BytesIO(png)) as image:
-        factor = max(1, SHOWN_SIDE // image.width)
-        size = image.width * factor, image.height * factor
-        large = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    image = load_image(png)
+    factor = max(1, SHOWN_SIDE // max(image.size))
+    size = image.width * factor, image.height * factor
+    large = image.resize(size, Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     large.save(stream, "JPEG", quality=92, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

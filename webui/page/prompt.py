@@ -66,8 +66,8 @@ def start(page: Page) -> None:
 
 def plan(page: Page) -> str:
     """What the button will do, in one sentence."""
-    session, cells = page.session, page.studio.grid**2
-    change, count = len(blocks_to_change(session.view, page.studio.grid)), session.settings.pictures
+    session, cells = page.session, page.grid[0] * page.grid[1]
+    change, count = len(blocks_to_change(session.view, page.grid)), session.settings.pictures
     facts = {"change": change, "kept": cells - change, "all": cells, "count": count}
     if change == cells:
         return page.say("plan_new_many" if count > 1 else "plan_new", **facts)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from ufc.sampling.orders import ORDERS
 from webui.page.context import Page, widget
-from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES
+from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES, SHAPES
 from webui.sessions.studio import random_seed
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -34,6 +34,7 @@ def recipe(page: Page) -> None:
             args=(page,),
         )
         number(page, "pictures")
+        shape(page)
         seed(page)
         st.text_input(
             say("negative"),
@@ -63,6 +64,21 @@ def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> 
     low, high = RANGES[name]
     key, help = widget(name), page.say(f"{name}_help")
     st.slider(page.say(name), low, high, step=step, format=shown, key=key, help=help)
+
+
+def shape(page: Page) -> None:
+    """The proportions of a new picture, where the model was made for more than squares."""
+    rows, columns = page.studio.frames.trained
+    if rows == columns:
+        return
+    st.segmented_control(
+        page.say("shape"),
+        list(SHAPES),
+        key=widget("shape"),
+        required=True,
+        format_func=lambda name: page.say(f"shape_{name}"),
+        help=page.say("shape_help"),
+    )
 
 
 def seed(page: Page) -> None:

@@ -195,7 +195,8 @@ def table(page: Page, picture: Picture, details: dict[str, Any]) -> list[dict[st
         if not drawn:
             source = say("origin_upload", picture=place)
         elif story["picture"] == picture.id:
-            source = say("origin_drawn", seed=story["seed"])
+            seed = story.get("seed")
+            source = say("origin_drawn", seed="–" if seed is None else seed)
         else:
             source = say("origin_kept", picture=place)
         step = str(story["step"] + 1) if drawn else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -41,5 +44,13 @@ def place(page: Page, data: bytes) -> None:
             page.update(lambda session: replace(session, settings=settings))
             missing = page.studio.find_references(page.key, request)
             page.tell(page.say("settings_loaded"))
+            if other := page.studio.drawn_by_another(data):
+                page.tell(page.say("drawn_by_another", what=what_differs(other)))
             if missing:
                 page.tell(page.say("references_missing", count=missing))
+
+
+def what_differs(then: Mapping[str, Any]) -> str:
+    """Names and values as Markdown shows them: they come from a file that anybody may write."""
+    said = (f"{name} {value}" for name, value in then.items())
+    return ", ".join(re.sub(r"[^\w .+-]", "_", text)[:60] for text in said)

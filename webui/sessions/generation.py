@@ -14,15 +14,18 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.cli.model_choice import Loaded
+from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import RECIPE
-from ufc.io.embedded_tokens import codes_chunk
+from ufc.io.embedded_tokens import block_record
 from ufc.io.inputs import input_hashes
 from ufc.io.manifest import save_picture
 from ufc.io.picture_metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
+from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask
+from webui.drawing.origins import to_origins
 from webui.sessions import state
 from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
@@ -57,6 +60,7 @@ class Drawing:
         self.repair = repair
         self.base = base if request.image is not None else None
         self.base_details = store.read_details(key, base.id) if self.base and base else {}
+        self.grid = loaded.pipe.frames.choose(None, request.height, request.width).grid
         self.base_image = store.open_picture(key, self.base.file) if self.base else None
 
     def run(self, ticket: Ticket) -> None:
@@ -90,16 +94,18 @@ class Drawing:
 
     def assess(self, codes: Sequence[int]) -> Assessment:
         """What the model thinks of codes as an answer to the request."""
-        return assess(self.loaded.pipe, codes, self.request.prompt, self.references())
+        references = self.references()
+        return assess(self.loaded.pipe, codes, self.request.prompt, references, self.grid)
 
     def reopen(self) -> Assessment:
         """Ask for the weakest blocks of the base to be drawn anew; returns its assessment."""
         assert self.base is not None
         assert self.base_image is not None
         pipe = self.loaded.pipe
-        codes = self.base.codes or pipe.encode([self.base_image]).flatten().tolist()
+        frame = pipe.frames.of(self.grid)
+        codes = self.base.codes or pipe.encode([self.base_image], frame).flatten().tolist()
         found = self.assess(codes)
-        kept = invert(weakest(found.confidence, self.repair), pipe.grid)
+        kept = invert(weakest(found.confidence, self.repair), self.grid)
         self.request = replace(self.request, preserve_blocks=kept)
         return found
 
@@ -130,8 +136,7 @@ class Drawing:
         if not better:
             return replace(session, pictures=(*session.pictures, *pictures))
         session = state.add(session, pictures)
-        grid = self.loaded.pipe.grid
-        return state.marked_to_change(session, invert(pictures[0].kept, grid), grid)
+        return state.marked_to_change(session, invert(pictures[0].kept, self.grid), self.grid)
 
     def picture(self, out: PipelineOutput, index: int, name: str, group: str) -> Picture:
         """The session's entry of picture `index`."""
@@ -143,6 +148,7 @@ class Drawing:
             parent=self.base.id if self.base else None,
             kept=request.preserve_blocks or (),
             codes=tuple(out.codes[index].tolist()),
+            grid=self.grid,
             request=request.to_json(),
             seed=out.seeds[index],
             compliance=rounded(out.compliance[index]),
@@ -189,16 +195,16 @@ class Drawing:
             return {}
         pipe = self.loaded.pipe
         image = out.images[index]
-        changed = set(differing_blocks(self.base_image, image, pipe.grid)) & set(kept)
-        shown = pipe.draw(out.codes[index : index + 1])[0]
-        errors = block_errors(self.base_image, shown, pipe.grid)
+        changed = set(differing_blocks(self.base_image, image, self.grid)) & set(kept)
+        shown = pipe.draw(out.codes[index : index + 1], self.grid)[0]
+        errors = block_errors(to_srgb(self.base_image), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
-        beside = set(border(set(range(pipe.grid**2)) - set(kept), pipe.grid)) & own
+        beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
         return {
             "kept": len(kept),
             "changed": sorted(changed),
-            "sha256_before": kept_digest(self.base_image, kept, pipe.grid),
-            "sha256_after": kept_digest(image, kept, pipe.grid),
+            "sha256_before": kept_digest(self.base_image, kept, self.grid),
+            "sha256_after": kept_digest(image, kept, self.grid),
             "hard_to_code": [block for block in sorted(beside) if errors[block] > HARD_TO_CODE],
         }
 
@@ -225,11 +231,13 @@ class Drawing:
             hashes_of(self.store, self.key, request),
             out.images[index].size,
             curves=out.curves[index],
-            blocks={
-                **codes_chunk(self.loaded.pipe, out.images[index], picture.codes or ()),
-                "confidence": details["confidence"],
-                "provenance": details["origin"],
-            },
+            blocks=block_record(
+                self.loaded.pipe,
+                out.images[index],
+                picture.codes or (),
+                details["confidence"],
+                to_origins(details["origin"], picture.id),
+            ),
         )
         write_png(self.store, self.key, picture.file, out.images[index], metadata)
 
@@ -305,9 +313,9 @@ def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]
     return {name: here[str(store.path(key, name))] for name in names}
 
 
-def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: int) -> str:
+def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:
     """sha256 of the pixels of the given blocks, twelve digits."""
-    inside = np.asarray(to_mask(kept, grid, image.width)) > 0
+    inside = np.asarray(to_mask(kept, grid, image.size[::-1])) > 0
     return hashlib.sha256(np.asarray(image.convert("RGB"))[inside].tobytes()).hexdigest()[:12]
 
 
@@ -319,6 +327,7 @@ def write_png(
 
 
 def png_bytes(image: Image.Image) -> bytes:
+    """A picture as a PNG, with its colour profile."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ufc.conditioning.frame import Grid, cells
 from ufc.request import Reference, Request
 from webui.drawing.blocks import Blocks, invert
 
@@ -32,6 +33,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "time_budget": (0.0, 600.0),
     "feather": (0, 16),
 }
+# Proportions (width, height) that a new picture can have; `same` is that of the one on the canvas.
+SHAPES: dict[str, tuple[int, int] | None] = {
+    "same": None, "portrait": (3, 4), "square": (1, 1), "landscape": (4, 3),
+}  # fmt: skip
 KINDS = ("drawn", "upload", "step", "cross")
 
 
@@ -53,6 +58,7 @@ class Settings:
     patience: int | None = None
     time_budget: float | None = None
     feather: int = 0
+    shape: str = "same"
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class Picture:
         group: pictures drawn together share it.
         parent: the picture it was made from.
         kept: blocks taken over from the parent.
-        codes: its grid; None for an upload, whose codes depend on what is erased of it.
+        codes: its codes; None for an upload, whose codes depend on what is erased of it.
+        grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
         request: what it was asked for, as `Request.to_json` gives it.
     """
 
@@ -85,6 +92,7 @@ class Picture:
     parent: str | None = None
     kept: Blocks = ()
     codes: Blocks | None = None
+    grid: tuple[int, int] | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     compliance: float | None = None
@@ -150,7 +158,7 @@ class Session:
 def _make(kind: Any, data: Mapping[str, Any]) -> Any:
     known = {item.name for item in fields(kind)}
     values = {name: value for name, value in data.items() if name in known}
-    for name in ("marks", "kept", "codes"):
+    for name in ("marks", "kept", "codes", "grid"):
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     return kind(**values)
@@ -184,10 +192,20 @@ def redo(session: Session) -> Session:
 
 
 def show(session: Session, picture: str | None) -> Session:
-    """Put a picture on the canvas; the marks stay."""
+    """Put a picture on the canvas; the marks stay where it has the grid of the one before."""
     if picture is not None and session.find(picture) is None:
         return session
-    return look(session, replace(session.view, picture=picture))
+    return look(session, of_grid(session, replace(session.view, picture=picture)))
+
+
+def of_grid(session: Session, view: View) -> View:
+    """A view of a picture; without the marks, where they are those of another grid."""
+    before, after = session.current, session.find(view.picture)
+    if after is None or after.grid is None:
+        return view
+    other = before is not None and before.grid is not None and before.grid != after.grid
+    outside = any(block >= cells(after.grid) for block in view.marks)
+    return replace(view, marks=()) if other or outside else view
 
 
 def mark(session: Session, marks: Blocks) -> Session:
@@ -195,12 +213,12 @@ def mark(session: Session, marks: Blocks) -> Session:
     return look(session, replace(session.view, marks=tuple(sorted(set(marks)))))
 
 
-def mark_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
+def mark_to_change(session: Session, blocks: Blocks, grid: Grid) -> Session:
     """Mark so that exactly these blocks are drawn anew, whatever marks mean now."""
     return mark(session, invert(blocks, grid) if session.view.keep else blocks)
 
 
-def marked_to_change(session: Session, blocks: Blocks, grid: int) -> Session:
+def marked_to_change(session: Session, blocks: Blocks, grid: Grid) -> Session:
     """The same as a part of the change before: one `undo` takes both back."""
     return replace(session, view=mark_to_change(session, blocks, grid).view)
 
@@ -210,7 +228,7 @@ def set_keep(session: Session, keep: bool) -> Session:
     return look(session, replace(session.view, keep=keep))
 
 
-def just_drawn(session: Session, grid: int) -> bool:
+def just_drawn(session: Session, grid: Grid) -> bool:
     """Whether the marks are those that the picture on the canvas was drawn with."""
     picture = session.current
     if picture is None or not picture.kept:
@@ -218,10 +236,10 @@ def just_drawn(session: Session, grid: int) -> bool:
     return blocks_to_change(session.view, grid) == invert(picture.kept, grid)
 
 
-def blocks_to_change(view: View, grid: int) -> Blocks:
+def blocks_to_change(view: View, grid: Grid) -> Blocks:
     """The blocks that the next drawing makes anew; all of them where none is marked."""
     if not view.marks or view.picture is None:
-        return tuple(range(grid * grid))
+        return tuple(range(cells(grid)))
     return invert(view.marks, grid) if view.keep else view.marks
 
 
@@ -239,7 +257,8 @@ def add(session: Session, pictures: Sequence[Picture], marks: Blocks | None = No
         return session
     session = replace(session, pictures=(*session.pictures, *pictures))
     view = replace(session.view, picture=pictures[0].id)
-    return look(session, view if marks is None else replace(view, marks=marks))
+    view = of_grid(session, view) if marks is None else replace(view, marks=marks)
+    return look(session, view)
 
 
 def set_favourite(session: Session, picture: str, favourite: bool) -> Session:
@@ -318,14 +337,14 @@ def move_reference(session: Session, file: str, by: int) -> Session:
 # Requests
 
 
-def to_request(session: Session, grid: int) -> Request:
-    """What the session asks for now, for one picture.
+def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None) -> Request:
+    """What the session asks for now, for one picture; of `size` (height, width) where one is given.
 
     Raises `RequestError` where nothing says what to draw, or every block is kept.
     """
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
-    edited = picture is not None and len(change) < grid * grid
+    edited = picture is not None and len(change) < cells(grid)
     request = Request(
         prompt=settings.prompt.strip() or None,
         negative_prompt=settings.negative_prompt.strip() or None,
@@ -334,6 +353,8 @@ def to_request(session: Session, grid: int) -> Request:
         ),
         image=picture.file if edited and picture is not None else None,
         preserve_blocks=invert(change, grid) if edited else None,
+        height=size and size[0],
+        width=size and size[1],
         seed=settings.seed,
         num_images_per_prompt=settings.pictures,
         num_inference_steps=settings.steps,
@@ -347,7 +368,7 @@ def to_request(session: Session, grid: int) -> Request:
         feather=settings.feather or None,
     )
     request.check_controls()
-    request.check_blocks(grid * grid)
+    request.check_blocks(cells(grid))
     return request
 
 
@@ -384,6 +405,7 @@ def within(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if value is not None:
             changes[name] = type(low)(min(high, max(low, value)))
+    changes["shape"] = settings.shape if settings.shape in SHAPES else "same"
     for name in ("prompt", "negative_prompt"):
         changes[name] = getattr(settings, name)[:MOST_LETTERS]
     return replace(settings, **changes)

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from ufc.io.manifest import open_folder, write_atomically
+from ufc_base.images import load_original
 from webui.sessions.state import Session
 
 _ID = re.compile(r"[0-9a-f]{24}")
@@ -78,8 +79,8 @@ class SessionStore:
         return self.path(key, name).read_bytes()
 
     def open_picture(self, key: str, name: str) -> Image.Image:
-        with Image.open(io.BytesIO(self.read(key, name))) as image:
-            return image.convert("RGB")
+        """A picture of a session, in its own colours."""
+        return load_original(self.read(key, name))
 
     def keep_reference(self, key: str, image: Image.Image) -> str:
         """Write a reference image under the name of its content; returns the name."""

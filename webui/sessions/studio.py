@@ -18,14 +18,18 @@ from typing import Any
 from PIL import Image
 
 from ufc.cli.model_choice import Loaded, ModelSettings, load
+from ufc.cli.replay import differences
+from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
-from ufc.io.embedded_tokens import carried_codes, codebook_digest, codes_chunk
+from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.picture_metadata import Metadata, read_metadata
-from ufc.io.validation import RequestError
-from ufc.request import Result
+from ufc.io.validation import RequestError, shortened
+from ufc.request import MAX_SEED, Request, Result
 from ufc.token_confidence import assess, weakest
-from ufc_base.images import ImageError, fit_square, load_image, load_mask
+from ufc_base.images import ImageError, load_mask, load_original
+from ufc_base.profiles import in_profile, sound_profile, to_srgb
 from webui.drawing import blocks
+from webui.drawing.origins import to_origins, to_stories
 from webui.sessions import state
 from webui.sessions.generation import Drawing, png_bytes, write_png
 from webui.sessions.state import (
@@ -39,6 +43,7 @@ from webui.sessions.state import (
 from webui.sessions.store import SessionStore
 from webui.sessions.worker import Worker
 
+MOST_LISTED = 64  # references of a request that are looked for
 MAX_UPLOAD = 32 * 1024 * 1024  # bytes
 
 
@@ -57,7 +62,7 @@ class Studio:
         """The model; the first to ask waits until it is loaded, and so do the others."""
         with self._loading:
             if self._loaded is None:
-                self._loaded = load(self._model)
+                self._loaded = exactly_again(load(self._model))
             return self._loaded
 
     @property
@@ -66,19 +71,33 @@ class Studio:
         return self._loaded is not None
 
     @property
-    def grid(self) -> int:
-        """Blocks along one side of a picture."""
-        return self.loaded.pipe.grid
+    def frames(self) -> Frames:
+        """The sizes that the model's pictures may have."""
+        return self.loaded.pipe.frames
+
+    def frame(self, session: Session) -> Frame:
+        """The size of the picture on the canvas, or where there is none of the next one."""
+        picture = session.current
+        return self.frames.default if picture is None else self.frame_of(picture)
+
+    def frame_of(self, picture: Picture) -> Frame:
+        """The size of a picture."""
+        return self.frames.of(picture.grid or self.frames.trained)
+
+    def request(self, session: Session) -> Request:
+        """What a session asks for now; see `state.to_request`."""
+        frame = self.frame(session)
+        change = state.blocks_to_change(session.view, frame.grid)
+        shape = state.SHAPES.get(session.settings.shape)
+        new = self.frames.of(self.frames.nearest(shape)) if shape else frame
+        made = new if len(change) == frame.cells else frame
+        size = None if made == self.frames.default else made.size
+        return state.to_request(session, frame.grid, size)
 
     @property
     def codebook(self) -> str:
         """What the codes of this model are codes of."""
         return codebook_digest(self.loaded.pipe)
-
-    @property
-    def resolution(self) -> int:
-        """Side of a picture in pixels."""
-        return self.loaded.pipe.resolution
 
     def begin(self, lang: str = "en") -> str:
         """A new session with the model's own settings; returns its id."""
@@ -109,7 +128,7 @@ class Studio:
             BusyError: the last one is not finished.
         """
         session = self._roll(key)
-        request = state.to_request(session, self.grid)
+        request = self.request(session)
         drawing = Drawing(self.loaded, self.store, key, request, session.current)
         self.worker.submit(key, session.settings.steps, drawing.run)
 
@@ -121,12 +140,13 @@ class Studio:
             BusyError: the last one is not finished.
         """
         session = self.store.load(key)
-        if session.current is None or not 1 <= count < self.grid**2:
+        frame = self.frame(session)
+        if session.current is None or not 1 <= count < frame.cells:
             raise ValueError(f"got {count} blocks to repair, wanted a picture and 1 or more of it")
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
-        some = state.mark_to_change(session, tuple(range(count)), self.grid)
-        request = replace(state.to_request(some, self.grid), num_images_per_prompt=1)
+        some = state.mark_to_change(session, tuple(range(count)), frame.grid)
+        request = replace(self.request(some), num_images_per_prompt=1)
         drawing = Drawing(self.loaded, self.store, key, request, session.current, repair=count)
         self.worker.submit(key, session.settings.steps, drawing.run)
 
@@ -149,13 +169,15 @@ class Studio:
             ImageError: too large, no picture, or damaged.
         """
         image = self.open_upload(data)
-        square = fit_square(image, self.resolution)
         metadata = None
         try:
             metadata = read_metadata(io.BytesIO(data))
         except RequestError:  # what it says about itself is damaged; its pixels are not
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
+        own = self.frames.whole(image.size) if codes else None
+        frame = self.frames.of(own) if own else self.frames.choose(image.size)
+        fitted = frame.fit(image)
         said = dict(metadata.request or {}) if metadata else {}
         asked = said.get("request")
         request: dict[str, Any] = asked if isinstance(asked, dict) else {}
@@ -167,30 +189,44 @@ class Studio:
                 f"pictures/{name}.png",
                 "upload",
                 codes=codes,
+                grid=frame.grid,
                 seed=None,
                 compliance=_score(said.get("compliance")),
                 fidelity=_score(said.get("fidelity")),
             )
-            write_png(self.store, key, picture.file, square, metadata if codes else None)
-            if codes and metadata and metadata.blocks:
-                found = metadata.blocks
-                details = {"confidence": found.get("confidence"), "origin": found.get("provenance")}
-                if all(_fits(value, self.grid**2) for value in details.values()):
-                    self.store.write_details(key, name, details)
+            write_png(self.store, key, picture.file, fitted, metadata if codes else None)
+            if codes and metadata and metadata.blocks and metadata.blocks.provenance:
+                found, seed = metadata.blocks, request.get("seed")
+                known = seed if isinstance(seed, int) and 0 <= seed <= MAX_SEED else None
+                confidence = found.confidence or (None,) * len(codes)
+                origin = to_stories(found.provenance or (), name, known)
+                details = {"confidence": list(confidence), "origin": origin}
+                self.store.write_details(key, name, details)
             session = state.add(session, [picture], marks=())
-            kept = blocks.clean(request.get("preserve_blocks"), self.grid) if codes else ()
-            change = blocks.invert(kept, self.grid) if kept else ()
-            return state.marked_to_change(session, change, self.grid) if change else session
+            kept = blocks.clean(request.get("preserve_blocks"), frame.grid) if codes else ()
+            change = blocks.invert(kept, frame.grid) if kept else ()
+            return state.marked_to_change(session, change, frame.grid) if change else session
 
         self.store.update(key, place)
         return request or None
+
+    def drawn_by_another(self, data: bytes) -> dict[str, Any]:
+        """What drew an upload that is not so here, {name: then}; the same settings may give
+        another picture then. Empty for pictures that do not say."""
+        try:
+            said = read_metadata(io.BytesIO(data)).request or {}
+            then = {name: said[name] for name in ("backend", "versions") if name in said}
+            result = Result.from_json({"file_name": "upload.png", **then})
+        except RequestError:
+            return {}
+        return differences(result, {**self.loaded.backend, **self.loaded.versions})
 
     def find_references(self, key: str, request: Mapping[str, Any]) -> int:
         """Use the references of a request again, where this session has them; counts the others."""
         asked = request.get("reference_images") or ()
         found: dict[str, float] = {}
         missing = 0
-        for item in asked if isinstance(asked, list | tuple) else ():
+        for item in asked[:MOST_LISTED] if isinstance(asked, list | tuple) else ():
             said = item if isinstance(item, dict) else {}
             name = self.store.find_reference(key, said.get("sha256"))
             weight = said.get("weight", 1.0)
@@ -208,8 +244,9 @@ class Studio:
             ImageError: too large, no picture, or damaged.
             ValueError: there are as many as the model reads.
         """
-        square = fit_square(self.open_upload(data), self.resolution)
-        item = ReferenceItem(self.store.keep_reference(key, square), name[:80])
+        image = to_srgb(self.open_upload(data))
+        fitted = self.frames.choose(image.size).fit(image)
+        item = ReferenceItem(self.store.keep_reference(key, fitted), shortened(name, 80))
         self.store.update(key, lambda session: state.add_reference(session, item))
 
     def picture_as_reference(self, key: str, picture: str) -> None:
@@ -224,23 +261,24 @@ class Studio:
         Raises:
             ImageError: too large, no picture, damaged, or with nothing white in it.
         """
-        self.open_upload(data)
-        change = blocks.from_mask(load_mask(data), self.grid, self.resolution)
+        check_size(data)
+        frame = self.frame(self.store.load(key))
+        change = blocks.from_mask(load_mask(data), frame.grid, frame.size, frame.stretch)
         if not change:
             raise ImageError("nothing in it is white; paint white what is to be drawn anew")
-        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+        self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def mask(self, key: str) -> bytes:
         """The marked blocks as a PNG: white is to change."""
-        change = state.blocks_to_change(self.store.load(key).view, self.grid)
-        return png_bytes(blocks.to_mask(change, self.grid, self.resolution))
+        session = self.store.load(key)
+        frame = self.frame(session)
+        change = state.blocks_to_change(session.view, frame.grid)
+        return png_bytes(blocks.to_mask(change, frame.grid, frame.size))
 
     def open_upload(self, data: bytes) -> Image.Image:
-        """A visitor's picture, checked as the command line checks files."""
-        if len(data) > MAX_UPLOAD:
-            size = len(data) / 2**20
-            raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
-        return load_image(data)
+        """A visitor's picture in its own colours, checked as the command line checks files."""
+        check_size(data)
+        return load_original(data)
 
     # Pictures made from others
 
@@ -249,14 +287,16 @@ class Studio:
         session = self.store.load(key)
         if session.current is None:
             return
+        frame = self.frame(session)
         found = assess(
             self.loaded.pipe,
             self.codes(key, session.current),
             session.settings.prompt.strip() or None,
             [self.store.open_picture(key, item.file) for item in session.references if item.on],
+            frame.grid,
         )
         change = weakest(found.confidence, count)
-        self.store.update(key, lambda s: state.mark_to_change(s, change, self.grid))
+        self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def continue_from(self, key: str, picture: str, step: int) -> None:
         """A step of a drawing as a picture of its own, on the canvas.
@@ -302,34 +342,37 @@ class Studio:
         one, two = session.current, session.find(other)
         if one is None or two is None or one.id == two.id or not session.view.marks:
             raise ValueError("mark the blocks to take over, and choose another picture for them")
-        taken = session.view.marks
+        if self.frame_of(one) != self.frame_of(two):
+            raise ValueError("the pictures have different shapes; choose another of this shape")
+        taken, grid = session.view.marks, self.frame_of(one).grid
         images = [self.store.open_picture(key, picture.file) for picture in (one, two)]
-        image = blocks.mix(images[0], images[1], taken, self.grid)
+        image = blocks.mix(images[0], images[1], taken, grid)
         pair = [self.codes(key, picture) for picture in (one, two)]
         stories = [self._stories(key, picture) for picture in (one, two)]
         from_two = set(taken)
-        cells = range(self.grid**2)
+        cells = range(grid[0] * grid[1])
         codes = tuple(pair[cell in from_two][cell] for cell in cells)
         details = {
             name: [stories[cell in from_two][name][cell] for cell in cells]
             for name in ("origin", "confidence")
         }
-        self._place(key, "cross", image, codes, one, details, blocks.seam(taken, self.grid))
+        self._place(key, "cross", image, codes, one, details, blocks.seam(taken, grid))
 
     def codes(self, key: str, picture: Picture) -> tuple[int, ...]:
         """The codes of a picture: its own, or what the tokenizer makes of an upload."""
         if picture.codes:
             return picture.codes
         image = self.store.open_picture(key, picture.file)
-        return tuple(self.loaded.pipe.encode([image]).flatten().tolist())
+        return tuple(self.loaded.pipe.encode([image], self.frame_of(picture)).flatten().tolist())
 
     def step_image(self, key: str, picture: Picture, step: int) -> Image.Image:
         """A picture as it was after a step, with what it kept of its parent in it."""
         codes = self.store.read_details(key, picture.id)["steps"][step]["codes"]
-        image = self.loaded.pipe.draw([codes])[0]
+        image = self.loaded.pipe.draw([codes], self.frame_of(picture).grid)[0]
         if picture.kept:
             whole = self.store.open_picture(key, picture.file)
-            image = blocks.mix(image, whole, picture.kept, self.grid)
+            image = in_profile(image, sound_profile(whole))
+            image = blocks.mix(image, whole, picture.kept, self.frame_of(picture).grid)
         return image
 
     # What leaves the studio
@@ -347,7 +390,7 @@ class Studio:
         session = self.store.load(key)
         for picture in pictures:
             if picture.kind == "drawn":
-                lines.append(self._manifest_line(picture))
+                lines.append(self._manifest_line(key, picture))
                 request = picture.request
                 files |= {
                     item if isinstance(item, str) else item["path"]
@@ -361,7 +404,9 @@ class Studio:
             archive.writestr("contact-sheet.png", self.sheet(key, pictures or session.pictures))
         return stream.getvalue()
 
-    def _manifest_line(self, picture: Picture) -> str:
+    def _manifest_line(self, key: str, picture: Picture) -> str:
+        # Another model or precision may have drawn it, before this server was started.
+        by = read_metadata(self.store.path(key, picture.file)).request or {}
         result = Result(
             f"again-{picture.id}.png",
             "done",
@@ -370,14 +415,14 @@ class Studio:
             fidelity=picture.fidelity,
             steps=picture.steps,
             model=self.loaded.name,
-            backend=self.loaded.backend,
-            versions=self.loaded.versions,
+            backend=by.get("backend", self.loaded.backend),
+            versions=by.get("versions", self.loaded.versions),
         )
         return json.dumps({**picture.request, **result.to_json()}, ensure_ascii=False)
 
     def _stories(self, key: str, picture: Picture) -> dict[str, list[Any]]:
         """Origin and confidence of every block, also where nothing was written down."""
-        cells = self.grid**2
+        cells = self.frame_of(picture).cells
         details = self.store.read_details(key, picture.id)
         unknown = {"picture": picture.id, "kind": picture.kind}
         return {
@@ -405,15 +450,13 @@ class Studio:
                 kind,
                 parent=parent.id,
                 codes=codes,
+                grid=self.frame_of(parent).grid,
                 request=parent.request,
                 seed=parent.seed,
             )
-            chunk = {
-                **codes_chunk(self.loaded.pipe, image, codes),
-                "confidence": details["confidence"],
-                "provenance": details["origin"],
-            }
-            write_png(self.store, key, picture.file, image, Metadata(blocks=chunk))
+            origins = to_origins(details["origin"], name)
+            record = block_record(self.loaded.pipe, image, codes, details["confidence"], origins)
+            write_png(self.store, key, picture.file, image, Metadata(blocks=record))
             self.store.write_details(key, name, details)
             session = state.add(session, [picture])
             if marks is None:
@@ -424,6 +467,13 @@ class Studio:
         self.store.update(key, place)
 
 
+def check_size(data: bytes) -> None:
+    """Raise `ImageError` where an upload is too large to be looked at."""
+    if len(data) > MAX_UPLOAD:
+        size = len(data) / 2**20
+        raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
+
+
 def random_seed() -> int:
     return random.SystemRandom().randrange(state.MAX_SEED)
 
@@ -432,5 +482,9 @@ def _score(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
-def _fits(value: object, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length
+def exactly_again(loaded: Loaded) -> Loaded:
+    """The model so that a picture drawn with others is drawn again alone: in precisions that
+    round by what is multiplied together, each gets passes of its own."""
+    if loaded.pipe.precision != "fp32":
+        loaded.pipe.to(deterministic=True)
+    return loaded

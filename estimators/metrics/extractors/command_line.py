@@ -15,8 +15,10 @@ from estimators.metrics.extractors.networks import (
     Extractor,
     load_extractor,
 )
-from ufc_base.data.datasets import FITS
+from ufc_base.data.datasets import Reading
+from ufc_base.data.records import MAX_UNREADABLE
 from ufc_base.entry import exit_code
+from ufc_base.settings import FITS
 
 
 def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,13 @@ def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
     add("--num-workers", type=at_least(0), default=0, help="threads that resize pictures (0)")
     add("--device", default="cpu", help="where the network runs: auto, cpu or cuda (cpu)")
     add("--cache-dir", help="keep features here, by content")
+    add("--image-column", help="which of several pictures of a sample, or the column naming them")
+    add(
+        "--max-unreadable",
+        type=share,
+        default=MAX_UNREADABLE,
+        help="share of unreadable pictures that is left out, not refused (0.01)",
+    )
 
 
 def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +83,7 @@ def measuring_from(args: argparse.Namespace) -> Measuring:
         args.batch_size,
         args.num_workers,
         args.cache_dir,
+        reading=Reading(image_column=args.image_column, max_unreadable=args.max_unreadable),
     )
 
 
@@ -91,6 +101,17 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of {least} or more")
         return int(text)
 
+    return number
+
+
+def share(text: str) -> float:
+    """A share from 0 to 1 for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a share from 0 to 1")
     return number
 
 

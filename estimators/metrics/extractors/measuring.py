@@ -15,7 +15,8 @@ from estimators.metrics.extractors.features import Features, Size, extract
 from estimators.metrics.extractors.networks import Extractor
 from estimators.metrics.sets.content import cached
 from estimators.metrics.sets.picture_set import PictureSet, open_set
-from ufc_base.data.datasets import Samples
+from ufc_base.data.datasets import Reading, Samples
+from ufc_base.data.records import USUAL
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Measuring:
         batch_size, num_workers: change the time, not the features.
         cache_dir: where features are kept; None is nowhere.
         on_batch: told how many pictures are done.
+        reading: how sets of pictures are read.
     """
 
     extractor: Extractor
@@ -42,6 +44,7 @@ class Measuring:
     num_workers: int = 0
     cache_dir: str | None = None
     on_batch: Callable[[int], None] | None = None
+    reading: Reading = USUAL
 
     @property
     def recipe(self) -> str:
@@ -83,7 +86,7 @@ class Measuring:
 
     def folder_features(self, data: str | Path, count: int | None = None) -> Features:
         """Features (N F) of a folder of pictures or of shards."""
-        found = open_set(data)
+        found = open_set(data, reading=self.reading)
         return self.features(found.samples, found.content, count)
 
     def frechet_features(self, pictures: PictureSet) -> Features:
@@ -99,6 +102,7 @@ class Measuring:
             "resize": self.mode,
             "format": pictures.formats,
             "sampler": pictures.recipe,
+            "left_out": list(pictures.notes),
         }
 
 

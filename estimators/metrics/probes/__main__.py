@@ -39,9 +39,9 @@ from estimators.metrics.probes.attributes import (
     score,
 )
 from estimators.metrics.probes.linear import L2
-from estimators.metrics.sets.content import content_hash
 from estimators.metrics.sets.generated_files import find_pictures
 from ufc_base.data.datasets import Samples, open_dataset
+from ufc_base.entry import write_line
 from ufc_base.images import load_image
 
 FIELDS = ("text", "text_zh", "mixed")
@@ -68,7 +68,6 @@ def _fit(args: argparse.Namespace) -> str:
     extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
-    content = content_hash(args.data) if args.cache_dir else None
     size = args.size or NATIVE
     features = {}
     for pixel_size in {size, NATIVE}:
@@ -76,7 +75,7 @@ def _fit(args: argparse.Namespace) -> str:
         measuring = Measuring(
             extractor, pixel_size or None, cache_dir=args.cache_dir, on_batch=progress
         )
-        features[pixel_size] = measuring.features(samples, content)
+        features[pixel_size] = measuring.features(samples, samples.content)
     records = [samples.record(index) for index in everything]
     judge = fit_judge(extractor, features, records, args.attribute, size=size, l2=args.l2)
     save_judge(args.output, judge)
@@ -117,7 +116,7 @@ def _judge(args: argparse.Namespace) -> str:
     asked = sorted({index_of[name] for name, _ in pictures})
     if len(asked) < len(samples):
         missing = len(samples) - len(asked)
-        sys.stderr.write(f"note: {missing} of {len(samples)} captions have no picture\n")
+        write_line(sys.stderr, f"note: {missing} of {len(samples)} captions have no picture")
 
     def judged(features: Features, indices: Sequence[int]) -> Scores:
         return score(judge, extractor, features, [records[index] for index in indices])
@@ -152,8 +151,7 @@ def _progress(what: str, total: int) -> Callable[[int], None]:
     def show(done: int) -> None:
         if sys.stderr.isatty():
             end = "\n" if done >= total else "\r"
-            sys.stderr.write(f"{what}: {done} of {total} pictures{end}")
-            sys.stderr.flush()
+            write_line(sys.stderr, f"{what}: {done} of {total} pictures", end)
 
     return show
 

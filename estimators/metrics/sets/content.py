@@ -12,8 +12,6 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ufc_base.data.datasets import FolderSamples, shard_urls
-
 
 def cached(
     folder: str | Path | None,
@@ -22,7 +20,7 @@ def cached(
 ) -> NDArray[np.float32]:
     """`compute()`, or what it gave for an equal `key` before, kept in `folder` (None: no cache).
 
-    The key must name everything that the features depend on, by content: see `content_hash`.
+    The key must name everything that the features depend on, by content (`DataSet.content`).
     """
     if folder is None:
         return compute()
@@ -47,32 +45,3 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def key_hash(key: Mapping[str, object]) -> str:
     """A short hash of what something kept depends on."""
     return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]
-
-
-def data_files(path: str | Path) -> list[Path]:
-    """All files that a data set is made of: shards by any of their names, or what a folder holds.
-
-    Pictures that a folder's `metadata.jsonl` names elsewhere are among them.
-    """
-    root, shards = Path(path), [Path(url) for url in shard_urls(path)]
-    if not root.is_dir():
-        return shards or [root]
-    inside = {p for p in root.rglob("*") if p.is_file()}
-    named = () if shards else (picture for picture, _ in FolderSamples(root).rows)
-    return sorted(inside.union(named))
-
-
-def content_hash(path: str | Path) -> str:
-    """A hash of all files of a data set (or of one file): names and bytes, not dates.
-
-    Raises:
-        OSError: one of them is not there.
-    """
-    root = Path(path)
-    base = root if root.is_dir() else root.parent
-    digest = hashlib.sha256()
-    for file in data_files(path):
-        digest.update(os.path.relpath(file, base).encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

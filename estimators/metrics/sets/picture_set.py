@@ -11,13 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from estimators.metrics.sets.content import content_hash, data_files
-from ufc_base.data.datasets import DataError, Sample, Samples, open_dataset
+from ufc_base.data.datasets import DataError, DataSet, Reading, Sample, Samples, open_dataset
+from ufc_base.data.names import is_picture
+from ufc_base.data.records import USUAL, texts_of
 from ufc_base.images import load_image
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same
-SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tar")
 RECIPE = (
     "model", "weights", "dtype", "order", "num_inference_steps", "num_candidates", "best_of",
     "guidance_scale", "negative_prompt", "temperature", "patience", "time_budget",
@@ -34,12 +34,14 @@ class PictureSet:
         content: a hash of all that they are; None where they are kept nowhere.
         formats: how their files are stored; JPEG moves figures.
         recipe: how they were generated, where that is known.
+        notes: what was left out of the set, in words.
     """
 
     samples: Samples
     content: str | None
     formats: str
     recipe: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def captions(self, column: str) -> list[str]:
         """The captions of all pictures.
@@ -47,18 +49,20 @@ class PictureSet:
         Raises:
             DataError: a picture has none.
         """
-        found = [self.samples.record(index).get(column) for index in range(len(self.samples))]
-        missing = sum(not caption for caption in found)
+        records = map(self.samples.record, range(len(self.samples)))
+        found = [next(iter(texts_of(record.get(column))), "") for record in records]
+        missing = found.count("")
         if missing:
             raise DataError(
                 f"{missing} of {len(found)} pictures have no {column!r}, which this figure "
                 "needs (choose another --caption-column)"
             )
-        return [str(caption) for caption in found]
+        return found
 
     def has_captions(self, column: str) -> bool:
         """Whether every picture has one."""
-        return all(self.samples.record(index).get(column) for index in range(len(self.samples)))
+        records = map(self.samples.record, range(len(self.samples)))
+        return all(any(texts_of(record.get(column))) for record in records)
 
     def pictures(self) -> list[Image.Image]:
         """All pictures, decoded."""
@@ -103,30 +107,33 @@ class First:
         return self.samples.record(range(self.count)[index])
 
 
-def open_set(path: str | Path, limit: int | None = None) -> PictureSet:
+def open_set(path: str | Path, limit: int | None = None, reading: Reading = USUAL) -> PictureSet:
     """A folder that `ufc generate` wrote (its manifest says which pictures count), or a data set.
 
     Raises:
-        DataError: there is nothing to read.
+        DataError: there is nothing to read, or too much of it is unreadable.
     """
-    path = Path(path) if Path(path).exists() else path
-    samples: Samples
+    recipe: dict[str, Any] = {}
     if (Path(path) / MANIFEST).is_file():
-        paths, records = _generated(Path(path))
-        samples, recipe, formats = Listed(paths, records), recipe_of(records), file_formats(paths)
+        folder = Path(path)
+        paths, records = _generated(folder)
+        recipe = recipe_of(records)
+        files = [*paths, *_manifests(folder)]
+        found = DataSet(Listed(paths, records), files, folder, reading)
+        places = [paths[index] for index in found.indices]
     else:
-        samples, recipe, formats = open_dataset(path), {}, file_formats(data_files(path))
-    whole = len(samples)
-    if limit is not None:
-        samples = First(samples, limit)
-    content = content_hash(path) + ("" if len(samples) == whole else f" first {len(samples)}")
-    return PictureSet(samples, content, formats, recipe)
+        found = open_dataset(path, reading)
+        places = found.places
+    content, samples = found.content, found if limit is None else First(found, limit)
+    if len(samples) < len(found):
+        content += f" first {len(samples)}"
+    return PictureSet(samples, content, file_formats(places), recipe, tuple(found.said()))
 
 
 def file_formats(paths: Iterable[Path]) -> str:
     """Suffixes of pictures and shards with their counts, such as `png 394`: JPEG moves figures."""
-    suffixes = [path.suffix.lower() for path in paths]
-    found = Counter(suffix[1:] for suffix in suffixes if suffix in SUFFIXES)
+    suffixes = [path.suffix.lower()[1:] for path in paths]
+    found = Counter(suffix for suffix in suffixes if suffix == "tar" or is_picture(suffix))
     return ", ".join(f"{suffix} {count}" for suffix, count in sorted(found.items()))
 
 
@@ -159,10 +166,14 @@ def recipe_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return common
 
 
+def _manifests(folder: Path) -> list[Path]:
+    return [folder / MANIFEST, *sorted(folder.glob(PARTS))]
+
+
 def _manifest_rows(folder: Path) -> list[dict[str, Any]]:
     """The last line of every picture; a line that a kill cut short is passed over."""
     rows: dict[str, dict[str, Any]] = {}
-    for path in (folder / MANIFEST, *sorted(folder.glob(PARTS))):
+    for path in _manifests(folder):
         lines = path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line.strip():

@@ -93,7 +93,7 @@ def test_statistics_survive_a_file(tmp_path):
     assert loaded.count == 9
     assert frechet_distance(loaded, stats) == pytest.approx(0, abs=1e-9)
     (tmp_path / "bad.npz").write_text("no archive")
-    with pytest.raises(ValueError, match="fid ref"):
+    with pytest.raises(ValueError, match="wanted the arrays mu and sigma"):
         load_statistics(tmp_path / "bad.npz")
 
 
@@ -182,3 +182,26 @@ def test_the_change_between_two_sets_of_the_same_captions_is_narrower_than_betwe
     assert width < alone
     with pytest.raises(ValueError, match="wanted pairs"):
         fid.distance_change(after, before[1:], reference)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])  # pytorch-fid's, clean-fid's
+def test_statistics_of_pytorch_fid_and_clean_fid_are_read(tmp_path, save):
+    mean, covariance = np.arange(6.0), np.diag(np.arange(1.0, 7.0))
+    save(tmp_path / "theirs.npz", mu=mean, sigma=covariance)
+    layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+    other = command_line.Measuring(make_extractor("random", layers, (1,), 16))
+    with pytest.raises(ValueError, match=r"6 features.*--extractor inception, and --mode legacy"):
+        fid.statistics_for(other, tmp_path / "theirs.npz")
+    same = command_line.Measuring(make_extractor("inception", layers, (1,), 16))
+    stats = fid.statistics_for(same, tmp_path / "theirs.npz")
+    assert stats.count == 0
+    # |m|^2 apart in the mean, and (sqrt(c) - sqrt(4 c))^2 = c in each variance
+    moved = Statistics(np.zeros(6), 4 * covariance, 100)
+    assert frechet_distance(moved, stats) == pytest.approx(55 + 21)
+    narrow = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU())
+    fewer = command_line.Measuring(make_extractor("inception", narrow, (1,), 16))
+    with pytest.raises(ValueError, match="this is inception with 4"):
+        fid.statistics_for(fewer, tmp_path / "theirs.npz")
+    save(tmp_path / "bad.npz", mu=mean, sigma=mean)
+    with pytest.raises(ValueError, match=r"wanted \(F\) and \(F, F\)"):
+        fid.load_statistics(tmp_path / "bad.npz")

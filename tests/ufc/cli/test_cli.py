@@ -25,7 +25,7 @@ def test_generate_from_a_prompt(ufc):
     assert row["guidance_scale"] == 3.0, "what was left open is recorded"
     assert "<figure" in Path("out/log.html").read_text()
     told = read_metadata("out/red-dress-7-0.png")
-    assert told.request["request"]["prompt"] == "Red dress" and told.blocks["grid"] == 4
+    assert told.request["request"]["prompt"] == "Red dress" and told.blocks.grid == 4
 
 
 def test_several_pictures_negative_prompt_and_references(ufc, photo):

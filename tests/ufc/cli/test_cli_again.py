@@ -160,15 +160,17 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_others(ufc, tmp_path
     path = write(
         tmp_path / "p.jsonl",
         {"id": "a", "prompt": "red bag", "output": "x.png"},
-        {"id": "b", "prompt": "red bag", "output": "x.png/b.png"},
+        {"id": "b", "prompt": "red bag", "output": "file/b.png"},
         {"id": "c", "prompt": "red bag"},
     )
+    Path("out").mkdir()
+    Path("out/file").touch()
     flags = ["generate", "--prompts-file", path, "--seed", 1]
     code, out, err = ufc(*flags, "--batch-size", 3)
-    assert code == 3 and "p.jsonl, line 2: x.png/b.png failed: out/x.png: File exists" in err
+    assert code == 3 and "p.jsonl, line 2: file/b.png failed: out/file: File exists" in err
     assert len(out.splitlines()) == 2 and Path("out/c-1-0.png").is_file()
     assert [row["status"] for row in manifest()] == ["done", "failed", "done"]
-    assert manifest()[1]["error"] == "out/x.png: File exists"
+    assert manifest()[1]["error"] == "out/file: File exists"
     code, out, err = ufc(*flags, "--resume")
     assert (code, out) == (3, "") and "0 drawn, 2 done before, 1 failed" in err
 

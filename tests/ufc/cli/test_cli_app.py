@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from ufc.cli.main import main
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What Streamlit would have been started with."""
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """What Streamlit would have been started with; the environment that it was given goes again."""
     runs: list[list[str]] = []
 
     def run(arguments: list[str], **settings: Any) -> None:
         runs.append(arguments)
 
     monkeypatch.setattr(cli, "main", run)
+    before = dict(os.environ)
     for name in ("UFC_OUTPUT_DIR", "UFC_LANG", "UFC_DEVICE", "UFC_DTYPE", "UFC_MODEL"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    return runs
+        os.environ.pop(name, None)
+    yield runs
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def free_port() -> int:

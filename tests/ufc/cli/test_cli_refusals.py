@@ -49,7 +49,7 @@ from ufc.cli.main import main
         ),
         (["draw"], "draw"),
         (["info", "gone.png"], "gone.png: no such file"),
-        (["info", "notes.png"], "notes.png: is not a PNG"),
+        (["info", "notes.png"], "notes.png: not a picture"),
         (["generate", "--prompt", "a", "--low-mem", "--batch-size", "2"], "got both --low-mem"),
         (["generate", "--prompt", "a", "--variant", "fp16"], "leave the variant out"),
         (["generate", "--prompt", "a", "--invert-mask"], "no mask to invert"),

@@ -114,7 +114,8 @@ women's coat -- long --seed 4 --cfg_scale 3
         ("a dress --guidance-scale nan", "wanted 0 to 100"),
         ("--seed 3", "nothing says what to draw"),
         ("a dress --id ../x", "leave the output folder"),
-        ("a dress --width 64", "--width is not a flag"),
+        ("a dress --depth 64", "--depth is not a flag"),
+        ("a dress --width 0", "width: got 0, wanted 1 to"),
     ],
 )
 def test_bad_text_lines_stop_before_drawing(tmp_path, line, message):

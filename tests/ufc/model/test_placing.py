@@ -32,11 +32,13 @@ def test_what_is_not_asked_for_stays() -> None:
     assert make_pipeline().to("cpu").precision == "fp32"
 
 
-def test_int8_stays_int8() -> None:
+def test_int8_stays_int8_until_something_else_is_asked_for() -> None:
     pipe = make_pipeline().to("cpu", "int8")
     codes = pipe("bag", seed=1).codes
     assert pipe.to("cpu").precision == "int8"
     assert torch.equal(pipe("bag", seed=1).codes, codes)
+    pipe.to(dtype="fp32")
+    assert torch.equal(pipe("bag", seed=1).codes, make_pipeline()("bag", seed=1).codes)
 
 
 def test_compiling_is_asked_for_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:

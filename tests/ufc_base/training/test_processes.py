@@ -83,12 +83,13 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
 
     def first(name: str, **changes: object) -> Any:
-        settings = {"max_train_steps": 7, "codebook_start": 2, "logging_steps": 1} | changes
+        settings = {"max_train_steps": 7, "codebook_start": 2, "logging_steps": 1,
+                    "mixed_precision": "no"} | changes  # fmt: skip
         return tokenizer_config(data, out / name, **settings)
 
     def second(name: str, **changes: object) -> Any:
         settings = {"estimator_start": 1.0, "max_train_steps": 6, "logging_steps": 1, "seed": 126,
-                    "validation_prompts": (), "checkpointing_steps": 4,
+                    "validation_prompts": (), "checkpointing_steps": 4, "mixed_precision": "no",
                     } | changes  # fmt: skip
         return model_config(data, out / "tokenizer-one", out / name, **settings)
 

@@ -87,7 +87,7 @@ def test_a_picture_is_drawn_kept_and_described(studio: Studio) -> None:
     assert said.request is not None
     assert said.request["request"]["prompt"] == "men's blue shirt"
     assert said.blocks is not None
-    assert tuple(said.blocks["codes"]) == first.codes
+    assert said.blocks.codes == first.codes
 
 
 def test_edits_keep_pixels_and_codes_however_many_there_are(
@@ -384,9 +384,53 @@ def test_a_zip_has_everything_to_draw_it_again(studio: Studio, tmp_path: Path) -
     assert again.tobytes() == pixels(studio, key, last).tobytes()
 
 
-def test_twenty_sessions_at_once_finish_with_their_own_pictures(
-    studio: Studio, pipeline: UFCPipeline
+@pytest.fixture(params=["fp32", "bf16", "int8"])
+def studio_in(request: pytest.FixtureRequest, model: Path, tmp_path: Path) -> Studio:
+    """A studio in each precision."""
+    return Studio(tmp_path / "out", ModelSettings(str(model), dtype=request.param))
+
+
+def test_pictures_drawn_together_are_drawn_again_alone(studio_in: Studio) -> None:
+    key = begin(studio_in, pictures=3, seed=7)
+    draw(studio_in, key)
+    together = studio_in.store.load(key).pictures
+    for picture in together:
+        change(studio_in, key, pictures=1, seed=picture.seed)
+        assert draw(studio_in, key).codes == picture.codes
+
+
+def test_an_upload_says_what_drew_it_where_that_is_not_so_here(model: Path, tmp_path: Path) -> None:
+    there, here = (
+        Studio(tmp_path / dtype, ModelSettings(str(model), dtype=dtype))
+        for dtype in ("fp32", "bf16")
+    )
+    key = begin(there)
+    data = there.store.read(key, draw(there, key).file)
+    assert there.drawn_by_another(data) == {}
+    assert here.drawn_by_another(data)["dtype"] == "fp32"
+    assert here.drawn_by_another(png(Image.new("RGB", (16, 16)))) == {}
+
+
+def test_a_manifest_says_what_drew_a_picture_and_not_what_draws_now(
+    model: Path, tmp_path: Path
 ) -> None:
+    there = Studio(tmp_path / "out", ModelSettings(str(model), dtype="fp32"))
+    key = begin(there)
+    draw(there, key)
+    later = Studio(tmp_path / "out", ModelSettings(str(model), dtype="bf16"))
+    draw(later, key)
+    with zipfile.ZipFile(io.BytesIO(later.archive(key, later.store.load(key).pictures))) as archive:
+        rows = [json.loads(line) for line in archive.read("manifest.jsonl").splitlines()]
+    assert [row["backend"]["dtype"] for row in rows] == ["fp32", "bf16"]
+
+
+def test_twenty_sessions_at_once_finish_with_their_own_pictures(
+    studio_in: Studio, model: Path
+) -> None:
+    """Each has the picture that the model draws alone, in the precision that the studio is in."""
+    studio = studio_in
+    precision = studio.loaded.pipe.precision
+    pipeline = UFCPipeline.from_pretrained(model, device="cpu", dtype=precision)
     prompts = ["men's blue shirt", "women's red bag", "男士黑色手表", "女士粉色上衣"]
     keys: dict[int, str] = {}
     failures: list[BaseException] = []

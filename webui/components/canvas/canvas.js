@@ -57,7 +57,7 @@ class Board {
     this.empty.textContent = data.text.empty;
     this.buildBar();
     this.setBar();
-    if (this.grid !== data.grid) this.buildCells();
+    if (this.rows !== data.rows || this.columns !== data.columns) this.buildCells();
     this.cells.classList.toggle("ready", data.editable);
     this.cells.classList.toggle("fixed", !data.editable);
     this.cells.classList.toggle("seen", data.seen);
@@ -145,13 +145,15 @@ class Board {
   // The blocks
 
   buildCells() {
-    this.grid = this.data.grid;
-    this.cells.style.gridTemplate = `repeat(${this.grid}, 1fr) / repeat(${this.grid}, 1fr)`;
+    this.rows = this.data.rows;
+    this.columns = this.data.columns;
+    this.cells.style.gridTemplate = `repeat(${this.rows}, 1fr) / repeat(${this.columns}, 1fr)`;
+    this.board.style.setProperty("--shape", this.columns / this.rows);
     this.cells.setAttribute("role", "group");
     this.cells.setAttribute("aria-label", this.data.text.blocks);
     this.cells.replaceChildren();
     this.focus = 0;
-    for (let number = 0; number < this.grid ** 2; number++) {
+    for (let number = 0; number < this.rows * this.columns; number++) {
       const cell = add(this.cells, "div", "cell");
       cell.dataset.number = number;
       cell.setAttribute("role", "checkbox");
@@ -178,11 +180,11 @@ class Board {
   // A line where blocks to change meet others; the edge of the picture needs none.
   edge(number) {
     if (!this.changes(number)) return "none";
-    const [row, column] = [Math.floor(number / this.grid), number % this.grid];
+    const [row, column] = [Math.floor(number / this.columns), number % this.columns];
     const sides = [
-      [row > 0, number - this.grid, 0, 1],
-      [column < this.grid - 1, number + 1, -1, 0],
-      [row < this.grid - 1, number + this.grid, 0, -1],
+      [row > 0, number - this.columns, 0, 1],
+      [column < this.columns - 1, number + 1, -1, 0],
+      [row < this.rows - 1, number + this.columns, 0, -1],
       [column > 0, number - 1, 1, 0],
     ].filter(([inside, next]) => inside && !this.changes(next));
     const lines = (width, colour) =>
@@ -201,9 +203,12 @@ class Board {
 
   at(event) {
     const box = this.cells.getBoundingClientRect();
-    const place = (value, size) =>
-      Math.min(this.grid - 1, Math.max(0, Math.floor((value / size) * this.grid)));
-    return [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+    const place = (value, size, count) =>
+      Math.min(count - 1, Math.max(0, Math.floor((value / size) * count)));
+    return [
+      place(event.clientY - box.top, box.height, this.rows),
+      place(event.clientX - box.left, box.width, this.columns),
+    ];
   }
 
   // Dragging
@@ -212,7 +217,7 @@ class Board {
     if (!this.data.editable || event.button !== 0) return;
     event.preventDefault();
     const start = this.at(event);
-    const number = start[0] * this.grid + start[1];
+    const number = start[0] * this.columns + start[1];
     this.cells.setPointerCapture(event.pointerId);
     this.cells.children[number].focus({ preventScroll: true });
     this.setFocus(number);
@@ -222,7 +227,7 @@ class Board {
 
   move(event) {
     const here = this.at(event);
-    this.tell(here[0] * this.grid + here[1]);
+    this.tell(here[0] * this.columns + here[1]);
     if (this.drag) this.apply(here);
   }
 
@@ -231,7 +236,7 @@ class Board {
     const touched = this.touched(start, last, here);
     if (this.tool !== "brush") this.marks = new Set(before);
     for (const [row, column] of touched) {
-      const number = row * this.grid + column;
+      const number = row * this.columns + column;
       if (on) this.marks.add(number);
       else this.marks.delete(number);
     }
@@ -243,9 +248,8 @@ class Board {
     if (this.tool === "brush") return line(last, here);
     const [top, bottom] = [Math.min(start[0], here[0]), Math.max(start[0], here[0])];
     const [left, right] = [Math.min(start[1], here[1]), Math.max(start[1], here[1])];
-    const whole = [0, this.grid - 1];
-    const rows = this.tool === "column" ? whole : [top, bottom];
-    const columns = this.tool === "row" ? whole : [left, right];
+    const rows = this.tool === "column" ? [0, this.rows - 1] : [top, bottom];
+    const columns = this.tool === "row" ? [0, this.columns - 1] : [left, right];
     const cells = [];
     for (let row = rows[0]; row <= rows[1]; row++) {
       for (let column = columns[0]; column <= columns[1]; column++) cells.push([row, column]);
@@ -289,13 +293,14 @@ class Board {
     };
     const undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
     if (event.key in steps) {
-      const [row, column] = [Math.floor(this.focus / this.grid), this.focus % this.grid];
-      const inside = (value) => Math.min(this.grid - 1, Math.max(0, value));
+      const [row, column] = [Math.floor(this.focus / this.columns), this.focus % this.columns];
+      const inside = (value, count) => Math.min(count - 1, Math.max(0, value));
       const [down, right] = steps[event.key];
-      this.setFocus(inside(row + down) * this.grid + inside(column + right));
+      const to = [inside(row + down, this.rows), inside(column + right, this.columns)];
+      this.setFocus(to[0] * this.columns + to[1]);
       this.cells.children[this.focus].focus();
     } else if (this.data.editable && (event.key === " " || event.key === "Enter")) {
-      const start = [Math.floor(this.focus / this.grid), this.focus % this.grid];
+      const start = [Math.floor(this.focus / this.columns), this.focus % this.columns];
       const on = !this.marks.has(this.focus);
       this.drag = { start, last: start, before: new Set(this.marks), on };
       this.apply(start);

@@ -6,6 +6,8 @@ export default function (component) {
   const [one, two] = root.querySelectorAll("img");
   const [first, second] = root.querySelectorAll("span");
   const slider = root.querySelector("input");
+  const board = root.querySelector(".board");
+  two.onload = () => board.style.setProperty("--shape", two.naturalWidth / two.naturalHeight);
   one.src = left.src;
   one.alt = first.textContent = left.name;
   two.src = right.src;
@@ -16,7 +18,6 @@ export default function (component) {
     root.querySelector(".line").style.left = `${slider.value}%`;
   };
   slider.oninput = cut;
-  const board = root.querySelector(".board");
   const follow = (event) => {
     if (event.type === "pointerdown") board.setPointerCapture(event.pointerId);
     if (!event.buttons) return;

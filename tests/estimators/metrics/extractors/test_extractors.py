@@ -18,8 +18,7 @@ from estimators.metrics.extractors.features import extract, resize_clean, resize
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.extractors.networks import load_extractor, read_tensors
 from estimators.metrics.fid import count_warning
-from estimators.metrics.sets.content import data_files
-from estimators.metrics.sets.picture_set import file_formats, open_set
+from estimators.metrics.sets.picture_set import open_set
 from ufc_base.data.datasets import DataError
 from vqgan.perceptual import import_torchvision
 
@@ -200,6 +199,6 @@ def test_of_what_generate_wrote_the_finished_pictures_count(tmp_path: Path) -> N
 def test_reports_say_file_formats_and_warn_of_few_pictures(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png")
     picture().save(tmp_path / "b.JPG")
-    assert file_formats(data_files(tmp_path)) == "jpg 1, png 1"
+    assert open_set(tmp_path).formats == "jpg 1, png 1"
     assert "biased upwards" in count_warning(2047, 2048)
     assert count_warning(2048, 2048) == ""

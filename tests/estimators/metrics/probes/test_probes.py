@@ -22,7 +22,7 @@ from estimators.metrics.probes.attributes import (
     score,
 )
 from estimators.metrics.probes.linear import fit_probe, fit_scaler, predict
-from estimators.metrics.sets.content import cached, content_hash
+from estimators.metrics.sets.content import cached
 from ufc_base.data.datasets import open_dataset
 
 COLOURS = {"Red": (220, 30, 30), "Blue": (30, 40, 210), "Green": (20, 160, 40)}
@@ -107,11 +107,14 @@ def test_the_cache_is_keyed_by_content(tmp_path, data):
     cached(tmp_path, {"data": "b"}, compute)
     cached(None, {"data": "a"}, compute)
     assert len(calls) == 3
-    before = content_hash(data)
-    (data / "one-more.txt").write_text("x")
-    assert content_hash(data) != before
-    (data / "one-more.txt").unlink()
-    assert content_hash(data) == before
+    before = open_dataset(data).content
+    (data / "one-more.txt").write_text("no part of the set")
+    assert open_dataset(data).content == before
+    text = (data / "metadata.jsonl").read_text()
+    (data / "metadata.jsonl").write_text(text.replace("{", "{ ", 1))
+    assert open_dataset(data).content != before
+    (data / "metadata.jsonl").write_text(text)
+    assert open_dataset(data).content == before
 
 
 def test_a_probe_learns_what_can_be_told_apart_linearly():

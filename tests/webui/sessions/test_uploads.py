@@ -1,0 +1,220 @@
+"""What visitors bring: pictures with colour profiles, of either program, and crafted ones."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from picture_files import encode, icc_chunk, noise, swapped_profile, with_chunks
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from test_studio import begin, draw, mark, png, studio
+
+from ufc.io.picture_metadata import Metadata, read_metadata, save_options
+from ufc.pipeline import UFCPipeline
+from ufc_base.images import load_image, load_original
+from webui.drawing.layers import labels, layer
+from webui.sessions.studio import Studio
+from webui.strings import speak
+
+__all__ = ["studio"]  # a fixture
+
+OWN = noise(16, 16, seed=5)
+SAY = speak("en")
+
+
+def profiled_png() -> bytes:
+    return encode(OWN, icc_profile=swapped_profile())
+
+
+def test_an_upload_keeps_its_colours_and_its_profile(studio: Studio, pipeline: UFCPipeline) -> None:
+    key = begin(studio, seed=7)
+    studio.upload(key, profiled_png())
+    mark(studio, key, 0, 1, 2, 3)
+    edited = draw(studio, key)
+    home = studio.store.read(key, edited.file)  # what the download button gives
+    taken = load_original(home)
+    assert taken.info == {"icc_profile": swapped_profile()}
+    assert np.array_equal(np.asarray(taken)[4:], np.asarray(OWN)[4:])
+    audit = studio.store.read_details(key, edited.id)["audit"]
+    assert (audit["kept"], audit["changed"]) == (12, [])
+    plain = begin(studio, seed=7)
+    studio.upload(plain, png(load_image(profiled_png())))
+    mark(studio, plain, 0, 1, 2, 3)
+    again = draw(studio, plain)
+    assert again.codes == edited.codes
+    drawn = np.asarray(load_image(studio.store.read(plain, again.file)), int)[:4]
+    assert np.abs(np.asarray(load_image(home), int)[:4] - drawn).max() <= 3
+    assert studio.upload(key, home) is not None
+    current = studio.store.load(key).current
+    assert current is not None and current.codes == edited.codes
+
+
+def test_what_is_made_of_such_pictures_has_their_colours(studio: Studio) -> None:
+    key = begin(studio)
+    studio.upload(key, profiled_png())
+    own = studio.store.load(key).current
+    assert own is not None
+    mark(studio, key, 0, 1, 2, 3)
+    edited = draw(studio, key)
+    studio.continue_from(key, edited.id, 0)
+    step = studio.store.load(key).current
+    assert step is not None
+    taken = studio.store.open_picture(key, step.file)
+    assert taken.info == {"icc_profile": swapped_profile()}
+    assert np.array_equal(np.asarray(taken)[4:], np.asarray(OWN)[4:])
+    studio.upload(key, png(Image.new("RGB", (16, 16), (200, 0, 0))))
+    mark(studio, key, 15)
+    studio.cross(key, own.id)
+    both = studio.store.load(key).current
+    assert both is not None
+    seen = np.asarray(studio.store.open_picture(key, both.file), int)
+    assert seen[0, 0].tolist() == [200, 0, 0]
+    assert np.abs(seen[12:, 12:] - np.asarray(OWN, int)[12:, 12:, ::-1]).max() <= 2
+
+
+def test_references_come_in_srgb(studio: Studio) -> None:
+    key = begin(studio)
+    studio.add_reference(key, profiled_png(), "caf\udce9.png")
+    (item,) = studio.store.load(key).references
+    stored = studio.store.open_picture(key, item.file)
+    assert stored.info == {} and stored.tobytes() == load_image(profiled_png()).tobytes()
+    assert "\udce9" not in item.name
+
+
+def test_a_long_profile_comes_in_and_out_again(studio: Studio) -> None:
+    key = begin(studio)
+    profile = swapped_profile()
+    long = (1_100_000).to_bytes(4) + profile[4:] + bytes(1_100_000 - len(profile))
+    studio.upload(key, with_chunks(encode(OWN), icc_chunk(long)))
+    mark(studio, key, 0)
+    edited = draw(studio, key)
+    assert len(studio.store.open_picture(key, edited.file).info["icc_profile"]) == 1_100_000
+    assert studio.sheet(key, [edited])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_uploads_are_turned_once(studio: Studio, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(OWN, exif=exif.tobytes())
+    key = begin(studio)
+    studio.upload(key, data)
+    current = studio.store.load(key).current
+    assert current is not None
+    stored = studio.store.open_picture(key, current.file)
+    assert stored.tobytes() == load_image(data).tobytes()
+    mark(studio, key, 0)
+    edited = studio.store.open_picture(key, draw(studio, key).file)
+    assert np.array_equal(np.asarray(edited)[4:], np.asarray(stored)[4:])
+
+
+def test_0_1_masks_are_understood(studio: Studio) -> None:
+    key = begin(studio)
+    studio.upload(key, png(OWN))
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:4, :8] = 1
+    studio.upload_mask(key, png(Image.fromarray(mask)))
+    assert studio.store.load(key).view.marks == (0, 1)
+    with pytest.raises(ValueError, match="nothing in this mask is white"):
+        studio.upload_mask(key, png(Image.fromarray(mask * 9)))
+
+
+# Stories of blocks
+
+
+def rows(studio: Studio, key: str) -> list[dict[str, Any]]:
+    """The page's table of the picture on the canvas, and its labels, which must not fail."""
+    from webui.page.side_panel import table
+
+    current = studio.store.load(key).current
+    assert current is not None
+    details = studio.store.read_details(key, current.id)
+    for name in ("confidence", "origin"):
+        assert len(layer(name, details, current.id, SAY).colours) in (0, 16)
+    assert len(labels(details, current.id, 4, SAY)) == 16
+    return table(SimpleNamespace(say=SAY), current, details) if details else []  # type: ignore[arg-type]
+
+
+def test_a_picture_of_the_command_line_brings_its_story(
+    studio: Studio, ufc: Any, photo: Path
+) -> None:
+    pytest.importorskip("streamlit")
+    code, _, err = ufc("edit", "--image", photo, "--preserve-blocks", "0-7", "--prompt", "bag",
+                       "--seed", 9)  # fmt: skip
+    assert code == 0, err
+    key = begin(studio)
+    studio.upload(key, Path("out/bag-9-0.png").read_bytes())
+    told = rows(studio, key)
+    assert [row[SAY("column_origin")] for row in told] == ["yours (1)"] * 8 + ["drawn, seed 9"] * 8
+    assert all(row[SAY("column_step")] in ("1", "2") for row in told[8:])
+    assert all(row[SAY("column_confidence")] for row in told[8:])
+
+
+def test_both_programs_write_one_form(studio: Studio, ufc: Any) -> None:
+    assert ufc("generate", "--prompt", "bag", "--seed", 9)[0] == 0
+    key = begin(studio)
+    edited = draw(studio, key)
+    with (
+        Image.open("out/bag-9-0.png") as one,
+        Image.open(studio.store.path(key, edited.file)) as two,
+    ):
+        forms = [json.loads(image.info["ufc_blocks"]) for image in (one, two)]
+    assert [set(form) for form in forms] == [set(forms[0])] * 2
+    assert [form["format"] for form in forms] == [2, 2]
+    assert [len(form["confidence"]) for form in forms] == [16, 16]
+    names = {"kept", "step", "candidate", "seed"}
+    assert all(names <= set(entry) <= names | {"picture"}
+               for form in forms for entry in form["provenance"])  # fmt: skip
+
+
+CRAFTED = [
+    {"provenance": [{"picture": "x"}] * 16},
+    {"provenance": [{"picture": "0001", "step": "<b>", "candidate": 0}] * 16},
+    {"provenance": [3] * 16},
+    {"provenance": [{}] * 16, "confidence": None},
+    {"provenance": [{"kept": False, "step": 0}] * 16},
+    {"confidence": ["a"] * 16},
+    {"codes": [10**9] * 16},
+    {"grid": 10**9},
+    {"format": 99},
+]
+
+
+@pytest.mark.parametrize("changes", CRAFTED)
+def test_crafted_stories_make_no_page_fail(studio: Studio, changes: dict[str, Any]) -> None:
+    pytest.importorskip("streamlit")
+    key = begin(studio)
+    first = draw(studio, key)
+    with Image.open(io.BytesIO(studio.store.read(key, first.file))) as image:
+        image.load()
+        info = PngInfo()
+        told = json.loads(image.info["ufc_blocks"]) | changes
+        info.add_itxt("ufc_blocks", json.dumps(told))
+        info.add_itxt("ufc_metadata", '{"request": {"seed": -3, "preserve_blocks": [[1]]}}')
+        stream = io.BytesIO()
+        image.save(stream, "PNG", pnginfo=info)
+    studio.upload(key, stream.getvalue())
+    current = studio.store.load(key).current
+    assert current is not None and current.kind == "upload"
+    rows(studio, key)
+    mark(studio, key, 0)
+    draw(studio, key)
+    rows(studio, key)
+
+
+def test_what_cannot_be_written_again_does_not_refuse_the_picture(studio: Studio) -> None:
+    key = begin(studio)
+    first = draw(studio, key)
+    said = read_metadata(studio.store.path(key, first.file))
+    for request in ('{"a": 1e999}', '{"a": "\\ud800"}', '{"a": ' + "[" * 900 + "]" * 900 + "}"):
+        options = save_options(Metadata(blocks=said.blocks), ".png")
+        options["pnginfo"].add_itxt("ufc_metadata", request)
+        stream = io.BytesIO()
+        studio.store.open_picture(key, first.file).save(stream, **options)
+        assert studio.upload(key, stream.getvalue()) is None

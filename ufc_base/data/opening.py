@@ -1,0 +1,134 @@
+"""The training set of a run: opened once, what is known of it said, and what changed since."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ufc_base.data.datasets import DataSet, open_dataset
+from ufc_base.data.names import DataError
+from ufc_base.data.records import Reading, has_caption
+from ufc_base.data.streams import first_records
+from ufc_base.training.loop import MetricsLog
+from ufc_base.training.processes import Engine
+
+RECORD = "data.json"  # in the output folder: what the run was trained on
+FIRST_SAMPLES = 1000  # of a stream, looked at before its first step
+
+
+class DataSettings(Protocol):
+    """The settings of a recipe that say where its data are and how they are read."""
+
+    train_data_dir: str
+    val_data_dir: str | None
+    output_dir: str
+    caption_column: str | None
+    image_column: str | None
+    max_unreadable: float
+
+
+def reading_of(settings: DataSettings) -> Reading:
+    """How the data of a run are read."""
+    return Reading(settings.caption_column, settings.image_column, settings.max_unreadable)
+
+
+def open_training_set(settings: DataSettings, engine: Engine | None = None) -> DataSet:
+    """The training set by index; says on standard error what it is and what changed.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    if engine is None:
+        samples = open_dataset(settings.train_data_dir, reading_of(settings), "train")
+    else:
+        with engine.first_alone():  # the others find the pictures looked at
+            samples = open_dataset(settings.train_data_dir, reading_of(settings), "train")
+    if engine is None or engine.first:
+        lines = [count_line(len(samples), samples.captioned), *samples.said()]
+        lines += changes(Path(settings.output_dir), samples.digests)
+        _tell(settings, lines)
+    return samples
+
+
+def open_validation_set(settings: DataSettings) -> DataSet:
+    """The held-out set of a run that has one.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    assert settings.val_data_dir is not None
+    samples = open_dataset(settings.val_data_dir, reading_of(settings), "validation")
+    _tell(settings, [f"held-out data: {line}" for line in samples.said()])
+    return samples
+
+
+def look_at_stream(settings: DataSettings, urls: Sequence[str], engine: Engine) -> int:
+    """How many of a stream's first samples have captions; says so, and what changed."""
+    records = first_records(urls, FIRST_SAMPLES, reading_of(settings))
+    captioned = sum(map(has_caption, records))
+    if engine.first:
+        files = {url.rpartition("/")[2]: _size(url) for url in urls}
+        line = f"the first {count_line(len(records), captioned)}"
+        _tell(settings, [line, *changes(Path(settings.output_dir), files)])
+    return captioned
+
+
+def count_line(samples: int, captioned: int) -> str:
+    """How many samples there are, and how many of them have captions."""
+    return f"{samples} samples, {captioned} with captions"
+
+
+def no_captions(settings: DataSettings, fields: Sequence[str]) -> DataError:
+    """Why a run that learns from captions does not begin."""
+    named = f"; its fields are {', '.join(map(str, fields))}" if fields else ""
+    asked = settings.caption_column or "text"
+    return DataError(
+        f"{settings.train_data_dir}: no sample has a caption in {asked!r}{named}. Name another "
+        "with --caption-column, or give `text` or `caption` in metadata.jsonl, metadata.csv or "
+        "metadata.parquet, or ID.txt, ID.caption.txt or ID.json beside each picture"
+    )
+
+
+def changes(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """What changed in the files of a run's data since it was last begun; keeps how they are now.
+
+    `files` are digests of them by name. The run's codes are computed anew where it matters.
+    """
+    record = folder / RECORD
+    try:
+        before: dict[str, Any] | None = json.loads(record.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = None
+    if before == files:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    part = record.with_name(f".{RECORD}.part")
+    part.write_text(json.dumps({"files": dict(files)}, indent=0), encoding="utf-8")
+    part.replace(record)
+    if not isinstance(before, dict):
+        return []
+    kinds = {
+        "changed": [name for name in files if name in before and before[name] != files[name]],
+        "added": [name for name in files if name not in before],
+        "gone": [name for name in before if name not in files],
+    }
+    told = [
+        f"{len(names)} {kind} ({', '.join(sorted(names)[:3])}{' …' * (len(names) > 3)})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    return [f"the data are not those of the run so far: of their files {', '.join(told)}"]
+
+
+def _size(url: str) -> str:
+    path = Path(url)
+    return f"{path.stat().st_size} bytes" if path.is_file() else ""
+
+
+def _tell(settings: DataSettings, lines: Sequence[str]) -> None:
+    log = MetricsLog(settings.output_dir, sys.stderr)
+    for line in lines:
+        log.tell(line)

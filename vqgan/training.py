@@ -30,7 +30,9 @@ from vqgan.losses import (
     discriminator_loss,
     discriminator_ramp,
     patch_discriminator,
+    random_scale,
     reconstruction_loss,
+    shrink,
 )
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
@@ -199,13 +201,19 @@ class TokenizerTrainer:
         return gradient, log | {"loss": total}
 
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
-        """LPIPS of two batches, in the run's precision."""
+        """LPIPS of two batches in the run's precision, at the step's size."""
         assert self.perceptual is not None
+        if self.config.perceptual_scale < 1:
+            scale = random_scale(self.config.perceptual_scale, self.config.seed, self.step)
+            y, x = shrink(y, scale), shrink(x, scale)
         with self.engine.autocast():
             return self.perceptual(y, x).float()
 
     def at_last_layer(self, gradients: Tensor) -> Tensor:
-        """Gradients at the last layer's weight, of all processes, from such at the pictures."""
+        """Gradients at the last layer's weight, of all processes, from such at the pictures.
+
+        What `Smoothing` adds behind that layer is left out: it is small beside what it passes on.
+        """
         decoder = self.model.decoder
         features = self.core.before_last.float()
         shape = decoder.conv_out.weight.shape

@@ -25,7 +25,13 @@ from ufc_base.training.loop import (
     train,
 )
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
-from vqgan.losses import (
+from vqgan.metrics import reconstruction_report
+from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
+from vqgan.perceptual import lpips_model
+from vqgan.quantizer import CodebookUpdater
+from vqgan.training.config import TokenizerTrainConfig
+from vqgan.training.data import PictureSource, open_pictures
+from vqgan.training.losses import (
     adaptive_weight,
     discriminator_loss,
     discriminator_ramp,
@@ -34,12 +40,6 @@ from vqgan.losses import (
     reconstruction_loss,
     shrink,
 )
-from vqgan.metrics import reconstruction_report
-from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
-from vqgan.perceptual import lpips_model
-from vqgan.quantizer import CodebookUpdater
-from vqgan.training_config import TokenizerTrainConfig
-from vqgan.training_data import PictureSource, open_pictures
 
 MOST_VECTORS = 2**17  # for k-means
 BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
@@ -82,8 +82,8 @@ class Autoencoder(nn.Module):
         return {"y": y, "z": z.detach(), "codes": codes, "commitment": commitment}
 
 
-class Judge(nn.Module):
-    """The discriminator's lesson as one forward pass."""
+class DiscriminatorLoss(nn.Module):
+    """The discriminator's loss as one forward pass, which processes share."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class TokenizerTrainer:
         self.updater = CodebookUpdater(self.model.quantize, engine=engine)
         self.core = Autoencoder(self.model, config.freeze_encoder)
         self.autoencoder = engine.prepare(self.core, self.optimizer)
-        self.judge = engine.share(Judge(self.discriminator))
+        self.judge = engine.share(DiscriminatorLoss(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
         self.quantised = config.freeze_encoder or config.init_from is not None
         self.step = 0

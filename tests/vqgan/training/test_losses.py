@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vqgan.losses import LossWeights, edge_loss, random_scale, reconstruction_loss, shrink
 from vqgan.model import Decoder, Smoothing, VQGANConfig
+from vqgan.training.losses import LossWeights, edge_loss, random_scale, reconstruction_loss, shrink
 
 TINY = {"resolution": 16, "ch": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": ()}
 TINY |= {"z_channels": 8, "embed_dim": 4, "n_embed": 16, "norm_groups": 4, "patch_size": 4}

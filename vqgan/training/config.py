@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ufc_base.settings import LoopSettings, setting
-from vqgan.losses import LossWeights
 from vqgan.model import VQGANConfig
+from vqgan.training.losses import LossWeights
 
 
 @dataclass
@@ -28,7 +28,9 @@ class TokenizerTrainConfig(LoopSettings):
     codebooks: int = setting(1, "Codes a cell, each out of a codebook of n_embed.")
     patch_size: int = setting(4, "Pixels folded into channels before the first convolution.")
     smoothing_channels: int = setting(
-        0, "Channels of the last layers, which go over the seams of unfolded patches; 0 is without."
+        0,
+        "Channels of the last layers, over the seams of unfolded patches; 0 is without.",
+        0,
     )
     train_batch_size: int = setting(16, "Pictures a step.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")

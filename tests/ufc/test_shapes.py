@@ -17,7 +17,7 @@ from toy_data import write_shards
 from toy_training import model_config, tokenizer_config
 
 import ufc.training.trainer
-import vqgan.training
+import vqgan.training.trainer
 from ufc.benchmark import Case, measure_case, measure_forward
 from ufc.cli.main import main
 from ufc.contrastive_scorer import ContrastiveEstimator
@@ -227,7 +227,7 @@ def test_a_square_models_picture_of_another_shape_can_be_edited(
 def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> None:
     data = write_shards(tmp_path / "data", 8)
     sizes = {"height": PORTRAIT.height, "width": PORTRAIT.width}
-    tokenizer = vqgan.training.main(
+    tokenizer = vqgan.training.trainer.main(
         tokenizer_config(data, tmp_path / "tokenizer", max_train_steps=4, **sizes)
     )
     trained = ufc.training.trainer.main(

@@ -39,9 +39,9 @@ class Trainer:
 
 def train_tokenizer() -> Trainer:
     """The trainer of the first stage."""
-    from vqgan.export import export_tokenizer
-    from vqgan.training import main
-    from vqgan.training_config import TokenizerTrainConfig
+    from vqgan.training.config import TokenizerTrainConfig
+    from vqgan.training.export import export_tokenizer
+    from vqgan.training.trainer import main
 
     help = "Train the tokenizer on an ImageFolder with its metadata, or on WebDataset shards."
     return Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
@@ -118,7 +118,7 @@ def export(trainer: Trainer, where: str, dtype: str, values: dict[str, Any]) -> 
     import torch
 
     from ufc_base.training.run_settings import read_settings
-    from vqgan.export import find_checkpoint
+    from vqgan.training.export import find_checkpoint
 
     checkpoint = find_checkpoint(where)
     kept = read_settings(checkpoint.parent) or {}

@@ -31,7 +31,7 @@ from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
-from vqgan.training_data import positions_of
+from vqgan.training.data import positions_of
 
 
 @dataclass(frozen=True)

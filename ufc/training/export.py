@@ -16,7 +16,7 @@ from ufc.training.setup import base_defaults, load_text, load_tokenizer, start_m
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
 from ufc_base.training.loop import go_on
-from vqgan.export import load_averages, read_averages
+from vqgan.training.export import load_averages, read_averages
 
 
 def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | None = None) -> Path:

@@ -25,7 +25,7 @@ from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
-from vqgan.training_data import Ahead, stream_of
+from vqgan.training.data import Ahead, stream_of
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
 ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are nearer than that

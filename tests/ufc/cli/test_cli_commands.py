@@ -39,10 +39,10 @@ def test_env(capsys, monkeypatch):
 
 
 def test_trainers_get_flags_over_recipes(tmp_path, monkeypatch, capsys):
-    import vqgan.training
+    import vqgan.training.trainer
 
     seen = []
-    monkeypatch.setattr(vqgan.training, "main", seen.append)
+    monkeypatch.setattr(vqgan.training.trainer, "main", seen.append)
     recipe = tmp_path / "r.yaml"
     recipe.write_text("learning_rate: 1e-4\nresolution: 32\nch-mult: [1, 2, 4]\nseed: 3\n")
     code = main(

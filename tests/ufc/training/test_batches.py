@@ -27,10 +27,10 @@ from ufc.training.conditioning_dropout import (
 from ufc.training.masks import training_masks
 from ufc.training.token_cache import CodeCache
 from ufc_base.data.datasets import DataError, Pixels, batch_indices, open_dataset
-from vqgan.augmentation import varied
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
-from vqgan.training_data import Ahead
+from vqgan.training.augmentation import varied
+from vqgan.training.data import Ahead
 
 
 def seeded(step: int) -> torch.Generator:

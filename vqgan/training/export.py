@@ -10,8 +10,8 @@ import torch
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.training.loop import FINISHED, STATE, Checkpoints, go_on, not_finite
 from vqgan.model import VQGAN, VQGANConfig
-from vqgan.training import start_model
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.config import TokenizerTrainConfig
+from vqgan.training.trainer import start_model
 
 
 def find_checkpoint(where: str) -> Path:

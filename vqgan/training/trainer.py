@@ -25,19 +25,21 @@ from ufc_base.training.loop import (
     train,
 )
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
-from vqgan.losses import (
-    adaptive_weight,
-    discriminator_loss,
-    discriminator_ramp,
-    patch_discriminator,
-    reconstruction_loss,
-)
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
-from vqgan.training_config import TokenizerTrainConfig
-from vqgan.training_data import PictureSource, open_pictures
+from vqgan.training.config import TokenizerTrainConfig
+from vqgan.training.data import PictureSource, open_pictures
+from vqgan.training.losses import (
+    adaptive_weight,
+    discriminator_loss,
+    discriminator_ramp,
+    patch_discriminator,
+    random_scale,
+    reconstruction_loss,
+    shrink,
+)
 
 MOST_VECTORS = 2**17  # for k-means
 BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
@@ -80,8 +82,8 @@ class Autoencoder(nn.Module):
         return {"y": y, "z": z.detach(), "codes": codes, "commitment": commitment}
 
 
-class Judge(nn.Module):
-    """The discriminator's lesson as one forward pass."""
+class DiscriminatorLoss(nn.Module):
+    """The discriminator's loss as one forward pass, which processes share."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
@@ -122,7 +124,7 @@ class TokenizerTrainer:
         self.updater = CodebookUpdater(self.model.quantize, engine=engine)
         self.core = Autoencoder(self.model, config.freeze_encoder)
         self.autoencoder = engine.prepare(self.core, self.optimizer)
-        self.judge = engine.share(Judge(self.discriminator))
+        self.judge = engine.share(DiscriminatorLoss(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
         self.quantised = config.freeze_encoder or config.init_from is not None
         self.step = 0
@@ -181,7 +183,8 @@ class TokenizerTrainer:
         no more than its last layer.
         """
         config = self.config
-        y = y.float().requires_grad_()
+        # Pictures and reconstructions lie alike in memory: the pixel losses take half the time.
+        x, y = x.contiguous(), y.float().contiguous().requires_grad_()
         perceive = None if self.perceptual is None else self.perceive
         loss, log = reconstruction_loss(x, y, perceive, config.loss_weights())
         (gradient,) = torch.autograd.grad(loss, y)
@@ -199,13 +202,19 @@ class TokenizerTrainer:
         return gradient, log | {"loss": total}
 
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
-        """LPIPS of two batches, in the run's precision."""
+        """LPIPS of two batches in the run's precision, at the step's size."""
         assert self.perceptual is not None
+        if self.config.perceptual_scale < 1:
+            scale = random_scale(self.config.perceptual_scale, self.config.seed, self.step)
+            y, x = shrink(y, scale), shrink(x, scale)
         with self.engine.autocast():
             return self.perceptual(y, x).float()
 
     def at_last_layer(self, gradients: Tensor) -> Tensor:
-        """Gradients at the last layer's weight, of all processes, from such at the pictures."""
+        """Gradients at the last layer's weight, of all processes, from such at the pictures.
+
+        What `Smoothing` adds behind that layer is left out: it is small beside what it passes on.
+        """
         decoder = self.model.decoder
         features = self.core.before_last.float()
         shape = decoder.conv_out.weight.shape

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from vqgan.training_config import TokenizerTrainConfig
+    from vqgan.training.config import TokenizerTrainConfig
 
 FOREGROUND_BELOW = 0.9  # of the darkest channel in -1..1; the data's backgrounds are white
 

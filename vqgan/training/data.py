@@ -17,8 +17,8 @@ from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
 from ufc_base.training.stopping import worker_signals
-from vqgan.augmentation import augmented
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.augmentation import augmented
+from vqgan.training.config import TokenizerTrainConfig
 
 ENDLESS = 10**9  # steps
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ufc_base.settings import LoopSettings, setting
-from vqgan.losses import LossWeights
 from vqgan.model import VQGANConfig
+from vqgan.training.losses import LossWeights
 
 
 @dataclass
@@ -27,6 +27,11 @@ class TokenizerTrainConfig(LoopSettings):
     norm_groups: int = setting(8, "Groups of the group normalisation.")
     codebooks: int = setting(1, "Codes a cell, each out of a codebook of n_embed.")
     patch_size: int = setting(4, "Pixels folded into channels before the first convolution.")
+    smoothing_channels: int = setting(
+        0,
+        "Channels of the last layers, over the seams of unfolded patches; 0 is without.",
+        0,
+    )
     train_batch_size: int = setting(16, "Pictures a step.")
     learning_rate: float = setting(5e-4, "Peak learning rate; it falls by a cosine.")
     shift_pixels: int = setting(
@@ -57,6 +62,12 @@ class TokenizerTrainConfig(LoopSettings):
     perceptual_weight: float = setting(1.0, "Weight of LPIPS.")
     texture_weight: float = setting(0.0, "Weight of LPIPS on pictures enlarged twofold.")
     chroma_weight: float = setting(1.0, "Weight of the error in colour without lightness.")
+    edge_weight: float = setting(
+        0.0, "Weight of the error in differences between neighbouring pixels."
+    )
+    perceptual_scale: float = setting(
+        1.0, "LPIPS sees pictures shrunk at random to this share of their sides, or more."
+    )
     perceptual_net: str = setting("alex", "LPIPS backbone: alex, vgg, squeeze, or none.")
     discriminator_weight: float = setting(0.2, "Weight of the adversarial loss; 0 is without.")
     discriminator_start: float = setting(0.72, "Share of the run after which it sets in.")
@@ -86,6 +97,7 @@ class TokenizerTrainConfig(LoopSettings):
             n_embed=self.n_embed,
             norm_groups=self.norm_groups,
             patch_size=self.patch_size,
+            smoothing_channels=self.smoothing_channels,
         )
 
     def loss_weights(self) -> LossWeights:
@@ -95,4 +107,5 @@ class TokenizerTrainConfig(LoopSettings):
             self.perceptual_weight,
             self.chroma_weight,
             self.texture_weight,
+            self.edge_weight,
         )

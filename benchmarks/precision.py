@@ -28,7 +28,7 @@ from unittest.mock import patch
 sys.path.append(str(Path(sys.prefix) / "peers"))  # where `make bench-peers` puts torchao
 
 import torch
-from estimators.metrics.retrieval import own_first, r_precision
+from estimators.metrics.r_precision import own_first, r_precision
 from torch import Tensor
 
 from benchmarks.overhead import timed

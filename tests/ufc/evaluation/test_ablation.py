@@ -113,7 +113,7 @@ def test_the_key_of_a_set_says_all_that_it_depends_on(pipeline: UFCPipeline) -> 
     assert generated_sets.key_of(pipeline, CAPTIONS, warmer) != key
     other = make_pipeline(control_attention="full")  # the same weights, put to another use
     assert generated_sets.key_of(other, CAPTIONS, plan)["model"] != key["model"]
-    assert None not in {**key["plan"], "patience": 0}.values()
+    assert None not in {**key["plan"], "patience": 0, "height": 0, "width": 0}.values()
 
 
 def test_a_set_is_kept_by_what_made_it(pipeline: UFCPipeline, tmp_path: Path) -> None:

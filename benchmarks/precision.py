@@ -28,11 +28,11 @@ from unittest.mock import patch
 sys.path.append(str(Path(sys.prefix) / "peers"))  # where `make bench-peers` puts torchao
 
 import torch
-from estimators.metrics.r_precision import own_first, r_precision
 from torch import Tensor
 
 from benchmarks.overhead import timed
 from benchmarks.reports import read_report, write_report
+from estimators.metrics.r_precision import own_first, r_precision
 from ufc.benchmark import Shape, machine, rounded
 from ufc.conditioning.sequence import ControlItem
 from ufc.contrastive_scorer import ContrastiveEstimator

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from ufc.cli.model_choice import ModelSettings
+from ufc.cli.generating.model_choice import ModelSettings
 from webui.page.canvas_panel import easel
 from webui.page.context import Page, fill_widgets, read_widgets, widget
 from webui.page.prompt import words

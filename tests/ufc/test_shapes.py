@@ -21,8 +21,8 @@ import vqgan.training.trainer
 from ufc.benchmark import Case, measure_case, measure_forward
 from ufc.cli.main import main
 from ufc.contrastive_scorer import ContrastiveEstimator
-from ufc.io.block_record import BlockRecord
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.block_record import BlockRecord
+from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.token_confidence import assess, differing_blocks

@@ -9,7 +9,7 @@ import typer
 
 from ufc.cli.flags import switch
 from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
-from ufc.io.picture_metadata import Metadata, read_metadata
+from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError
 
 

@@ -14,8 +14,10 @@ from typing import Annotated
 import typer
 
 from ufc.cli import app as editor
-from ufc.cli import bench, edit, env, evaluate, generate, info, training
+from ufc.cli import env, info, training
 from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
+from ufc.cli.generating import edit, generate
+from ufc.cli.measuring import bench, evaluate
 from ufc.cli.program import SETTINGS, Program, add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 from ufc_base.entry import escape_what_cannot_be_shown, write_line

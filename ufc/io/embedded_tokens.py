@@ -11,8 +11,8 @@ from os import PathLike
 
 from PIL import Image
 
-from ufc.io.block_record import BlockRecord, Origin, rounded_confidence
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.block_record import BlockRecord, Origin, rounded_confidence
+from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc_base.profiles import foreign_profile

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from ufc.io.picture_metadata import Metadata, save_options
+from ufc.io.png.metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names

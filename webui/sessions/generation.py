@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ufc.cli.model_choice import Loaded
+from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import RECIPE
 from ufc.io.embedded_tokens import block_record
 from ufc.io.inputs import input_hashes
 from ufc.io.manifest import save_picture
-from ufc.io.picture_metadata import Metadata, describe, rounded
+from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest

@@ -9,7 +9,7 @@ from cli_helpers import SIDE, manifest, pictures, write
 from PIL import Image
 
 from ufc.cli.main import main
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.metadata import read_metadata
 from ufc_base.images import load_image
 
 

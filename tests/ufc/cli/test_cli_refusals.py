@@ -7,7 +7,7 @@ from cli_helpers import SIDE, one_line, write
 from PIL import Image
 from toy_data import bomb_png
 
-from ufc.cli import batch_runner
+from ufc.cli.generating import batch_runner
 from ufc.cli.main import main
 
 

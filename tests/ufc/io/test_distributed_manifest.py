@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 # Runs `ufc` with the arguments given, and is killed as it begins to write picture number KILL_AT.
 KILLED = """
 import os, signal, sys
-import ufc.cli.batch_runner as easel
+import ufc.cli.generating.batch_runner as easel
 from ufc.cli.main import main
 
 real, left = easel.save_picture, [int(os.environ["KILL_AT"])]

@@ -12,7 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ufc.cli.evaluate_flags import (
+from ufc.cli.flags import command
+from ufc.cli.measuring.flags import (
     AblationFlags,
     CommonFlags,
     EstimatorFlags,
@@ -23,7 +24,6 @@ from ufc.cli.evaluate_flags import (
     TokenizerFlags,
     picture_flags,
 )
-from ufc.cli.flags import command
 from ufc.cli.program import Later, command_of
 from ufc.cli.terminal import DONE, Terminal
 from ufc.io.manifest import write_json

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ufc.io.block_record import BlockRecord
+from ufc.io.png.block_record import BlockRecord
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError
 from ufc.request import Request, Result

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ufc.cli import generation
 from ufc.cli.flags import DrawFlags
-from ufc.cli.generate import row_from_flags
+from ufc.cli.generating.generate import row_from_flags
+from ufc.cli.generating.run import run_batch
 from ufc.io.validation import RequestError
 
 HELP = """Keep parts of an image, exactly, and draw the rest anew.
@@ -21,4 +21,4 @@ def run(flags: DrawFlags) -> int:
         raise RequestError("--image: is missing; say which picture to edit")
     if flags.mask_image is None and flags.preserve_blocks is None:
         raise RequestError("give --mask-image or --preserve-blocks, to say what to keep")
-    return generation.run(flags, [row_from_flags(flags)])
+    return run_batch(flags, [row_from_flags(flags)])

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ufc.io.block_record import BlockRecord, Origin
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.block_record import BlockRecord, Origin
+from ufc.io.png.metadata import read_metadata
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufc.cli.env import versions
 from ufc.cli.flags import DrawFlags
-from ufc.cli.replay import agreed, differences
+from ufc.cli.generating.replay import agreed, differences
 from ufc.cli.terminal import Terminal
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError

@@ -7,7 +7,7 @@ import pytest
 from cli_helpers import SIDE, manifest, one_line, pictures, prompts, write
 from PIL import Image
 
-from ufc.cli import batch_runner
+from ufc.cli.generating import batch_runner
 from ufc.cli.main import main
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ufc.io.block_record import BlockRecord, Origin
-from ufc.io.picture_metadata import Metadata, describe, read_metadata, save_options
+from ufc.io.png.block_record import BlockRecord, Origin
+from ufc.io.png.metadata import Metadata, describe, read_metadata, save_options
 from ufc.request import Reference, Request, RequestError, Result
 
 REQUEST = Request(

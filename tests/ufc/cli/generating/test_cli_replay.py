@@ -8,8 +8,8 @@ import pytest
 from cli_helpers import manifest, one_line, pictures, prompts, write
 
 from ufc.cli.flags import GenerateFlags
-from ufc.cli.model_choice import ModelSettings, choose_settings
-from ufc.cli.replay import have_here
+from ufc.cli.generating.model_choice import ModelSettings, choose_settings
+from ufc.cli.generating.replay import have_here
 from ufc.io.prompts_file import read_rows
 
 

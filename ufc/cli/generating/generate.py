@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufc.cli import generation
 from ufc.cli.flags import DrawFlags, GenerateFlags
+from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import say
 from ufc.io.batch_plan import name_from_prompt, with_defaults
-from ufc.io.picture_row import is_picture, read_picture_row
+from ufc.io.png.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Reference, Request, parse_blocks
@@ -25,7 +25,7 @@ def run(flags: GenerateFlags) -> int:
     if flags.prompts_file is None:
         if flags.limit is not None:
             raise RequestError("--limit: counts the lines of a --prompts-file; give one")
-        return generation.run(flags, [row_from_flags(flags)])
+        return run_batch(flags, [row_from_flags(flags)])
     if flags.prompt is not None:
         raise RequestError("got both --prompt and --prompts-file; give one of them")
     path = flags.prompts_file
@@ -35,7 +35,7 @@ def run(flags: GenerateFlags) -> int:
         for line in flags_without_effect(rows, defaults):
             say(line)
     rows = [replace(row, request=with_defaults(row.request, defaults)) for row in rows]
-    return generation.run(flags, rows)
+    return run_batch(flags, rows)
 
 
 def flags_without_effect(rows: list[Row], defaults: Request) -> list[str]:

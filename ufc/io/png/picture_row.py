@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.metadata import read_metadata
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
 from ufc.request import RESULT_FIELDS, Request, Result

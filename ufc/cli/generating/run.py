@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ufc.cli.flags import DrawFlags
-from ufc.cli.model_choice import choose_settings, load, tell_differences
-from ufc.cli.replay import have_here
+from ufc.cli.generating.model_choice import choose_settings, load, tell_differences
+from ufc.cli.generating.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
 from ufc.io.batch_plan import Job, agreed_seed, form_batches, name_of, plan, with_recipe
 from ufc.io.contact_sheet import write_log, write_sheet
@@ -35,7 +35,7 @@ from ufc.request import Request
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 
-def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
+def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
     """Check, load, draw and write; returns the exit code.
 
     Under `torchrun` or `accelerate launch` every process draws its share of the batches.
@@ -54,7 +54,7 @@ def run(flags: DrawFlags, rows: Sequence[Row]) -> int:
         jobs = plan_in(folder, flags, rows, ranks)
         settings = choose_settings(flags, rows)
 
-        from ufc.cli.batch_runner import Easel, check_jobs
+        from ufc.cli.generating.batch_runner import Easel, check_jobs
 
         choose_device(ranks)
         settings, notices = have_here(settings, vars(flags))

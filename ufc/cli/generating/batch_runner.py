@@ -11,16 +11,16 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.cli.model_choice import Loaded
+from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
 from ufc.conditioning.frame import Frame
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
-from ufc.io.block_record import Origin
 from ufc.io.embedded_tokens import block_record, read_codes
 from ufc.io.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
 from ufc.io.manifest import Manifest, save_picture
-from ufc.io.picture_metadata import Metadata, describe, rounded
+from ufc.io.png.block_record import Origin
+from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result

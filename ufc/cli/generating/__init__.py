@@ -1,0 +1,1 @@
+"""`ufc generate` and `ufc edit`: requests into a folder of pictures."""

@@ -1,7 +1,7 @@
 """The contrastive estimator as one object: pictures and texts in, cosines and probabilities out.
 
 It is a judge of its own, trained beside the generator and not with it: retrieval figures come from
-it, and candidates may be chosen by it too (`make_voice`).
+it, and candidates may be chosen by it too (`make_reranker`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ufc_base.images import fit_square, to_tensor
 BUNDLED = "fashion-64-contrastive"
 BATCH = 64
 
-# Compliance with a third voice in it, from the model's own, the canvases and their owners.
-Voice = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Compliance with the reranker's share in it, from the model's own, the canvases, their owners.
+Reranker = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ContrastiveEstimator:
@@ -105,13 +105,13 @@ class ContrastiveEstimator:
         return self.model.probability((images_NE * texts_NE).sum(-1))
 
 
-def make_voice(
+def make_reranker(
     estimator: ContrastiveEstimator,
     decode: Callable[[Tensor], Tensor],
     prompts: Sequence[str | None],
     weight: float,
-) -> Voice:
-    """The estimator as a third voice: `weight` of compliance is the chance that it gives the words.
+) -> Reranker:
+    """The estimator as a reranker: `weight` of compliance is the chance that it gives the words.
 
     Args:
         estimator: the judge.
@@ -127,22 +127,22 @@ def make_voice(
     texts = estimator.embed_texts([prompt or "" for prompt in prompts])
     worded = torch.tensor([bool(normalise(prompt or "")) for prompt in prompts])
 
-    def voice(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
+    def blended(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
         owner = owner_M.cpu()
         chance = estimator.probability(estimator.embed_pixels(decode(codes_MT)), texts[owner])
         share = torch.where(worded[owner], weight, 0.0).to(compliance_M)
         return torch.lerp(compliance_M, chance.to(compliance_M), share)
 
-    return voice
+    return blended
 
 
-def join_voice(score: Score, voice: Voice | None) -> Score:
-    """A score with the voice in its compliance; without one, the score itself."""
-    if voice is None:
+def rerank(score: Score, reranker: Reranker | None) -> Score:
+    """A score with the reranker in its compliance; without one, the score itself."""
+    if reranker is None:
         return score
 
     def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
         scores = score(codes_MT, owner_M)
-        return scores | {"compliance": voice(scores["compliance"], codes_MT, owner_M)}
+        return scores | {"compliance": reranker(scores["compliance"], codes_MT, owner_M)}
 
     return joined

@@ -17,18 +17,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ufc.call_arguments import (
+    check_further,
     count_rows,
     make_generators,
     per_picture,
     plain,
     sampler_config,
+    spread_seeds,
 )
-from ufc.conditioning.encoding import control_items, kept_codes
+from ufc.conditioning.encoding import control_items, known_codes
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
-from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
+from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
 from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
@@ -280,6 +282,7 @@ class UFCPipeline:
         score_steps: bool = False,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
+        **further: Any,
     ) -> PipelineOutput:
         """Make pictures under any subset of controls.
 
@@ -315,7 +318,7 @@ class UFCPipeline:
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
-                candidates are chosen by, 0..1; a third voice that was not trained with the model.
+                candidates are chosen by, 0..1; a reranker that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
                 picture, or each prompt, its own; drawn at random where none is given.
@@ -328,6 +331,7 @@ class UFCPipeline:
                 pixels in it; may call `state["stop"]()` to stop this call (or set
                 `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
                 else the last. What it returns is not used.
+            further: other controls by their names; see `ufc.conditioning.controls`.
 
         Raises:
             ValueError: controls that contradict each other or do not fit the model, or a setting
@@ -363,15 +367,17 @@ class UFCPipeline:
                 "score_steps": score_steps,
             },
         )
+        others = check_further(further)
+        copies = config.num_images_per_prompt
         rows = count_rows(
-            config.num_images_per_prompt,
-            entries=(prompt, negative_prompt, image, mask_image),
+            copies,
+            entries=(prompt, negative_prompt, image, mask_image, *others.values()),
             lists=(reference_images, reference_weights, preserve_blocks, codes),
             chance=(seed, generator),
         )
-        asked = per_picture(
+        conditioning = per_picture(
             rows,
-            config.num_images_per_prompt,
+            copies,
             self.frames,
             height=config.height,
             width=config.width,
@@ -384,16 +390,17 @@ class UFCPipeline:
             preserve_blocks=preserve_blocks,
             codes=codes,
             codebook=self.transformer.config.codes,
-            seed=seed,
-            generator=generator,
+            further=others,
         )
         settings = sampler_config(config)
-        seeds = [one.seed for one in asked]
+        seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
-        frame = asked[0].frame
-        items, negatives, notices = control_items(asked, self.encode_text, self.encode_reference)
-        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in asked]
-        codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
+        frame = conditioning[0].frame
+        items, negatives, notices = control_items(
+            conditioning, self.encode_text, self.encode_reference
+        )
+        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in conditioning]
+        codes_BT, locked_BT = known_codes(edits, self.encode_pixels)
 
         def draw(codes_BT: Tensor) -> Tensor:
             return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
@@ -417,7 +424,9 @@ class UFCPipeline:
             settings,
             generators,
             on_step,
-            self.third_voice([one.prompt for one in asked], config.contrastive_weight, frame.grid),
+            self.reranker(
+                [one.prompt for one in conditioning], config.contrastive_weight, frame.grid
+            ),
             config.best_of,
             frame.grid,
         )
@@ -432,18 +441,18 @@ class UFCPipeline:
             frame.grid,
         )
 
-    def third_voice(
+    def reranker(
         self,
         prompts: Sequence[str | None],
         weight: float,
         grid: tuple[int, int] | None = None,
-    ) -> Voice | None:
+    ) -> Reranker | None:
         """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
         if weight == 0:
             return None
         if self.contrastive is None:
             self.contrastive = ContrastiveEstimator.from_pretrained()
-        return make_voice(
+        return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
 
@@ -523,8 +532,8 @@ class UFCPipeline:
         settings: SamplerConfig,
         generators: Sequence[torch.Generator],
         on_step: Callable[[int, Canvas], bool],
-        voice: Voice | None = None,
-        drafts: int = 1,
+        reranker: Reranker | None = None,
+        best_of: int = 1,
         grid: tuple[int, int] | None = None,
     ) -> Refined:
         """Run the sampler under the controls."""
@@ -543,8 +552,8 @@ class UFCPipeline:
                 ),
                 settings,
                 guidance_scale=guidance_scale,
-                best_of=drafts,
+                best_of=best_of,
                 apart=self.deterministic,
-                rescore=lambda score: join_voice(score, voice),
+                rescore=lambda score: rerank(score, reranker),
                 on_step=on_step,
             )

@@ -1,4 +1,4 @@
-"""The contrastive estimator: towers, loss, two stages of training, and the third voice."""
+"""The contrastive estimator: towers, loss, two stages of training, and the reranker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from estimators.contrastive import (
     fit_calibration,
 )
 from ufc.conditioning.text import TextTokenizer
-from ufc.contrastive_scorer import ContrastiveEstimator, make_voice
+from ufc.contrastive_scorer import ContrastiveEstimator, make_reranker
 from ufc.pipeline import UFCPipeline
 from ufc.training.contrastive_training import ContrastiveTrainConfig, Trainer, main
 from ufc_base.checkpoint import CheckpointError
@@ -160,20 +160,20 @@ def test_a_checkpoint_holds_everything(pipeline: UFCPipeline) -> None:
         assert torch.equal(value, b.model.state_dict()[name]), name
 
 
-def test_a_third_voice_blends_into_compliance_and_chooses(
+def test_the_reranker_blends_into_compliance_and_chooses(
     pipeline: UFCPipeline, estimator: ContrastiveEstimator
 ) -> None:
     codes = torch.randint(0, 16, (4, 16), generator=torch.Generator().manual_seed(0))
     owner, own = torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25)
     for weight in (0.5, 1.0):
-        voice = make_voice(estimator, pipeline.decode, ["red bag", None], weight)
+        voice = make_reranker(estimator, pipeline.decode, ["red bag", None], weight)
         blended = voice(own, codes, owner)
         images = estimator.embed_pixels(pipeline.decode(codes[:2]))
         chance = estimator.probability(images, estimator.embed_texts(["red bag"] * 2))
         assert torch.allclose(blended[:2], (1 - weight) * 0.25 + weight * chance)
         assert torch.equal(blended[2:], own[2:])  # no words, no voice
     with pytest.raises(ValueError, match="0 to 1"):
-        make_voice(estimator, pipeline.decode, ["a"], 1.5)
+        make_reranker(estimator, pipeline.decode, ["a"], 1.5)
     pipeline.contrastive = estimator
     settings = {"seed": 3, "num_candidates": 4, "num_inference_steps": 3, "order": "pnag"}
     silent = pipeline("red bag", **settings)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
-from ufc.sampling.generation_config import SETTINGS
+from ufc.conditioning.controls import further_controls
+from ufc.sampling.generation_config import SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
 
 Flags = TypeVar("Flags")
@@ -33,10 +34,8 @@ def switch(name: str, help: str, panel: str | None = None) -> Any:
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
-
-def setting(name: str, panel: str = SAMPLING) -> Any:
-    """The flag of a sampling setting, with the help of `GenerationConfig`."""
-    return option(SETTINGS[name].description or "", panel)
+OF_THE_CONTROLS = ("feather", "height", "width")  # settings that are listed with them
+NO_FLAG = ("score_steps",)  # what it brings is in no file
 
 
 def orders_beginning(incomplete: str) -> list[str]:
@@ -45,9 +44,15 @@ def orders_beginning(incomplete: str) -> list[str]:
 
 
 @dataclass(kw_only=True)
-class DrawFlags:
-    """What `generate` and `edit` have in common. None means "not said"."""
+class GenerationFlags:
+    """What `generate` and `edit` have in common. None means "not said".
 
+    `settings` are those of `GenerationConfig` and `controls` the further controls, by name: each
+    is a flag that is derived from there.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
     prompt: Annotated[str | None, option("What to draw, in English or Chinese.", CONTROLS)] = None
     negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
@@ -88,32 +93,7 @@ class DrawFlags:
             metavar="BLOCKS",
         ),
     ] = None
-    feather: Annotated[int | None, setting("feather", CONTROLS)] = None
 
-    height: Annotated[int | None, setting("height", CONTROLS)] = None
-    width: Annotated[int | None, setting("width", CONTROLS)] = None
-
-    seed: Annotated[int | None, setting("seed")] = None
-    num_images_per_prompt: Annotated[int | None, setting("num_images_per_prompt")] = None
-    num_inference_steps: Annotated[int | None, setting("num_inference_steps")] = None
-    guidance_scale: Annotated[float | None, setting("guidance_scale")] = None
-    temperature: Annotated[float | None, setting("temperature")] = None
-    choice_temperature: Annotated[float | None, setting("choice_temperature")] = None
-    num_candidates: Annotated[int | None, setting("num_candidates")] = None
-    best_of: Annotated[int | None, setting("best_of")] = None
-    compliance_weight: Annotated[float | None, setting("compliance_weight")] = None
-    contrastive_weight: Annotated[float | None, setting("contrastive_weight")] = None
-    order: Annotated[
-        str | None,
-        option(
-            SETTINGS["order"].description or "",
-            SAMPLING,
-            metavar="|".join(ORDERS),
-            autocompletion=orders_beginning,
-        ),
-    ] = None
-    patience: Annotated[int | None, setting("patience")] = None
-    time_budget: Annotated[float | None, setting("time_budget")] = None
     batch_size: Annotated[
         int | None,
         option("Pictures drawn together (1; a manifest fed back keeps its own).", SAMPLING, min=1),
@@ -200,7 +180,7 @@ class DrawFlags:
 
 
 @dataclass(kw_only=True)
-class GenerateFlags(DrawFlags):
+class GenerateFlags(GenerationFlags):
     """Flags of `ufc generate`."""
 
     prompts_file: Annotated[
@@ -219,21 +199,63 @@ class GenerateFlags(DrawFlags):
 def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
     """A function that typer can read, with one option for each field of `flags`."""
 
+    derived = {} if not issubclass(flags, GenerationFlags) else derived_flags()
+
     def invoke(**values: Any) -> int:
-        return run(flags(**values))
+        groups = {
+            group: {name: values.pop(name) for name in kinds} for group, kinds in derived.items()
+        }
+        said = {
+            group: {name: value for name, value in given.items() if value is not None}
+            for group, given in groups.items()
+        }
+        return run(flags(**values, **said))
 
     hints = get_type_hints(flags, include_extras=True)
+    own = [one for one in fields(flags) if one.name not in derived]  # type: ignore[arg-type]
+    parameters = {
+        one.name: (
+            hints[one.name],
+            inspect.Parameter.empty if one.default is MISSING else one.default,
+        )
+        for one in own
+    }
+    for kinds in derived.values():
+        parameters |= {name: (kind, None) for name, kind in kinds.items()}
     invoke.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if field.default is MISSING else field.default,
-                annotation=hints[field.name],
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
             )
-            for field in fields(flags)  # type: ignore[arg-type]
+            for name, (kind, default) in parameters.items()
         ]
     )
-    invoke.__annotations__ = {field.name: hints[field.name] for field in fields(flags)}  # type: ignore[arg-type]
+    invoke.__annotations__ = {name: kind for name, (kind, _) in parameters.items()}
     invoke.__doc__ = help
     return invoke
+
+
+def derived_flags() -> dict[str, dict[str, Any]]:
+    """Types of the flags of sampling settings and of further controls, by the fields they fill."""
+    settings = {name: setting_flag(name) for name in SETTINGS if name not in NO_FLAG}
+    controls = {
+        name: Annotated[
+            str | None,
+            option(control.help, CONTROLS, metavar="FILE" if control.kind == "picture" else None),
+        ]
+        for name, control in further_controls().items()
+    }
+    return {"settings": settings, "controls": controls}
+
+
+def setting_flag(name: str) -> Any:
+    """The type of the flag of a sampling setting, with the help of `GenerationConfig`."""
+    help = SETTINGS[name].description or ""
+    panel = CONTROLS if name in OF_THE_CONTROLS else SAMPLING
+    if name == "order":
+        named = option(help, panel, metavar="|".join(ORDERS), autocompletion=orders_beginning)
+        return Annotated[str | None, named]
+    kind = kind_of(name)
+    if kind is bool:
+        return Annotated[bool | None, switch("--" + name.replace("_", "-"), help, panel)]
+    return Annotated[kind | None, option(help, panel)]

@@ -15,7 +15,7 @@ import typer
 
 from ufc.cli import app as editor
 from ufc.cli import env, info, training
-from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
+from ufc.cli.flags import GenerateFlags, GenerationFlags, command, switch
 from ufc.cli.generating import edit, generate
 from ufc.cli.measuring import bench, evaluate
 from ufc.cli.program import SETTINGS, Program, add, add_later
@@ -46,7 +46,7 @@ def start(
 
 
 add(app, "generate", command(GenerateFlags, generate.run, generate.HELP))
-add(app, "edit", command(DrawFlags, edit.run, edit.HELP))
+add(app, "edit", command(GenerationFlags, edit.run, edit.HELP))
 for trainer in training.TRAINERS:
     add_later(app, trainer, training.TRAINERS[trainer])
 add_later(app, "evaluate", evaluate.LATER)

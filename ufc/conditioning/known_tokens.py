@@ -1,4 +1,4 @@
-"""The picture that is edited: which blocks are kept, what the tokenizer may see, pasting back.
+"""Known tokens: which blocks of an edited picture are locked, what is encoded, pasting back.
 
 The block grid is the mask: a block with any pixel to be drawn anew is free. Pixels to be drawn
 anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the

@@ -48,11 +48,12 @@ def with_defaults(request: Request, defaults: Request) -> Request:
 
     The image, its mask and its blocks go together: they are taken over as one or not at all.
     """
-    names = [field.name for field in fields(Request) if field.name not in _CONTROLS_OF_AN_EDIT]
+    together = (*_CONTROLS_OF_AN_EDIT, "controls")
+    names = [field.name for field in fields(Request) if field.name not in together]
     if request.image is None:
         names.extend(_CONTROLS_OF_AN_EDIT)
     changes = {name: getattr(defaults, name) for name in names if _open(getattr(request, name))}
-    return replace(request, **changes)
+    return replace(request, **changes, controls={**defaults.controls, **request.controls})
 
 
 def with_recipe(job: Job, defaults: Mapping[str, Any]) -> Job:

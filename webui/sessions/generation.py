@@ -17,7 +17,7 @@ from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import RECIPE
 from ufc.io.embedded_tokens import block_record
-from ufc.io.inputs import input_hashes
+from ufc.io.inputs import InputFiles
 from ufc.io.manifest import save_picture
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
@@ -300,17 +300,8 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
     """sha256 of a request's files, by the names that it has for them."""
-    placed = replace(
-        request,
-        image=request.image and str(store.path(key, request.image)),
-        reference_images=tuple(
-            replace(item, path=str(store.path(key, item.path))) for item in request.reference_images
-        ),
-    )
-    here = input_hashes(placed)
-    names = [item.path for item in request.reference_images]
-    names += [request.image] if request.image else []
-    return {name: here[str(store.path(key, name))] for name in names}
+    files = InputFiles()
+    return {name: files[str(store.path(key, name))].sha256 for name in request.paths}
 
 
 def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:

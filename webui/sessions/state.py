@@ -59,6 +59,7 @@ class Settings:
     time_budget: float | None = None
     feather: int = 0
     shape: str = "same"
+    controls: Mapping[str, str] = field(default_factory=dict)  # words of further controls
 
 
 @dataclass(frozen=True)
@@ -366,6 +367,7 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         time_budget=settings.time_budget,
         order=settings.order,
         feather=settings.feather or None,
+        controls={name: text for name, text in settings.controls.items() if text.strip()},
     )
     request.check_controls()
     request.check_blocks(cells(grid))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ufc.cli.env import versions
-from ufc.cli.flags import DrawFlags
+from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.replay import agreed, differences
 from ufc.cli.terminal import Terminal
 from ufc.io.prompts_file import Row
@@ -50,7 +50,7 @@ class Loaded:
     versions: dict[str, str]
 
 
-def choose_settings(flags: DrawFlags, rows: Iterable[Row]) -> ModelSettings:
+def choose_settings(flags: GenerationFlags, rows: Iterable[Row]) -> ModelSettings:
     """Flags first; what they leave open is taken from the manifest lines among `rows`.
 
     Raises:

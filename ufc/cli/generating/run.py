@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ufc.cli.flags import DrawFlags
+from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.model_choice import choose_settings, load, tell_differences
 from ufc.cli.generating.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
@@ -35,7 +35,7 @@ from ufc.request import Request
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 
-def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
+def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
     """Check, load, draw and write; returns the exit code.
 
     Under `torchrun` or `accelerate launch` every process draws its share of the batches.
@@ -54,7 +54,8 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         jobs = plan_in(folder, flags, rows, ranks)
         settings = choose_settings(flags, rows)
 
-        from ufc.cli.generating.batch_runner import Easel, check_jobs
+        from ufc.cli.generating.batch_runner import BatchRunner, check_jobs
+        from ufc.io.inputs import InputFiles
 
         choose_device(ranks)
         settings, notices = have_here(settings, vars(flags))
@@ -63,16 +64,18 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
         jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
-        jobs = check_jobs(jobs, loaded.pipe)
-        easel = Easel(
+        files = InputFiles()
+        jobs = check_jobs(jobs, loaded.pipe, files)
+        runner = BatchRunner(
             loaded,
             folder,
             terminal,
+            files,
             with_metadata=not flags.no_metadata,
             overwrite=flags.overwrite or flags.resume,
         )
         groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
-        pending = easel.plan(groups)
+        pending = runner.plan(groups)
         everything = [job.file_name for job in jobs]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]
@@ -93,23 +96,25 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         with closing_books(manifest, folder):
             for group, batch in groups.items():
                 if any(job.file_name in wanted for job in batch):
-                    easel.draw(batch, group, wanted, manifest)
+                    runner.generate(batch, group, wanted, manifest)
         if flags.grid:  # of several processes the last one to end has all pictures
             write_sheet(folder, everything)
         skipped = len(jobs) - len(wanted)
-        told = f"{easel.drawn} drawn, {skipped} done before, {easel.failed} failed; see {folder}"
+        told = (
+            f"{runner.generated} drawn, {skipped} done before, {runner.failed} failed; see {folder}"
+        )
         if ranks.alone:
             terminal.notice(told)
         elif not flags.quiet:
             terminal.error(f"process {ranks.rank} of {ranks.count}: {told}")
-        if easel.failed and not ranks.alone:
+        if runner.failed and not ranks.alone:
             from ufc.io.distributed_manifest import wait_for_others
 
             wait_for_others(folder)  # a launcher ends all processes when one has an exit code
-    return SOME_FAILED if easel.failed else DONE
+    return SOME_FAILED if runner.failed else DONE
 
 
-def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
+def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
     """The pictures to draw, by all processes; a resumed run finds its random seeds again.
 
     Raises:
@@ -128,7 +133,7 @@ def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -
     return [replace(job, group=groups.get(job.file_name) or job.group) for job in jobs]
 
 
-def refuse_taken(folder: Path, flags: DrawFlags, jobs: Iterable[Job]) -> None:
+def refuse_taken(folder: Path, flags: GenerationFlags, jobs: Iterable[Job]) -> None:
     """Raise `RequestError` where pictures are there that this run may not replace."""
     if not flags.overwrite:
         old = read_folder(folder) if flags.resume else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from ufc.conditioning.controls import further_controls
 from ufc.io.png.metadata import read_metadata
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
@@ -29,7 +30,8 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     asked = said.get("request") if said else None
     if said is None or not isinstance(asked, dict):
         raise RequestError(f"{path}: holds no request; give a picture that ufc drew")
-    if asked.get("reference_images") or asked.get("image"):
+    pictures = [name for name, one in further_controls().items() if one.kind == "picture"]
+    if any(asked.get(name) for name in ("reference_images", "image", *pictures)):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"

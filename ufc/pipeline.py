@@ -299,7 +299,7 @@ class UFCPipeline:
             image: the picture to edit; fitted into the grid that is nearest to its proportions
                 (`Frames.choose`), or the square of a model of squares. The result has its colour
                 profile.
-            mask_image: white is drawn anew, black is kept (grey is cut in the middle); also an
+            mask_image: white is regenerated, black is kept (grey is cut in the middle); also an
                 array or tensor of bool, or of 0 and 1, (H, W).
             preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
@@ -327,7 +327,7 @@ class UFCPipeline:
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
                 `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
-                `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
+                `filled_step`, `filled_candidate`, and `image()` to decode a preview with the kept
                 pixels in it; may call `state["stop"]()` to stop this call (or set
                 `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
                 else the last. What it returns is not used.
@@ -402,7 +402,7 @@ class UFCPipeline:
         edits = [one.edit or blank_edit(frame.grid, frame.size) for one in conditioning]
         codes_BT, locked_BT = known_codes(edits, self.encode_pixels)
 
-        def draw(codes_BT: Tensor) -> Tensor:
+        def decoded(codes_BT: Tensor) -> Tensor:
             return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
         call = own_call(self.calls) or Call()
@@ -410,7 +410,7 @@ class UFCPipeline:
         def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
                 state = step_state(
-                    canvas, lambda codes: as_pictures(draw(codes), edits), settings.watched
+                    canvas, lambda codes: as_pictures(decoded(codes), edits), settings.watched
                 ) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
             return call.stopped
@@ -432,7 +432,7 @@ class UFCPipeline:
         )
         return make_output(
             refined,
-            present(draw(refined.canvas.codes), refined.canvas.codes, edits, output_type),
+            present(decoded(refined.canvas.codes), refined.canvas.codes, edits, output_type),
             seeds,
             items,
             edits,
@@ -490,7 +490,7 @@ class UFCPipeline:
 
     @torch.no_grad()
     def decode(self, codes_BT: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0.
+        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are decoded as code 0.
 
         The codes are of a `grid` of (rows, columns), the trained one if none is given.
         """
@@ -517,7 +517,7 @@ class UFCPipeline:
             if self.cpu_offload:
                 part.to("cpu")
 
-    def draw(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
+    def decode_pil(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
         return to_pil(self.decode(torch.as_tensor(codes), grid))
 

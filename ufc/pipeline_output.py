@@ -28,9 +28,9 @@ class PipelineOutput:
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
         curves: scores after each step, as dicts of step, compliance, fidelity.
-        confidence: probability of each block's code when it was drawn, (B, rows, columns).
+        confidence: probability of each block's code when it was generated, (B, rows, columns).
         provenance: for each block, row-major: kept, step, candidate, confidence.
-        codes: the grids themselves, (B, rows * columns) int64: enough to draw the picture again.
+        codes: the grids themselves, (B, rows * columns) int64: enough to decode the picture again.
         steps: refinement steps taken.
         seeds: the seed of each picture (None where a generator was given).
         seconds: wall time of the whole call.
@@ -82,7 +82,7 @@ def make_output(
 
 
 def check_output_type(name: str) -> None:
-    """Raise `ValueError` unless `present` knows the name; asked before anything is drawn."""
+    """Raise `ValueError` unless `present` knows the name; asked before anything is generated."""
     if name not in OUTPUT_TYPES:
         raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
 
@@ -99,9 +99,9 @@ def present(
 
 
 def step_state(
-    canvas: Canvas, draw: Callable[[Tensor], list[Image.Image]], scored: bool
+    canvas: Canvas, decode: Callable[[Tensor], list[Image.Image]], scored: bool
 ) -> dict[str, Any]:
-    """What a callback is told of a step; `draw` makes pictures of codes."""
+    """What a callback is told of a step; `decode` makes pictures of codes."""
     return {
         "codes": canvas.codes,
         "confidence": canvas.confidence,
@@ -109,7 +109,7 @@ def step_state(
         "fidelity": canvas.scores["fidelity"] if scored else None,
         "filled_step": canvas.filled_step,
         "filled_candidate": canvas.filled_candidate,
-        "image": lambda: draw(canvas.codes),
+        "image": lambda: decode(canvas.codes),
     }
 
 

@@ -248,7 +248,8 @@ class Request:
         own = normalise(self.prompt or "") or self.reference_images or self.image is not None
         if not own and not self.controls:
             raise RequestError(
-                "nothing says what to draw: give a prompt, a reference image or an image to edit"
+                "nothing says what to generate: give a prompt, a reference image or an image "
+                "to edit"
             )
 
     def check_blocks(self, num_blocks: int) -> None:
@@ -267,7 +268,7 @@ class Result:
     """What came of one picture of a request: the further fields of its manifest line.
 
     `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
-    time of its batch; `steps` counts those run; `group` names the batch it was drawn in; `inputs`
+    time of its batch; `steps` counts those run; `group` names its batch; `inputs`
     is what `ufc.io.inputs.input_digest` makes of its files, by which `--resume` knows them again.
     """
 

@@ -1,7 +1,7 @@
 """What the bundled model can do, in eleven pictures: `python -m ufc.showcase --output-dir DIR`.
 
 Eight prompts in English and Chinese; then a prompt with a reference image, a prompt with blocks
-of an image kept, and all three at once. Reference and base image are pictures drawn just before.
+of an image kept, and all three at once. Reference and base image are pictures of the same run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def upper_half(rows: int, columns: int) -> list[int]:
 
 
 def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
-    """All pictures of the showcase, each written as soon as it is drawn."""
+    """All pictures of the showcase, each written as soon as it is generated."""
     folder.mkdir(parents=True, exist_ok=True)
     shots = []
 
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
 
-    def draw() -> None:
+    def generate() -> None:
         started = time.monotonic()
         from ufc.io.contact_sheet import contact_sheet
         from ufc.pipeline import UFCPipeline
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
         write_line(sys.stdout, f"all {len(shots)} pictures: {write_page(shots, folder)}")
 
-    return exit_code(draw)
+    return exit_code(generate)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_pictures_have_the_trained_shape(pipe: UFCPipeline) -> None:
     assert out.images[0].size == (16, 24)
     assert out.confidence.shape == (1, 6, 4) and out.codes.shape == (1, 24)
     assert len(out.provenance[0]) == 24
-    again = pipe.draw(out.codes)[0]
+    again = pipe.decode_pil(out.codes)[0]
     assert np.abs(pixels(again) - pixels(out.images[0])).max() <= 1
     arrays = pipe("bag", output_type="np", **QUICK).images
     assert arrays.shape == (1, 24, 16, 3)

@@ -137,11 +137,11 @@ def test_the_pipeline_takes_numbers_for_pictures_and_masks(pipeline: UFCPipeline
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mask_image": ~MASK & MASK}, "nothing is left to draw"),
+        ({"mask_image": ~MASK & MASK}, "there is nothing to generate"),
         ({"mask_image": MASK * 30}, "mask_image: nothing in this mask is white"),
         ({"mask_image": "mask.png"}, "mask_image has a str, wanted PIL pictures, arrays"),
         ({"mask_image": [MASK * -1.0]}, "mask_image: got float64 from -1"),
-        ({"preserve_blocks": list(range(16))}, "nothing is left to draw"),
+        ({"preserve_blocks": list(range(16))}, "there is nothing to generate"),
         ({"image": ARRAY.astype(float), "mask_image": MASK}, "image: got float64 from 0 to 255"),
         ({"reference_images": ARRAY[None], "mask_image": MASK}, "reference_images: got a batch"),
         ({"reference_images": 3, "mask_image": MASK}, "reference_images has a int"),

@@ -53,7 +53,7 @@ class GenerationFlags:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     controls: Mapping[str, str] = field(default_factory=dict)
-    prompt: Annotated[str | None, option("What to draw, in English or Chinese.", CONTROLS)] = None
+    prompt: Annotated[str | None, option("Words, English or Chinese.", CONTROLS)] = None
     negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     reference_image: Annotated[
@@ -76,13 +76,13 @@ class GenerationFlags:
     mask_image: Annotated[
         str | None,
         option(
-            "White is drawn anew, black is kept; the image's size or proportions.",
+            "White is regenerated, black is kept; the image's size or proportions.",
             CONTROLS,
             metavar="FILE",
         ),
     ] = None
     invert_mask: Annotated[
-        bool, switch("--invert-mask", "Black is drawn anew, white is kept.", CONTROLS)
+        bool, switch("--invert-mask", "Black is regenerated, white is kept.", CONTROLS)
     ] = False
     preserve_blocks: Annotated[
         str | None,
@@ -96,7 +96,7 @@ class GenerationFlags:
 
     batch_size: Annotated[
         int | None,
-        option("Pictures drawn together (1; a manifest fed back keeps its own).", SAMPLING, min=1),
+        option("Pictures of a batch (1; a manifest fed back keeps its own).", SAMPLING, min=1),
     ] = None
 
     model: Annotated[
@@ -166,15 +166,15 @@ class GenerationFlags:
         ),
     ] = None
     format: Annotated[PictureFormat | None, option("png (default), jpg or webp.", OUTPUT)] = None
-    resume: Annotated[bool, switch("--resume", "Keep what is done, draw the rest.", OUTPUT)] = False
-    overwrite: Annotated[bool, switch("--overwrite", "Draw again what is there.", OUTPUT)] = False
+    resume: Annotated[bool, switch("--resume", "Keep what is done, do the rest.", OUTPUT)] = False
+    overwrite: Annotated[bool, switch("--overwrite", "Replace what is there.", OUTPUT)] = False
     grid: Annotated[
         bool, switch("--grid", "Also write grid.png, all pictures on one sheet.", OUTPUT)
     ] = False
     no_metadata: Annotated[
         bool, switch("--no-metadata", "Leave the request out of the pictures.", OUTPUT)
     ] = False
-    dry_run: Annotated[bool, switch("--dry-run", "Check everything, draw nothing.", OUTPUT)] = False
+    dry_run: Annotated[bool, switch("--dry-run", "Check everything, do nothing.", OUTPUT)] = False
     json: Annotated[bool, switch("--json", "Results as JSON lines.", OUTPUT)] = False
     quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
 
@@ -186,7 +186,7 @@ class GenerateFlags(GenerationFlags):
     prompts_file: Annotated[
         str | None,
         option(
-            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to draw it again in the "
+            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to generate it again in the "
             "precision that it records. Its lines go before flags, which fill in what they leave "
             "open.",
             CONTROLS,

@@ -1,6 +1,6 @@
-"""From requests to single pictures: seeds, file names, and which are drawn together.
+"""From requests to single pictures: seeds, file names, and which are generated together.
 
-What is drawn together is settled over the full list, done or not: float rounding depends on the
+What is generated together is settled over the full list, done or not: float rounding depends on the
 size of a batch, so a run that is resumed must form the same batches to give the same pixels.
 """
 
@@ -30,10 +30,10 @@ _CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to draw: a request with its own seed, for one image.
+    """One picture to generate: a request with its own seed, for one image.
 
     `index` counts the pictures of the request it came from, `where` names its line for messages,
-    `group` the batch it was drawn in when a manifest is fed back.
+    `group` the batch it was generated in when a manifest is fed back.
     """
 
     request: Request
@@ -71,7 +71,7 @@ def plan(
     *,
     suffix: str | None = None,
     known_seeds: Mapping[str, int] | None = None,
-    draw_seed: Callable[[], int] | None = None,
+    new_seed: Callable[[], int] | None = None,
 ) -> list[Job]:
     """One job for every picture, in order, with seeds and file names settled.
 
@@ -87,9 +87,7 @@ def plan(
     jobs: list[Job] = []
     for row in rows:
         jobs.extend(
-            _manifest_jobs(row, suffix)
-            if row.result
-            else _jobs(row, suffix, known_seeds, draw_seed)
+            _manifest_jobs(row, suffix) if row.result else _jobs(row, suffix, known_seeds, new_seed)
         )
     seen: dict[str, Job] = {}
     for job in jobs:
@@ -128,7 +126,7 @@ def agreed_seed(run: str, name: str) -> int:
     """A seed that all processes of a run find for a request without one: 0..2^32-1.
 
     Raises:
-        RequestError: the run has no name of its own, so that the next would draw the same.
+        RequestError: the run has no name of its own, so that the next would generate the same.
     """
     if run in ("", "none"):  # torchrun's name for all runs that are given none
         raise RequestError(
@@ -165,7 +163,7 @@ def _jobs(
     row: Row,
     suffix: str | None,
     known_seeds: Mapping[str, int] | None,
-    draw_seed: Callable[[], int] | None,
+    new_seed: Callable[[], int] | None,
 ) -> list[Job]:
     request = row.request
     name = name_of(request)
@@ -173,7 +171,7 @@ def _jobs(
     if seed is None:
         seed = (known_seeds or {}).get(name)
     if seed is None:
-        seed = (draw_seed or random_seed)()
+        seed = (new_seed or random_seed)()
     count = request.num_images_per_prompt or 1
     jobs = []
     for index, own in enumerate(count_up(seed, count)):

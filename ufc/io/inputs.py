@@ -32,7 +32,7 @@ HELD_PIXELS = 2**26  # of decoded input files, about 200 MB
 
 @dataclass(frozen=True)
 class Inputs:
-    """Pictures of one request: references and image RGB, mask L (white is generated anew).
+    """Pictures of one request: references and image RGB, mask L (white is regenerated).
 
     References are in sRGB; the image has its own colours, and its profile. `further` are the
     values of further controls by name.
@@ -61,7 +61,7 @@ class InputFile:
         return load_original(self.stored)
 
     def mask(self, invert: bool) -> Image.Image:
-        """As a mask, L: white is generated anew."""
+        """As a mask, L: white is regenerated."""
         return load_mask(self.stored, invert=invert)
 
     def blocks(self) -> BlockRecord | None:
@@ -162,8 +162,8 @@ def _checked(
         raise RequestError(
             located(
                 job,
-                f"{request.mask_image}: keeps the whole image, so nothing is left to generate; "
-                "paint white what is to be generated anew, or invert the mask",
+                f"{request.mask_image}: keeps the whole image, so there is nothing to generate; "
+                "paint white what is to be regenerated, or invert the mask",
             )
         )
     return frame

@@ -1,6 +1,6 @@
 """Prompt files to requests: JSON lines, plain text, and manifests fed back.
 
-The whole file is checked before anything is drawn, and every error names its line. Relative
+The whole file is checked before anything is generated, and every error names its line. Relative
 paths inside a file are resolved from the file's own folder.
 """
 
@@ -43,7 +43,7 @@ class Row:
     """A request and where it stands; `result` is set where the line is from a manifest.
 
     A manifest has one line per picture: such a request is for that one picture only, and
-    `result.index` and `result.group` say which it was and what it was drawn together with.
+    `result.index` and `result.group` say which it was and what it was generated together with.
     """
 
     request: Request

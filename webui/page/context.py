@@ -87,7 +87,7 @@ class Page:
         st.session_state.setdefault("messages", []).append(message)
 
     def problem(self) -> str | None:
-        """Why nothing can be drawn now, as the name of a string."""
+        """Why nothing can be generated now, as the name of a string."""
         try:
             self.studio.request(self.session)
         except AllKeptError:

@@ -1,4 +1,4 @@
-"""One drawing, from request to files: what the thread that draws does for a session."""
+"""One drawing, from request to files: what the thread that generates does for a session."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ HARD_TO_CODE = (
 )
 
 
-class Drawing:
+class GenerationJob:
     """The request of one session on its way to pictures.
 
-    With `repair`, so many blocks are drawn anew, those of the picture that the model doubts most,
+    With `repair`, so many blocks are regenerated, those of the picture that the model doubts most,
     and what comes of it is only put on the canvas where the model scores it higher.
     """
 
@@ -98,7 +98,7 @@ class Drawing:
         return assess(self.loaded.pipe, codes, self.request.prompt, references, self.grid)
 
     def reopen(self) -> Assessment:
-        """Ask for the weakest blocks of the base to be drawn anew; returns its assessment."""
+        """Ask for the weakest blocks of the base to be regenerated; returns its assessment."""
         assert self.base is not None
         assert self.base_image is not None
         pipe = self.loaded.pipe
@@ -196,7 +196,7 @@ class Drawing:
         pipe = self.loaded.pipe
         image = out.images[index]
         changed = set(differing_blocks(self.base_image, image, self.grid)) & set(kept)
-        shown = pipe.draw(out.codes[index : index + 1], self.grid)[0]
+        shown = pipe.decode_pil(out.codes[index : index + 1], self.grid)[0]
         errors = block_errors(to_srgb(self.base_image), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
@@ -278,7 +278,7 @@ class Film:
             pipe._interrupt = True
 
     def steps_of(self, index: int) -> list[dict[str, Any]]:
-        """Picture `index` after each step, block by block: code, confidence, when it was drawn."""
+        """Picture `index` after each step, block by block: code, confidence, its step."""
         return [
             {
                 "codes": step["codes"][index].tolist(),

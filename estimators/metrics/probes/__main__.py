@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--size",
         type=pixels,
-        help="shrink real and drawn pictures to squares of N pixels first (default: do not)",
+        help="shrink real and generated pictures to squares of N pixels first (default: do not)",
         metavar="N",
     )
     fit.add_argument("--attribute", nargs="+", default=list(ATTRIBUTES), help="record fields")
@@ -229,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     prompts.add_argument("--seed-base", type=int, default=0, help="seed of the first row")
     prompts.set_defaults(run=_prompts)
 
-    judge = commands.add_parser("judge", help="what is seen in drawn pictures, beside real ones")
+    judge = commands.add_parser("judge", help="what is seen in generated pictures and in real ones")
     judge.add_argument("pictures", help="folder of {id}-{seed}-{index}.png")
     judge.add_argument("--data", required=True, help="the data that the prompts came from")
     judge.add_argument("--probes", required=True, help="what `fit` wrote")

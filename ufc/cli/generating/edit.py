@@ -1,4 +1,4 @@
-"""`ufc edit`: keep parts of an image and draw the rest anew."""
+"""`ufc edit`: keep parts of an image and regenerate the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ufc.cli.generating.generate import row_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.io.validation import RequestError
 
-HELP = """Keep parts of an image, exactly, and draw the rest anew.
+HELP = """Keep parts of an image, exactly, and regenerate the rest.
 
 Say what to keep with --mask-image (black is kept) or --preserve-blocks. The image is fitted into
 the grid of blocks that is nearest to its proportions, or with --height and --width into that size;

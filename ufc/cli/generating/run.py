@@ -1,7 +1,7 @@
-"""Drawing a list of requests into a folder: what `generate` and `edit` both do.
+"""Generating a list of requests into a folder: what `generate` and `edit` both do.
 
 All that can be wrong with the input is found before the first picture; what goes wrong with one
-picture afterwards marks that picture as failed and lets the others be drawn.
+picture afterwards marks that picture as failed and lets the others be generated.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 
 def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
-    """Check, load, draw and write; returns the exit code.
+    """Check, load, generate and write; returns the exit code.
 
-    Under `torchrun` or `accelerate launch` every process draws its share of the batches.
+    Under `torchrun` or `accelerate launch` every process generates its share of the batches.
 
     Raises:
-        ValueError: bad input; nothing has been drawn or overwritten.
+        ValueError: bad input; nothing has been generated or overwritten.
         OSError: a full disk, say; finished pictures and the manifest are there.
     """
     if flags.resume and flags.overwrite:
@@ -79,13 +79,13 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
         everything = [job.file_name for job in jobs]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]
-        if not ranks.alone:  # the other processes may be drawing theirs already
+        if not ranks.alone:  # the other processes may be generating theirs already
             refuse_taken(folder, flags, jobs)
         if flags.resume:
             refuse_changed(folder, pending, [field.name for field in fields(Request)])
         if flags.dry_run:
             for row in pending if ranks.first else ():
-                terminal.result(f"{folder / row['file_name']}  would be drawn", row)
+                terminal.result(f"{folder / row['file_name']}  would be generated", row)
             return DONE
         manifest = open_manifest(open_folder(folder), ranks, pending)
         wanted = {job.file_name for job in jobs}
@@ -115,7 +115,7 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
 
 
 def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
-    """The pictures to draw, by all processes; a resumed run finds its random seeds again.
+    """The pictures to generate, by all processes; a resumed run finds its random seeds again.
 
     Raises:
         RequestError: names that meet, pictures that are there already, or no way to random seeds.

@@ -99,7 +99,7 @@ def test_resume_refuses_other_requests(ufc, tmp_path):
     assert ufc("generate", "--prompts-file", prompts(tmp_path))[0] == 0
     path = prompts(tmp_path, guidance_scale=1.5)
     code, _, err = ufc("generate", "--prompts-file", path, "--resume")
-    assert code == 2 and "b-9-0.png: was drawn with other values of guidance_scale" in err
+    assert code == 2 and "b-9-0.png: was generated with other values of guidance_scale" in err
 
 
 def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
@@ -112,7 +112,7 @@ def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
     Image.new("RGB", (SIDE, SIDE), "red").save(photo)
     code, _, err = ufc(*flags, "--resume")
     assert code == 2 and one_line(err) and pictures() == drawn
-    assert "was drawn with other values of the contents of its input files" in err
+    assert "was generated with other values of the contents of its input files" in err
     assert ufc(*flags, "--overwrite")[0] == 0 and pictures() != drawn
     code, _, err = ufc(*flags, "--resume")
     assert code == 0 and "0 drawn, 1 done before" in err
@@ -137,21 +137,21 @@ def test_resume_leaves_strange_files_alone(ufc):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_one_failing_picture_does_not_stop_the_others(ufc, tmp_path, monkeypatch, batch_size):
-    real = batch_runner.draw_batch
+    real = batch_runner.generate_batch
 
-    def draw(pipe, batch, on_step):
+    def generate(pipe, batch, files, on_step):
         if any(job.request.id == "b" for job in batch):
             raise RuntimeError("out of\nluck")
-        return real(pipe, batch, on_step)
+        return real(pipe, batch, files, on_step)
 
-    monkeypatch.setattr(batch_runner, "draw_batch", draw)
+    monkeypatch.setattr(batch_runner, "generate_batch", generate)
     flags = ["generate", "--prompts-file", prompts(tmp_path), "--batch-size", batch_size]
     code, _, err = ufc(*flags)
     assert code == 3 and "b-9-0.png failed: out of luck" in err and "Traceback" not in err
     rows = {row["id"]: row for row in manifest()}
     assert (rows["b"]["status"], rows["b"]["error"]) == ("failed", "out of luck")
     assert len(pictures()) == 4
-    monkeypatch.setattr(batch_runner, "draw_batch", real)
+    monkeypatch.setattr(batch_runner, "generate_batch", real)
     assert ufc(*flags, "--resume")[0] == 0
     assert len(pictures()) == 5 and {row["status"] for row in manifest()} == {"done"}
 
@@ -195,7 +195,7 @@ def test_other_weights_are_noticed(ufc, tmp_path):
     row["versions"]["weights"] = "0" * 12
     path = write(tmp_path / "m.jsonl", row)
     code, _, err = ufc("generate", "--prompts-file", path, output_dir="again")
-    assert code == 0 and "was drawn with other weights 000000000000" in err
+    assert code == 0 and "was generated with other weights 000000000000" in err
     write(tmp_path / "out/manifest.jsonl", row)
     code, _, err = ufc("generate", "--prompt", "bag", "--seed", 1, "--resume")
     assert code == 2 and "other values of the model's weights" in err

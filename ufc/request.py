@@ -258,8 +258,8 @@ class Request:
             check_range(self.preserve_blocks, num_blocks)
             if len(set(self.preserve_blocks)) == num_blocks:
                 raise AllKeptError(
-                    f"preserve_blocks: all {num_blocks} blocks are kept, so nothing is left to "
-                    "draw; leave some out"
+                    f"preserve_blocks: all {num_blocks} blocks are kept, so there is nothing "
+                    "to generate; leave some out"
                 )
 
 

@@ -242,4 +242,4 @@ def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> No
 def test_the_benchmark_measures_pictures_that_are_not_square(pipe: UFCPipeline) -> None:
     case = Case("one", steps=1)
     assert measure_case(pipe, case, 1)["resolution"] == "16 x 24"
-    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "pass over 1 grid of 6 x 4"
+    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "forward pass over 1 grid of 6 x 4"

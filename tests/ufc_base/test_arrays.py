@@ -161,6 +161,6 @@ def test_the_command_takes_0_1_masks_and_refuses_empty_ones(ufc, photo: Path, tm
     assert code == 0, err
     kept, own = np.asarray(load_image("out/bag-1-0.png")), np.asarray(load_image(photo))
     assert np.array_equal(kept[:8], own[:8]) and not np.array_equal(kept[8:], own[8:])
-    for name, said in (("dim", "nothing in this mask is white"), ("none", "nothing is left")):
+    for name, said in (("dim", "nothing in this mask is white"), ("none", "nothing to generate")):
         code, _, err = ufc(*edit, f"{name}.png", output_dir=name)
         assert code == 2 and f"{name}.png" in err and said in err and not Path(name).exists()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
-
-import typer
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
 
 from ufc.conditioning.controls import further_controls
 from ufc.sampling.generation_config import SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
+from ufc_base.program import flag_types, option, switch, with_flags
 
 Flags = TypeVar("Flags")
 
@@ -20,16 +18,6 @@ DType = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Attention = Literal["auto", "sdpa", "xformers", "math"]
 Language = Literal["en", "zh"]
 PictureFormat = Literal["png", "jpg", "webp"]
-
-
-def option(help: str, panel: str | None = None, **settings: Any) -> Any:
-    """A flag with its help text and the panel that it is listed in."""
-    return typer.Option(help=help, rich_help_panel=panel, show_default=False, **settings)
-
-
-def switch(name: str, help: str, panel: str | None = None) -> Any:
-    """A flag without a value and without an opposite."""
-    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False, metavar="")
 
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
@@ -211,28 +199,10 @@ def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Calla
         }
         return run(flags(**values, **said))
 
-    hints = get_type_hints(flags, include_extras=True)
-    own = [one for one in fields(flags) if one.name not in derived]  # type: ignore[arg-type]
-    parameters = {
-        one.name: (
-            hints[one.name],
-            inspect.Parameter.empty if one.default is MISSING else one.default,
-        )
-        for one in own
-    }
+    types = flag_types(flags, without=list(derived))
     for kinds in derived.values():
-        parameters |= {name: (kind, None) for name, kind in kinds.items()}
-    invoke.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
-            )
-            for name, (kind, default) in parameters.items()
-        ]
-    )
-    invoke.__annotations__ = {name: kind for name, (kind, _) in parameters.items()}
-    invoke.__doc__ = help
-    return invoke
+        types |= {name: (kind, None) for name, kind in kinds.items()}
+    return with_flags(invoke, types, help)
 
 
 def derived_flags() -> dict[str, dict[str, Any]]:

@@ -199,7 +199,7 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
             changed.append("the contents of its input files")
         if changed:
             raise RequestError(
-                f"{folder / row['file_name']}: has other values of {listed(changed)}; "
+                f"{folder / row['file_name']}: was made with other values of {listed(changed)}; "
                 "choose another --output-dir, or add --overwrite instead of --resume"
             )
 

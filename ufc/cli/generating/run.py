@@ -100,9 +100,7 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
         if flags.grid:  # of several processes the last one to end has all pictures
             write_sheet(folder, everything)
         skipped = len(jobs) - len(wanted)
-        told = (
-            f"{runner.generated} drawn, {skipped} done before, {runner.failed} failed; see {folder}"
-        )
+        told = f"{runner.generated} generated, {skipped} done before, {runner.failed} failed; see {folder}"
         if ranks.alone:
             terminal.notice(told)
         elif not flags.quiet:

@@ -34,7 +34,7 @@ def test_never_overwritten_silently(ufc):
     assert pictures() == first
     assert ufc(*flags, "--overwrite")[0] == 0 and pictures() == first
     code, out, err = ufc(*flags, "--resume")
-    assert code == 0 and out == "" and "0 drawn, 1 done before" in err
+    assert code == 0 and out == "" and "0 generated, 1 done before" in err
     assert ufc(*flags, "--resume", "--overwrite")[0] == 2
 
 
@@ -99,7 +99,7 @@ def test_resume_refuses_other_requests(ufc, tmp_path):
     assert ufc("generate", "--prompts-file", prompts(tmp_path))[0] == 0
     path = prompts(tmp_path, guidance_scale=1.5)
     code, _, err = ufc("generate", "--prompts-file", path, "--resume")
-    assert code == 2 and "b-9-0.png: was generated with other values of guidance_scale" in err
+    assert code == 2 and "b-9-0.png: was made with other values of guidance_scale" in err
 
 
 def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
@@ -108,14 +108,14 @@ def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
     drawn, before = pictures(), photo.read_bytes()
     photo.write_bytes(before)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
     Image.new("RGB", (SIDE, SIDE), "red").save(photo)
     code, _, err = ufc(*flags, "--resume")
     assert code == 2 and one_line(err) and pictures() == drawn
-    assert "was generated with other values of the contents of its input files" in err
+    assert "was made with other values of the contents of its input files" in err
     assert ufc(*flags, "--overwrite")[0] == 0 and pictures() != drawn
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
 
 
 def test_resume_takes_manifests_that_do_not_know_the_input_files(ufc, tmp_path, photo):
@@ -125,7 +125,7 @@ def test_resume_takes_manifests_that_do_not_know_the_input_files(ufc, tmp_path, 
     assert len(row.pop("inputs")) == 12
     write(tmp_path / "out/manifest.jsonl", row)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
 
 
 def test_resume_leaves_strange_files_alone(ufc):
@@ -172,7 +172,7 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_others(ufc, tmp_path
     assert [row["status"] for row in manifest()] == ["done", "failed", "done"]
     assert manifest()[1]["error"] == "out/file: File exists"
     code, out, err = ufc(*flags, "--resume")
-    assert (code, out) == (3, "") and "0 drawn, 2 done before, 1 failed" in err
+    assert (code, out) == (3, "") and "0 generated, 2 done before, 1 failed" in err
 
 
 @pytest.mark.parametrize("trouble", ["ENOSPC", "EDQUOT", "EIO", "EROFS"])
@@ -217,7 +217,7 @@ def test_a_run_of_an_earlier_version_is_resumed(ufc, tmp_path):
     old["num_drafts"] = old.pop("best_of")
     write(tmp_path / "out/manifest.jsonl", old)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
     write(tmp_path / "out/manifest.jsonl", old | {"num_drafts": 3})
     code, _, err = ufc(*flags, "--resume")
     assert code == 2 and "other values of best_of" in err

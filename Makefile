@@ -14,7 +14,7 @@ CONFIG ?=
 CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test nightly lint surface app bench bench-peers fid ablation report \
+.PHONY: help setup run test nightly lint docs surface app bench bench-peers fid ablation report \
 	train-tokenizer train train-gpu
 
 help: ## list the commands
@@ -32,6 +32,10 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
+
+docs: $(VENV)/.ufc-all ## the reference of every public function, from its docstring, into outputs/api
+	@$(BIN)/pdoc ufc vqgan estimators ufc_base --output-directory outputs/api
+	@echo "outputs/api/index.html"
 
 surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
 	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt

@@ -34,8 +34,7 @@ nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, READM
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
 
 docs: $(VENV)/.ufc-all ## the reference of every public function, from its docstring, into outputs/api
-	@$(BIN)/pdoc ufc vqgan estimators ufc_base --output-directory outputs/api
-	@echo "outputs/api/index.html"
+	@$(BIN)/python scripts/reference.py outputs/api
 
 surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
 	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt

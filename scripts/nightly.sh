@@ -19,7 +19,7 @@ step_browser() {
 
 # The reference is built, and has a page for every package.
 step_docs() {
-	"$BIN/pdoc" ufc vqgan estimators ufc_base --output-directory "$scratch/api" >"$scratch/docs.log" 2>&1 &&
+	"$BIN/python" scripts/reference.py "$scratch/api" >"$scratch/docs.log" 2>&1 &&
 		test -s "$scratch/api/ufc/pipeline.html" && test -s "$scratch/api/vqgan/model.html"
 }
 

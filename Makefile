@@ -22,7 +22,7 @@ help: ## list the commands
 
 setup: $(VENV)/.ufc-all ## install everything: training, editor, measuring, development
 
-run: $(VENV)/.ufc-core ## draw with the bundled model: words, references, kept blocks
+run: $(VENV)/.ufc-core ## generate with the bundled model: words, references, kept blocks
 	@$(BIN)/python -m ufc.showcase --output-dir $(or $(OUT),outputs/showcase) $(ARGS)
 
 test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without bf16 instructions
@@ -83,7 +83,7 @@ train-gpu: want-DATA ## DATA=folder [MINUTES=25] [OUT=folder] [SMOKE=1]: both st
 
 # Each stamp is made once and again when the versions change.
 $(VENV)/.ufc-core: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what drawing needs; once, about a minute …"
+	@echo "Installing what generating needs; once, about a minute …"
 	@$(PIP) --editable . --constraint requirements.txt
 	@touch $@
 

@@ -287,9 +287,9 @@ def blank_picture(pipeline: UFCPipeline) -> Image.Image:
 
 
 def size_of(pipeline: UFCPipeline) -> int | str:
-    """Pixels of a picture: its side, or HEIGHT x WIDTH where it is not square."""
+    """Pixels of a picture: its side, or WIDTH x HEIGHT where it is not square."""
     height, width = pipeline.tokenizer.config.size
-    return height if height == width else f"{height} x {width}"
+    return height if height == width else f"{width} x {height}"
 
 
 def forward_name(batch: int, grid_size: tuple[int, int]) -> str:

@@ -15,12 +15,13 @@ import typer
 
 from ufc.cli import app as editor
 from ufc.cli import env, info, training
-from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
+from ufc.cli.flags import GenerateFlags, GenerationFlags, command
 from ufc.cli.generating import edit, generate
 from ufc.cli.measuring import bench, evaluate
-from ufc.cli.program import SETTINGS, Program, add, add_later
+from ufc.cli.program import Program, add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 from ufc_base.entry import escape_what_cannot_be_shown, write_line
+from ufc_base.program import SETTINGS, switch
 
 app = typer.Typer(
     name="ufc",
@@ -46,7 +47,7 @@ def start(
 
 
 add(app, "generate", command(GenerateFlags, generate.run, generate.HELP))
-add(app, "edit", command(DrawFlags, edit.run, edit.HELP))
+add(app, "edit", command(GenerationFlags, edit.run, edit.HELP))
 for trainer in training.TRAINERS:
     add_later(app, trainer, training.TRAINERS[trainer])
 add_later(app, "evaluate", evaluate.LATER)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from ufc.cli.usage import UsageError, usage_problem
+from ufc.cli.usage import usage_problem
 from ufc_base.entry import (
     BAD_INPUT,
     DONE,
@@ -24,6 +24,7 @@ from ufc_base.entry import (
     understood,
     write_line,
 )
+from ufc_base.program import UsageError
 
 __all__ = ["BAD_INPUT", "DONE", "FAILURE", "INTERRUPTED", "SOME_FAILED", "Terminal", "report"]
 

@@ -263,5 +263,5 @@ def pictures_of(pipeline: UFCPipeline, codes_NT: Tensor) -> list[Image.Image]:
     return [
         picture
         for start in range(0, len(codes_NT), BATCH)
-        for picture in pipeline.draw(codes_NT[start : start + BATCH])
+        for picture in pipeline.decode_pil(codes_NT[start : start + BATCH])
     ]

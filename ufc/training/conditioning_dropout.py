@@ -89,7 +89,7 @@ class Rivals:
             for key, groups in enumerate(self.alike):
                 groups[values[:key] + values[key + 1 :]].append(index)
 
-    def draw(self, index: int, form: int, rng: random.Random) -> list[int]:
+    def sample(self, index: int, form: int, rng: random.Random) -> list[int]:
         """Ids of such a text, put as the sample's own text number `form`; empty if none is found.
 
         A form may leave out the one thing: then it is no rival, and another is tried.
@@ -106,7 +106,7 @@ class Rivals:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampledControls:
     """What is drawn for one sample: its text, the words to be told, and its references.
 
     The text is number `form` of the sample's. `labels` are the true ids of masked words, aligned
@@ -120,13 +120,13 @@ class Draw:
     form: int
 
 
-def draw_controls(
+def sample_controls(
     texts: Sequence[list[int]],
     references: int,
     odds: ControlOdds,
     mask: int,
     rng: random.Random,
-) -> Draw:
+) -> SampledControls:
     """Controls of one sample with these texts (ids) and at most so many references.
 
     `mask` is the id of a masked word.
@@ -146,7 +146,7 @@ def draw_controls(
         share = rng.uniform(0, 0.5)
         ids = [token for token in ids if rng.random() >= share]
         labels = [-1] * len(ids)
-    return Draw(ids, labels, kept, own=masked, form=form)
+    return SampledControls(ids, labels, kept, own=masked, form=form)
 
 
 def step_references(odds: ControlOdds, seed: int, step: int) -> int:

@@ -68,9 +68,11 @@ class TrainConfig(LoopSettings):
         (), "Further objectives and their weights, as name=0.5; see ufc/training/objectives."
     )
     estimator_start: float = setting(0.3, "Share of the run after which estimators learn.")
-    estimator_steps: int = setting(6, "Steps between their lessons.")
+    estimator_steps: int = setting(6, "Steps between theirs.")
     estimator_samples: int = setting(8, "Samples of a step they learn from.")
-    estimator_pictures: int = setting(4, "Pictures drawn for each lesson, kept for later ones.")
+    estimator_pictures: int = setting(
+        4, "Pictures generated for each of them, kept in the replay buffer."
+    )
     validation_prompts: tuple[str, ...] = setting(
         PROMPTS, "Prompts whose pictures are generated at each validation."
     )

@@ -20,7 +20,7 @@ from ufc.training.objectives import OBJECTIVES, Context, Objective
 from ufc.training.objectives.base import AuxiliaryStep
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
-from ufc.training.replay_buffer import draw_canvases
+from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
     base_defaults,
     load_tokenizer,
@@ -286,7 +286,7 @@ def validate(
             generator = torch.Generator().manual_seed(step)
             count = len(batch.items)
             asked = batch.items[: min(8, count)]
-            drawn_BT = draw_canvases(pipeline.transformer, asked, pipeline.alike, generator)
+            drawn_BT = generate_canvases(pipeline.transformer, asked, pipeline.alike, generator)
             canvases = estimator_batch(
                 batch,
                 found.logits_NV,

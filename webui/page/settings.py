@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from ufc.sampling.orders import ORDERS
-from webui.page.context import Page, widget
+from webui.page.context import Page, widget, word_controls
 from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES, SHAPES
 from webui.sessions.studio import random_seed
 
@@ -42,6 +42,9 @@ def recipe(page: Page) -> None:
             max_chars=MOST_LETTERS,
             help=say("negative_help"),
         )
+        for name, control in word_controls().items():
+            label = name.replace("_", " ").capitalize()
+            st.text_input(label, key=widget(name), max_chars=MOST_LETTERS, help=control.help)
         number(page, "steps")
     with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
         number(page, "guidance_scale", 0.5, "%.1f")

@@ -59,6 +59,7 @@ class Settings:
     time_budget: float | None = None
     feather: int = 0
     shape: str = "same"
+    controls: Mapping[str, str] = field(default_factory=dict)  # words of further controls
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Picture:
 
     Attributes:
         kind: `drawn`, `upload`, `step` (taken from a step of another) or `cross` (of two).
-        group: pictures drawn together share it.
+        group: pictures generated together share it.
         parent: the picture it was made from.
         kept: blocks taken over from the parent.
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
@@ -214,7 +215,7 @@ def mark(session: Session, marks: Blocks) -> Session:
 
 
 def mark_to_change(session: Session, blocks: Blocks, grid: Grid) -> Session:
-    """Mark so that exactly these blocks are drawn anew, whatever marks mean now."""
+    """Mark so that exactly these blocks are regenerated, whatever marks mean now."""
     return mark(session, invert(blocks, grid) if session.view.keep else blocks)
 
 
@@ -229,7 +230,7 @@ def set_keep(session: Session, keep: bool) -> Session:
 
 
 def just_drawn(session: Session, grid: Grid) -> bool:
-    """Whether the marks are those that the picture on the canvas was drawn with."""
+    """Whether the marks are those that the picture on the canvas was generated with."""
     picture = session.current
     if picture is None or not picture.kept:
         return False
@@ -271,7 +272,7 @@ def set_favourite(session: Session, picture: str, favourite: bool) -> Session:
 
 
 def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
-    """The pictures that were drawn together with this one, itself among them."""
+    """The pictures that were generated together with this one, itself among them."""
     if picture is None:
         return ()
     if not picture.group:
@@ -340,7 +341,7 @@ def move_reference(session: Session, file: str, by: int) -> Session:
 def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None) -> Request:
     """What the session asks for now, for one picture; of `size` (height, width) where one is given.
 
-    Raises `RequestError` where nothing says what to draw, or every block is kept.
+    Raises `RequestError` where nothing says what to generate, or every block is kept.
     """
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
@@ -361,11 +362,12 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         guidance_scale=settings.guidance_scale,
         temperature=settings.temperature,
         num_candidates=settings.candidates,
-        best_of=1,  # a visitor chooses among pictures, and sees each being drawn
+        best_of=1,  # a visitor chooses among pictures, and sees each being generated
         patience=settings.patience,
         time_budget=settings.time_budget,
         order=settings.order,
         feather=settings.feather or None,
+        controls={name: text for name, text in settings.controls.items() if text.strip()},
     )
     request.check_controls()
     request.check_blocks(cells(grid))

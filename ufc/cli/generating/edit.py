@@ -1,13 +1,13 @@
-"""`ufc edit`: keep parts of an image and draw the rest anew."""
+"""`ufc edit`: keep parts of an image and regenerate the rest."""
 
 from __future__ import annotations
 
-from ufc.cli.flags import DrawFlags
+from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.generate import row_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.io.validation import RequestError
 
-HELP = """Keep parts of an image, exactly, and draw the rest anew.
+HELP = """Keep parts of an image, exactly, and regenerate the rest.
 
 Say what to keep with --mask-image (black is kept) or --preserve-blocks. The image is fitted into
 the grid of blocks that is nearest to its proportions, or with --height and --width into that size;
@@ -15,7 +15,7 @@ a model of squares lays it into its square, white beside it where it is not squa
 equals the fitted image pixel by pixel."""
 
 
-def run(flags: DrawFlags) -> int:
+def run(flags: GenerationFlags) -> int:
     """Carry out the command; returns the exit code."""
     if flags.image is None:
         raise RequestError("--image: is missing; say which picture to edit")

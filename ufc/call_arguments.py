@@ -19,7 +19,9 @@ from ufc.conditioning.controls import CONTROLS, further_controls
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import edit_canvas
 from ufc.conditioning.original_size import prepare
-from ufc.io.validation import check_integer, check_number, check_text
+from ufc.conditioning.outpainting import extend
+from ufc.io.validation import RequestError, check_integer, check_number, check_text
+from ufc.request import check_added
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
@@ -40,6 +42,7 @@ def per_picture(
     image: Any,
     mask_image: Any,
     preserve_blocks: Any,
+    outpaint: Any,
     codes: Any,
     codebook: int,
     original_size: bool,
@@ -61,6 +64,7 @@ def per_picture(
     pictures = spread(image, rows, "image")
     masks = spread(mask_image, rows, "mask_image")
     blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
+    added = spread_lists(outpaint, rows, "outpaint")
     known = spread_lists(codes, rows, "codes")
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
@@ -73,6 +77,11 @@ def per_picture(
             check_picture("mask_image", masks[row])
         mask, keep = masks[row], None if blocks[row] is None else as_list(blocks[row])
         photograph = None
+        if added[row] is not None:
+            picture = outpainted(picture, mask, keep)
+            own_grid = frames.choose(picture.size).grid
+            picture, mask = extend(picture, check_added(added[row]), own_grid)
+            known[row] = None
         if picture is not None and original_size:  # the codes are of another part, if of any
             check_blocks(keep, frames.choose(picture.size))
             photograph = prepare(picture, mask, keep, frames)
@@ -93,6 +102,15 @@ def per_picture(
         found.extend([one] * copies)
     check_one_size([one.frame for one in found])
     return found
+
+
+def outpainted(picture: Image.Image | None, mask: Any, keep: Any) -> Image.Image:
+    """The picture to enlarge. Raises `RequestError` without one, or with more to do than that."""
+    if picture is None:
+        raise RequestError("outpaint: needs the image that is made larger; give an image too")
+    if mask is not None or keep is not None:
+        raise RequestError("got outpaint beside mask_image or preserve_blocks; give one of them")
+    return picture
 
 
 def check_blocks(blocks: Sequence[Any] | None, frame: Frame) -> None:

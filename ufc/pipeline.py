@@ -267,6 +267,7 @@ class UFCPipeline:
         image: Any = None,
         mask_image: Any = None,
         preserve_blocks: Any = None,
+        outpaint: Any = None,
         codes: Any = None,
         *,
         height: int | None = None,
@@ -310,6 +311,8 @@ class UFCPipeline:
             mask_image: white is regenerated, black is kept (grey is cut in the middle); also an
                 array or tensor of bool, or of 0 and 1, (H, W).
             preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
+            outpaint: blocks to add to `image` at top, right, bottom and left, four numbers; they
+                are generated, and all of the image is kept.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
             height: of the pictures in pixels, a multiple of the block size; the trained one, or
@@ -355,7 +358,8 @@ class UFCPipeline:
             watch.look()
         check_output_type(output_type)
         prompt, negative_prompt, codes = plain(prompt), plain(negative_prompt), plain(codes)
-        preserve_blocks, reference_weights = plain(preserve_blocks), plain(reference_weights)
+        preserve_blocks, outpaint = plain(preserve_blocks), plain(outpaint)
+        reference_weights = plain(reference_weights)
         seed = plain(seed)
         config = GenerationConfig.over(
             self.defaults,
@@ -384,7 +388,7 @@ class UFCPipeline:
         rows = count_rows(
             copies,
             entries=(prompt, negative_prompt, image, mask_image, *others.values()),
-            lists=(reference_images, reference_weights, preserve_blocks, codes),
+            lists=(reference_images, reference_weights, preserve_blocks, outpaint, codes),
             chance=(seed, generator),
         )
         conditioning = per_picture(
@@ -400,6 +404,7 @@ class UFCPipeline:
             image=image,
             mask_image=mask_image,
             preserve_blocks=preserve_blocks,
+            outpaint=outpaint,
             codes=codes,
             codebook=self.transformer.config.codes,
             original_size=config.original_size,

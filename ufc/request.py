@@ -48,6 +48,7 @@ __all__ = [
 LANGUAGES = ("en", "zh")
 STATUSES = ("pending", "done", "failed")
 MAX_BLOCKS = 2**16
+MOST_ADDED = 32  # blocks on a side, by outpainting
 
 _TEXTS = ("prompt", "negative_prompt", "output")
 _PATHS = ("image", "mask_image")
@@ -109,6 +110,7 @@ class Request:
     mask_image: str | None = None
     invert_mask: bool = False
     preserve_blocks: tuple[int, ...] | None = None
+    outpaint: tuple[int, ...] | None = None
     height: int | None = None
     width: int | None = None
     seed: int | None = None
@@ -158,21 +160,24 @@ class Request:
     def _check_blocks_are_integers(self) -> None:
         for block in self.preserve_blocks or ():
             check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
+        if self.outpaint is not None:
+            object.__setattr__(self, "outpaint", check_added(self.outpaint))
 
     def _check_editing(self) -> None:
         if self.invert_mask and not self.mask_image:
             raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
         if self.image is None:
-            for name in ("mask_image", "preserve_blocks"):
+            for name in ("mask_image", "preserve_blocks", "outpaint"):
                 if getattr(self, name):
                     raise RequestError(f"{name}: needs the image it belongs to; give an image too")
-        elif not self.mask_image and not self.preserve_blocks:
+        elif not self.mask_image and not self.preserve_blocks and not self.outpaint:
             raise RequestError(
-                "image: nothing says what to keep of it; give a mask_image or preserve_blocks, "
-                "or give it as a reference image"
+                "image: nothing says what to keep of it; give a mask_image, preserve_blocks or "
+                "outpaint, or give it as a reference image"
             )
-        elif self.mask_image and self.preserve_blocks:
-            raise RequestError("got both mask_image and preserve_blocks; give one of them")
+        given = [n for n in ("mask_image", "preserve_blocks", "outpaint") if getattr(self, n)]
+        if len(given) > 1:
+            raise RequestError(f"got both {' and '.join(given)}; give one of them")
 
     @classmethod
     def from_json(cls, value: object) -> Request:
@@ -196,6 +201,8 @@ class Request:
             if not isinstance(references, list):
                 raise RequestError(f"reference_images: got {shown(references)}, wanted a list")
             data["reference_images"] = tuple(Reference.from_json(item) for item in references)
+        if "outpaint" in data:
+            data["outpaint"] = check_added(data["outpaint"])
         blocks = data.get("preserve_blocks")
         if isinstance(blocks, str):
             data["preserve_blocks"] = parse_blocks(blocks)
@@ -333,6 +340,29 @@ class Result:
 
 # What a manifest line has beyond the request; `seed` is in both.
 RESULT_FIELDS = frozenset(field.name for field in fields(Result)) - {"seed"}
+
+
+def check_added(added: object) -> tuple[int, ...]:
+    """Blocks that are added at top, right, bottom and left, from four numbers or "0,2,0,2".
+
+    Raises:
+        RequestError: not four whole numbers from 0 on, or nothing is added.
+    """
+    said = added.split(",") if isinstance(added, str) else added
+    wanted = f'wanted blocks at top, right, bottom, left, 0 to {MOST_ADDED}, such as "0,2,0,2"'
+    if not isinstance(said, list | tuple) or len(said) != 4:
+        raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+    counts = []
+    for one in said:
+        text = one.strip() if isinstance(one, str) else one
+        if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 4:
+            text = int(text)
+        if not isinstance(text, int) or isinstance(text, bool) or not 0 <= text <= MOST_ADDED:
+            raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+        counts.append(text)
+    if not any(counts):
+        raise RequestError(f"outpaint: got {shown(added)}, which adds nothing; {wanted}")
+    return tuple(counts)
 
 
 def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:

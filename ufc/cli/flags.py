@@ -86,6 +86,14 @@ class GenerationFlags:
             metavar="BLOCKS",
         ),
     ] = None
+    outpaint: Annotated[
+        str | None,
+        option(
+            "Blocks to add to the image at top, right, bottom and left, such as 0,2,0,2.",
+            CONTROLS,
+            metavar="T,R,B,L",
+        ),
+    ] = None
 
     batch_size: Annotated[
         int | None,

@@ -27,6 +27,7 @@ Box = tuple[int, int, int, int]
 CONTEXT = 2.0  # sides of the part that the model sees, against those of what changes
 MOST_OF_IT = 0.6  # a part of more than this share of the photograph is all of it
 REACH = 16  # pixels of the model over which the correction of colour fades away
+LEAST_FADE = 2  # pixels of the model over which the new sets in, or every seam shows
 RING = 8  # pixels of the model around the changed area, whose grain is taken
 
 
@@ -120,7 +121,8 @@ def restore(
         edit: its part at the model's size.
         decoded_CHW: what the model made of the part, in sRGB, -1..1.
         stretch: how the part was fitted, see `picture_fit`.
-        feather: pixels of the model over which the new fades in, inside the changed area.
+        feather: pixels of the model over which the new fades in, inside the changed area;
+            `LEAST_FADE` or more.
     """
     part = photograph.part
     if edit.profile is not None:
@@ -131,7 +133,7 @@ def restore(
     scale = part.width / fit.inner_width
     old = np.asarray(part, np.float32)
     new = np.asarray(made, np.float32) + grain(part, photograph.changed, fit.inner_width)
-    alpha = fade(photograph.changed, feather * scale)[..., None]
+    alpha = fade(photograph.changed, max(feather, LEAST_FADE) * scale)[..., None]
     mixed = np.clip(np.rint(old + (new - old) * alpha), 0, 255).astype(np.uint8)
     inside = np.asarray(photograph.changed)[..., None] > 0
     result = photograph.original.copy()

@@ -25,7 +25,7 @@ RECIPE = tuple(
     for field in fields(Request)
     if field.name in SETTINGS and field.name not in ("seed", "num_images_per_prompt")
 )
-_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks")
+_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks", "outpaint")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from ufc.conditioning.controls import further_controls
 from ufc.io.validation import RequestError, shortened
-from ufc.request import RESULT_FIELDS, Reference, Request, Result, parse_blocks
+from ufc.request import RESULT_FIELDS, Reference, Request, Result, check_added, parse_blocks
 from ufc.sampling.generation_config import OLD_NAMES, SETTINGS, kind_of
 
 # What other tools, and earlier versions, call our fields, in text files.
@@ -166,7 +166,7 @@ def _take_flag(words: list[str], data: dict[str, Any]) -> None:
     if not flag.startswith("--"):
         raise RequestError(f'got "{shortened(flag)}", wanted a flag such as --seed')
     further = further_controls()
-    own = (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks")
+    own = (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks", "outpaint")
     if name not in (*own, *further):
         raise RequestError(f"{shortened(flag)} is not a flag of prompt files")
     if not joined:
@@ -187,6 +187,8 @@ def _take_flag(words: list[str], data: dict[str, Any]) -> None:
 def _typed(name: str, flag: str, value: str, data: Mapping[str, Any]) -> Any:
     if name == "reference_images":
         return (*data.get(name, ()), Reference(value))
+    if name == "outpaint":
+        return check_added(value)
     if name == "preserve_blocks":
         return parse_blocks(value)
     try:

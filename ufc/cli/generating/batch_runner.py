@@ -15,6 +15,7 @@ from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
 from ufc.conditioning.controls import further_controls
 from ufc.conditioning.frame import Frame
+from ufc.conditioning.outpainting import extended_size
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
 from ufc.io.embedded_tokens import block_record, carried_codes
@@ -69,6 +70,10 @@ def frame_of(
     """
     if image is None or request.image is None:
         return pipe.frames.choose(None, request.height, request.width)
+    if request.outpaint:
+        own = pipe.frames.choose(image.size).grid
+        size = extended_size(image.size, request.outpaint, own)
+        return pipe.frames.choose(size, request.height, request.width)
     grid = pipe.frames.whole(image.size)
     if grid and request.height is None and request.width is None:
         frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
@@ -277,6 +282,7 @@ def generate_batch(
             list(request.preserve_blocks) if request.preserve_blocks else None
             for request in requests
         ],
+        outpaint=[request.outpaint and list(request.outpaint) for request in requests],
         codes=codes,
         seed=[request.seed or 0 for request in requests],
         callback_on_step_end=on_step,
@@ -288,7 +294,7 @@ def own_codes(
     pipe: UFCPipeline, request: Request, image: Image.Image | None, files: InputFiles
 ) -> tuple[int, ...] | None:
     """The codes that an image's file carries, where it is edited in the size that it has."""
-    if image is None or request.image is None:
+    if image is None or request.image is None or request.outpaint:
         return None
     frame = pipe.frames.choose(image.size, request.height, request.width)
     if not frame.holds(image.size):

@@ -11,7 +11,7 @@ from ufc.io.batch_plan import name_from_prompt, with_defaults
 from ufc.io.png.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
-from ufc.request import Reference, Request, parse_blocks
+from ufc.request import Reference, Request, check_added, parse_blocks
 
 HELP = """Draw pictures from words, reference images and kept blocks, in any combination.
 
@@ -83,6 +83,7 @@ def request_from_flags(flags: GenerationFlags) -> Request:
         preserve_blocks=None
         if flags.preserve_blocks is None
         else parse_blocks(flags.preserve_blocks),
+        outpaint=None if flags.outpaint is None else check_added(flags.outpaint),
         controls=flags.controls,
         **flags.settings,
     )

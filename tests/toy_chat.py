@@ -8,9 +8,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ufc.conditioning.expansion import CHATML, PromptExpander, import_transformers
+from ufc.conditioning.caption_language import LANGUAGES, CaptionLanguage
+from ufc.conditioning.expansion import CHATML, PromptExpander, hushed, import_transformers
 
 ANSWERS = {"something warm": "red bag", "暖和的": "黑色手表"}
+SHORT = {
+    name: CaptionLanguage("Caption:", {}, "{wish}: {caption}", (("a", "b"),)) for name in LANGUAGES
+}
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
@@ -56,7 +60,7 @@ def tiny_network(size: int, seed: int = 0) -> Any:
     ).eval()
 
 
-def learn(expander: PromptExpander, steps: int = 60) -> None:
+def learn(expander: PromptExpander, most_steps: int = 200) -> None:
     """Teach the answers, in the chats that the expander will ask in."""
     network, tokenizer = expander.model, expander.tokenizer
     chats = []
@@ -65,8 +69,8 @@ def learn(expander: PromptExpander, steps: int = 60) -> None:
         asked = expander.chat(rules, wish)
         told = tokenizer(answer + "<|im_end|>", add_special_tokens=False)["input_ids"]
         chats.append((torch.tensor([asked + told]), len(asked)))
-    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-    for _ in range(steps):
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(most_steps):
         loss = torch.zeros(())
         for ids, begin in chats:
             labels = ids.clone()
@@ -75,13 +79,16 @@ def learn(expander: PromptExpander, steps: int = 60) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if float(loss.detach()) < 0.05:
+            break
 
 
 def write_chat_model(folder: Path) -> Path:
-    """A model folder as `transformers` writes it, with a short system prompt's answers learnt."""
+    """A model folder as `transformers` writes it, that has learnt answers to chats by `SHORT`."""
     tokenizer = tiny_tokenizer()
     network = tiny_network(len(tokenizer))
-    learn(PromptExpander(network, tokenizer))
-    network.save_pretrained(folder)
+    learn(PromptExpander(network, tokenizer, languages=SHORT))
+    with hushed():
+        network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

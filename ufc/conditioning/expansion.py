@@ -94,7 +94,9 @@ def expand_all(
     """Prompts with their wishes expanded, and notices, one list a prompt; equal wishes once."""
     known: dict[str, Expansion] = {}
     for prompt in prompts:
-        if expand is not None and prompt and normalise(prompt) and prompt not in known:
+        if expand is None or not isinstance(prompt, str) or prompt in known:
+            continue
+        if normalise(prompt):
             answer = expand(prompt)
             known[prompt] = answer if isinstance(answer, Expansion) else checked(prompt, answer)
     found = [known.get(prompt or "") for prompt in prompts]
@@ -120,7 +122,7 @@ class PromptExpander:
         top_p: float = 0.9,
         max_new_tokens: int = 48,
         time_limit: float = 30.0,
-        languages: Mapping[str, CaptionLanguage] = LANGUAGES,
+        languages: Mapping[str, CaptionLanguage] | None = None,
     ) -> None:
         """A model and a tokenizer of `transformers`.
 
@@ -130,7 +132,7 @@ class PromptExpander:
             top_p: share of the probability that is sampled from.
             max_new_tokens: the longest answer.
             time_limit: seconds for one answer.
-            languages: what captions are like, by `en` and `zh`.
+            languages: what captions are like, by `en` and `zh`; those of the bundled models.
         """
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -139,7 +141,7 @@ class PromptExpander:
         self.top_p = top_p
         self.max_new_tokens = max_new_tokens
         self.time_limit = time_limit
-        self.languages = languages
+        self.languages = LANGUAGES if languages is None else languages
 
     @classmethod
     def from_pretrained(

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from fashion_captions import COLOURS, GENDERS, NOUNS, PATTERNS_ZH, USAGES
+from toy_chat import SHORT, tiny_network, tiny_tokenizer
 
-from ufc.conditioning.caption_language import LANGUAGES, CaptionLanguage, language_of
+from ufc.conditioning.caption_language import LANGUAGES, language_of
 from ufc.conditioning.expansion import (
     Expansion,
     PromptExpander,
@@ -21,10 +22,6 @@ from ufc.conditioning.expansion import (
 )
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.extras import extra_missing
-
-SHORT = {
-    name: CaptionLanguage("Caption:", {}, "{wish}: {caption}", (("a", "b"),)) for name in LANGUAGES
-}
 
 
 @pytest.mark.parametrize(
@@ -110,29 +107,18 @@ def test_without_transformers_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained() -> PromptExpander:
     pytest.importorskip("transformers")
-    from toy_chat import tiny_network, tiny_tokenizer
-
-    path = tmp_path_factory.mktemp("chat")
     tokenizer = tiny_tokenizer()
-    tiny_network(len(tokenizer)).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    network = tiny_network(len(tokenizer))
+    return PromptExpander(network, tokenizer, languages=SHORT, max_new_tokens=8)
 
 
 @pytest.fixture(scope="module")
-def untrained(folder: Path) -> PromptExpander:
-    return PromptExpander.from_pretrained(folder, device="cpu", languages=SHORT, max_new_tokens=8)
-
-
-@pytest.fixture(scope="module")
-def taught(folder: Path) -> PromptExpander:
-    from toy_chat import learn
-
-    made = PromptExpander.from_pretrained(folder, device="cpu", languages=SHORT, temperature=0.1)
-    learn(made)
-    return made
+def taught(chat_model: Path) -> PromptExpander:
+    return PromptExpander.from_pretrained(
+        chat_model, device="cpu", languages=SHORT, temperature=0.1
+    )
 
 
 def test_a_taught_model_answers_in_both_languages(taught: PromptExpander) -> None:
@@ -182,8 +168,6 @@ def test_no_wish_is_a_command(untrained: PromptExpander) -> None:
 
 
 def test_a_tokenizer_without_a_template_is_asked_in_chatml(untrained: PromptExpander) -> None:
-    from toy_chat import tiny_network, tiny_tokenizer
-
     tokenizer = tiny_tokenizer(with_template=False)
     plain = PromptExpander(tiny_network(len(tokenizer)), tokenizer, languages=SHORT)
     assert plain.chat("rules", "warm") == untrained.chat("rules", "warm")
@@ -196,8 +180,6 @@ def test_a_tokenizer_without_a_template_is_asked_in_chatml(untrained: PromptExpa
 
 def test_a_template_without_a_system_turn_gets_the_rules_with_the_wish() -> None:
     pytest.importorskip("transformers")
-    from toy_chat import tiny_network, tiny_tokenizer
-
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"

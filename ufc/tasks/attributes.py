@@ -89,9 +89,7 @@ RULES = (
         "use_mask", (IMAGE,), (LEFT,), no_value, "the base image, of which a mask keeps parts"
     ),
     AttributeRule("max_length", (TEXT,), (RIGHT,), whole_number, "the most tokens it may have"),
-    AttributeRule(
-        "closed_set", (TEXT, CATEGORY), (RIGHT,), name_of_a_set, "the answers there are"
-    ),
+    AttributeRule("closed_set", (TEXT, CATEGORY), (RIGHT,), name_of_a_set, "the answers there are"),
     AttributeRule("order", (IMAGE,), (RIGHT,), order_name, "how its blocks are filled"),
 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ufc.tasks.attributes import AUTOREGRESSIVE, BOX, CATEGORY, IMAGE, TEXT
 from ufc.tasks.errors import InstructionError
-from ufc.tasks.grammar import ARROW, Element, Instruction, Slot, Words
+from ufc.tasks.instruction import ARROW, Element, Instruction, Slot, Words
 from ufc.tasks.plan import Part, Plan
 
 BASE = "base"  # an image of this name is one to keep parts of

@@ -1,8 +1,8 @@
 """Mixtures of tasks: a YAML file of names, instructions and weights, checked line by line.
 
-    text-to-image: 4                                    # a built-in task and its weight
-    season: "what season is this for? [IMAGE:picture] -> [TEXT:answer,closed_set=season]"
-    masked: {instruction: "[TEXT,mask_ratio=0.3] -> [TEXT]", weight: 0.5}
+text-to-image: 4                                    # a built-in task and its weight
+season: "what season is this for? [IMAGE:picture] -> [TEXT:answer,closed_set=season]"
+masked: {instruction: "[TEXT,mask_ratio=0.3] -> [TEXT]", weight: 0.5}
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ufc.io.validation import RequestError, listed, shortened, shown
 from ufc.tasks.errors import InstructionError
 from ufc.tasks.families import make_plan
-from ufc.tasks.grammar import Instruction, parse
+from ufc.tasks.grammar import parse
+from ufc.tasks.instruction import Instruction
 from ufc.tasks.plan import Plan
 
 BUILTIN = Path(__file__).with_name("builtin.yaml")
@@ -84,9 +85,7 @@ def find_instruction(text: str) -> Instruction:
         if "->" in text or "[" in text:
             raise
         remedy = f"{error.remedy}, or name a built-in task: {listed(builtin_tasks())}"
-        raise InstructionError(
-            error.problem, remedy, text, error.position, error.length
-        ) from None
+        raise InstructionError(error.problem, remedy, text, error.position, error.length) from None
 
 
 def tasks_of(path: Path, known: dict[str, Task]) -> Iterator[Task]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ufc.tasks.attributes import LEFT, TEXT, rules_for
-from ufc.tasks.grammar import Element, Instruction, Slot
+from ufc.tasks.instruction import Element, Instruction, Slot
+
 
 @dataclass(frozen=True)
 class Part:

@@ -1,4 +1,4 @@
-"""`ufc run`: an instruction makes what the flags of generate and edit make; what does not fit it."""
+"""`ufc run` makes what the flags of generate and edit make, and refuses what does not fit."""
 
 import json
 

@@ -1,5 +1,7 @@
 """Plans: the role of each slot, what serves a task, and which combinations nothing serves."""
 
+from pathlib import Path
+
 import pytest
 
 from ufc.tasks.describe import describe
@@ -109,3 +111,11 @@ def test_every_built_in_plan_is_told(name: str) -> None:
     said = describe(plan)
     for part in (*plan.conditioning, *plan.targets):
         assert f"{part.name} ({part.kind}, {part.role})" in said
+
+
+def test_the_page_of_instructions_is_true() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "instructions.md").read_text(encoding="utf-8")
+    for name, task in builtin_tasks().items():
+        assert f"| {name} | `{task.instruction}` |" in page
+    plan = make_plan(parse("[TEXT:caption] [IMAGE:ref] [IMAGE:base] -> [IMAGE:out]"))
+    assert describe(plan, {"caption": "red bag"}) in page

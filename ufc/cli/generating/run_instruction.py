@@ -16,7 +16,7 @@ from ufc.tasks.describe import describe
 from ufc.tasks.families import make_plan
 from ufc.tasks.mixture import find_instruction
 from ufc.tasks.plan import Plan
-from ufc.tasks.slots import read_slots, refuse_missing, words_of
+from ufc.tasks.slot_values import read_slots, refuse_missing, words_of
 from ufc_base.program import argument, option, switch
 
 HELP = """Carry out one line of instruction, such as "[TEXT:caption] [IMAGE:ref] -> [IMAGE:out]".

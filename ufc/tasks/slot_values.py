@@ -1,4 +1,4 @@
-"""What is given for the slots of an instruction: `name=value` texts, checked against their kinds."""
+"""What is given for the slots of an instruction: `name=value`, checked against their kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ufc.io.validation import PICTURE_SUFFIXES, RequestError, check_path, check_text, listed
 from ufc.tasks.attributes import IMAGE, TEXT
-from ufc.tasks.grammar import Element, Instruction, Slot, join
+from ufc.tasks.instruction import Element, Instruction, Slot, join
 
 
 def read_slots(texts: Iterable[str], instruction: Instruction) -> dict[str, str]:

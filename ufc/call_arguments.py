@@ -18,6 +18,7 @@ from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.controls import CONTROLS, further_controls
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import edit_canvas
+from ufc.conditioning.original_size import prepare
 from ufc.io.validation import check_integer, check_number, check_text
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import GenerationConfig
@@ -41,6 +42,7 @@ def per_picture(
     preserve_blocks: Any,
     codes: Any,
     codebook: int,
+    original_size: bool,
     further: Mapping[str, Any],
 ) -> list[Conditioning]:
     """The conditioning of a call's pictures, `copies` of each row, every edit prepared once.
@@ -67,27 +69,36 @@ def per_picture(
     found: list[Conditioning] = []
     for row in range(rows):
         picture = own("image", pictures[row]) if pictures[row] is not None else None
+        if masks[row] is not None:
+            check_picture("mask_image", masks[row])
+        mask, keep = masks[row], None if blocks[row] is None else as_list(blocks[row])
+        photograph = None
+        if picture is not None and original_size:  # the codes are of another part, if of any
+            check_blocks(keep, frames.choose(picture.size))
+            photograph = prepare(picture, mask, keep, frames)
+            picture, mask, keep = photograph.part, photograph.changed, None
+            known[row] = None
         given_codes = None if known[row] is None else len(known[row])
         frame = frames.choose(picture.size if picture else None, height, width, given_codes)
         if picture is not None and given_codes is not None:
             check_codes_grid(frames.own_grid(picture.size, given_codes), frame.grid)
         codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
-        if masks[row] is not None:
-            check_picture("mask_image", masks[row])
-        keep = None if blocks[row] is None else as_list(blocks[row])
-        for block in keep or ():
-            check_integer("preserve_blocks", block, 0, frame.cells - 1)
-        edit = edit_canvas(
-            picture, masks[row], keep, frame.grid, frame.size, codes_T, frame.stretch
-        )
+        check_blocks(keep, frame)
+        edit = edit_canvas(picture, mask, keep, frame.grid, frame.size, codes_T, frame.stretch)
         refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
         more = {name: further_value(name, values[row], opened) for name, values in others.items()}
-        one = Conditioning(prompts[row], negatives[row], refs, given, edit, frame, more)
+        one = Conditioning(prompts[row], negatives[row], refs, given, edit, frame, photograph, more)
         found.extend([one] * copies)
     check_one_size([one.frame for one in found])
     return found
+
+
+def check_blocks(blocks: Sequence[Any] | None, frame: Frame) -> None:
+    """Raise `RequestError` for what is no block of a picture of this size."""
+    for block in blocks or ():
+        check_integer("preserve_blocks", block, 0, frame.cells - 1)
 
 
 def further_value(name: str, value: Any, opened: Opened) -> Any:

@@ -6,6 +6,7 @@ it, and candidates may be chosen by it too (`make_reranker`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from os import PathLike
@@ -23,7 +24,7 @@ from ufc.io.hub import bundled_folder, check_hashes
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.images import fit_square, to_tensor
+from ufc_base.images import fit_picture, to_tensor
 
 BUNDLED = "fashion-64-contrastive"
 BATCH = 64
@@ -73,22 +74,23 @@ class ContrastiveEstimator:
     @torch.no_grad()
     def embed_images(self, images: Iterable[Image.Image]) -> Tensor:
         """Embeddings of pictures of any size, of length 1, (N, E)."""
-        resolution, chunks, pictures = self.model.config.image.resolution, [], iter(images)
+        size, chunks, pictures = self.model.config.image.size, [], iter(images)
         while batch := list(islice(pictures, BATCH)):
-            pixels = to_tensor([fit_square(image, resolution) for image in batch])
+            pixels = to_tensor([fit_picture(image, size) for image in batch])
             chunks.append(self.model.image(pixels))
         return torch.cat(chunks)
 
     @torch.no_grad()
     def embed_pixels(self, x_BCHW: Tensor) -> Tensor:
-        """Embeddings of pixels in -1..1 of any size, (B, E); white beside what is not square."""
-        side, (height, width) = self.model.config.image.resolution, x_BCHW.shape[-2:]
-        if height != width:
-            left, top = max(0, height - width) // 2, max(0, width - height) // 2
-            right, lower = max(0, height - width) - left, max(0, width - height) - top
-            x_BCHW = F.pad(x_BCHW, (left, right, top, lower), value=1.0)
-        if x_BCHW.shape[-1] != side:
-            x_BCHW = F.interpolate(x_BCHW, size=(side, side), mode="bicubic", antialias=True)
+        """Embeddings of pixels in -1..1 of any size, (B, E); white beside other proportions."""
+        (rows, columns), (height, width) = self.model.config.image.size, x_BCHW.shape[-2:]
+        beside = max(0, math.ceil(height * columns / rows) - width)
+        below = max(0, math.ceil(width * rows / columns) - height)
+        if beside or below:
+            left, top = beside // 2, below // 2
+            x_BCHW = F.pad(x_BCHW, (left, beside - left, top, below - top), value=1.0)
+        if x_BCHW.shape[-2:] != (rows, columns):
+            x_BCHW = F.interpolate(x_BCHW, size=(rows, columns), mode="bicubic", antialias=True)
         embedded: Tensor = self.model.image(x_BCHW)
         return embedded
 

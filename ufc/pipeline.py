@@ -45,7 +45,14 @@ from ufc.model.quantisation import (
     restore_linears,
 )
 from ufc.model.transformer import UFCTransformer
-from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
+from ufc.pipeline_output import (
+    PipelineOutput,
+    at_original_size,
+    check_output_type,
+    make_output,
+    present,
+    step_state,
+)
 from ufc.sampling.canvas import Canvas, Refined
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generate import generate_tokens
@@ -277,6 +284,7 @@ class UFCPipeline:
         compliance_weight: float | None = None,
         contrastive_weight: float | None = None,
         feather: int = 0,
+        original_size: bool = False,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         score_steps: bool = False,
@@ -320,6 +328,9 @@ class UFCPipeline:
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
+            original_size: an edit comes back at its image's own size (PIL only): the model works on
+                the part around what changes, and no other pixel is touched. `codes` and the rest
+                of the output are of that part.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
                 picture, or each prompt, its own; drawn at random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
@@ -364,6 +375,7 @@ class UFCPipeline:
                 "patience": patience,
                 "time_budget": time_budget,
                 "feather": feather,
+                "original_size": original_size,
                 "score_steps": score_steps,
             },
         )
@@ -390,6 +402,7 @@ class UFCPipeline:
             preserve_blocks=preserve_blocks,
             codes=codes,
             codebook=self.transformer.config.codes,
+            original_size=config.original_size,
             further=others,
         )
         settings = sampler_config(config)
@@ -430,9 +443,16 @@ class UFCPipeline:
             config.best_of,
             frame.grid,
         )
+        codes_BT = refined.canvas.codes
+        if config.original_size and output_type == "pil":
+            images = at_original_size(
+                conditioning, edits, self.decode(codes_BT, frame.grid), config.feather
+            )
+        else:
+            images = present(decoded(codes_BT), codes_BT, edits, output_type)
         return make_output(
             refined,
-            present(decoded(refined.canvas.codes), refined.canvas.codes, edits, output_type),
+            images,
             seeds,
             items,
             edits,

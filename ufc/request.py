@@ -125,6 +125,7 @@ class Request:
     time_budget: float | None = None
     order: str | None = None
     feather: int | None = None
+    original_size: bool | None = None
     output: str | None = None
     controls: Mapping[str, str] = field(default_factory=dict)
 

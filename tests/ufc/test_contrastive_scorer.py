@@ -14,6 +14,8 @@ from toy_contrastive import SIZES, tiny_model
 from toy_data import write_folder
 
 from estimators.contrastive import (
+    ContrastiveConfig,
+    ContrastiveModel,
     contrastive_loss,
     fit_calibration,
 )
@@ -23,6 +25,7 @@ from ufc.pipeline import UFCPipeline
 from ufc.training.contrastive_training import ContrastiveTrainConfig, Trainer, main
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
+from ufc_base.images import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +186,16 @@ def test_the_reranker_blends_into_compliance_and_chooses(
     chance = estimator.probability(images, estimator.embed_texts(["red bag"]))
     assert heard.compliance[0] == pytest.approx(float(chance), abs=0.02)
     assert heard.compliance != silent.compliance
+
+
+def test_towers_of_pictures_that_are_not_square() -> None:
+    encoder = tiny_tokenizer().config.to_dict() | {"height": 24, "width": 16}
+    config = ContrastiveConfig(encoder=encoder, text_vocabulary=300, heads=2, **SIZES)  # type: ignore[arg-type]
+    text = TextTokenizer.train(["red bag"], 300)
+    config = replace(config, text_vocabulary=text.size)
+    estimator = ContrastiveEstimator(ContrastiveModel(config), text)
+    tall = Image.new("RGB", (16, 24), (200, 30, 30))
+    own = estimator.embed_images([tall])
+    assert torch.allclose(own, estimator.embed_pixels(to_tensor([tall])), atol=1e-5)
+    wide = torch.nn.functional.pad(to_tensor([tall]), (8, 8, 0, 0), value=1.0)  # white beside it
+    assert estimator.embed_pixels(wide).shape == own.shape

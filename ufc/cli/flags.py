@@ -22,7 +22,12 @@ PictureFormat = Literal["png", "jpg", "webp"]
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
-OF_THE_CONTROLS = ("feather", "height", "width")  # settings that are listed with them
+OF_THE_CONTROLS = (
+    "feather",
+    "height",
+    "width",
+    "original_size",
+)  # settings that are listed with them
 NO_FLAG = ("score_steps",)  # what it brings is in no file
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # requests and help texts do not wait for torch
 
     from ufc.conditioning.frame import Frame
     from ufc.conditioning.known_tokens import EditCanvas
+    from ufc.conditioning.original_size import Photograph
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Conditioning:
         reference_weights: how strongly each is attended to, 0..10.
         edit: the picture to edit, with its known tokens; None where nothing is kept.
         frame: the picture's size.
+        photograph: what `edit` is a part of, where it comes back at the photograph's own size.
         further: the values of `further_controls()` by name.
     """
 
@@ -33,4 +35,5 @@ class Conditioning:
     reference_weights: Sequence[float]
     edit: EditCanvas | None
     frame: Frame
+    photograph: Photograph | None = None
     further: Mapping[str, Any] = field(default_factory=dict)

@@ -150,10 +150,17 @@ def name_from_prompt(prompt: str | None) -> str:
     return f"picture-{name}" if is_device(name) else name
 
 
+def edit_of(request: Request) -> tuple[Any, ...]:
+    """What of an image is edited."""
+    return tuple(getattr(request, name) for name in _CONTROLS_OF_AN_EDIT)
+
+
 def _may_join(job: Job, batch: Sequence[Job], batch_size: int | None) -> bool:
     first = batch[0]
     if any(getattr(job.request, name) != getattr(first.request, name) for name in RECIPE):
         return False
+    if job.request.original_size and edit_of(job.request) != edit_of(first.request):
+        return False  # each has a part, and so a shape, of its own
     if batch_size is None:
         return job.group is not None and job.group == first.group
     return len(batch) < batch_size

@@ -29,6 +29,7 @@ _OF_A_CALL = (
     "patience",
     "time_budget",
     "feather",
+    "original_size",
     "score_steps",
 )
 
@@ -119,6 +120,11 @@ class GenerationConfig(BaseModel):
     )
     feather: int = Field(
         0, ge=0, le=1_024, description="Pixels over which kept parts blend into the new."
+    )
+    original_size: bool = Field(
+        False,
+        description="Edits come back at the image's own size: the model works on the part around "
+        "what changes, and no other pixel is touched.",
     )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."

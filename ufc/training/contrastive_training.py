@@ -241,7 +241,7 @@ def start(
     folder = resolve_model(config.model)
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
-    pixels = Pixels(samples, tokenizer.config.resolution)
+    pixels = Pixels(samples, tokenizer.config.size)
     minibatches = Minibatches(samples, pixels, text, config.seed)
     return Trainer(config, tokenizer, text.size), minibatches, text
 

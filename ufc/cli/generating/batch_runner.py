@@ -54,7 +54,8 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline, files: InputFiles) -> lis
             job.request.check_blocks(frame.cells)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
-        shaped.append(sized(job, frame) if frame != pipe.frames.default else job)
+        own_shape = job.request.original_size or frame == pipe.frames.default
+        shaped.append(job if own_shape else sized(job, frame))
     return shaped
 
 
@@ -220,8 +221,10 @@ class BatchRunner:
             None if origin.kept else sure
             for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
         ]
-        codes = out.codes[i].tolist()
-        blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
+        blocks = None
+        if not job.request.original_size:  # its blocks are those of a part of the picture
+            codes = out.codes[i].tolist()
+            blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
             job.request,
             replace(result, model=Path(self.loaded.name).name),

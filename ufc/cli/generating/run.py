@@ -100,7 +100,8 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
         if flags.grid:  # of several processes the last one to end has all pictures
             write_sheet(folder, everything)
         skipped = len(jobs) - len(wanted)
-        told = f"{runner.generated} generated, {skipped} done before, {runner.failed} failed; see {folder}"
+        counts = f"{runner.generated} generated, {skipped} done before, {runner.failed} failed"
+        told = f"{counts}; see {folder}"
         if ranks.alone:
             terminal.notice(told)
         elif not flags.quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -197,8 +197,10 @@ class GenerateFlags(GenerationFlags):
     limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
 
 
-def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
-    """A function that typer can read, with one option for each field of `flags`."""
+def command(
+    flags: type[Flags], run: Callable[[Flags], int], help: str, without: Sequence[str] = ()
+) -> Callable[..., int]:
+    """A function that typer can read, with one option for each field of `flags` not `without`."""
 
     derived = {} if not issubclass(flags, GenerationFlags) else derived_flags()
 
@@ -212,7 +214,7 @@ def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Calla
         }
         return run(flags(**values, **said))
 
-    types = flag_types(flags, without=list(derived))
+    types = flag_types(flags, without=[*derived, *without])
     for kinds in derived.values():
         types |= {name: (kind, None) for name, kind in kinds.items()}
     return with_flags(invoke, types, help)

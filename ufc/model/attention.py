@@ -70,6 +70,7 @@ def attend(
     if backend == "math":
         return attend_math(q, k, v, mask).transpose(1, 2)
     if causal and queries < keys:
+        q, k = q.to(v.dtype), k.to(v.dtype)  # autocast does not see into this mask
         mask, causal = causal_lower_right(queries, keys), False
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     return out.transpose(1, 2)

@@ -127,3 +127,11 @@ def test_xformers_gets_its_own_causal_masks(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(attend_pieces(pieces, "xformers"), whole, atol=1e-5, rtol=1e-5)
     one = attend_pieces(pieces[1:], "xformers")
     torch.testing.assert_close(one, whole[1:], atol=1e-5, rtol=1e-5)
+
+
+def test_autocast_leaves_two_dtypes_to_causal_attention() -> None:
+    q, k, v = causal_inputs(4, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(q, k, v.bfloat16(), None, "sdpa", causal=True)
+    expected = attend(q, k, v, None, "math", causal=True)
+    torch.testing.assert_close(found.float(), expected, atol=3e-2, rtol=3e-2)

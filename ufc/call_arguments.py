@@ -185,6 +185,8 @@ def sampler_config(config: GenerationConfig) -> SamplerConfig:
         steps=config.num_inference_steps,
         candidates=config.num_candidates,
         temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
         choice_temperature=config.choice_temperature,
         patience=config.patience,
         time_budget=config.time_budget,

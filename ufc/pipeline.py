@@ -275,6 +275,8 @@ class UFCPipeline:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         choice_temperature: float | None = None,
         num_images_per_prompt: int = 1,
         num_candidates: int | None = None,
@@ -321,12 +323,16 @@ class UFCPipeline:
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
+            top_k: sample only this many of the likeliest codes of a cell.
+            top_p: sample only the likeliest codes that have this probability together.
             choice_temperature: of the noise by which maskgit chooses places, falling to 0.
             num_candidates: canvases tried each step, 1 or more.
             best_of: whole pictures generated for each, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
+                `autoregressive` is for models that have learnt it; its steps are the free cells,
+                row by row, and known cells are not seen before their turn.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
@@ -370,6 +376,8 @@ class UFCPipeline:
                 "num_inference_steps": num_inference_steps,
                 "guidance_scale": guidance_scale,
                 "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
                 "choice_temperature": choice_temperature,
                 "num_candidates": num_candidates,
                 "best_of": best_of,
@@ -411,6 +419,8 @@ class UFCPipeline:
             further=others,
         )
         settings = sampler_config(config)
+        if settings.rule.causal:
+            self.transformer.check_autoregressive()
         seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
         frame = conditioning[0].frame

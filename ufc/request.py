@@ -118,6 +118,8 @@ class Request:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
     choice_temperature: float | None = None
     num_candidates: int | None = None
     best_of: int | None = None
@@ -304,7 +306,7 @@ class Result:
         if self.seed is not None:
             check_integer("seed", self.seed, 0, MAX_SEED)
         if self.steps is not None:
-            check_integer("steps", self.steps, 0, 10_000)
+            check_integer("steps", self.steps, 0, MAX_BLOCKS)
         for name in ("compliance", "fidelity", "seconds"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), -math.inf, math.inf)

@@ -26,6 +26,8 @@ _OF_A_CALL = (
     "seed",
     "num_images_per_prompt",
     "contrastive_weight",
+    "top_k",
+    "top_p",
     "patience",
     "time_budget",
     "feather",
@@ -76,6 +78,15 @@ class GenerationConfig(BaseModel):
     )
     temperature: float = Field(
         1.0, ge=0, le=100, description="Variety of the codes (1); 0 takes the likeliest."
+    )
+    top_k: int | None = Field(
+        None, ge=1, le=65_536, description="Sample only this many of a cell's likeliest codes."
+    )
+    top_p: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Sample only a cell's likeliest codes, of this probability together.",
     )
     choice_temperature: float = Field(
         4.5,

@@ -20,7 +20,7 @@ MOST_REFERENCES = 8
 MAX_SEED = 2**31 - 1
 MOST_LETTERS = 1_000
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
-MAY_BE_NONE = ("patience", "time_budget")
+MAY_BE_NONE = ("top_k", "top_p", "patience", "time_budget")
 # What the controls of the page can be set to, both ends included.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
@@ -28,6 +28,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 40),
     "guidance_scale": (1.0, 10.0),
     "temperature": (0.0, 2.0),
+    "top_k": (0, 512),
+    "top_p": (0.0, 1.0),
     "candidates": (1, 8),
     "patience": (0, 40),
     "time_budget": (0.0, 600.0),
@@ -53,6 +55,8 @@ class Settings:
     steps: int = 12
     guidance_scale: float = 3.0
     temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
     order: str = "maskgit"
     candidates: int = 1
     patience: int | None = None
@@ -361,6 +365,8 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance_scale,
         temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
         num_candidates=settings.candidates,
         best_of=1,  # a visitor chooses among pictures, and sees each being generated
         patience=settings.patience,
@@ -386,6 +392,8 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
         "num_inference_steps": "steps",
         "guidance_scale": "guidance_scale",
         "temperature": "temperature",
+        "top_k": "top_k",
+        "top_p": "top_p",
         "num_candidates": "candidates",
         "order": "order",
         "patience": "patience",

@@ -26,6 +26,7 @@ from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
+from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
 
 # Errors of the disk rather than of one picture: the next would not be written either.
@@ -45,6 +46,7 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline, files: InputFiles) -> lis
         try:
             job.request.check_controls()
             check_references(job.request)
+            check_order(job.request, pipe)
             pipe.frames.choose(None, job.request.height, job.request.width)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
@@ -95,6 +97,15 @@ def check_references(request: Request) -> None:
         raise RequestError(
             f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
         )
+
+
+def check_order(request: Request, pipe: UFCPipeline) -> None:
+    """Raise `RequestError` where the model has not learnt the request's order."""
+    if find_order(request.order or pipe.defaults["order"]).causal:
+        try:
+            pipe.transformer.check_autoregressive()
+        except ValueError as error:
+            raise RequestError(f"order: {error}") from None
 
 
 class BatchRunner:
@@ -249,7 +260,10 @@ class BatchRunner:
         self.terminal.error(f"ufc: {located(job, f'{job.file_name} failed: {text}')}")
 
     def _on_step(self, batch: Sequence[Job], wanted: set[str]) -> Any:
-        steps = batch[0].request.num_inference_steps or 1
+        request, pipe = batch[0].request, self.loaded.pipe
+        order = find_order(request.order or pipe.defaults["order"])
+        cells = pipe.frames.choose(None, request.height, request.width).cells
+        steps = order.steps(request.num_inference_steps or 1, cells)
         share = sum(job.file_name in wanted for job in batch) / steps
 
         def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:

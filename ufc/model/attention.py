@@ -115,10 +115,10 @@ def attend_pieces(pieces: Sequence[Piece], backend: str = "sdpa") -> list[Tensor
     With xformers, pieces without a bias become one call on one packed sequence.
     """
     kinds = {p.causal for p in pieces}
-    if backend == "xformers" and len(pieces) > 1 and len(kinds) == 1:
-        if all(p.bias is None for p in pieces):
-            return attend_packed(pieces, functools.partial(pack_xformers, causal=kinds.pop()))
-    return [attend(piece.q, piece.k, piece.v, piece.bias, backend, piece.causal) for piece in pieces]
+    alike = len(pieces) > 1 and len(kinds) == 1 and all(p.bias is None for p in pieces)
+    if backend == "xformers" and alike:
+        return attend_packed(pieces, functools.partial(pack_xformers, causal=kinds.pop()))
+    return [attend(p.q, p.k, p.v, p.bias, backend, p.causal) for p in pieces]
 
 
 def attend_packed(pieces: Sequence[Piece], run: Any) -> list[Tensor]:

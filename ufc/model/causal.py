@@ -70,8 +70,6 @@ class CausalCache:
 
     def extended(self, cells: int) -> CachedLayout:
         """How a pass over the next cells attends; they count as seen from now on."""
-        layout = CachedLayout(
-            causal=True, bias_BC=self.bias_BC, filled=self.controls + self.cells
-        )
+        layout = CachedLayout(causal=True, bias_BC=self.bias_BC, filled=self.controls + self.cells)
         self.cells += cells
         return layout

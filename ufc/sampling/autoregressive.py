@@ -60,9 +60,7 @@ def fill_in_raster_order(
     scores = score(state.codes, images.to(device))
     state.set_scores(images, {name: value.float().cpu() for name, value in scores.items()})
     steps = (state.filled_step.amax(1) + 1).tolist()
-    curves = [
-        [curve_point(max(0, count - 1), state, image)] for image, count in enumerate(steps)
-    ]
+    curves = [[curve_point(max(0, count - 1), state, image)] for image, count in enumerate(steps)]
     return Refined(state, steps, curves)
 
 

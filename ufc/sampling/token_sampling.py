@@ -48,7 +48,7 @@ def sample_codes(
 
 
 def likeliest(p_NV: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
-    """Probabilities with 0 for all but the likeliest codes, not summing to 1; one stays at least."""
+    """Probabilities with 0 for all but the likeliest codes, of which one stays at least."""
     if top_k is not None and top_k < p_NV.shape[-1]:
         kept = p_NV.topk(max(1, top_k), dim=-1)
         p_NV = torch.zeros_like(p_NV).scatter(-1, kept.indices, kept.values)

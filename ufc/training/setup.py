@@ -176,9 +176,7 @@ def with_parts(
 ) -> UFCTransformer:
     """The model with the estimators of these names, and able to generate autoregressively or not:
     what it has of it stays as it is, the rest is new."""
-    wanted = replace(
-        model.config, estimators=tuple(estimators), autoregressive=autoregressive
-    )
+    wanted = replace(model.config, estimators=tuple(estimators), autoregressive=autoregressive)
     if wanted == model.config:
         return model
     other = UFCTransformer(wanted)

@@ -120,8 +120,12 @@ def test_words_are_told_from_words_alone() -> None:
     masked = [one for one in sampled if any(label >= 0 for label in one.labels)]
     assert 70 < len(masked) < 110
     for one in masked:
-        restored = [max(pair) if pair[1] >= 0 else pair[0] for pair in zip(
-            [0 if word == mask else word for word in one.ids], one.labels, strict=True)]
+        restored = [
+            max(pair) if pair[1] >= 0 else pair[0]
+            for pair in zip(
+                [0 if word == mask else word for word in one.ids], one.labels, strict=True
+            )
+        ]
         assert restored == texts[0] and one.references == 0
     assert all(
         max(sample_controls(texts, 0, ControlOdds(), mask, random.Random(n)).labels, default=-1) < 0

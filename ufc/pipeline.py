@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from ufc.call_arguments import (
     check_further,
     count_rows,
+    is_list,
     make_generators,
     per_picture,
     plain,
     sampler_config,
+    spread,
     spread_seeds,
 )
 from ufc.conditioning.encoding import control_items, known_codes
+from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
@@ -293,6 +296,7 @@ class UFCPipeline:
         score_steps: bool = False,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
+        expand_prompt: ExpandPrompt | None = None,
         **further: Any,
     ) -> PipelineOutput:
         """Make pictures under any subset of controls.
@@ -351,6 +355,9 @@ class UFCPipeline:
                 pixels in it; may call `state["stop"]()` to stop this call (or set
                 `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
                 else the last. What it returns is not used.
+            expand_prompt: rewrites prompts as captions: a `PromptExpander`, or any function of a
+                wish that returns words. What cannot be used leaves the prompt as it is; a notice
+                says so, and `prompts` of the output are those that were used.
             further: other controls by their names; see `ufc.conditioning.controls`.
 
         Raises:
@@ -391,6 +398,9 @@ class UFCPipeline:
                 "score_steps": score_steps,
             },
         )
+        wishes: list[Any] = list(prompt) if is_list(prompt) else [prompt]
+        expanded, told = expand_all(wishes, expand_prompt)
+        prompt = expanded if is_list(prompt) else expanded[0]
         others = check_further(further)
         copies = config.num_images_per_prompt
         rows = count_rows(
@@ -427,6 +437,8 @@ class UFCPipeline:
         items, negatives, notices = control_items(
             conditioning, self.encode_text, self.encode_reference
         )
+        told = [lines for lines in spread(told, rows, "prompt") for _ in range(copies)]
+        notices = [[*first, *then] for first, then in zip(told, notices, strict=True)]
         edits = [one.edit or blank_edit(frame.grid, frame.size) for one in conditioning]
         codes_BT, locked_BT = known_codes(edits, self.encode_pixels)
 
@@ -474,6 +486,7 @@ class UFCPipeline:
             time.monotonic() - started,
             notices,
             frame.grid,
+            [one.prompt for one in conditioning],
         )
 
     def reranker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class PipelineOutput:
         seconds: wall time of the whole call.
         notices: what was changed on a picture's way in (a prompt that was shortened, say), as
             a list of lines for each.
+        prompts: the words that each was generated from; see `expand_prompt` of the call.
     """
 
     images: Any
@@ -51,6 +52,7 @@ class PipelineOutput:
     seeds: list[int | None]
     seconds: float
     notices: list[list[str]]
+    prompts: list[str | None] = field(default_factory=list)
 
 
 def make_output(
@@ -62,6 +64,7 @@ def make_output(
     seconds: float,
     notices: list[list[str]],
     grid: tuple[int, int],
+    prompts: list[str | None],
 ) -> PipelineOutput:
     """What a call gives back of a refinement of a `grid` under these controls and edits."""
     canvas = refined.canvas
@@ -80,6 +83,7 @@ def make_output(
         seeds=seeds,
         seconds=seconds,
         notices=notices,
+        prompts=prompts,
     )
 
 

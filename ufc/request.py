@@ -50,7 +50,7 @@ STATUSES = ("pending", "done", "failed")
 MAX_BLOCKS = 2**16
 MOST_ADDED = 32  # blocks on a side, by outpainting
 
-_TEXTS = ("prompt", "negative_prompt", "output")
+_TEXTS = ("prompt", "expand_prompt", "expanded_prompt", "negative_prompt", "output")
 _PATHS = ("image", "mask_image")
 
 
@@ -94,8 +94,10 @@ class Request:
 
     None means "not said": the command line's flags, then the checkpoint's own defaults, decide.
     `controls` are further controls by name (`ufc.conditioning.controls`), a picture by its path;
-    in JSON they are fields like any other. White in a mask (after `invert_mask`) is generated
-    anew, black is kept. Picture `i` of a request uses seed `seed + i`.
+    in JSON they are fields like any other. `expand_prompt` names a chat model that is to rewrite
+    the prompt, `expanded_prompt` is what it made of it, used in its place and without the model.
+    White in a mask (after `invert_mask`) is generated anew, black is kept. Picture `i` of a request
+    uses seed `seed + i`.
 
     Raises:
         RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
@@ -103,6 +105,8 @@ class Request:
 
     id: str | None = None
     prompt: str | None = None
+    expand_prompt: str | None = None
+    expanded_prompt: str | None = None
     negative_prompt: str | None = None
     lang: str | None = None
     reference_images: tuple[Reference, ...] = ()
@@ -145,6 +149,8 @@ class Request:
         for name in _PATHS:
             if getattr(self, name) is not None:
                 check_path(name, getattr(self, name))
+        if self.expanded_prompt and not self.prompt:
+            raise RequestError("expanded_prompt: needs the prompt it is made from; give one too")
         if self.lang is not None and self.lang not in LANGUAGES:
             raise RequestError(f"lang: got {shown(self.lang)}, wanted one of {listed(LANGUAGES)}")
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in SETTINGS}
@@ -226,6 +232,11 @@ class Request:
         if self.reference_images:
             data["reference_images"] = [item.to_json() for item in self.reference_images]
         return data | dict(self.controls)
+
+    @property
+    def used_prompt(self) -> str | None:
+        """The words to generate from: the expanded prompt where there is one."""
+        return self.expanded_prompt or self.prompt
 
     @property
     def paths(self) -> list[str]:

@@ -47,6 +47,14 @@ class GenerationFlags:
     settings: Mapping[str, Any] = field(default_factory=dict)
     controls: Mapping[str, str] = field(default_factory=dict)
     prompt: Annotated[str | None, option("Words, English or Chinese.", CONTROLS)] = None
+    expand_prompt: Annotated[
+        str | None,
+        option(
+            "Chat model (folder or hub id) that rewrites the prompt, a free wish, as a caption.",
+            CONTROLS,
+            metavar="MODEL",
+        ),
+    ] = None
     negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     reference_image: Annotated[

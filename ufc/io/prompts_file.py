@@ -33,8 +33,12 @@ _ALIASES = OLD_NAMES | {
 _SETTINGS = [field.name for field in fields(Request) if field.name in SETTINGS]
 _WHOLE = tuple(name for name in _SETTINGS if kind_of(name) is int)
 _FRACTIONS = tuple(name for name in _SETTINGS if kind_of(name) is float)
-_TEXTS = ("id", "prompt", "negative_prompt", "lang", "image", "mask_image", "order", "output")
-_FREE_TEXTS = ("prompt", "negative_prompt")  # may be given without quotation marks
+_TEXTS = (
+    "id", "prompt", "expand_prompt", "expanded_prompt", "negative_prompt", "lang", "image",
+    "mask_image", "order", "output",
+)  # fmt: skip
+# May be given without quotation marks.
+_FREE_TEXTS = ("prompt", "expanded_prompt", "negative_prompt")
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
 
 

@@ -400,8 +400,10 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
         "time_budget": "time_budget",
         "feather": "feather",
     }
-    request = Request.from_json({name: asked[name] for name in names if name in asked})
+    known = (*names, "expanded_prompt")
+    request = Request.from_json({name: asked[name] for name in known if name in asked})
     said = {mine: getattr(request, theirs) for theirs, mine in names.items()}
+    said["prompt"] = request.used_prompt
     none = {"prompt": "", "negative_prompt": "", "feather": 0}
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}

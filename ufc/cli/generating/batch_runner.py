@@ -286,7 +286,7 @@ def generate_batch(
     said: dict[str, Any] = {name: value for name, value in recipe.items() if value is not None}
     said |= {name: [item.further.get(name) for item in inputs] for name in further_controls()}
     return pipe(
-        prompt=[request.prompt for request in requests],
+        prompt=[request.used_prompt for request in requests],
         negative_prompt=[request.negative_prompt for request in requests],
         reference_images=[list(item.references) for item in inputs],
         reference_weights=[[r.weight for r in request.reference_images] for request in requests],

@@ -74,6 +74,7 @@ def request_from_flags(flags: GenerationFlags) -> Request:
         )
     return Request(
         prompt=flags.prompt,
+        expand_prompt=flags.expand_prompt,
         negative_prompt=flags.negative_prompt,
         lang=flags.lang,
         reference_images=tuple(map(Reference, paths, weights)),

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -74,6 +75,8 @@ def describe(
     """
     asked = request.to_json()
     asked.pop("output", None)
+    if request.expand_prompt and Path(request.expand_prompt).is_dir():
+        asked["expand_prompt"] = Path(request.expand_prompt).name  # the folder is of this machine
     for name in ("image", "mask_image", *request.picture_controls):
         if name in asked:
             asked[name] = {"sha256": hashes[asked[name]]}

@@ -26,7 +26,7 @@ class Meaning:
 GRAMMAR = """
 join: and, plus, & | 和, 与, 以及, 加, 跟
 with: with, worn with, having, featuring | 搭配, 配, 带有, 带, 附
-purpose: to, under, over, like, goes, against | 用来, 用于
+purpose: to, go with, goes with, under, over, like, against | 用来, 用于
 behind: in, for, of |
 silent: a, an, the, my, some, is, it, its, that, made | 的, 款, 穿, 一件, 一双, 一个, 一条, 给, 我
 """

@@ -14,9 +14,10 @@ from zlib import crc32
 
 from estimators.contradiction.lexicon import LANGUAGES, canonical, words_of
 from estimators.contradiction.meaning import Item, Label, judge, read
-from estimators.contradiction.trees import parse
+from estimators.contradiction.trees import language_of, parse
 
 HELD_OUT_PERCENT = 15  # of the combinations of a type and a colour
+FILLED = 0.3  # share of phrases with a word that means nothing here, as titles and wishes have
 CROSS_LANGUAGE = 0.2  # share of pairs whose prompt and caption are of two languages
 
 
@@ -82,7 +83,7 @@ def sample_item(items: Sequence[Item], rng: random.Random, style: Style) -> Item
 
 def allowed(item: Item, rng: random.Random, style: Style) -> Item:
     """The item, its colour replaced until the combination is one that the style may have."""
-    while item.colour and held_out(item) != style.unseen:
+    while item.colour and not item.part and held_out(item) != style.unseen:
         item = with_value(item, "colour", _value("colour", rng))
     return item
 
@@ -218,6 +219,7 @@ def _reordered(items: Sequence[Item], rng: random.Random) -> list[Item]:
 
 # Words
 
+LETTERS = "aaabcdeeefghiiijklmnooopqrstuuvwxyz"
 # {o} the owner, {a} for whom, {c} colour, {p} patterns, {u} occasion, {n} noun. What is unsaid goes
 # with its brackets.
 WAYS = {
@@ -271,7 +273,18 @@ def write(
                        _said(item, language, rng, style))  # fmt: skip
         opening = rng.choice(WITHS[language]) if item.part and phrase else join if phrase else ""
         phrase += opening + written
-    return phrase
+    return phrase if plain or style.unseen or rng.random() > FILLED else filled(phrase, rng)
+
+
+def filled(phrase: str, rng: random.Random) -> str:
+    """A phrase with a made-up word, or in English a purpose, before or after it."""
+    if language_of(phrase) == "zh":
+        filler = "".join(chr(rng.randrange(0x4E00, 0x8000)) for _ in range(rng.randint(1, 3)))
+        return rng.choice((f"{filler}{phrase}", f"{phrase}{filler}", f"{phrase}，{filler}"))
+    filler = "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 9)))
+    purpose = f"to go with {canonical('type', _value('type', rng), 'en')}"
+    ways = (f"{filler} {phrase}", f"{phrase} {filler}", f"{phrase}, {filler}", f"{phrase} {purpose}")
+    return rng.choice(ways)
 
 
 def fill(way: str, said: dict[str, str]) -> str:

@@ -32,7 +32,6 @@ from estimators.contradiction.model import (
     TreeConvolution,
     flatten,
     known_words,
-    pooled,
     spelling,
 )
 from estimators.contradiction.pairs import Pair, Style, with_value, write
@@ -67,7 +66,7 @@ class MeanOfWords(nn.Module):
         return sums / torch.bincount(batch.trees_N, minlength=batch.count)[:, None]
 
 
-class Sequence_(nn.Module):
+class SequenceOfWords(nn.Module):
     """A bidirectional GRU over the words in their order, pooled by the maximum."""
 
     def __init__(self, config: ContradictionConfig) -> None:
@@ -111,7 +110,7 @@ CONTENDERS = (
     Contender("TBCNN-pair", tree, TreeConvolution),
     Contender("bag of words, maximum", sequence, TreeConvolution),  # windows of one word
     Contender("bag of words, mean", sequence, MeanOfWords),
-    Contender("GRU, both directions", sequence, Sequence_),
+    Contender("GRU, both directions", sequence, SequenceOfWords),
     *(
         Contender(f"TBCNN-pair without {sign}", tree, TreeConvolution,
                   tuple(name for name in MATCHING if name != left_out))
@@ -135,9 +134,7 @@ class Set:
         return [asked[i] for i in indices] + [shown[i] for i in indices]
 
 
-def train(
-    contender: Contender, pairs: Set, config: ContradictionTrainConfig
-) -> ContradictionModel:
+def train(contender: Contender, pairs: Set, config: ContradictionTrainConfig) -> ContradictionModel:
     """The averaged model of a contender after the steps of the configuration."""
     torch.manual_seed(config.seed)
     sizes = ContradictionConfig(
@@ -168,8 +165,8 @@ def loose_pairs(path: Path, seed: int = 0) -> list[Pair]:
     }
     for line in path.read_text(encoding="utf-8").splitlines():
         told = json.loads(line)
-        said = {name: (told[name],) if told[name] else () for name in ("colour", "gender")}
-        asked = Item(told["type"], **said)
+        colour, gender = ((told[name],) if told[name] else () for name in ("colour", "gender"))
+        asked = Item(told["type"], colour=colour, gender=gender)
         name = rng.choice([name for name in values if asked.values(name)])
         other = rng.choice([v for v in values[name] if (v,) != asked.values(name)])
         for item in (asked, with_value(asked, name, other)):

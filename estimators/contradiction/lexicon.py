@@ -154,11 +154,11 @@ Casual Shoes: casual shoes, sneaker | 休闲鞋, 板鞋, 小白鞋
 Churidar: churidar | 紧身裤
 Clothing Set: clothing set | 服装套装
 Clutches: clutch | 手拿包
-Cufflinks: cufflink | 袖扣
+Cufflinks: cufflinks, cufflink | 袖扣
 Dresses: dress, frock | 连衣裙, 裙子
 Duffel Bag: duffel bag, holdall | 行李袋
 Dupatta: dupatta | 杜帕塔披巾
-Earrings: earring | 耳环
+Earrings: earrings, earring | 耳环
 Flats: flats, ballerinas | 平底鞋, 豆豆鞋
 Flip Flops: flip flops, flip-flops | 人字拖, 夹脚拖
 Formal Shoes: formal shoes, dress shoes, brogues | 正装鞋, 皮鞋

@@ -15,6 +15,10 @@ from estimators.contradiction.trees import Node
 
 Label = Literal["entailment", "contradiction", "neutral"]
 LABELS: tuple[Label, ...] = ("entailment", "contradiction", "neutral")
+SAID = {
+    "colour": ("colour",), "gender": ("gender",), "occasion": ("occasion",),
+    "pattern": ("pattern", "material"),
+}  # fmt: skip
 OUTPUTS = (*ATTRIBUTES, "overall")  # in the order of labels and logits
 
 
@@ -22,7 +26,8 @@ OUTPUTS = (*ATTRIBUTES, "overall")  # in the order of labels and logits
 class Item:
     """A thing and what is said of it, as values of the lexicon; empty is unsaid.
 
-    A part ("with gold chain") has its kind as `type`, which is no matter of the type's verdict.
+    What it is made of counts as a pattern, as in the captions. A part ("with gold chain") has its
+    kind as `type`, which is no matter of the type's verdict.
     """
 
     type: str = ""
@@ -52,16 +57,12 @@ def nouns(tree: Node) -> list[Node]:
 
 def _item(node: Node) -> Item:
     said = {
-        relation: tuple(child.unit.value for child in node.children if _says(child, relation))
-        for relation in ("colour", "gender", "occasion", "pattern")
+        name: tuple(c.unit.value for c in node.children if c.unit and c.relation in relations)
+        for name, relations in SAID.items()
     }
     unit = node.unit
     part = unit is not None and unit.role == "part" and node.relation == "part"
     return Item(unit.value if unit is not None else "", part=part, **said)
-
-
-def _says(node: Node, relation: str) -> bool:
-    return node.unit is not None and node.relation == relation and bool(node.unit.value)
 
 
 def align(asked: Sequence[Item], shown: Sequence[Item]) -> list[int | None]:

@@ -144,23 +144,31 @@ class Words(nn.Module):
     def assemble(self, trees: Sequence[FlatTree]) -> Batch:
         """Trees as the tensors of one graph."""
         places: dict[str, int] = {}
-        nodes, owners, parents, children, relations = [], [], [], [], []
+        nodes: list[int] = []
+        owners: list[int] = []
+        edges: list[tuple[int, int, int]] = []
         for number, tree in enumerate(trees):
             start = len(nodes)
             nodes += [places.setdefault(word, len(places)) for word in tree.words]
             owners += [number] * len(tree.words)
             for place, parent in enumerate(tree.parents):
                 if parent >= 0:
-                    parents.append(start + parent)
-                    children.append(start + place)
-                    relations.append(tree.relations[place])
+                    edges.append((start + parent, start + place, tree.relations[place]))
         bags = [grams(word, self.buckets) for word in places]
         offsets = torch.tensor([0, *map(len, bags)]).cumsum(0)[:-1]
         rows = [self.rows.get(word, len(self.rows)) for word in places]
-        flat = torch.tensor([gram for bag in bags for gram in bag])
-        numbers = (torch.tensor(x, dtype=torch.long)
-                   for x in (nodes, owners, parents, children, relations))  # fmt: skip
-        return Batch(torch.tensor(rows), flat, offsets, *numbers, count=len(trees))
+        parents_M, children_M, relations_M = torch.tensor(edges, dtype=torch.long).view(-1, 3).T
+        return Batch(
+            words_U=torch.tensor(rows),
+            grams=torch.tensor([gram for bag in bags for gram in bag]),
+            offsets_U=offsets,
+            nodes_N=torch.tensor(nodes),
+            trees_N=torch.tensor(owners),
+            parents_M=parents_M,
+            children_M=children_M,
+            relations_M=relations_M,
+            count=len(trees),
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Embeddings of the nodes, (N, E)."""

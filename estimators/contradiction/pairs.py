@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from zlib import crc32
 
 from estimators.contradiction.lexicon import LANGUAGES, canonical, words_of
@@ -78,6 +79,8 @@ def sample_item(items: Sequence[Item], rng: random.Random, style: Style) -> Item
     for attribute, share in (("type", 0.3), ("colour", 0.4), ("gender", 0.1), ("occasion", 0.4)):
         if rng.random() < share:
             item = with_value(item, attribute, _value(attribute, rng))
+    if rng.random() < 0.15:
+        item = with_value(item, "pattern", _value(rng.choice(("pattern", "material")), rng))
     return allowed(item, rng, style)
 
 
@@ -101,9 +104,8 @@ def change(
 
 def with_value(item: Item, attribute: str, value: str) -> Item:
     """The item with one value of an attribute."""
-    if attribute == "type":
-        return replace(item, type=value)
-    return replace(item, **{attribute: (value,)})
+    changed: dict[str, Any] = {attribute: value if attribute == "type" else (value,)}
+    return replace(item, **changed)
 
 
 def several_pair(items: Sequence[Item], rng: random.Random, style: Style) -> Pair:
@@ -174,9 +176,7 @@ def tied_pair(items: Sequence[Item], rng: random.Random, style: Style) -> Pair:
     )
 
 
-def pair_of(
-    asked: Sequence[Item], shown: Sequence[Item], rng: random.Random, style: Style
-) -> Pair:
+def pair_of(asked: Sequence[Item], shown: Sequence[Item], rng: random.Random, style: Style) -> Pair:
     """Both phrases written, with their labels."""
     language = rng.choice(LANGUAGES)
     other = LANGUAGES[1 - LANGUAGES.index(language)]
@@ -196,7 +196,9 @@ def _value(attribute: str, rng: random.Random) -> str:
 
 def _less(item: Item, rng: random.Random, share: float) -> Item:
     """The item with a share of what is said of it dropped, rarely its type."""
-    gone = {name: () for name in ("colour", "gender", "occasion", "pattern") if rng.random() < share}
+    gone = {
+        name: () for name in ("colour", "gender", "occasion", "pattern") if rng.random() < share
+    }
     type_gone = rng.random() < share / 6 and len(gone) < 3
     return replace(item, **gone, type="" if type_gone else item.type)  # type: ignore[arg-type]
 
@@ -238,7 +240,11 @@ UNSEEN_WAYS = {
         "[for {a}: ]something {c} {p} {u}, a {n}",
         "{n} [of {c} {p}], {u} kind[, {a}]",
     ),
-    "zh": ("想要[{o}穿的]{n}[，要{c}的][，{u}风][，{p}]", "[{u}场合的][{o}]{n}[，颜色{c}]{p}", "{n}[是{c}的] [{u}] [{o}款] {p}"),
+    "zh": (
+        "想要[{o}穿的]{n}[，要{c}的][，{u}风][，{p}]",
+        "[{u}场合的][{o}]{n}[，颜色{c}]{p}",
+        "{n}[是{c}的] [{u}] [{o}款] {p}",
+    ),
 }  # fmt: skip
 # Of several things; ways in which what they say is next to their noun.
 PLAIN_WAYS = {
@@ -283,7 +289,12 @@ def filled(phrase: str, rng: random.Random) -> str:
         return rng.choice((f"{filler}{phrase}", f"{phrase}{filler}", f"{phrase}，{filler}"))
     filler = "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 9)))
     purpose = f"to go with {canonical('type', _value('type', rng), 'en')}"
-    ways = (f"{filler} {phrase}", f"{phrase} {filler}", f"{phrase}, {filler}", f"{phrase} {purpose}")
+    ways = (
+        f"{filler} {phrase}",
+        f"{phrase} {filler}",
+        f"{phrase}, {filler}",
+        f"{phrase} {purpose}",
+    )
     return rng.choice(ways)
 
 
@@ -305,29 +316,24 @@ def _names(text: str) -> list[str]:
 
 def _said(item: Item, language: str, rng: random.Random, style: Style) -> dict[str, str]:
     """The words of an item by the letters of `WAYS`."""
-    gender = item.gender[0] if item.gender else ""
+    gender, how = item.gender[0] if item.gender else "", (language, rng, style)
     owners = OWNERS[language].get(gender)
+    patterns = [("pattern" if v in words_of("pattern") else "material", v) for v in item.pattern]
+    kind = "part" if item.part else "type"
     return {
-        "o": _pick(owners, rng, style) if owners else _word("gender", gender, language, rng, style),
+        "o": _pick(owners, rng, style) if owners else _words([("gender", gender)], *how),
         "a": _pick(AUDIENCES[gender], rng, style) if gender else "",
-        "c": _words("colour", item.colour, language, rng, style),
-        "p": _words("pattern", item.pattern, language, rng, style),
-        "u": _words("occasion", item.occasion, language, rng, style),
-        "n": _word("part" if item.part else "type", item.type, language, rng, style)
-        or {"en": "something", "zh": "东西"}[language],
+        "c": _words([("colour", value) for value in item.colour], *how),
+        "p": _words(patterns, *how),
+        "u": _words([("occasion", value) for value in item.occasion], *how),
+        "n": _words([(kind, item.type)], *how) or {"en": "something", "zh": "东西"}[language],
     }
 
 
-def _words(
-    role: str, values: Sequence[str], language: str, rng: random.Random, style: Style
-) -> str:
-    space = " " if language == "en" else ""
-    return space.join(_word(role, value, language, rng, style) for value in values)
-
-
-def _word(role: str, value: str, language: str, rng: random.Random, style: Style) -> str:
-    words = words_of(role).get(value, {}).get(language)
-    return _pick(words, rng, style) if words else canonical(role, value, language)
+def _words(said: Sequence[tuple[str, str]], language: str, rng: random.Random, style: Style) -> str:
+    """Words for roles and values, one after another; none for no value."""
+    words = [words_of(role).get(value, {}).get(language) for role, value in said]
+    return (" " if language == "en" else "").join(_pick(w, rng, style) for w in words if w)
 
 
 def _pick(words: Sequence[str], rng: random.Random, style: Style) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ufc_base.data.samples import IndexedSamples
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
 from ufc_base.training.loop import Checkpoints, Run, WeightAverage, go_on, learning_rate_scale
 from ufc_base.training.processes import Engine
+from vqgan.training.export import read_averages
 
 TIED = 0.2  # share of pairs whose words tie
 UNKNOWN = 0.15  # share of words shown by their n-grams alone
@@ -53,13 +54,13 @@ class ContradictionTrainConfig(Settings):
     embedding: int = setting(32, "Length of a word's embedding.")
     channels: int = setting(128, "Channels of the convolution over trees.")
     hidden: int = setting(64, "Width of the layer after matching.")
-    pairs: int = setting(40_000, "Pairs of phrases made to learn from.")
+    pairs: int = setting(80_000, "Pairs of phrases made to learn from.")
     train_batch_size: int = setting(256, "Pairs a step.")
-    max_train_steps: int = setting(3000, "Steps in all.")
+    max_train_steps: int = setting(2000, "Steps in all.")
     max_train_minutes: float | None = setting(
         None, "Minutes at work, pauses not counted, if they are over sooner."
     )
-    learning_rate: float = setting(3e-3, "Peak learning rate; it falls by a cosine.")
+    learning_rate: float = setting(5e-3, "Peak learning rate; it falls by a cosine.")
     lr_warmup_steps: int = setting(50, "Steps of linear warm-up.", 0)
     weight_decay: float = setting(0.01, "Weight decay.")
     ema_decay: float = setting(0.99, "Decay of the averaged weights, which are what is written.")
@@ -145,9 +146,7 @@ class Trainer:
         self.step = state["step"]
 
 
-def make_optimizer(
-    model: nn.Module, config: ContradictionTrainConfig
-) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: ContradictionTrainConfig) -> torch.optim.AdamW:
     """AdamW, its decay the same everywhere: it is small, and so are the weights."""
     return torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -171,8 +170,8 @@ def learn(
         group["lr"] = rate
     model.train()
     unknown_U = torch.rand(len(batch.words_U)) < UNKNOWN
-    batch.words_U[unknown_U] = len(model.words.rows)
-    loss = F.cross_entropy(model(batch).flatten(0, 1), labels_BA.flatten())
+    hidden = replace(batch, words_U=batch.words_U.masked_fill(unknown_U, len(model.words.rows)))
+    loss = F.cross_entropy(model(hidden).flatten(0, 1), labels_BA.flatten())
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -256,8 +255,6 @@ def export_contradiction(
     Raises:
         CheckpointError: the checkpoint cannot be used.
     """
-    from vqgan.training.export import read_averages
-
     state = read_averages(checkpoint, config.output_dir, "a contradiction model", "contradiction")
     trainer = Trainer(config)
     go_on(trainer, state)
@@ -265,7 +262,9 @@ def export_contradiction(
     return Path(config.output_dir)
 
 
-def held_out_pairs(items: Sequence[Item], count: int = JUDGED, seed: int = 1) -> dict[str, list[Pair]]:
+def held_out_pairs(
+    items: Sequence[Item], count: int = JUDGED, seed: int = 1
+) -> dict[str, list[Pair]]:
     """Pairs to be judged by: words that tie, and combinations and ways of writing unseen."""
     rng = random.Random(seed)
     kinds = {
@@ -273,11 +272,14 @@ def held_out_pairs(items: Sequence[Item], count: int = JUDGED, seed: int = 1) ->
         "tied_unseen": (tied_pair, Style(unseen=True)),
         "unseen": (sample_pair, Style(unseen=True)),
     }
-    return {name: [make(items, rng, style) for _ in range(count)] for name, (make, style) in kinds.items()}
+    return {
+        name: [make(items, rng, style) for _ in range(count)]
+        for name, (make, style) in kinds.items()
+    }
 
 
 def report(model: ContradictionModel, items: Sequence[Item]) -> dict[str, float]:
-    """Accuracy of the overall verdict and of attributes together, on held-out pairs of each kind."""
+    """Accuracy of overall and colour verdicts on held-out pairs of each kind, 0..1."""
     found: dict[str, float] = {}
     for name, pairs in held_out_pairs(items).items():
         examples = Examples(pairs)

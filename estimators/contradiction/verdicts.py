@@ -1,8 +1,8 @@
 """What a caption says to a prompt, and how to say it: `contradiction` and `explain`.
 
-    model = ContradictionModel.from_pretrained(folder)
-    verdicts = contradiction("a navy shirt for men", "black casual shirt", model)
-    explain("a navy shirt for men", "black casual shirt", verdicts)  # "asked navy, looks black"
+model = ContradictionModel.from_pretrained(folder)
+verdicts = contradiction("a navy shirt for men", "black casual shirt", model)
+explain("a navy shirt for men", "black casual shirt", verdicts)  # "asked navy, looks black"
 """
 
 from __future__ import annotations
@@ -155,4 +155,3 @@ def _name(node: Node, language: str) -> str:
     if language_of(unit.text) == language or not unit.value:
         return unit.text
     return canonical(unit.role, unit.value, language)
-

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
-from ufc.conditioning.controls import further_controls
-from ufc.sampling.generation_config import SETTINGS, kind_of
+from ufc.conditioning.conditioning import ControlField, request_controls
+from ufc.conditioning.kinds import Blocks, Picture, Reference, References, Switch
+from ufc.io.validation import RequestError
+from ufc.request import Request
+from ufc.sampling.generation_config import REQUEST_SETTINGS, SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
 from ufc_base.program import flag_types, option, switch, with_flags
 
@@ -23,7 +26,6 @@ PictureFormat = Literal["png", "jpg", "webp"]
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
 OF_THE_CONTROLS = ("feather", "height", "width")  # settings that are listed with them
-NO_FLAG = ("score_steps",)  # what it brings is in no file
 
 
 def orders_beginning(incomplete: str) -> list[str]:
@@ -35,53 +37,12 @@ def orders_beginning(incomplete: str) -> list[str]:
 class GenerationFlags:
     """What `generate` and `edit` have in common. None means "not said".
 
-    `settings` are those of `GenerationConfig` and `controls` the further controls, by name: each
-    is a flag that is derived from there.
+    `request` is what the flags say that are derived from the controls of `Conditioning` and the
+    settings of `GenerationConfig`, one for each.
     """
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    controls: Mapping[str, str] = field(default_factory=dict)
-    prompt: Annotated[str | None, option("Words, English or Chinese.", CONTROLS)] = None
-    negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
+    request: Request = field(default_factory=Request)
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
-    reference_image: Annotated[
-        list[str] | None,
-        option("A picture to follow; may be given several times.", CONTROLS, metavar="FILE"),
-    ] = None
-    reference_weight: Annotated[
-        list[float] | None,
-        option("How much each reference counts, in their order (1).", CONTROLS, metavar="NUMBER"),
-    ] = None
-    image: Annotated[
-        str | None,
-        option(
-            "A picture to keep parts of. It is fitted into the grid of blocks that is nearest to "
-            "its proportions (a model of squares lays it into its square, white beside it).",
-            CONTROLS,
-            metavar="FILE",
-        ),
-    ] = None
-    mask_image: Annotated[
-        str | None,
-        option(
-            "White is regenerated, black is kept; the image's size or proportions.",
-            CONTROLS,
-            metavar="FILE",
-        ),
-    ] = None
-    invert_mask: Annotated[
-        bool, switch("--invert-mask", "Black is regenerated, white is kept.", CONTROLS)
-    ] = False
-    preserve_blocks: Annotated[
-        str | None,
-        option(
-            "Blocks to keep, such as 0-47,60: cells of the model's grid, counted row by row "
-            "from 0 at the top left.",
-            CONTROLS,
-            metavar="BLOCKS",
-        ),
-    ] = None
-
     batch_size: Annotated[
         int | None,
         option("Pictures of a batch (1; a manifest fed back keeps its own).", SAMPLING, min=1),
@@ -186,36 +147,78 @@ class GenerateFlags(GenerationFlags):
 
 def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
     """A function that typer can read, with one option for each field of `flags`."""
-
-    derived = {} if not issubclass(flags, GenerationFlags) else derived_flags()
+    derived = derived_flags() if issubclass(flags, GenerationFlags) else {}
 
     def invoke(**values: Any) -> int:
-        groups = {
-            group: {name: values.pop(name) for name in kinds} for group, kinds in derived.items()
-        }
-        said = {
-            group: {name: value for name, value in given.items() if value is not None}
-            for group, given in groups.items()
-        }
-        return run(flags(**values, **said))
+        if not derived:
+            return run(flags(**values))
+        said = {name: values.pop(name) for name in derived}
+        return run(flags(**values, request=request_from_flags(said, values["lang"])))
 
-    types = flag_types(flags, without=list(derived))
-    for kinds in derived.values():
-        types |= {name: (kind, None) for name, kind in kinds.items()}
+    types = {name: (kind, None) for name, kind in derived.items()}
+    types |= flag_types(flags, without=("request",))
     return with_flags(invoke, types, help)
 
 
-def derived_flags() -> dict[str, dict[str, Any]]:
-    """Types of the flags of sampling settings and of further controls, by the fields they fill."""
-    settings = {name: setting_flag(name) for name in SETTINGS if name not in NO_FLAG}
-    controls = {
-        name: Annotated[
-            str | None,
-            option(control.help, CONTROLS, metavar="FILE" if control.kind == "picture" else None),
-        ]
-        for name, control in further_controls().items()
-    }
-    return {"settings": settings, "controls": controls}
+def request_from_flags(said: Mapping[str, Any], lang: str | None = None) -> Request:
+    """What derived flags say, as a request without id.
+
+    Raises:
+        RequestError: a value out of range, or weights that do not match the references.
+    """
+    given: dict[str, Any] = {name: said[name] for name in REQUEST_SETTINGS}
+    for name, control in request_controls().items():
+        value = said[flag_of(name, control)]
+        if isinstance(control.kind, References):
+            value = _weighed(name, value or [], said[weight_of(name)] or [])
+        elif isinstance(control.kind, Blocks) and value is not None:
+            value = control.kind.from_words(name, value, None)
+        given[name] = value
+    return Request(lang=lang, **given)
+
+
+def _weighed(name: str, paths: list[str], weights: list[float]) -> tuple[Reference, ...]:
+    if weights and len(weights) != len(paths):
+        flag = weight_of(name).replace("_", "-")
+        raise RequestError(
+            f"--{flag}: got {len(weights)} for {len(paths)} reference images; give one for each"
+        )
+    return tuple(map(Reference, paths, weights or [1.0] * len(paths)))
+
+
+def flag_of(name: str, control: ControlField | None = None) -> str:
+    """The flag of a field of requests, with underscores: one of several is given at a time."""
+    control = control or request_controls().get(name)
+    several = control is not None and isinstance(control.kind, References)
+    return name.removesuffix("s") if several else name
+
+
+def weight_of(name: str) -> str:
+    """The flag of the weights of pictures that are weighed."""
+    return name.removesuffix("images") + "weight"
+
+
+def derived_flags() -> dict[str, Any]:
+    """Types of the flags of controls and sampling settings, by name."""
+    flags: dict[str, Any] = {}
+    for name, control in request_controls().items():
+        flags[flag_of(name, control)] = control_flag(name, control)
+        if isinstance(control.kind, References):
+            help = "How much each reference counts, in their order (1)."
+            weights = option(help, CONTROLS, metavar="NUMBER")
+            flags[weight_of(name)] = Annotated[list[float] | None, weights]
+    return flags | {name: setting_flag(name) for name in REQUEST_SETTINGS}
+
+
+def control_flag(name: str, control: ControlField) -> Any:
+    """The type of the flag of a control, with the help of `Conditioning`."""
+    kind, help = control
+    if isinstance(kind, Switch):
+        return Annotated[bool, switch("--" + name.replace("_", "-"), help, CONTROLS)]
+    if isinstance(kind, References):
+        return Annotated[list[str] | None, option(help, CONTROLS, metavar="FILE")]
+    named = {Picture: "FILE", Blocks: "BLOCKS"}.get(type(kind))
+    return Annotated[str | None, option(help, CONTROLS, metavar=named)]
 
 
 def setting_flag(name: str) -> Any:

@@ -68,6 +68,7 @@ def edit_canvas(
     resolution: Grid,
     codes_T: Tensor | None = None,
     stretch: float = 0.0,
+    invert_mask: bool = False,
 ) -> EditCanvas | None:
     """Prepare an edit; None if there is no picture.
 
@@ -94,7 +95,7 @@ def edit_canvas(
         )
     if mask is not None:
         try:
-            grey = load_mask(mask)
+            grey = load_mask(mask, invert=invert_mask)
         except ImageError as error:
             raise ImageError(f"mask_image: {str(error).removeprefix('image: ')}") from None
         fitted = fit_mask(match_mask(grey, image.size), sides(resolution), stretch)

@@ -17,8 +17,9 @@ equals the fitted image pixel by pixel."""
 
 def run(flags: GenerationFlags) -> int:
     """Carry out the command; returns the exit code."""
-    if flags.image is None:
+    given = flags.request.conditioning
+    if given.image is None:
         raise RequestError("--image: is missing; say which picture to edit")
-    if flags.mask_image is None and flags.preserve_blocks is None:
+    if given.mask_image is None and given.preserve_blocks is None:
         raise RequestError("give --mask-image or --preserve-blocks, to say what to keep")
     return run_batch(flags, [row_from_flags(flags)])

@@ -239,6 +239,7 @@ class UFCPipeline:
         self.low_mem, self.cpu_offload = bool(requested["low_mem"]), offload
         self.deterministic = bool(requested["deterministic"])
         self.compiled = bool(requested["compile"])
+        self.encoded.clear()
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,36 +22,32 @@ MOST_ENCODED = 256  # pictures whose codes are held
 
 def control_items(
     given: Sequence[Conditioning],
-    encode_text: Callable[[str | None, list[str], str], list[int]],
+    encode_text: Callable[..., list[int]],
     encode_picture: Callable[[Image.Image], Tensor],
 ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
     """Control tokens of each picture, those of its negative branch, and its notices.
 
     Args:
         given: the pictures' conditioning.
-        encode_text: words to ids, called with a list for notices and what the words are.
+        encode_text: words to ids, called with a list for `notices` and `what` the words are.
         encode_picture: a picture to codes (rows, columns), of its own proportions.
     """
     items, negatives, notices = [], [], []
     for one in given:
         values, told = one.said(), list[str]()
         parts = [
-            control.encode(values[name], Encoders(partial(words, encode_text, told, name),
-                                                  encode_picture))
+            control.encode(
+                values[name],
+                Encoders(partial(encode_text, notices=told, what=name), encode_picture),
+            )
             for name, control in CONTROLS.items()
             if name in values
-        ]  # fmt: skip
+        ]
         items.append(join_items(parts))
-        negatives.append(ControlItem(encode_text(one.negative_prompt, told, "negative prompt")))
+        negative = encode_text(one.negative_prompt, told, "negative prompt")
+        negatives.append(ControlItem(negative))
         notices.append(told)
     return items, negatives, notices
-
-
-def words(
-    encode_text: Callable[[str, list[str], str], list[int]], told: list[str], name: str, text: str
-) -> list[int]:
-    """Ids of a control's words."""
-    return encode_text(text, told, name)
 
 
 def known_codes(
@@ -80,6 +77,7 @@ class EncodedPictures:
         self.watch = watch
         self.weights: object = None
         self.codes: dict[bytes, Tensor] = {}
+        self.lock = threading.Lock()
 
     def get(self, pixels_BCHW: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
         """What `encode` makes of these pixels, from the last time if they are the same."""
@@ -87,13 +85,22 @@ class EncodedPictures:
         if any(weight.is_inference() for weight in tensors):
             return encode(pixels_BCHW)
         weights = self.watch.seen, [weight._version for weight in tensors]
-        if weights != self.weights:
+        content = str(tuple(pixels_BCHW.shape)).encode() + pixels_BCHW.numpy().tobytes()
+        key = hashlib.sha256(content).digest()
+        with self.lock:
+            if weights != self.weights:
+                self.codes.clear()
+                self.weights = weights
+            codes = self.codes.get(key)
+        if codes is None:
+            codes = encode(pixels_BCHW)
+            with self.lock:
+                self.codes[key] = codes
+                for old in list(self.codes)[:-MOST_ENCODED]:
+                    del self.codes[old]
+        return codes
+
+    def clear(self) -> None:
+        """Forget all: another device may encode otherwise."""
+        with self.lock:
             self.codes.clear()
-            self.weights = weights
-        shape = str(tuple(pixels_BCHW.shape)).encode()
-        key = hashlib.sha256(shape + pixels_BCHW.contiguous().numpy().tobytes()).digest()
-        codes = self.codes.pop(key, None)
-        self.codes[key] = encode(pixels_BCHW) if codes is None else codes
-        if len(self.codes) > MOST_ENCODED:
-            self.codes.pop(next(iter(self.codes)))
-        return self.codes[key]

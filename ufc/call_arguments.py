@@ -7,6 +7,7 @@ picture (references, blocks) becomes a batch as a list of lists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,13 @@ from ufc.conditioning.conditioning import Conditioning, control_fields
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.kinds import Picture, Reference
 from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas
-from ufc.io.validation import check_integer, check_number
+from ufc.conditioning.original_size import prepare
+from ufc.conditioning.outpainting import extend
+from ufc.io.validation import RequestError, check_integer, check_number
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
-from ufc_base.images import ImageError, load_image, load_original
+from ufc_base.images import ImageError, load_image, load_mask, load_original
 
 NAMED = ("conditioning", "reference_weights")  # of a call's controls, and no fields themselves
 
@@ -118,25 +121,44 @@ def prepare_edit(
     one: Conditioning, frames: Frames, config: GenerationConfig, codebook: int
 ) -> tuple[Frame, EditCanvas]:
     """The size of one picture, and what is kept in it; see `prepare_edits`."""
-    size = None if one.image is None else one.image.size
-    count = None if one.codes is None else len(one.codes)
+    image, mask, blocks, codes = one.image, one.mask_image, one.preserve_blocks, one.codes
+    photograph = None
+    if mask is not None and one.invert_mask:
+        mask = load_mask(mask, invert=True)
+    if one.outpaint is not None:
+        image = outpainted(one)
+        image, mask = extend(image, one.outpaint, frames.choose(image.size).grid)
+        codes = None
+    if image is not None and config.original_size:  # the codes are of another part, if of any
+        check_blocks(blocks, frames.choose(image.size))
+        photograph = prepare(image, mask, blocks, frames)
+        image, mask, blocks, codes = photograph.part, photograph.changed, None, None
+    size, count = image and image.size, None if codes is None else len(codes)
     frame = frames.choose(size, config.height, config.width, count)
     if size is not None and count is not None:
         check_codes_grid(frames.own_grid(size, count), frame.grid)
-    codes_T = None if one.codes is None else check_codes(one.codes, frame.grid, codebook)
-    for block in one.preserve_blocks or ():
+    codes_T = None if codes is None else check_codes(codes, frame.grid, codebook)
+    check_blocks(blocks, frame)
+    edit = edit_canvas(image, mask, blocks, frame.grid, frame.size, codes_T, frame.stretch)
+    if edit is None:
+        return frame, blank_edit(frame.grid, frame.size)
+    return frame, replace(edit, photograph=photograph)
+
+
+def outpainted(one: Conditioning) -> Image.Image:
+    """The picture to enlarge. Raises `RequestError` without one, or with more to do than that."""
+    if one.image is None:
+        raise RequestError("outpaint: needs the image that is made larger; give an image too")
+    if one.mask_image is not None or one.preserve_blocks is not None:
+        raise RequestError("got outpaint beside mask_image or preserve_blocks; give one of them")
+    image: Image.Image = one.image
+    return image
+
+
+def check_blocks(blocks: Sequence[int] | None, frame: Frame) -> None:
+    """Raise `RequestError` for what is no block of a picture of this size."""
+    for block in blocks or ():
         check_integer("preserve_blocks", block, 0, frame.cells - 1)
-    edit = edit_canvas(
-        one.image,
-        one.mask_image,
-        one.preserve_blocks,
-        frame.grid,
-        frame.size,
-        codes_T,
-        frame.stretch,
-        one.invert_mask,
-    )
-    return frame, edit or blank_edit(frame.grid, frame.size)
 
 
 def check_one_size(frames: Sequence[Frame]) -> None:
@@ -189,6 +211,8 @@ def sampler_config(config: GenerationConfig) -> SamplerConfig:
         steps=config.num_inference_steps,
         candidates=config.num_candidates,
         temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
         choice_temperature=config.choice_temperature,
         patience=config.patience,
         time_budget=config.time_budget,

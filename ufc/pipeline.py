@@ -46,7 +46,14 @@ from ufc.model.quantisation import (
     restore_linears,
 )
 from ufc.model.transformer import UFCTransformer
-from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
+from ufc.pipeline_output import (
+    PipelineOutput,
+    at_original_size,
+    check_output_type,
+    make_output,
+    present,
+    step_state,
+)
 from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import DEFAULTS, GenerationConfig
@@ -264,6 +271,7 @@ class UFCPipeline:
         image: Any = None,
         mask_image: Any = None,
         preserve_blocks: Any = None,
+        outpaint: Any = None,
         codes: Any = None,
         *,
         height: int | None = None,
@@ -271,6 +279,8 @@ class UFCPipeline:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         choice_temperature: float | None = None,
         num_images_per_prompt: int = 1,
         num_candidates: int | None = None,
@@ -281,6 +291,7 @@ class UFCPipeline:
         compliance_weight: float | None = None,
         contrastive_weight: float | None = None,
         feather: int = 0,
+        original_size: bool = False,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         score_steps: bool = False,
@@ -308,6 +319,8 @@ class UFCPipeline:
             mask_image: white is regenerated, black is kept (grey is cut in the middle); also an
                 array or tensor of bool, or of 0 and 1, (H, W).
             preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
+            outpaint: blocks to add to `image` at top, right, bottom and left, four numbers; they
+                are generated, and all of the image is kept.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
             height: of the pictures in pixels, a multiple of the block size; the trained one, or
@@ -316,16 +329,23 @@ class UFCPipeline:
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
+            top_k: sample only this many of the likeliest codes of a cell.
+            top_p: sample only the likeliest codes that have this probability together.
             choice_temperature: of the noise by which maskgit chooses places, falling to 0.
             num_candidates: canvases tried each step, 1 or more.
             best_of: whole pictures generated for each, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
+                `autoregressive` is for models that have learnt it; its steps are the free cells,
+                row by row, and known cells are not seen before their turn.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
+            original_size: an edit comes back at its image's own size (PIL only): the model works on
+                the part around what changes, and no other pixel is touched. `codes` and the rest
+                of the output are of that part.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
                 picture, or each prompt, its own; random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
@@ -363,6 +383,8 @@ class UFCPipeline:
         codebook = self.transformer.config.codes
         frame, edits = prepare_edits(pictures, self.frames, config, codebook)
         sampler = sampler_config(config)
+        if sampler.rule.causal:
+            self.transformer.check_autoregressive()
         seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
         items, negatives, notices = control_items(pictures, self.encode_text, self.encode_reference)
@@ -403,9 +425,15 @@ class UFCPipeline:
                 rescore=lambda score: rerank(score, reranker),
                 on_step=on_step,
             )
+        codes_BT = refined.canvas.codes
+        if config.original_size and output_type == "pil":
+            pixels_BCHW = self.decode(codes_BT, frame.grid)
+            images = at_original_size(edits, pixels_BCHW, frame.stretch, config.feather)
+        else:
+            images = present(decoded(codes_BT), codes_BT, edits, output_type)
         return make_output(
             refined,
-            present(decoded(refined.canvas.codes), refined.canvas.codes, edits, output_type),
+            images,
             seeds,
             items,
             edits,

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.known_tokens import EditCanvas, as_pictures
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back
+from ufc.conditioning.original_size import restore
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
@@ -96,6 +97,19 @@ def present(
     if output_type == "np":
         return to_uint8(pixels_BCHW)
     return pixels_BCHW if output_type == "pt" else codes_BT
+
+
+def at_original_size(
+    edits: Sequence[EditCanvas], pixels_BCHW: Tensor, stretch: float, feather: int
+) -> list[Image.Image]:
+    """Edits in the photographs that they are of; pictures without one as they were decoded."""
+    pictures = as_pictures(paste_back(pixels_BCHW, edits, feather), edits)
+    return [
+        picture
+        if edit.photograph is None
+        else restore(edit.photograph, edit, decoded_CHW, stretch, feather)
+        for picture, edit, decoded_CHW in zip(pictures, edits, pixels_BCHW, strict=True)
+    ]
 
 
 def step_state(

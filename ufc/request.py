@@ -15,7 +15,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ufc.conditioning.conditioning import Conditioning, control_fields, request_controls
-from ufc.conditioning.kinds import Reference, format_blocks, parse_blocks
+from ufc.conditioning.kinds import (
+    MAX_BLOCKS,
+    Reference,
+    check_added,
+    format_blocks,
+    parse_blocks,
+)
 from ufc.io.validation import (
     AllKeptError,
     RequestError,
@@ -39,6 +45,7 @@ __all__ = [
     "RequestError",
     "Result",
     "Row",
+    "check_added",
     "format_blocks",
     "parse_blocks",
 ]
@@ -195,7 +202,7 @@ class Result:
         if self.seed is not None:
             check_integer("seed", self.seed, 0, MAX_SEED)
         if self.steps is not None:
-            check_integer("steps", self.steps, 0, 10_000)
+            check_integer("steps", self.steps, 0, MAX_BLOCKS)
         for name in ("compliance", "fidelity", "seconds"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), -math.inf, math.inf)

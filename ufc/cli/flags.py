@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from ufc.conditioning.conditioning import ControlField, request_controls
-from ufc.conditioning.kinds import Blocks, Picture, Reference, References, Switch
+from ufc.conditioning.kinds import Blocks, Picture, Reference, References, Sides, Switch
 from ufc.io.validation import RequestError
 from ufc.request import Request
 from ufc.sampling.generation_config import REQUEST_SETTINGS, SETTINGS, kind_of
@@ -25,7 +25,8 @@ PictureFormat = Literal["png", "jpg", "webp"]
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
-OF_THE_CONTROLS = ("feather", "height", "width")  # settings that are listed with them
+# Settings that are listed with the controls.
+OF_THE_CONTROLS = ("feather", "height", "width", "original_size")
 
 
 def orders_beginning(incomplete: str) -> list[str]:
@@ -37,11 +38,12 @@ def orders_beginning(incomplete: str) -> list[str]:
 class GenerationFlags:
     """What `generate` and `edit` have in common. None means "not said".
 
-    `request` is what the flags say that are derived from the controls of `Conditioning` and the
-    settings of `GenerationConfig`, one for each.
+    `controls` and `settings` hold those that are derived from the controls of `Conditioning` and
+    the settings of `GenerationConfig`, by the flags' names.
     """
 
-    request: Request = field(default_factory=Request)
+    controls: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     batch_size: Annotated[
         int | None,
@@ -145,36 +147,51 @@ class GenerateFlags(GenerationFlags):
     limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
 
 
-def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
-    """A function that typer can read, with one option for each field of `flags`."""
-    derived = derived_flags() if issubclass(flags, GenerationFlags) else {}
+def command(
+    flags: type[Flags], run: Callable[[Flags], int], help: str, without: Sequence[str] = ()
+) -> Callable[..., int]:
+    """A function that typer can read, with one option for each field of `flags` not `without`."""
+    derived: dict[str, dict[str, Any]] = {}
+    if issubclass(flags, GenerationFlags):
+        derived = {"controls": control_flags(), "settings": setting_flags()}
 
     def invoke(**values: Any) -> int:
-        if not derived:
-            return run(flags(**values))
-        said = {name: values.pop(name) for name in derived}
-        return run(flags(**values, request=request_from_flags(said, values["lang"])))
+        groups = {
+            group: {name: values.pop(name) for name in kinds if name in values}
+            for group, kinds in derived.items()
+        }
+        said = {
+            group: {name: v for name, v in given.items() if v is not None and v is not False}
+            for group, given in groups.items()
+        }
+        return run(flags(**values, **said))
 
-    types = {name: (kind, None) for name, kind in derived.items()}
-    types |= flag_types(flags, without=("request",))
+    types = {
+        name: (kind, False if get_args(kind)[0] is bool else None)
+        for kinds in derived.values()
+        for name, kind in kinds.items()
+        if name not in without
+    }
+    types |= flag_types(flags, without=[*derived, *without])
     return with_flags(invoke, types, help)
 
 
-def request_from_flags(said: Mapping[str, Any], lang: str | None = None) -> Request:
-    """What derived flags say, as a request without id.
+def request_from_flags(flags: GenerationFlags) -> Request:
+    """What the flags say, as a request without id.
 
     Raises:
         RequestError: a value out of range, or weights that do not match the references.
     """
-    given: dict[str, Any] = {name: said[name] for name in REQUEST_SETTINGS}
+    given: dict[str, Any] = {}
     for name, control in request_controls().items():
-        value = said[flag_of(name, control)]
+        value = flags.controls.get(flag_of(name, control))
         if isinstance(control.kind, References):
-            value = _weighed(name, value or [], said[weight_of(name)] or [])
-        elif isinstance(control.kind, Blocks) and value is not None:
+            weights = flags.controls.get(weight_of(name)) or []
+            value = _weighed(name, value or [], weights)
+        elif isinstance(value, str):
             value = control.kind.from_words(name, value, None)
         given[name] = value
-    return Request(lang=lang, **given)
+    return Request(lang=flags.lang, **given, **flags.settings)
 
 
 def _weighed(name: str, paths: list[str], weights: list[float]) -> tuple[Reference, ...]:
@@ -198,8 +215,13 @@ def weight_of(name: str) -> str:
     return name.removesuffix("images") + "weight"
 
 
-def derived_flags() -> dict[str, Any]:
-    """Types of the flags of controls and sampling settings, by name."""
+def setting_flags() -> dict[str, Any]:
+    """Types of the flags of sampling settings, by name."""
+    return {name: setting_flag(name) for name in REQUEST_SETTINGS}
+
+
+def control_flags() -> dict[str, Any]:
+    """Types of the flags of controls, by the flags' names."""
     flags: dict[str, Any] = {}
     for name, control in request_controls().items():
         flags[flag_of(name, control)] = control_flag(name, control)
@@ -207,7 +229,7 @@ def derived_flags() -> dict[str, Any]:
             help = "How much each reference counts, in their order (1)."
             weights = option(help, CONTROLS, metavar="NUMBER")
             flags[weight_of(name)] = Annotated[list[float] | None, weights]
-    return flags | {name: setting_flag(name) for name in REQUEST_SETTINGS}
+    return flags
 
 
 def control_flag(name: str, control: ControlField) -> Any:
@@ -217,7 +239,7 @@ def control_flag(name: str, control: ControlField) -> Any:
         return Annotated[bool, switch("--" + name.replace("_", "-"), help, CONTROLS)]
     if isinstance(kind, References):
         return Annotated[list[str] | None, option(help, CONTROLS, metavar="FILE")]
-    named = {Picture: "FILE", Blocks: "BLOCKS"}.get(type(kind))
+    named = {Picture: "FILE", Blocks: "BLOCKS", Sides: "T,R,B,L"}.get(type(kind))
     return Annotated[str | None, option(help, CONTROLS, metavar=named)]
 
 

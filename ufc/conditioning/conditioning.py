@@ -17,6 +17,8 @@ from ufc.conditioning.kinds import KINDS, Kind, Place, Reference
 from ufc.conditioning.normalise import normalise
 from ufc.io.validation import RequestError, refuse_unknown
 
+OF_AN_EDIT = ("mask_image", "preserve_blocks", "outpaint")  # one of them says what is kept
+
 
 class ControlField(NamedTuple):
     """A control as everybody derives it: what kind of value it has, and what its help says."""
@@ -63,6 +65,10 @@ class Conditioning(BaseModel):
         None,
         description="Blocks to keep, such as 0-47,60: cells of the model's grid, counted row by "
         "row from 0 at the top left.",
+    )
+    outpaint: Annotated[tuple[int, ...] | None, KINDS["sides"]] = Field(
+        None,
+        description="Blocks to add to the image at top, right, bottom and left, such as 0,2,0,2.",
     )
     codes: Annotated[tuple[int, ...] | None, KINDS["codes"]] = Field(
         None, description="Codes of the image, which is then not encoded."
@@ -131,17 +137,16 @@ class Conditioning(BaseModel):
                 KINDS["text"].check(name, path)
         if self.invert_mask and not self.mask_image:
             raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
-        if self.image is None:
-            for name in ("mask_image", "preserve_blocks"):
-                if getattr(self, name):
-                    raise RequestError(f"{name}: needs the image it belongs to; give an image too")
-        elif not self.mask_image and not self.preserve_blocks:
+        given = [name for name in OF_AN_EDIT if getattr(self, name)]
+        if self.image is None and given:
+            raise RequestError(f"{given[0]}: needs the image it belongs to; give an image too")
+        if self.image is not None and not given:
             raise RequestError(
-                "image: nothing says what to keep of it; give a mask_image or preserve_blocks, "
-                "or give it as a reference image"
+                "image: nothing says what to keep of it; give a mask_image, preserve_blocks or "
+                "outpaint, or give it as a reference image"
             )
-        elif self.mask_image and self.preserve_blocks:
-            raise RequestError("got both mask_image and preserve_blocks; give one of them")
+        if len(given) > 1:
+            raise RequestError(f"got both {' and '.join(given)}; give one of them")
 
     def check_not_empty(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""

@@ -24,6 +24,7 @@ from ufc.io.validation import (
 )
 
 MAX_BLOCKS = 2**16
+MOST_ADDED = 32  # blocks on a side, by outpainting
 Place = Callable[[Any], Any]  # what stands for a picture, from the picture or its path
 
 
@@ -192,6 +193,18 @@ class Blocks(Kind):
         return list(value)
 
 
+class Sides(Kind):
+    """Blocks added at top, right, bottom and left; in JSON four numbers, or "0,2,0,2"."""
+
+    several = True
+
+    def check(self, name: str, value: Any) -> tuple[int, ...]:
+        return check_added(value)
+
+    def to_json(self, value: tuple[int, ...]) -> list[int]:
+        return list(value)
+
+
 class Codes(Kind):
     """A whole grid of codes, row by row."""
 
@@ -210,8 +223,32 @@ KINDS: dict[str, Kind] = {
     "mask": Picture("mask"),
     "references": References(),
     "blocks": Blocks(),
+    "sides": Sides(),
     "codes": Codes(),
 }
+
+
+def check_added(added: object) -> tuple[int, ...]:
+    """Blocks that are added at top, right, bottom and left, from four numbers or "0,2,0,2".
+
+    Raises:
+        RequestError: not four whole numbers from 0 on, or nothing is added.
+    """
+    said = added.split(",") if isinstance(added, str) else added
+    wanted = f'wanted blocks at top, right, bottom, left, 0 to {MOST_ADDED}, such as "0,2,0,2"'
+    if not isinstance(said, list | tuple) or len(said) != 4:
+        raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+    counts = []
+    for one in said:
+        text = one.strip() if isinstance(one, str) else one
+        if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 4:
+            text = int(text)
+        if not isinstance(text, int) or isinstance(text, bool) or not 0 <= text <= MOST_ADDED:
+            raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+        counts.append(text)
+    if not any(counts):
+        raise RequestError(f"outpaint: got {shown(added)}, which adds nothing; {wanted}")
+    return tuple(counts)
 
 
 def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:

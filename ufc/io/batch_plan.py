@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning
 from ufc.io.validation import RequestError, folded, is_device
 from ufc.request import Request, Result, Row
 from ufc.sampling.generation_config import BATCH_SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
 
-_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks")
+_EDIT = ("image", "invert_mask", *OF_AN_EDIT)
 
 
 def with_defaults(request: Request, defaults: Request) -> Request:
@@ -29,7 +29,7 @@ def with_defaults(request: Request, defaults: Request) -> Request:
     """
     controls = defaults.conditioning.said()
     if request.conditioning.image is not None:
-        controls = {k: value for k, value in controls.items() if k not in _CONTROLS_OF_AN_EDIT}
+        controls = {k: value for k, value in controls.items() if k not in _EDIT}
     return replace(
         request,
         id=request.id or defaults.id,
@@ -134,10 +134,17 @@ def batch_settings(request: Request) -> dict[str, Any]:
     return {k: v for k, v in request.settings.said().items() if k in BATCH_SETTINGS}
 
 
+def edit_of(request: Request) -> dict[str, Any]:
+    """What of an image is edited."""
+    return {k: v for k, v in request.conditioning.said().items() if k in _EDIT}
+
+
 def _may_join(row: Row, batch: Sequence[Row], batch_size: int | None) -> bool:
     first = batch[0]
     if batch_settings(row.request) != batch_settings(first.request):
         return False
+    if row.request.original_size and edit_of(row.request) != edit_of(first.request):
+        return False  # each has a part, and so a shape, of its own
     if batch_size is None:
         return row.picture.group is not None and row.picture.group == first.picture.group
     return len(batch) < batch_size

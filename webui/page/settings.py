@@ -59,9 +59,11 @@ def recipe(page: Page) -> None:
     with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
         number(page, "guidance_scale", 0.5, "%.1f")
         number(page, "temperature", 0.1, "%.1f")
+        number(page, "top_k")
+        number(page, "top_p", 0.05, "%.2f")
         st.radio(  # a selectbox goes on showing its choice in the language it was made in
             say("order"),
-            list(ORDERS),
+            orders(page),
             key=widget("order"),
             format_func=lambda name: say(f"order_{name}"),
             help=say("order_help"),
@@ -72,6 +74,12 @@ def recipe(page: Page) -> None:
         number(page, "feather")
         for name in further_settings():
             derived(page, name)
+
+
+def orders(page: Page) -> list[str]:
+    """The orders that the model has learnt."""
+    learnt = page.studio.loaded.pipe.transformer.config.autoregressive
+    return [name for name, order in ORDERS.items() if learnt or not order.causal]
 
 
 def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> None:

@@ -256,14 +256,13 @@ class Film:
         names = ("codes", "filled_step", "filled_candidate")
         seen = {name: now[name].cpu().clone() for name in names}
         seen["confidence"] = now["confidence"].float().cpu().clone()
-        self.steps.append(seen)
-        self.curves.append(
-            {
-                "step": step + 1,
-                "compliance": float(now["compliance"][0]),
-                "fidelity": float(now["fidelity"][0]),
-            }
-        )
+        if bool((seen["codes"] < pipe.transformer.config.codes).all()):  # whole: it can be kept
+            self.steps.append(seen)
+        scores = {name: now[name] for name in ("compliance", "fidelity")}
+        if all(values is not None for values in scores.values()):
+            self.curves.append(
+                {"step": step + 1} | {name: float(values[0]) for name, values in scores.items()}
+            )
         if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
             self.previews = [png_bytes(image) for image in now["image"]()]
             self._last_preview = time.monotonic()

@@ -24,7 +24,7 @@ MOST_REFERENCES = 8
 MAX_SEED = 2**31 - 1
 MOST_LETTERS = 1_000
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
-MAY_BE_NONE = ("patience", "time_budget")
+MAY_BE_NONE = ("top_k", "top_p", "patience", "time_budget")
 # What the controls of the page can be set to, both ends included.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
@@ -32,6 +32,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 40),
     "guidance_scale": (1.0, 10.0),
     "temperature": (0.0, 2.0),
+    "top_k": (0, 512),
+    "top_p": (0.0, 1.0),
     "candidates": (1, 8),
     "patience": (0, 40),
     "time_budget": (0.0, 600.0),
@@ -48,13 +50,15 @@ OWN_SETTINGS = {
     "num_inference_steps": "steps",
     "guidance_scale": "guidance_scale",
     "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
     "order": "order",
     "num_candidates": "candidates",
     "patience": "patience",
     "time_budget": "time_budget",
     "feather": "feather",
 }
-NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight")
+NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight", "original_size")
 _OR_NONE = {"feather": "feather"}  # 0 is not written
 _ALWAYS = {name: mine for name, mine in OWN_SETTINGS.items() if name not in _OR_NONE}
 KINDS = ("drawn", "upload", "step", "cross")
@@ -73,6 +77,8 @@ class Settings:
     steps: int = 12
     guidance_scale: float = 3.0
     temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
     order: str = "maskgit"
     candidates: int = 1
     patience: int | None = None

@@ -26,6 +26,7 @@ from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Request, Result
+from ufc.sampling.orders import find_order
 from ufc.token_confidence import assess, weakest
 from ufc_base.images import ImageError, load_mask, load_original
 from ufc_base.profiles import in_profile, sound_profile, to_srgb
@@ -131,7 +132,7 @@ class Studio:
         session = self._roll(key)
         request = self.request(session)
         job = GenerationJob(self.loaded, self.store, key, request, session.current)
-        self.worker.submit(key, session.settings.steps, job.run)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
 
     def repair(self, key: str, count: int) -> None:
         """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
@@ -149,7 +150,15 @@ class Studio:
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
         request = replace(self.request(some), num_images_per_prompt=1)
         job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
-        self.worker.submit(key, session.settings.steps, job.run)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
+
+    def most_steps(self, session: Session, request: Request) -> int:
+        """How many steps a request takes at most."""
+        settings, frame = session.settings, self.frame(session)
+        if request.height and request.width:
+            frame = self.frames.choose(None, request.height, request.width)
+        free = frame.cells - len(request.preserve_blocks or ())
+        return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:
         """The session with the seed of its next drawing: another one, unless it is locked."""

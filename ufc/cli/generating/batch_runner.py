@@ -15,6 +15,7 @@ from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.frame import Frame
+from ufc.conditioning.outpainting import extended_size
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import batch_settings
 from ufc.io.embedded_tokens import block_record, carried_codes
@@ -25,6 +26,7 @@ from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result, Row
+from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
 
 # Errors of the disk rather than of one picture: the next would not be written either.
@@ -44,6 +46,7 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
         try:
             row.request.check_controls()
             check_references(row.request)
+            check_order(row.request, pipe)
             pipe.frames.choose(None, row.request.height, row.request.width)
         except RequestError as error:
             raise RequestError(row.of(str(error))) from None
@@ -55,8 +58,8 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
         except RequestError as error:
             raise RequestError(row.of(str(error))) from None
         height, width = frame.size
-        own = frame == pipe.frames.default
-        shaped.append(row if own else row.changed(height=height, width=width))
+        own_shape = row.request.original_size or frame == pipe.frames.default
+        shaped.append(row if own_shape else row.changed(height=height, width=width))
     return shaped
 
 
@@ -70,6 +73,10 @@ def frame_of(
     """
     if image is None or request.image is None:
         return pipe.frames.choose(None, request.height, request.width)
+    if request.outpaint:
+        own = pipe.frames.choose(image.size).grid
+        size = extended_size(image.size, request.outpaint, own)
+        return pipe.frames.choose(size, request.height, request.width)
     grid = pipe.frames.whole(image.size)
     if grid and request.height is None and request.width is None:
         frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
@@ -85,6 +92,15 @@ def check_references(request: Request) -> None:
         raise RequestError(
             f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
         )
+
+
+def check_order(request: Request, pipe: UFCPipeline) -> None:
+    """Raise `RequestError` where the model has not learnt the request's order."""
+    if find_order(request.order or pipe.defaults["order"]).causal:
+        try:
+            pipe.transformer.check_autoregressive()
+        except ValueError as error:
+            raise RequestError(f"order: {error}") from None
 
 
 class BatchRunner:
@@ -209,8 +225,10 @@ class BatchRunner:
             None if origin.kept else sure
             for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
         ]
-        codes = out.codes[i].tolist()
-        blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
+        blocks = None
+        if not row.request.original_size:  # its blocks are those of a part of the picture
+            codes = out.codes[i].tolist()
+            blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
             row.request,
             replace(result, model=Path(self.loaded.name).name),
@@ -229,7 +247,10 @@ class BatchRunner:
         self.terminal.error(f"ufc: {row.of(f'{row.file_name} failed: {text}')}")
 
     def _on_step(self, batch: Sequence[Row], wanted: set[str]) -> Any:
-        steps = batch[0].request.num_inference_steps or 1
+        request, pipe = batch[0].request, self.loaded.pipe
+        order = find_order(request.order or pipe.defaults["order"])
+        cells = pipe.frames.choose(None, request.height, request.width).cells
+        steps = order.steps(request.num_inference_steps or 1, cells)
         share = sum(row.file_name in wanted for row in batch) / steps
 
         def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
@@ -255,7 +276,7 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     """A request's conditioning with its files opened, and the codes that the image's file carries,
     where it is edited in the size that it has."""
     given = files.load(request.conditioning)
-    if given.image is None:
+    if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)
     if not frame.holds(given.image.size):

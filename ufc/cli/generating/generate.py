@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufc.cli.flags import GenerateFlags, GenerationFlags, flag_of
+from ufc.cli.flags import GenerateFlags, GenerationFlags, flag_of, request_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import say
 from ufc.io.batch_plan import name_from_prompt, with_defaults
@@ -25,11 +25,11 @@ def run(flags: GenerateFlags) -> int:
         if flags.limit is not None:
             raise RequestError("--limit: counts the lines of a --prompts-file; give one")
         return run_batch(flags, [row_from_flags(flags)])
-    defaults = flags.request
-    if defaults.prompt is not None:
+    if flags.controls.get("prompt") is not None:
         raise RequestError("got both --prompt and --prompts-file; give one of them")
     path = flags.prompts_file
     rows = [read_picture_row(path)] if is_picture(path) else read_rows(path)[: flags.limit]
+    defaults = request_from_flags(flags)
     if not flags.quiet:
         for line in flags_without_effect(rows, defaults):
             say(line)
@@ -52,6 +52,6 @@ def flags_without_effect(rows: list[Row], defaults: Request) -> list[str]:
 
 def row_from_flags(flags: GenerationFlags) -> Row:
     """The one request that flags alone make, with an id made of its prompt."""
-    request = flags.request
+    request = request_from_flags(flags)
     request.check_controls()
     return Row(replace(request, id=name_from_prompt(request.prompt)), where="")

@@ -10,17 +10,13 @@ inception --mode legacy) and clean-fid (--extractor inception --mode clean).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from estimators.metrics.extractors.command_line import (
-    add_measuring_flags,
-    entry_point,
-    measuring_from,
-)
+from estimators.metrics.extractors.command_line import MeasuringFlags, measuring_from
 from estimators.metrics.extractors.features import Features
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.fid import (
@@ -33,9 +29,22 @@ from estimators.metrics.fid import (
 )
 from estimators.metrics.sets.picture_set import open_set
 from ufc_base.entry import write_line
+from ufc_base.program import argument, option, program
 
 
-def _ref(args: argparse.Namespace) -> str:
+@dataclass(kw_only=True)
+class RefFlags(MeasuringFlags):
+    data: Annotated[str, argument("A folder of pictures, or shards.")]
+    output: Annotated[str, option("The .npz to write.", None, "--output", "-o")]
+
+
+@dataclass(kw_only=True)
+class CalcFlags(MeasuringFlags):
+    data: Annotated[str, argument("A folder of pictures, or shards.")]
+    ref: Annotated[str, option("Statistics (.npz), a folder, or shards.")]
+
+
+def _ref(args: RefFlags) -> str:
     if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
         raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
     measuring = measuring_from(args)
@@ -44,7 +53,7 @@ def _ref(args: argparse.Namespace) -> str:
     return f"{args.output}: statistics of {stats.count} pictures"
 
 
-def _calc(args: argparse.Namespace) -> str:
+def _calc(args: CalcFlags) -> str:
     measuring = measuring_from(args)
     pictures = open_set(args.data, reading=measuring.reading)
     found = distance_of(measuring.frechet_features(pictures), _reference(args.ref, measuring))
@@ -68,30 +77,14 @@ def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
     return measuring.frechet_features(open_set(ref, reading=measuring.reading))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m estimators.fid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    ref = commands.add_parser("ref", help="write the statistics of a set of pictures")
-    ref.add_argument("data", help="a folder of pictures, or shards")
-    ref.add_argument("-o", "--output", required=True, help="the .npz to write")
-    ref.set_defaults(run=_ref)
-    calc = commands.add_parser("calc", help="the distance of a set of pictures from another")
-    calc.add_argument("data", help="a folder of pictures, or shards")
-    calc.add_argument("--ref", required=True, help="statistics (.npz), a folder, or shards")
-    calc.set_defaults(run=_calc)
-    for command in (ref, calc):
-        add_measuring_flags(command)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ref` or `calc`; returns 0, or 2 after one line on standard error for bad input."""
-    return entry_point(_parser(), argv)
-
+main = program(
+    "python -m estimators.fid",
+    __doc__,
+    {
+        "ref": (RefFlags, _ref, "Write the statistics of a set of pictures."),
+        "calc": (CalcFlags, _calc, "The distance of a set of pictures from another."),
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -26,6 +26,7 @@ EXTRAS = (
     "torch_fidelity",
     "torchmetrics",
     "torchvision",
+    "transformers",
     "webdataset",
     "xformers",
 )
@@ -121,7 +122,7 @@ def test_drawing_needs_no_extras(tmp_path: Path) -> None:
 
 
 def test_no_folder_has_more_than_a_dozen_modules_of_its_own():
-    for package in PACKAGES:
+    for package in ROOMS:
         for folder in (ROOT / package, *(ROOT / package).rglob("*")):
             if folder.is_dir():
                 modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]

@@ -83,7 +83,7 @@ def open_studio(folder: str, model: str | None, device: str, dtype: str, backend
 
 
 def leave_room_for_drawing() -> None:
-    """Keep the threads that serve pages from holding up the one that draws.
+    """Keep the threads that serve pages from holding up the one that generates.
 
     Streamlit collects garbage after every run of a page, and torch alone is a million objects to
     look through: what is there once the model is loaded stays, and is looked through no more. And

@@ -52,7 +52,7 @@ def test_pictures_have_the_trained_shape(pipe: UFCPipeline) -> None:
     assert out.images[0].size == (16, 24)
     assert out.confidence.shape == (1, 6, 4) and out.codes.shape == (1, 24)
     assert len(out.provenance[0]) == 24
-    again = pipe.draw(out.codes)[0]
+    again = pipe.decode_pil(out.codes)[0]
     assert np.abs(pixels(again) - pixels(out.images[0])).max() <= 1
     arrays = pipe("bag", output_type="np", **QUICK).images
     assert arrays.shape == (1, 24, 16, 3)
@@ -242,4 +242,4 @@ def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> No
 def test_the_benchmark_measures_pictures_that_are_not_square(pipe: UFCPipeline) -> None:
     case = Case("one", steps=1)
     assert measure_case(pipe, case, 1)["resolution"] == "16 x 24"
-    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "pass over 1 grid of 6 x 4"
+    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "forward pass over 1 grid of 6 x 4"

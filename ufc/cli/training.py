@@ -13,11 +13,12 @@ from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ufc.cli.flags import command, option
+from ufc.cli.flags import command
 from ufc.cli.program import Later, command_of
 from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
+from ufc_base.program import option
 from ufc_base.training.ranks import ranks_from_environment
 
 ExportDType = Literal["fp32", "fp16", "bf16"]

@@ -33,11 +33,11 @@ def distance_report(
     features = {
         "held-out real pictures": judges.features(real.fitted),
         "reconstructions": judges.features(rebuilt),
-        "drawn pictures": judges.features(generated),
+        "generated pictures": judges.features(generated),
     }
     found = {"two real halves": halves(judges.training)}
     found |= {name: distance_of(rows, judges.training) for name, rows in features.items()}
-    last = found["drawn pictures"].value
+    last = found["generated pictures"].value
     return {
         "distances": {
             name: {

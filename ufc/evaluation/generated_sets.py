@@ -36,7 +36,7 @@ _KEPT_AS = {
     "best_of": "drafts",
     "num_images_per_prompt": "per_caption",
 }
-_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps"}
+_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps", "top_k", "top_p"}
 
 Progress = Callable[[int, int], None]
 
@@ -263,5 +263,5 @@ def pictures_of(pipeline: UFCPipeline, codes_NT: Tensor) -> list[Image.Image]:
     return [
         picture
         for start in range(0, len(codes_NT), BATCH)
-        for picture in pipeline.draw(codes_NT[start : start + BATCH])
+        for picture in pipeline.decode_pil(codes_NT[start : start + BATCH])
     ]

@@ -21,7 +21,7 @@ from ufc.training.conditioning_dropout import (
     Rivals,
     attribute_neighbours,
     captions,
-    draw_controls,
+    sample_controls,
     sample_mask,
     sample_rng,
     step_references,
@@ -105,16 +105,16 @@ class Batches:
         codes, masks, items, labels, rivals = [], [], [], [], []
         for index, place in zip(indices, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
-            draw = draw_controls(self.ids[index], references, self.odds, self.text.size, rng)
-            pictures = [self.draw_reference(index, rng, draw.own) for _ in range(draw.references)]
+            draw = sample_controls(self.ids[index], references, self.odds, self.text.size, rng)
+            pictures = [self.sample_reference(index, rng, draw.own) for _ in range(draw.references)]
             codes.append(self.cache.target(index, rng.random() < 0.5))
             masks.append(sample_mask(self.cache.grid, rng))
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
-            rivals.append(self.rivals.draw(index, draw.form, rng))
+            rivals.append(self.rivals.sample(index, draw.form, rng))
         return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals)
 
-    def draw_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
+    def sample_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
         """An augmented picture of the sample itself, or of a neighbour."""
         others = self.neighbours[index]
         if not own and len(others) > 1 and rng.random() < self.odds.neighbour:
@@ -164,7 +164,7 @@ class StreamedBatches:
         for record, place in zip(records, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
             texts = [self.text.encode(rng.choice(captions(record) or [""]))]
-            draws.append(draw_controls(texts, references, self.odds, self.text.size, rng))
+            draws.append(sample_controls(texts, references, self.odds, self.text.size, rng))
             flips.append(rng.random() < 0.5)
             masks.append(sample_mask(self.tokenizer.config.grid_size, rng))
         codes_BHW, pictures = self.encode(pixels, flips, [d.references for d in draws], step)

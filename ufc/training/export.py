@@ -54,7 +54,7 @@ def export_contrastive(
         CheckpointError: the checkpoint or the model it started from cannot be used.
     """
     state = read_averages(checkpoint, config.output_dir, "a contrastive estimator", "stage")
-    trainer, lessons, text = start(config, open_dataset(config.train_data_dir))
+    trainer, minibatches, text = start(config, open_dataset(config.train_data_dir))
     go_on(trainer, state)
-    finish(trainer, lessons, text).save_pretrained(config.output_dir, dtype)
+    finish(trainer, minibatches, text).save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)

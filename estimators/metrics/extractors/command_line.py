@@ -1,13 +1,12 @@
-"""The flags and errors of the measuring programs that are run as modules."""
+"""The flags that measuring programs share, and what they ask for."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from estimators.metrics.extractors.choice import AUTO, fallback_note
-from estimators.metrics.extractors.features import MODES
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.extractors.networks import (
     EXTRACTORS,
@@ -17,106 +16,86 @@ from estimators.metrics.extractors.networks import (
 )
 from ufc_base.data.datasets import Reading
 from ufc_base.data.records import MAX_UNREADABLE
-from ufc_base.entry import exit_code
-from ufc_base.settings import FITS
+from ufc_base.program import option
+from ufc_base.settings import Fit
+
+Pixels = Annotated[
+    int | None, option("Shrink the pictures to this many pixels first.", min=8, max=1024)
+]
 
 
-def add_measuring_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that `measuring_from` reads."""
-    add = parser.add_argument
-    add("--size", type=pixels, help="shrink the pictures to this many pixels first")
-    add("--fit", choices=FITS, default="pad", help="how they get that shape (pad)")
-    add_extractor_flags(parser)
-    add("--mode", choices=MODES, default="clean", help="resizing; legacy is not antialiased")
-    add("--pad", action="store_true", help="fill up what is not square instead of stretching it")
-    add("--batch-size", type=at_least(1), help="pictures a forward pass (32; efficientnet-lite0 4)")
-    add("--num-workers", type=at_least(0), default=0, help="threads that resize pictures (0)")
-    add("--device", default="cpu", help="where the network runs: auto, cpu or cuda (cpu)")
-    add("--cache-dir", help="keep features here, by content")
-    add("--image-column", help="which of several pictures of a sample, or the column naming them")
-    add(
-        "--max-unreadable",
-        type=share,
-        default=MAX_UNREADABLE,
-        help="share of unreadable pictures that is left out, not refused (0.01)",
-    )
-
-
-def add_extractor_flags(parser: argparse.ArgumentParser) -> None:
+@dataclass(kw_only=True)
+class ExtractorFlags:
     """Which network, with which weights, on which size."""
-    parser.add_argument(
-        "--extractor",
-        default=AUTO,
-        metavar="NAME",
-        help=f"{', '.join(EXTRACTORS)}, or package.module:factory (default: inception if its "
-        "weights are here, else efficientnet-lite0)",
-    )
-    parser.add_argument("--extractor-weights", help="a file of weights, instead of a download")
-    parser.add_argument(
-        "--input-size",
-        type=pixels,
-        help=f"pixels that alexnet or vgg16 sees (default {INPUT_SIZE}); others have their own",
-    )
+
+    extractor: Annotated[
+        str,
+        option(
+            f"{', '.join(EXTRACTORS)}, or package.module:factory (default: inception if its "
+            "weights are here, else efficientnet-lite0).",
+            metavar="NAME",
+        ),
+    ] = AUTO
+    extractor_weights: Annotated[
+        str | None, option("A file of weights, instead of a download.", metavar="FILE")
+    ] = None
+    input_size: Annotated[
+        int | None,
+        option(
+            f"Pixels that alexnet or vgg16 sees ({INPUT_SIZE}); others have their own.",
+            min=8,
+            max=1024,
+        ),
+    ] = None
+    device: Annotated[str, option("Where the network runs: auto, cpu or cuda (cpu).")] = "cpu"
 
 
-def extractor_from(args: argparse.Namespace) -> Extractor:
+@dataclass(kw_only=True)
+class MeasuringFlags(ExtractorFlags):
+    """How pictures become features."""
+
+    size: Pixels = None
+    fit: Annotated[Fit, option("How they get that shape (pad).")] = "pad"
+    mode: Annotated[
+        Literal["clean", "legacy"], option("Resizing (clean); legacy is not antialiased.")
+    ] = "clean"
+    pad: Annotated[
+        bool, option("Fill up what is not square instead of stretching it.", None, "--pad")
+    ] = False
+    batch_size: Annotated[
+        int | None, option("Pictures a forward pass (32; efficientnet-lite0 4).", min=1)
+    ] = None
+    num_workers: Annotated[int, option("Threads that resize pictures (0).", min=0)] = 0
+    cache_dir: Annotated[str | None, option("Keep features here, by content.")] = None
+    image_column: Annotated[
+        str | None, option("Which of several pictures of a sample, or the column naming them.")
+    ] = None
+    max_unreadable: Annotated[
+        float,
+        option("Share of unreadable pictures that is left out, not refused (0.01).", min=0, max=1),
+    ] = MAX_UNREADABLE
+
+
+def extractor_from(flags: ExtractorFlags) -> Extractor:
     """The extractor that the flags ask for; a line on standard error where none is named."""
     extractor = load_extractor(
-        args.extractor,
-        args.input_size,
-        weights=args.extractor_weights,
-        device=getattr(args, "device", "cpu"),
+        flags.extractor, flags.input_size, weights=flags.extractor_weights, device=flags.device
     )
-    if note := fallback_note(args.extractor, extractor.name):
+    if note := fallback_note(flags.extractor, extractor.name):
         sys.stderr.write(f"{note}\n")
     return extractor
 
 
-def measuring_from(args: argparse.Namespace) -> Measuring:
-    """What the flags of `add_measuring_flags` ask for."""
+def measuring_from(flags: MeasuringFlags) -> Measuring:
+    """What the flags ask for."""
     return Measuring(
-        extractor_from(args),
-        args.size,
-        args.fit,
-        args.mode,
-        args.pad,
-        args.batch_size,
-        args.num_workers,
-        args.cache_dir,
-        reading=Reading(image_column=args.image_column, max_unreadable=args.max_unreadable),
+        extractor_from(flags),
+        flags.size,
+        flags.fit,
+        flags.mode,
+        flags.pad,
+        flags.batch_size,
+        flags.num_workers,
+        flags.cache_dir,
+        reading=Reading(image_column=flags.image_column, max_unreadable=flags.max_unreadable),
     )
-
-
-def entry_point(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
-    """Run what the arguments ask for and print what it says; exit code: see `ufc_base.entry`."""
-    args = parser.parse_args(argv)
-    return exit_code(lambda: args.run(args))
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """A whole number for argparse, from `least` on."""
-
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of {least} or more")
-        return int(text)
-
-    return number
-
-
-def share(text: str) -> float:
-    """A share from 0 to 1 for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a share from 0 to 1")
-    return number
-
-
-def pixels(text: str) -> int:
-    """A side in pixels for argparse."""
-    if not text.isdigit() or not 8 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a number of pixels from 8 to 1024")
-    return int(text)

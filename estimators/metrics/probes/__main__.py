@@ -13,19 +13,14 @@ are not blamed for being small.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from estimators.metrics.extractors.command_line import (
-    add_extractor_flags,
-    entry_point,
-    extractor_from,
-    pixels,
-)
+from estimators.metrics.extractors.command_line import ExtractorFlags, extractor_from
 from estimators.metrics.extractors.features import Features, extract
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.probes.attributes import (
@@ -43,8 +38,9 @@ from estimators.metrics.sets.generated_files import find_pictures
 from ufc_base.data.datasets import Samples, open_dataset
 from ufc_base.entry import write_line
 from ufc_base.images import load_image
+from ufc_base.program import argument, option, program, switch
 
-FIELDS = ("text", "text_zh", "mixed")
+FIELDS = ("text", "text_zh")
 
 
 def prompt_rows(
@@ -64,7 +60,52 @@ def prompt_rows(
         yield {"id": name, "prompt": record[wanted], "seed": seed_base + row}
 
 
-def _fit(args: argparse.Namespace) -> str:
+@dataclass(kw_only=True)
+class FitFlags(ExtractorFlags):
+    data: Annotated[str, argument("Shards or ImageFolder with attributes in the records.")]
+    output: Annotated[str, option("The .npz to write.", None, "--output", "-o")]
+    size: Annotated[
+        int | None,
+        option(
+            "Shrink real and generated pictures to squares of N pixels first (default: do not).",
+            metavar="N",
+            min=8,
+            max=1024,
+        ),
+    ] = None
+    attribute: Annotated[list[str] | None, option("Record field; may be given several times.")] = (
+        None
+    )
+    l2: Annotated[float, option(f"Weight decay ({L2}).")] = L2
+    cache_dir: Annotated[
+        str | None, option("Keep features here, by content, for the next fit.")
+    ] = None
+
+
+@dataclass(kw_only=True)
+class PromptsFlags:
+    data: Annotated[str, argument("Shards or ImageFolder with captions in the records.")]
+    output: Annotated[str, option("The .jsonl to write.", None, "--output", "-o")]
+    limit: Annotated[int | None, option("Only the first N samples.", min=1)] = None
+    field: Annotated[
+        Literal["text", "text_zh", "mixed"],
+        option("Which caption (text); mixed takes text and text_zh in turn."),
+    ] = "text"
+    seed_base: Annotated[int, option("Seed of the first row (0).")] = 0
+
+
+@dataclass(kw_only=True)
+class JudgeFlags(ExtractorFlags):
+    pictures: Annotated[str, argument("Folder of {id}-{seed}-{index}.png.")]
+    data: Annotated[str, option("The data that the prompts came from.")]
+    probes: Annotated[str, option("What `fit` wrote.")]
+    json: Annotated[bool, switch("--json", "Print JSON instead of a table.")] = False
+    rows: Annotated[
+        str | None, option("Also write what was wanted and seen, one line per picture.")
+    ] = None
+
+
+def _fit(args: FitFlags) -> str:
     extractor = extractor_from(args)
     samples = open_dataset(args.data)
     everything = range(len(samples))
@@ -77,13 +118,15 @@ def _fit(args: argparse.Namespace) -> str:
         )
         features[pixel_size] = measuring.features(samples, samples.content)
     records = [samples.record(index) for index in everything]
-    judge = fit_judge(extractor, features, records, args.attribute, size=size, l2=args.l2)
+    judge = fit_judge(
+        extractor, features, records, args.attribute or list(ATTRIBUTES), size=size, l2=args.l2
+    )
     save_judge(args.output, judge)
     classes = ", ".join(f"{len(p.classes)} of {name}" for name, p in judge.probes.items())
     return f"{args.output}: probes for {classes}, from {len(samples)} pictures"
 
 
-def _prompts(args: argparse.Namespace) -> str:
+def _prompts(args: PromptsFlags) -> str:
     samples = open_dataset(args.data)
     count = len(samples) if args.limit is None else min(args.limit, len(samples))
     records = [(_sample_id(samples, index), samples.record(index)) for index in range(count)]
@@ -95,7 +138,7 @@ def _prompts(args: argparse.Namespace) -> str:
     return f"{args.output}: {len(lines)} prompts"
 
 
-def _judge(args: argparse.Namespace) -> str:
+def _judge(args: JudgeFlags) -> str:
     judge = load_judge(args.probes)
     extractor = extractor_from(args)
     if extractor.about != judge.about:
@@ -194,58 +237,15 @@ def _table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m estimators.metrics.probes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    fit = commands.add_parser("fit", help="learn the attributes from real pictures")
-    fit.add_argument("data", help="shards or ImageFolder with attributes in the records")
-    fit.add_argument("-o", "--output", required=True, help="the .npz to write")
-    fit.add_argument(
-        "--size",
-        type=pixels,
-        help="shrink real and drawn pictures to squares of N pixels first (default: do not)",
-        metavar="N",
-    )
-    fit.add_argument("--attribute", nargs="+", default=list(ATTRIBUTES), help="record fields")
-    fit.add_argument("--l2", type=float, default=L2, help=f"weight decay (default {L2})")
-    fit.add_argument("--cache-dir", help="keep features here, by content, for the next fit")
-    fit.set_defaults(run=_fit)
-
-    prompts = commands.add_parser("prompts", help="write one request per caption")
-    prompts.add_argument("data", help="shards or ImageFolder with captions in the records")
-    prompts.add_argument("-o", "--output", required=True, help="the .jsonl to write")
-    prompts.add_argument("--limit", type=int, help="only the first N samples")
-    prompts.add_argument(
-        "--field",
-        choices=FIELDS,
-        default="text",
-        help="which caption; mixed takes text and text_zh in turn",
-    )
-    prompts.add_argument("--seed-base", type=int, default=0, help="seed of the first row")
-    prompts.set_defaults(run=_prompts)
-
-    judge = commands.add_parser("judge", help="what is seen in drawn pictures, beside real ones")
-    judge.add_argument("pictures", help="folder of {id}-{seed}-{index}.png")
-    judge.add_argument("--data", required=True, help="the data that the prompts came from")
-    judge.add_argument("--probes", required=True, help="what `fit` wrote")
-    judge.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    judge.add_argument("--rows", help="also write what was asked and seen, one line per picture")
-    judge.set_defaults(run=_judge)
-
-    for command in (fit, judge):
-        add_extractor_flags(command)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns 0, or 2 after one line on standard error for bad input."""
-    return entry_point(_parser(), argv)
-
+main = program(
+    "python -m estimators.metrics.probes",
+    __doc__,
+    {
+        "fit": (FitFlags, _fit, "Learn the attributes from real pictures."),
+        "prompts": (PromptsFlags, _prompts, "Write one request per caption."),
+        "judge": (JudgeFlags, _judge, "What is seen in generated pictures and in real ones."),
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

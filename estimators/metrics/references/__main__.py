@@ -10,13 +10,12 @@ of the same type where there is one. Only through the reference can the colour b
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from estimators.metrics.extractors.command_line import entry_point
 from estimators.metrics.references.colour import (
     Agreement,
     DominantColour,
@@ -28,8 +27,7 @@ from estimators.metrics.references.pairing import pair_up
 from estimators.metrics.sets.generated_files import find_pictures
 from ufc_base.data.datasets import Samples, open_dataset
 from ufc_base.images import load_image
-
-REFERENCES = ("other", "own")
+from ufc_base.program import argument, option, program, switch
 
 
 def write_requests(
@@ -78,7 +76,25 @@ def judge_pictures(pictures: str | Path, requests: Path) -> Agreement:
     return agreement(drawn, given)
 
 
-def _prompts(args: argparse.Namespace) -> str:
+@dataclass(kw_only=True)
+class PromptsFlags:
+    data: Annotated[str, argument("Shards or ImageFolder with text, type and colour.")]
+    output: Annotated[str, option("The folder to write.", None, "--output", "-o")]
+    reference: Annotated[
+        Literal["other", "own"], option("Another product's picture (other), or the caption's own.")
+    ] = "other"
+    limit: Annotated[int | None, option("Only the first N samples.", min=1)] = None
+    seed_base: Annotated[int, option("Seed of the first row (0).")] = 0
+
+
+@dataclass(kw_only=True)
+class JudgeFlags:
+    pictures: Annotated[str, argument("Folder of {id}-{seed}-{index}.png.")]
+    requests: Annotated[str, option("The folder that `prompts` wrote.")]
+    json: Annotated[bool, switch("--json", "Print JSON.")] = False
+
+
+def _prompts(args: PromptsFlags) -> str:
     folder = Path(args.output)
     count = write_requests(
         open_dataset(args.data),
@@ -90,7 +106,7 @@ def _prompts(args: argparse.Namespace) -> str:
     return f"{folder / 'prompts.jsonl'}: {count} prompts with references"
 
 
-def _judge(args: argparse.Namespace) -> str:
+def _judge(args: JudgeFlags) -> str:
     result = judge_pictures(args.pictures, Path(args.requests))
     if args.json:
         return json.dumps(result.as_dict(), indent=1)
@@ -102,37 +118,14 @@ def _judge(args: argparse.Namespace) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m estimators.metrics.references",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    prompts = commands.add_parser("prompts", help="write captions without colour, and references")
-    prompts.add_argument("data", help="shards or ImageFolder with text, type and colour")
-    prompts.add_argument("-o", "--output", required=True, help="the folder to write")
-    prompts.add_argument(
-        "--reference",
-        choices=REFERENCES,
-        default="other",
-        help="another product's picture (default), or the caption's own",
-    )
-    prompts.add_argument("--limit", type=int, help="only the first N samples")
-    prompts.add_argument("--seed-base", type=int, default=0, help="seed of the first row")
-    prompts.set_defaults(run=_prompts)
-    judge = commands.add_parser("judge", help="how often the reference's colour was taken up")
-    judge.add_argument("pictures", help="folder of {id}-{seed}-{index}.png")
-    judge.add_argument("--requests", required=True, help="the folder that `prompts` wrote")
-    judge.add_argument("--json", action="store_true", help="print JSON")
-    judge.set_defaults(run=_judge)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `prompts` or `judge`; returns 0, or 2 after one line on standard error for bad input."""
-    return entry_point(_parser(), argv)
-
+main = program(
+    "python -m estimators.metrics.references",
+    __doc__,
+    {
+        "prompts": (PromptsFlags, _prompts, "Write captions without colour, and references."),
+        "judge": (JudgeFlags, _judge, "How often the reference's colour was taken up."),
+    },
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -122,7 +122,7 @@ def test_default_folder_is_named_by_the_day(model, tmp_path, monkeypatch, capsys
 
 def test_dry_run_writes_nothing(ufc):
     code, out, _ = ufc("generate", "--prompt", "bag", "--seed", 1, "--dry-run")
-    assert (code, out) == (0, "out/bag-1-0.png  would be drawn\n")
+    assert (code, out) == (0, "out/bag-1-0.png  would be generated\n")
     assert not Path("out").exists()
 
 

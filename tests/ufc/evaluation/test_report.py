@@ -139,7 +139,7 @@ def test_every_form_of_a_model(place: Path, capsys: pytest.CaptureFixture[str]) 
     assert all(row["exact_pixels"] < 1 for row in controls if "kept" not in row["controls"])
     distances = json.loads((place / "out" / "distances.json").read_text())["distances"]
     assert list(distances) == [
-        "two real halves", "held-out real pictures", "reconstructions", "drawn pictures",
+        "two real halves", "held-out real pictures", "reconstructions", "generated pictures",
     ]  # fmt: skip
     assert evaluate("report", *data, "--choices", "3", "--quiet") == 0
     page = (place / "out" / "report.html").read_text(encoding="utf-8")

@@ -73,7 +73,7 @@ def test_a_wrong_environment_is_named(wrong: dict[str, str]) -> None:
 def test_processes_agree_on_seeds() -> None:
     assert agreed_seed("run", "a") == agreed_seed("run", "a") != agreed_seed("other", "a")
     assert 0 <= agreed_seed("run", "a") < 2**32
-    for nameless in ("", "none"):  # the next run would draw the same
+    for nameless in ("", "none"):  # the next run would generate the same
         with pytest.raises(RequestError, match="give --seed"):
             agreed_seed(nameless, "a")
 

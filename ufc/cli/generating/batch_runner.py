@@ -13,28 +13,31 @@ from PIL import Image
 
 from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
+from ufc.conditioning.controls import further_controls
 from ufc.conditioning.frame import Frame
+from ufc.conditioning.outpainting import extended_size
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import RECIPE, Job
-from ufc.io.embedded_tokens import block_record, read_codes
-from ufc.io.inputs import check_inputs, input_digest, input_hashes, load_inputs, located
+from ufc.io.embedded_tokens import block_record, carried_codes
+from ufc.io.inputs import InputFiles, check_inputs, input_digest, located
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.png.block_record import Origin
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
+from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
 
 # Errors of the disk rather than of one picture: the next would not be written either.
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
-def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> list[Job]:
-    """Find what does not fit the model or cannot be opened, before anything is drawn.
+def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline, files: InputFiles) -> list[Job]:
+    """Find what does not fit the model or cannot be opened, before anything is generated.
 
     Returns the jobs with the height and width of those edits whose image chose another size than
-    the model's own, so that only pictures of one size are drawn together.
+    the model's own, so that only pictures of one size are generated together.
 
     Raises:
         RequestError: with the line that it comes from.
@@ -43,21 +46,25 @@ def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline) -> list[Job]:
         try:
             job.request.check_controls()
             check_references(job.request)
+            check_order(job.request, pipe)
             pipe.frames.choose(None, job.request.height, job.request.width)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
-    frames = check_inputs(jobs, lambda request, image: frame_of(pipe, request, image))
+    frames = check_inputs(jobs, files, lambda request, image: frame_of(pipe, request, image, files))
     shaped = []
     for job, frame in zip(jobs, frames, strict=True):
         try:
             job.request.check_blocks(frame.cells)
         except RequestError as error:
             raise RequestError(located(job, str(error))) from None
-        shaped.append(sized(job, frame) if frame != pipe.frames.default else job)
+        own_shape = job.request.original_size or frame == pipe.frames.default
+        shaped.append(job if own_shape else sized(job, frame))
     return shaped
 
 
-def frame_of(pipe: UFCPipeline, request: Request, image: Image.Image | None) -> Frame:
+def frame_of(
+    pipe: UFCPipeline, request: Request, image: Image.Image | None, files: InputFiles
+) -> Frame:
     """The size of a request's picture; `image` is the one to edit.
 
     Raises:
@@ -65,10 +72,14 @@ def frame_of(pipe: UFCPipeline, request: Request, image: Image.Image | None) -> 
     """
     if image is None or request.image is None:
         return pipe.frames.choose(None, request.height, request.width)
+    if request.outpaint:
+        own = pipe.frames.choose(image.size).grid
+        size = extended_size(image.size, request.outpaint, own)
+        return pipe.frames.choose(size, request.height, request.width)
     grid = pipe.frames.whole(image.size)
     if grid and request.height is None and request.width is None:
         frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
-        if read_codes(pipe, request.image, image) is not None:
+        if carried_codes(pipe, image, files[request.image].blocks()) is not None:
             return frame
     return pipe.frames.choose(image.size, request.height, request.width)
 
@@ -88,14 +99,24 @@ def check_references(request: Request) -> None:
         )
 
 
-class Easel:
-    """Draws batches with one model into one folder, and counts what came of them."""
+def check_order(request: Request, pipe: UFCPipeline) -> None:
+    """Raise `RequestError` where the model has not learnt the request's order."""
+    if find_order(request.order or pipe.defaults["order"]).causal:
+        try:
+            pipe.transformer.check_autoregressive()
+        except ValueError as error:
+            raise RequestError(f"order: {error}") from None
+
+
+class BatchRunner:
+    """Generates batches with one model into one folder, and counts what came of them."""
 
     def __init__(
         self,
         loaded: Loaded,
         folder: Path,
         terminal: Terminal,
+        files: InputFiles,
         *,
         with_metadata: bool = True,
         overwrite: bool = False,
@@ -103,20 +124,19 @@ class Easel:
         self.loaded = loaded
         self.folder = folder
         self.terminal = terminal
+        self.files = files
         self.with_metadata = with_metadata
         self.overwrite = overwrite
-        self.drawn = 0
+        self.generated = 0
         self.failed = 0
 
     def plan(self, groups: Mapping[str, Sequence[Job]]) -> list[dict[str, Any]]:
-        """The manifest lines of all pictures before they are drawn, by the batches they are in."""
-        known: dict[str, str] = {}  # many pictures may share a file
+        """The manifest lines of all pictures before any is generated, by their batches."""
         rows = []
         for group, batch in groups.items():
             for job in batch:
-                hashes = input_hashes(job.request, known)
-                known |= hashes
-                rows.append(self.row(job, group, inputs=input_digest(hashes)))
+                digest = input_digest(self.files.hashes(job.request))
+                rows.append(self.row(job, group, inputs=digest))
         return rows
 
     def row(self, job: Job, group: str, **outcome: Any) -> dict[str, Any]:
@@ -137,8 +157,10 @@ class Easel:
             **outcome,
         )
 
-    def draw(self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest) -> None:
-        """Draw a whole batch, write those of its pictures that are `wanted`.
+    def generate(
+        self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest
+    ) -> None:
+        """Generate a whole batch, write those of its pictures that are `wanted`.
 
         Where a batch fails, each of its pictures is tried alone; where that fails too, or the
         picture cannot be written, it is marked as failed.
@@ -147,14 +169,16 @@ class Easel:
             OSError: the disk is full or fails, or the manifest cannot be written.
         """
         try:
-            hashes = [input_hashes(job.request) for job in batch]  # of what is drawn from
-            out = draw_batch(self.loaded.pipe, batch, self._on_step(batch, wanted))
-        except Exception as error:  # whatever it is, the other pictures are drawn
+            hashes = [self.files.hashes(job.request) for job in batch]
+            out = generate_batch(self.loaded.pipe, batch, self.files, self._on_step(batch, wanted))
+        except Exception as error:  # whatever it is, the other pictures are generated
             if len(batch) > 1:
-                self.terminal.notice(f"a batch failed ({error}); drawing its pictures one by one")
+                self.terminal.notice(
+                    f"a batch failed ({error}); generating its pictures one by one"
+                )
                 for number, job in enumerate(batch):
                     if job.file_name in wanted:
-                        self.draw([job], f"{group}.{number}", wanted, manifest)
+                        self.generate([job], f"{group}.{number}", wanted, manifest)
             else:
                 self._fail(batch[0], group, error, manifest)
             return
@@ -172,8 +196,8 @@ class Easel:
                 self._fail(job, group, error, manifest)
             else:
                 manifest.record(row)
-                self.drawn += 1
-                self.terminal.reach(self.drawn + self.failed)
+                self.generated += 1
+                self.terminal.reach(self.generated + self.failed)
                 self.terminal.result(f"{self.folder / job.file_name}  {scores(row)}", row)
 
     def _write(
@@ -213,8 +237,10 @@ class Easel:
             None if origin.kept else sure
             for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
         ]
-        codes = out.codes[i].tolist()
-        blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
+        blocks = None
+        if not job.request.original_size:  # its blocks are those of a part of the picture
+            codes = out.codes[i].tolist()
+            blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
             job.request,
             replace(result, model=Path(self.loaded.name).name),
@@ -230,11 +256,14 @@ class Easel:
         row = self.row(job, group, status="failed", error=said)
         manifest.record(row)
         self.failed += 1
-        self.terminal.reach(self.drawn + self.failed)
+        self.terminal.reach(self.generated + self.failed)
         self.terminal.error(f"ufc: {located(job, f'{job.file_name} failed: {text}')}")
 
     def _on_step(self, batch: Sequence[Job], wanted: set[str]) -> Any:
-        steps = batch[0].request.num_inference_steps or 1
+        request, pipe = batch[0].request, self.loaded.pipe
+        order = find_order(request.order or pipe.defaults["order"])
+        cells = pipe.frames.choose(None, request.height, request.width).cells
+        steps = order.steps(request.num_inference_steps or 1, cells)
         share = sum(job.file_name in wanted for job in batch) / steps
 
         def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
@@ -243,16 +272,21 @@ class Easel:
         return advance
 
 
-def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> PipelineOutput:
+def generate_batch(
+    pipe: UFCPipeline, batch: Sequence[Job], files: InputFiles, on_step: Any
+) -> PipelineOutput:
     """Hand a batch to the pipeline; the pictures of a batch share a recipe."""
     requests = [job.request for job in batch]
-    inputs = [load_inputs(request) for request in requests]
+    inputs = [files.load(request) for request in requests]
     codes = [
-        carried(pipe, request, item.image) for request, item in zip(requests, inputs, strict=True)
+        own_codes(pipe, request, item.image, files)
+        for request, item in zip(requests, inputs, strict=True)
     ]
     recipe = {name: getattr(requests[0], name) for name in RECIPE}
+    said: dict[str, Any] = {name: value for name, value in recipe.items() if value is not None}
+    said |= {name: [item.further.get(name) for item in inputs] for name in further_controls()}
     return pipe(
-        prompt=[request.prompt for request in requests],
+        prompt=[request.used_prompt for request in requests],
         negative_prompt=[request.negative_prompt for request in requests],
         reference_images=[list(item.references) for item in inputs],
         reference_weights=[[r.weight for r in request.reference_images] for request in requests],
@@ -262,21 +296,24 @@ def draw_batch(pipe: UFCPipeline, batch: Sequence[Job], on_step: Any) -> Pipelin
             list(request.preserve_blocks) if request.preserve_blocks else None
             for request in requests
         ],
+        outpaint=[request.outpaint and list(request.outpaint) for request in requests],
         codes=codes,
         seed=[request.seed or 0 for request in requests],
         callback_on_step_end=on_step,
-        **{name: value for name, value in recipe.items() if value is not None},
+        **said,
     )
 
 
-def carried(
-    pipe: UFCPipeline, request: Request, image: Image.Image | None
+def own_codes(
+    pipe: UFCPipeline, request: Request, image: Image.Image | None, files: InputFiles
 ) -> tuple[int, ...] | None:
     """The codes that an image's file carries, where it is edited in the size that it has."""
-    if image is None or request.image is None:
+    if image is None or request.image is None or request.outpaint:
         return None
     frame = pipe.frames.choose(image.size, request.height, request.width)
-    return read_codes(pipe, request.image, image) if frame.holds(image.size) else None
+    if not frame.holds(image.size):
+        return None
+    return carried_codes(pipe, image, files[request.image].blocks())
 
 
 def relative_to(request: Request, folder: Path) -> Request:
@@ -290,12 +327,7 @@ def relative_to(request: Request, folder: Path) -> Request:
         except ValueError:  # another drive
             return os.path.realpath(path)
 
-    return replace(
-        request,
-        reference_images=tuple(replace(r, path=seen(r.path)) for r in request.reference_images),
-        image=request.image and seen(request.image),
-        mask_image=request.mask_image and seen(request.mask_image),
-    )
+    return request.with_paths(seen)
 
 
 def scores(row: dict[str, Any]) -> str:

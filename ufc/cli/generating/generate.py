@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufc.cli.flags import DrawFlags, GenerateFlags
+from ufc.cli.flags import GenerateFlags, GenerationFlags
 from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import say
 from ufc.io.batch_plan import name_from_prompt, with_defaults
 from ufc.io.png.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import Row, read_rows
 from ufc.io.validation import RequestError
-from ufc.request import Reference, Request, parse_blocks
-from ufc.sampling.generation_config import SETTINGS
+from ufc.request import Reference, Request, check_added, parse_blocks
 
 HELP = """Draw pictures from words, reference images and kept blocks, in any combination.
 
@@ -41,9 +40,10 @@ def run(flags: GenerateFlags) -> int:
 def flags_without_effect(rows: list[Row], defaults: Request) -> list[str]:
     """A line for each flag that lines of a prompts file override."""
     lines = []
-    for name in defaults.to_json():
-        own = [getattr(row.request, name) for row in rows]
-        kept = sum(bool(value) and value != getattr(defaults, name) for value in own)
+    given = [row.request.to_json() for row in rows]
+    for name, value in defaults.to_json().items():
+        own = [fields.get(name) for fields in given]
+        kept = sum(bool(mine) and mine != value for mine in own)
         if kept:
             flag = "--" + name.removesuffix("s" if name == "reference_images" else "")
             lines.append(
@@ -52,14 +52,14 @@ def flags_without_effect(rows: list[Row], defaults: Request) -> list[str]:
     return lines
 
 
-def row_from_flags(flags: DrawFlags) -> Row:
+def row_from_flags(flags: GenerationFlags) -> Row:
     """The one request that flags alone make, with an id made of its prompt."""
     request = request_from_flags(flags)
     request.check_controls()
     return Row(replace(request, id=name_from_prompt(request.prompt)), where="")
 
 
-def request_from_flags(flags: DrawFlags) -> Request:
+def request_from_flags(flags: GenerationFlags) -> Request:
     """What the flags say, as a request without id.
 
     Raises:
@@ -74,6 +74,7 @@ def request_from_flags(flags: DrawFlags) -> Request:
         )
     return Request(
         prompt=flags.prompt,
+        expand_prompt=flags.expand_prompt,
         negative_prompt=flags.negative_prompt,
         lang=flags.lang,
         reference_images=tuple(map(Reference, paths, weights)),
@@ -83,5 +84,7 @@ def request_from_flags(flags: DrawFlags) -> Request:
         preserve_blocks=None
         if flags.preserve_blocks is None
         else parse_blocks(flags.preserve_blocks),
-        **{name: getattr(flags, name) for name in SETTINGS if hasattr(flags, name)},
+        outpaint=None if flags.outpaint is None else check_added(flags.outpaint),
+        controls=flags.controls,
+        **flags.settings,
     )

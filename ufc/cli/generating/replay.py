@@ -49,8 +49,8 @@ def have_here(
             left_open: dict[str, Any] = {name: "auto"}
             settings = replace(settings, **left_open)
             notices.append(
-                f"what is drawn again was drawn with {name} {recorded}, which is not to be had "
-                "here: pictures will differ"
+                f"what is generated again was made with {name} {recorded}, which is not "
+                "to be had here: pictures will differ"
             )
 
     fit("device", lambda name: probe_device(pick_device(name)))
@@ -59,8 +59,9 @@ def have_here(
     fit("attention_backend", lambda name: resolve_backend(name, place.type))
     if flags.get("dtype") is None and is_emulated(settings.dtype, place):
         notices.append(
-            f"what is drawn again was drawn in {settings.dtype}, which this processor emulates, "
-            "many times slower than fp32; --dtype auto is fast here, and draws other pictures"
+            f"what is generated again was made in {settings.dtype}, which this processor "
+            "emulates, many times slower than fp32; --dtype auto is fast here, and gives other "
+            "pictures"
         )
     return settings, notices
 

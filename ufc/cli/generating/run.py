@@ -1,7 +1,7 @@
-"""Drawing a list of requests into a folder: what `generate` and `edit` both do.
+"""Generating a list of requests into a folder: what `generate` and `edit` both do.
 
 All that can be wrong with the input is found before the first picture; what goes wrong with one
-picture afterwards marks that picture as failed and lets the others be drawn.
+picture afterwards marks that picture as failed and lets the others be generated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ufc.cli.flags import DrawFlags
+from ufc.cli.flags import GenerationFlags
+from ufc.cli.generating.expansion import expand_prompts
 from ufc.cli.generating.model_choice import choose_settings, load, tell_differences
 from ufc.cli.generating.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
@@ -35,13 +36,13 @@ from ufc.request import Request
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 
-def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
-    """Check, load, draw and write; returns the exit code.
+def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
+    """Check, load, generate and write; returns the exit code.
 
-    Under `torchrun` or `accelerate launch` every process draws its share of the batches.
+    Under `torchrun` or `accelerate launch` every process generates its share of the batches.
 
     Raises:
-        ValueError: bad input; nothing has been drawn or overwritten.
+        ValueError: bad input; nothing has been generated or overwritten.
         OSError: a full disk, say; finished pictures and the manifest are there.
     """
     if flags.resume and flags.overwrite:
@@ -54,7 +55,8 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         jobs = plan_in(folder, flags, rows, ranks)
         settings = choose_settings(flags, rows)
 
-        from ufc.cli.generating.batch_runner import Easel, check_jobs
+        from ufc.cli.generating.batch_runner import BatchRunner, check_jobs
+        from ufc.io.inputs import InputFiles
 
         choose_device(ranks)
         settings, notices = have_here(settings, vars(flags))
@@ -63,26 +65,30 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
         jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
-        jobs = check_jobs(jobs, loaded.pipe)
-        easel = Easel(
+        files = InputFiles()
+        jobs = check_jobs(jobs, loaded.pipe, files)
+        old = read_folder(folder) if flags.resume else {}
+        jobs = expand_prompts(jobs, old, settings, terminal, alone=ranks.alone)
+        runner = BatchRunner(
             loaded,
             folder,
             terminal,
+            files,
             with_metadata=not flags.no_metadata,
             overwrite=flags.overwrite or flags.resume,
         )
         groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
-        pending = easel.plan(groups)
+        pending = runner.plan(groups)
         everything = [job.file_name for job in jobs]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
         jobs = [job for batch in groups.values() for job in batch]
-        if not ranks.alone:  # the other processes may be drawing theirs already
+        if not ranks.alone:  # the other processes may be generating theirs already
             refuse_taken(folder, flags, jobs)
         if flags.resume:
             refuse_changed(folder, pending, [field.name for field in fields(Request)])
         if flags.dry_run:
             for row in pending if ranks.first else ():
-                terminal.result(f"{folder / row['file_name']}  would be drawn", row)
+                terminal.result(f"{folder / row['file_name']}  would be generated", row)
             return DONE
         manifest = open_manifest(open_folder(folder), ranks, pending)
         wanted = {job.file_name for job in jobs}
@@ -93,24 +99,25 @@ def run_batch(flags: DrawFlags, rows: Sequence[Row]) -> int:
         with closing_books(manifest, folder):
             for group, batch in groups.items():
                 if any(job.file_name in wanted for job in batch):
-                    easel.draw(batch, group, wanted, manifest)
+                    runner.generate(batch, group, wanted, manifest)
         if flags.grid:  # of several processes the last one to end has all pictures
             write_sheet(folder, everything)
         skipped = len(jobs) - len(wanted)
-        told = f"{easel.drawn} drawn, {skipped} done before, {easel.failed} failed; see {folder}"
+        counts = f"{runner.generated} generated, {skipped} done before, {runner.failed} failed"
+        told = f"{counts}; see {folder}"
         if ranks.alone:
             terminal.notice(told)
         elif not flags.quiet:
             terminal.error(f"process {ranks.rank} of {ranks.count}: {told}")
-        if easel.failed and not ranks.alone:
+        if runner.failed and not ranks.alone:
             from ufc.io.distributed_manifest import wait_for_others
 
             wait_for_others(folder)  # a launcher ends all processes when one has an exit code
-    return SOME_FAILED if easel.failed else DONE
+    return SOME_FAILED if runner.failed else DONE
 
 
-def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
-    """The pictures to draw, by all processes; a resumed run finds its random seeds again.
+def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
+    """The pictures to generate, by all processes; a resumed run finds its random seeds again.
 
     Raises:
         RequestError: names that meet, pictures that are there already, or no way to random seeds.
@@ -128,7 +135,7 @@ def plan_in(folder: Path, flags: DrawFlags, rows: Sequence[Row], ranks: Ranks) -
     return [replace(job, group=groups.get(job.file_name) or job.group) for job in jobs]
 
 
-def refuse_taken(folder: Path, flags: DrawFlags, jobs: Iterable[Job]) -> None:
+def refuse_taken(folder: Path, flags: GenerationFlags, jobs: Iterable[Job]) -> None:
     """Raise `RequestError` where pictures are there that this run may not replace."""
     if not flags.overwrite:
         old = read_folder(folder) if flags.resume else {}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ufc.cli.flags import MODEL, Attention, Device, DType, option, switch
+from ufc.cli.flags import MODEL, Attention, Device, DType
 from ufc.cli.terminal import DONE, Terminal
 from ufc.io.manifest import write_json
 from ufc.io.validation import RequestError
+from ufc_base.program import option, switch
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ufc.cli.flags import option, switch
+from ufc_base.program import option, switch
 
 FORMS = ("distances", "estimators", "controls", "ablation", "report")
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"

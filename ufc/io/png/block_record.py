@@ -2,9 +2,9 @@
 
 `ufc_blocks` is JSON with `format` 2: the `grid`, blocks along a side or [rows, columns] where it
 is not square, and row-major lists with an entry a block: the
-`codes`, the `confidence` they were drawn with (null where nothing was drawn), and the `provenance`.
+`codes`, the `confidence` they were sampled with (null for known tokens), and the `provenance`.
 An entry of the latter has `kept` (whether this picture took the block over), and where the block
-was once drawn `step` and `candidate`, counted from 0, with the `seed` and, in a session of the
+was once sampled `step` and `candidate`, counted from 0, with the `seed` and, in a session of the
 editor, the number of the `picture` in which that happened. Two older forms are read.
 """
 
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"[0-9]{1,8}")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a block came from; `step` is None where it was not drawn but given, as pixels."""
+    """Where a block came from; `step` is None where it was not sampled but given, as pixels."""
 
     kept: bool
     step: int | None = None

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -74,7 +75,9 @@ def describe(
     """
     asked = request.to_json()
     asked.pop("output", None)
-    for name in ("image", "mask_image"):
+    if request.expand_prompt and Path(request.expand_prompt).is_dir():
+        asked["expand_prompt"] = Path(request.expand_prompt).name  # the folder is of this machine
+    for name in ("image", "mask_image", *request.picture_controls):
         if name in asked:
             asked[name] = {"sha256": hashes[asked[name]]}
     if request.reference_images:
@@ -140,9 +143,17 @@ def read_metadata(source: str | PathLike[str] | BinaryIO) -> Metadata:
         RequestError: not a picture, or its own chunks are damaged.
     """
     try:
-        image = read_picture(source)
+        return metadata_of(read_picture(source), source)
     except ImageError as error:
         raise RequestError(str(error)) from None
+
+
+def metadata_of(image: Image.Image, source: object) -> Metadata:
+    """What a picture that `read_picture` has read from `source` says about itself.
+
+    Raises:
+        RequestError: its own chunks are damaged.
+    """
     info = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
     chunks = {PARAMETERS_CHUNK: None, **_comment_chunks(_user_comment(image)), **info}
     blocks = _chunk(source, BLOCKS_CHUNK, chunks)

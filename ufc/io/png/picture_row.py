@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from ufc.conditioning.controls import further_controls
 from ufc.io.png.metadata import read_metadata
 from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
@@ -18,7 +19,7 @@ def is_picture(path: str | PathLike[str]) -> bool:
 
 
 def read_picture_row(path: str | PathLike[str]) -> Row:
-    """What draws a picture of ours again: its request, and what drew it.
+    """What generates a picture of ours again: its request, and what generated it.
 
     Raises:
         RequestError: no picture or none of ours, or one made from files, of which it knows the
@@ -28,8 +29,9 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     said = read_metadata(path).request
     asked = said.get("request") if said else None
     if said is None or not isinstance(asked, dict):
-        raise RequestError(f"{path}: holds no request; give a picture that ufc drew")
-    if asked.get("reference_images") or asked.get("image"):
+        raise RequestError(f"{path}: holds no request; give a picture that ufc generated")
+    pictures = [name for name, one in further_controls().items() if one.kind == "picture"]
+    if any(asked.get(name) for name in ("reference_images", "image", *pictures)):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"

@@ -59,7 +59,7 @@ def test_recall_looks_among_the_first_k() -> None:
 def test_exact_rate_counts_kept_pixels_only() -> None:
     base = torch.zeros(3, 4, 4, dtype=torch.uint8)
     result = base.clone()
-    result[:, 2:] = 9  # drawn anew
+    result[:, 2:] = 9  # regenerated
     result[0, 0, 0] = 1  # one kept pixel changed in one channel
     kept = torch.zeros(4, 4, dtype=torch.bool)
     kept[:2] = True

@@ -189,7 +189,18 @@ def test_prompts_are_one_request_per_caption(data, tmp_path):
 def test_fit_and_judge_from_the_command_line(tiny, data, tmp_path, capsys):
     judge_file, drawn = tmp_path / "probes.npz", tmp_path / "drawn"
     drawn.mkdir()
-    fit = ["fit", str(data), "--size", "24", "-o", str(judge_file), "--attribute", "type", "colour"]
+    fit = [
+        "fit",
+        str(data),
+        "--size",
+        "24",
+        "-o",
+        str(judge_file),
+        "--attribute",
+        "type",
+        "--attribute",
+        "colour",
+    ]
     assert probes.main([*fit, "--cache-dir", str(tmp_path / "cache"), "--l2", "1e-4"]) == 0
     for row in range(10):
         image, record = product(row)
@@ -215,7 +226,7 @@ def test_pictures_of_any_shape_are_judged_beside_real_ones_at_their_own_size(
 ):
     judge_file, drawn = tmp_path / "probes.npz", tmp_path / "drawn"
     drawn.mkdir()
-    fit = ["fit", str(data), "-o", str(judge_file), "--attribute", "type", "colour"]
+    fit = ["fit", str(data), "-o", str(judge_file), "--attribute", "type", "--attribute", "colour"]
     assert probes.main([*fit, "--l2", "1e-4"]) == 0
     for row in range(12):
         image, record = product(row)

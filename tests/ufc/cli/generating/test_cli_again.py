@@ -34,7 +34,7 @@ def test_never_overwritten_silently(ufc):
     assert pictures() == first
     assert ufc(*flags, "--overwrite")[0] == 0 and pictures() == first
     code, out, err = ufc(*flags, "--resume")
-    assert code == 0 and out == "" and "0 drawn, 1 done before" in err
+    assert code == 0 and out == "" and "0 generated, 1 done before" in err
     assert ufc(*flags, "--resume", "--overwrite")[0] == 2
 
 
@@ -99,7 +99,7 @@ def test_resume_refuses_other_requests(ufc, tmp_path):
     assert ufc("generate", "--prompts-file", prompts(tmp_path))[0] == 0
     path = prompts(tmp_path, guidance_scale=1.5)
     code, _, err = ufc("generate", "--prompts-file", path, "--resume")
-    assert code == 2 and "b-9-0.png: was drawn with other values of guidance_scale" in err
+    assert code == 2 and "b-9-0.png: was made with other values of guidance_scale" in err
 
 
 def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
@@ -108,14 +108,14 @@ def test_resume_refuses_other_contents_of_input_files(ufc, tmp_path, photo):
     drawn, before = pictures(), photo.read_bytes()
     photo.write_bytes(before)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
     Image.new("RGB", (SIDE, SIDE), "red").save(photo)
     code, _, err = ufc(*flags, "--resume")
     assert code == 2 and one_line(err) and pictures() == drawn
-    assert "was drawn with other values of the contents of its input files" in err
+    assert "was made with other values of the contents of its input files" in err
     assert ufc(*flags, "--overwrite")[0] == 0 and pictures() != drawn
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
 
 
 def test_resume_takes_manifests_that_do_not_know_the_input_files(ufc, tmp_path, photo):
@@ -125,7 +125,7 @@ def test_resume_takes_manifests_that_do_not_know_the_input_files(ufc, tmp_path, 
     assert len(row.pop("inputs")) == 12
     write(tmp_path / "out/manifest.jsonl", row)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
 
 
 def test_resume_leaves_strange_files_alone(ufc):
@@ -137,21 +137,21 @@ def test_resume_leaves_strange_files_alone(ufc):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_one_failing_picture_does_not_stop_the_others(ufc, tmp_path, monkeypatch, batch_size):
-    real = batch_runner.draw_batch
+    real = batch_runner.generate_batch
 
-    def draw(pipe, batch, on_step):
+    def generate(pipe, batch, files, on_step):
         if any(job.request.id == "b" for job in batch):
             raise RuntimeError("out of\nluck")
-        return real(pipe, batch, on_step)
+        return real(pipe, batch, files, on_step)
 
-    monkeypatch.setattr(batch_runner, "draw_batch", draw)
+    monkeypatch.setattr(batch_runner, "generate_batch", generate)
     flags = ["generate", "--prompts-file", prompts(tmp_path), "--batch-size", batch_size]
     code, _, err = ufc(*flags)
     assert code == 3 and "b-9-0.png failed: out of luck" in err and "Traceback" not in err
     rows = {row["id"]: row for row in manifest()}
     assert (rows["b"]["status"], rows["b"]["error"]) == ("failed", "out of luck")
     assert len(pictures()) == 4
-    monkeypatch.setattr(batch_runner, "draw_batch", real)
+    monkeypatch.setattr(batch_runner, "generate_batch", real)
     assert ufc(*flags, "--resume")[0] == 0
     assert len(pictures()) == 5 and {row["status"] for row in manifest()} == {"done"}
 
@@ -172,7 +172,7 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_others(ufc, tmp_path
     assert [row["status"] for row in manifest()] == ["done", "failed", "done"]
     assert manifest()[1]["error"] == "out/file: File exists"
     code, out, err = ufc(*flags, "--resume")
-    assert (code, out) == (3, "") and "0 drawn, 2 done before, 1 failed" in err
+    assert (code, out) == (3, "") and "0 generated, 2 done before, 1 failed" in err
 
 
 @pytest.mark.parametrize("trouble", ["ENOSPC", "EDQUOT", "EIO", "EROFS"])
@@ -195,7 +195,7 @@ def test_other_weights_are_noticed(ufc, tmp_path):
     row["versions"]["weights"] = "0" * 12
     path = write(tmp_path / "m.jsonl", row)
     code, _, err = ufc("generate", "--prompts-file", path, output_dir="again")
-    assert code == 0 and "was drawn with other weights 000000000000" in err
+    assert code == 0 and "was generated with other weights 000000000000" in err
     write(tmp_path / "out/manifest.jsonl", row)
     code, _, err = ufc("generate", "--prompt", "bag", "--seed", 1, "--resume")
     assert code == 2 and "other values of the model's weights" in err
@@ -217,7 +217,7 @@ def test_a_run_of_an_earlier_version_is_resumed(ufc, tmp_path):
     old["num_drafts"] = old.pop("best_of")
     write(tmp_path / "out/manifest.jsonl", old)
     code, _, err = ufc(*flags, "--resume")
-    assert code == 0 and "0 drawn, 1 done before" in err
+    assert code == 0 and "0 generated, 1 done before" in err
     write(tmp_path / "out/manifest.jsonl", old | {"num_drafts": 3})
     code, _, err = ufc(*flags, "--resume")
     assert code == 2 and "other values of best_of" in err

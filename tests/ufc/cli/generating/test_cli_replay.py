@@ -92,7 +92,7 @@ def test_what_is_not_here_is_left_out_with_a_word(ufc, monkeypatch):
     change("out/manifest.jsonl", **recorded)
     err = again(ufc)
     for name, value in recorded.items():
-        assert f"drawn with {name} {value}, which is not to be had here" in err
+        assert f"made with {name} {value}, which is not to be had here" in err
     assert manifest("again")[0]["backend"]["device"] == "cpu"
     flags = ["generate", "--prompts-file", "out/manifest.jsonl", "--device", "cuda"]
     code, _, err = ufc(*flags, output_dir="third")

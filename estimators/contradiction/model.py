@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from os import PathLike
 from typing import Any, Protocol
 from zlib import crc32
@@ -108,12 +109,13 @@ def spelling(unit: Unit) -> str:
     return unit.form or unit.text
 
 
-def grams(word: str, buckets: int) -> list[int]:
+@lru_cache(maxsize=65536)
+def grams(word: str, buckets: int) -> tuple[int, ...]:
     """Buckets of a word's character n-grams: 3 and 4 of letters, 1 and 2 of anything else."""
     sizes = (3, 4) if word.isascii() else (1, 2)
     marked = f"<{word}>" if word.isascii() else word
     found = [marked[i : i + n] for n in sizes for i in range(len(marked) - n + 1)]
-    return [crc32(gram.encode("utf-8", "replace")) % buckets for gram in found or [marked]]
+    return tuple(crc32(g.encode("utf-8", "replace")) % buckets for g in found or [marked])
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,7 @@ class Words(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Embeddings of the nodes, (N, E)."""
         table_UE = self.own(batch.words_U) + self.grams(batch.grams, batch.offsets_U)
-        nodes_NE: Tensor = table_UE[batch.nodes_N]
-        return nodes_NE
+        return table_UE.index_select(0, batch.nodes_N)
 
 
 class TreeConvolution(nn.Module):
@@ -193,11 +194,15 @@ class TreeConvolution(nn.Module):
 
     def windows(self, x_NE: Tensor, batch: Batch) -> Tensor:
         """The features of each window before pooling, (N, C), 0 or more."""
-        count, width = len(x_NE), x_NE.shape[1]
-        places_M = batch.parents_M * len(RELATIONS) + batch.relations_M
-        sums = x_NE.new_zeros(count * len(RELATIONS), width)
-        sums = sums.index_add(0, places_M, x_NE[batch.children_M])
-        return torch.relu(self.node(x_NE) + self.modifiers(sums.view(count, -1)))
+        y_NC = self.node(x_NE)
+        if len(batch.children_M):
+            order_M = batch.relations_M.argsort(stable=True)
+            counts = torch.bincount(batch.relations_M, minlength=len(RELATIONS)).tolist()
+            children = x_NE.index_select(0, batch.children_M[order_M]).split(counts)
+            weights = self.modifiers.weight.chunk(len(RELATIONS), dim=1)
+            added_MC = torch.cat([x @ w.T for x, w in zip(children, weights, strict=True)])
+            y_NC = y_NC.index_add(0, batch.parents_M[order_M], added_MC)
+        return torch.relu(y_NC)
 
 
 def pooled(x_NC: Tensor, batch: Batch) -> Tensor:

@@ -18,7 +18,7 @@ from estimators.contradiction.meaning import Item, Label, judge, read
 from estimators.contradiction.trees import language_of, parse
 
 HELD_OUT_PERCENT = 15  # of the combinations of a type and a colour
-FILLED = 0.3  # share of phrases with a word that means nothing here, as titles and wishes have
+FILLED = 0.4  # share of phrases with words that mean nothing here, as wishes have
 CROSS_LANGUAGE = 0.2  # share of pairs whose prompt and caption are of two languages
 
 
@@ -283,11 +283,12 @@ def write(
 
 
 def filled(phrase: str, rng: random.Random) -> str:
-    """A phrase with a made-up word, or in English a purpose, before or after it."""
+    """A phrase with made-up words, or in English a purpose, before or after it."""
     if language_of(phrase) == "zh":
         filler = "".join(chr(rng.randrange(0x4E00, 0x8000)) for _ in range(rng.randint(1, 3)))
         return rng.choice((f"{filler}{phrase}", f"{phrase}{filler}", f"{phrase}，{filler}"))
-    filler = "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 9)))
+    lengths = [rng.randint(2, 9) for _ in range(rng.randint(1, 4))]
+    filler = " ".join("".join(rng.choices(LETTERS, k=length)) for length in lengths)
     purpose = f"to go with {canonical('type', _value('type', rng), 'en')}"
     ways = (
         f"{filler} {phrase}",

@@ -61,6 +61,12 @@ class TrainConfig(LoopSettings):
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
     text_weight: float = setting(0.1, "Weight of the masked words' loss.")
     estimator_weight: float = setting(0.25, "Weight of the estimators' losses.")
+    autoregressive_share: float = setting(
+        0.25, "Share of the samples that also learn code by code, if autoregressive has a weight."
+    )
+    text_only: float = setting(
+        0.0, "Share of the samples without references whose words are masked and have to be told."
+    )
     estimators: tuple[str, ...] = setting(
         ("compliance", "fidelity"), "Estimators of the model, by name."
     )
@@ -92,3 +98,8 @@ class TrainConfig(LoopSettings):
                 raise ValueError(f"objectives: got {text!r}, wanted name=weight") from None
         weights["experts"] = weights.pop("experts", 1.0)  # last: it tells of all passes of a step
         return weights
+
+    @property
+    def autoregressive(self) -> bool:
+        """Whether the model is to generate autoregressively, too."""
+        return self.objective_weights().get("autoregressive", 0.0) > 0

@@ -15,7 +15,7 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import captions, training_texts
+from ufc.training.conditioning_dropout import ControlOdds, captions, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
@@ -71,8 +71,9 @@ def open_training(
             text = load_text(config, texts_of, again)
         augment = config.augmentations > 0
         return text, StreamedBatches(
-            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
-        )
+            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment,
+            odds=ControlOdds(text_only=config.text_only),
+        )  # fmt: skip
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
@@ -122,6 +123,7 @@ def stored_batches(
         seed=config.seed,
         neighbour_keys=config.neighbour_keys,
         places=places,
+        odds=ControlOdds(text_only=config.text_only),
     )
 
 
@@ -136,7 +138,9 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
-        model = with_estimators(model, config.estimators)
+        model = with_parts(
+            model, config.estimators, model.config.autoregressive or config.autoregressive
+        )
         check_fits(model.config, config, codebook_VD)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
@@ -167,6 +171,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             dropout=config.dropout or 0.0,
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
+            autoregressive=config.autoregressive,
             ffn=config.ffn or "dense",
             experts=config.experts,
             prototypes=config.prototypes,
@@ -183,11 +188,15 @@ def said(config: TrainConfig, *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def with_estimators(model: UFCTransformer, names: Sequence[str]) -> UFCTransformer:
-    """The model with the estimators of these names: those it has as they are, others anew."""
-    if tuple(names) == model.config.estimators:
+def with_parts(
+    model: UFCTransformer, estimators: Sequence[str], autoregressive: bool
+) -> UFCTransformer:
+    """The model with the estimators of these names, and able to generate autoregressively or not:
+    what it has of it stays as it is, the rest is new."""
+    wanted = replace(model.config, estimators=tuple(estimators), autoregressive=autoregressive)
+    if wanted == model.config:
         return model
-    other = UFCTransformer(replace(model.config, estimators=tuple(names)))
+    other = UFCTransformer(wanted)
     other.load_state_dict(other.state_dict() | {
         name: value for name, value in model.state_dict().items() if name in other.state_dict()
     })  # fmt: skip

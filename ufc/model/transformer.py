@@ -23,7 +23,7 @@ D width, V codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from typing import Any, cast
@@ -33,19 +33,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from estimators.registry import find_estimators
-from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
+from ufc.conditioning.sequence import Controls, Vocabulary, check_codebooks
 from ufc.model.attention import attend_pieces, rotary_table, rotate
+from ufc.model.code_head import CodeStates, Link, make_links
+from ufc.model.embedding import Embedding
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
 from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
-from ufc_base.inference import Derived, is_plain
+from ufc_base.inference import is_plain
 
 
 @dataclass(frozen=True)
 class UFCConfig:
     """Sizes of the transformer."""
 
-    codes: int = 2048
+    codes: int = 2048  # that a cell may have: joint ones, of all its codebooks together
     code_width: int = 8
     text_vocabulary: int = 2000
     grid: int | tuple[int, int] = 8  # cells a side, or (rows, columns)
@@ -57,6 +59,7 @@ class UFCConfig:
     rope_base: float = 100.0
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
+    codebooks: int = 1  # codes a cell; each of them is one of codes ** (1 / codebooks)
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, int):
@@ -67,6 +70,7 @@ class UFCConfig:
             raise ValueError(
                 f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
             )
+        check_codebooks(self.codes, self.codebooks)
         if self.control_attention not in ("prefix", "full"):
             raise ValueError(
                 f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
@@ -79,7 +83,12 @@ class UFCConfig:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.text_vocabulary, self.codes)
+        return Vocabulary(self.text_vocabulary, self.codes, self.codebooks)
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes of one codebook."""
+        return self.vocabulary.codebook_size
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,8 +106,6 @@ class UFCConfig:
 
 # Weights by the names that they had in earlier files.
 OLD_WEIGHTS = {"rel_head.": "heads.compliance.", "fdl_head.": "heads.fidelity."}
-PLACE_FEATURES = 16
-LOOK_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -173,29 +180,16 @@ class Block(nn.Module):
         return x + F.dropout(fed, self.dropout, self.training)
 
 
-class UFCTransformer(nn.Module):
+class UFCTransformer(Embedding):
     """M6-UFC's second stage (Zhang et al. 2021): heads for codes, text, [REL] and [FDL]."""
 
     def __init__(self, config: UFCConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.vocabulary = config.vocabulary
+        super().__init__(config)
         self.backend = "sdpa"
         self.lockstep = False  # every pass runs every block: processes that share them must agree
-        self.embedding = nn.Embedding(self.vocabulary.size, config.width)
-        self.segment = nn.Embedding(SEGMENTS, config.width)
-        self.place = nn.Linear(PLACE_FEATURES, config.width)
-        self.looks: Tensor
-        self.register_buffer("looks", torch.zeros(config.codes, config.code_width))
-        self.look = nn.Sequential(
-            nn.Linear(config.code_width, LOOK_WIDTH),
-            nn.SiLU(),
-            nn.Linear(LOOK_WIDTH, config.width),
-        )
-        self.derived = Derived()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
-        self.code_bias = nn.Parameter(torch.zeros(config.codes))
+        self.code_bias = nn.Parameter(torch.zeros(len(self.looks)))
         self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
         self.estimators = find_estimators(config.estimators)
         self.heads = nn.ModuleDict(
@@ -206,6 +200,7 @@ class UFCTransformer(nn.Module):
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("out.weight", "down.weight")):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
+        self.links = make_links(config.width, config.codebooks)
 
     @staticmethod
     def initialise(module: nn.Module) -> None:
@@ -213,30 +208,6 @@ class UFCTransformer(nn.Module):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-    @torch.no_grad()
-    def know_codebook(self, codebook_VD: Tensor) -> None:
-        """Tell what the codes look like, so that what is learnt of one serves those like it."""
-        spread = codebook_VD.std(0).clamp_min(1e-6)
-        self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
-
-    def keep(self, key: Any, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
-        """What `make` returns, computed once while nothing is learnt and `weights` stay the same.
-
-        Under autocast it is computed anew, since its precision is of the moment.
-        """
-        device = self.embedding.weight.device.type
-        if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device):
-            return make()
-        return self.derived.get(key, weights, make)
-
-    def train(self, mode: bool = True) -> UFCTransformer:
-        self.derived.forget()  # its memory is wanted elsewhere
-        return super().train(mode)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
-        self.derived.forget()
-        return super()._apply(fn, recurse)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
@@ -251,30 +222,6 @@ class UFCTransformer(nn.Module):
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None
         return self.keep(("lean", number), weights, lambda: make_lean(block))
-
-    def code_rows(self) -> Tensor:
-        """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
-
-        They also are the output layer.
-        """
-
-        def make() -> Tensor:
-            own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
-            return own + self.look(self.looks)
-
-        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
-        return self.keep("code rows", sources, make)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of any ids of the vocabulary, (..., D)."""
-
-        def make() -> Tensor:
-            base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
-            weight = self.embedding.weight
-            return torch.cat([weight[:base], self.code_rows(), weight[mask:]])
-
-        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
-        return F.embedding(ids, self.keep("all rows", sources, make))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
@@ -312,7 +259,7 @@ class UFCTransformer(nn.Module):
         """Hidden states of a target grid under its controls.
 
         `codes_BT` is the row-major `grid` of (rows, columns), the model's own if none is given,
-        with V for a masked cell.
+        with V for a masked cell; of several codebooks they are the joint ones.
 
         With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
         the target states are those of the cells asked for, (N, D), and the last block spares the
@@ -338,46 +285,14 @@ class UFCTransformer(nn.Module):
             return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
         return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
 
-    def embed_target(
-        self, codes_BT: Tensor, scores: bool, grid: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
-        rows, columns = grid
-        if rows * columns != codes_BT.shape[1]:
-            raise ValueError(
-                f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
-            )
-        around_SD, table = self.keep(
-            ("places", grid, scores),
-            [self.embedding.weight, self.segment.weight, *self.place.parameters()],
-            lambda: self.places(grid, scores),
-        )
-        x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
-        if not scores:
-            return x_BSD + around_SD, table
-        x_BSD = x_BSD + around_SD[1:-1]
-        rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
-        return torch.cat([rel, x_BSD, fdl], dim=1), table
-
-    def places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
-        """What every grid of a size has in common: segment and place (S, D), rotary table."""
-        config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
-        place = torch.arange(grid[0] * grid[1], device=device)
-        rows, cols = place // grid[1], place % grid[1]
-        # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
-        features = place_features(rows, cols, grid).to(self.embedding.weight.dtype)
-        around_SD = self.segment.weight[SEGMENT_TARGET] + self.place(features)
-        if scores:
-            marks = self.embedding.weight[[vocabulary.rel, vocabulary.fdl]]
-            rel, fdl = (marks + self.segment.weight[SEGMENT_SCORE]).split(1)
-            around_SD = torch.cat([rel, around_SD, fdl])
-            rows, cols = F.pad(rows, (1, 1)), F.pad(cols, (1, 1))
-        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
-        return around_SD, table[:, :, None, None].to(around_SD.dtype)
+    def code_states(self, hidden_MD: Tensor) -> CodeStates:
+        """States of the cells that ask, (M, D), with what tells their codes from them."""
+        links = cast(list[Link], list(self.links))
+        return CodeStates(hidden_MD, self.code_rows(), self.code_bias, links)
 
     def code_logits(self, hidden_MD: Tensor) -> Tensor:
-        """Logits over the V codes for the cells that ask, (M, V)."""
-        return F.linear(hidden_MD, self.code_rows(), self.code_bias)
+        """Logits over the V codes of the cells that ask, (M, V), those of the first codebook."""
+        return self.code_states(hidden_MD).first
 
     def text_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over text ids, (M, text_vocabulary)."""
@@ -409,11 +324,3 @@ class UFCTransformer(nn.Module):
         return load_module(
             folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
         ).eval()
-
-
-def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Where a cell lies in the whole picture, on any grid: sines and cosines, (T, 16)."""
-    centres_T2 = torch.stack([(rows_T + 0.5) / grid[0], (cols_T + 0.5) / grid[1]], dim=-1)
-    octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
-    angles = (centres_T2[..., None] * octaves).flatten(1)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -26,7 +26,8 @@ def books_tokenizer() -> VQGAN:
 def books_transformer(text_vocabulary: int = 50, **changes: object) -> UFCTransformer:
     """Untrained, but the codes of a cell depend on each other."""
     torch.manual_seed(1)
-    sizes = {"width": 32, "depth": 2, "heads": 2, "feed_forward": 48} | changes
+    sizes = {"width": 32, "depth": 2, "heads": 2, "feed_forward": 48, "autoregressive": True}
+    sizes |= changes
     config = UFCConfig(
         codes=CODES, codebooks=2, code_width=4, text_vocabulary=text_vocabulary, grid=4, **sizes
     )  # type: ignore[arg-type]

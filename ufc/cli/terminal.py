@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ufc.cli.usage import usage_problem
+from ufc.tasks.errors import InstructionError
 from ufc_base.entry import (
     BAD_INPUT,
     DONE,
@@ -142,5 +143,8 @@ def report(error: BaseException, resume: str = "--resume") -> int:
     """Say what went wrong and return the exit code; `UFC_DEBUG=1` adds the traceback."""
     show_trace(error)
     code, text = explain(error, resume)
+    if isinstance(error, InstructionError):
+        for line in error.excerpt:
+            write_line(sys.stderr, f"  {line}")
     say(f"ufc: {text}")
     return code

@@ -60,11 +60,20 @@ QUESTIONS = (
 )
 
 
+CELL_BY_CELL = "cell by cell: its forward passes are of one cell each, and are not compared"
 NAMED_ORDERS = ("pnag", "maskgit", "mask-predict", "halton")  # in rows of their own
 
 
-def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0) -> list[Variant]:
+def variants(
+    passes: int,
+    candidates: int,
+    guidance_scale: float,
+    seed: int = 0,
+    autoregressive: bool = False,
+) -> list[Variant]:
     """The rows at so many forward passes a picture.
+
+    A model that is `autoregressive` has a row of that, too, whose passes are of one cell each.
 
     Raises:
         ValueError: too few for two steps of scored candidates.
@@ -95,7 +104,11 @@ def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0)
             f"the better of {candidates} whole pictures by the model's score, each in fewer steps",
         ),
         Variant("Halton", of("halton", plain)),
-        *(Variant(name, of(name, plain)) for name in ORDERS if name not in NAMED_ORDERS),
+        *(
+            Variant(name, of(name, plain), CELL_BY_CELL if order.causal else "")
+            for name, order in ORDERS.items()
+            if name not in NAMED_ORDERS and (autoregressive or not order.causal)
+        ),
         Variant(NO_ESTIMATORS, of("pnag", plain, estimators=False)),
         Variant(
             FEW_STEPS,
@@ -133,7 +146,7 @@ def run_ablation(
                 "name": row.name,
                 "note": row.note,
                 "steps": generated.steps,
-                "passes": generated.passes,
+                "passes": None if row.note == CELL_BY_CELL else generated.passes,
                 "seconds_per_picture": generated.seconds / len(generated.codes_NT),
                 **result.figures,
                 **{f"mean_{name}": float(s.mean()) for name, s in generated.scores.items()},

@@ -36,7 +36,7 @@ _KEPT_AS = {
     "best_of": "drafts",
     "num_images_per_prompt": "per_caption",
 }
-_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps"}
+_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps", "top_k", "top_p"}
 
 Progress = Callable[[int, int], None]
 

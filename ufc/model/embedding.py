@@ -22,12 +22,15 @@ from ufc_base.inference import Derived
 if TYPE_CHECKING:
     from ufc.model.transformer import UFCConfig
 
+CAUSAL_MARKS = ("start", "next code")  # in the place of the first cell's input; added to all
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
 
 
 class Embedding(nn.Module):
     """The transformer's input layer, which is its base: weights keep the names they have had."""
+
+    causal_marks: nn.Embedding  # of an autoregressive model; made behind all else
 
     def __init__(self, config: UFCConfig) -> None:
         super().__init__()
@@ -45,6 +48,13 @@ class Embedding(nn.Module):
             nn.Linear(LOOK_WIDTH, config.width),
         )
         self.derived = Derived()
+
+    @staticmethod
+    def initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
     @torch.no_grad()
     def know_codebook(self, codebook_VD: Tensor) -> None:
@@ -106,22 +116,46 @@ class Embedding(nn.Module):
         self, codes_BT: Tensor, scores: bool, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
-        rows, columns = grid
-        if rows * columns != codes_BT.shape[1]:
-            raise ValueError(
-                f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
-            )
-        around_SD, table = self.keep(
-            ("places", grid, scores),
-            [self.embedding.weight, self.segment.weight, *self.place.parameters()],
-            lambda: self.places(grid, scores),
-        )
+        check_grid(codes_BT, grid)
+        around_SD, table = self.kept_places(grid, scores)
         x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
         if not scores:
             return x_BSD + around_SD, table
         x_BSD = x_BSD + around_SD[1:-1]
         rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
         return torch.cat([rel, x_BSD, fdl], dim=1), table
+
+    def embed_causal(
+        self, codes_BT: Tensor, cells: range, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Some cells of a grid, each with the code before it, (B, n, D), and their rotary table."""
+        self.check_autoregressive()
+        check_grid(codes_BT, grid)
+        start_D, next_D = self.causal_marks.weight
+        before = codes_BT[:, max(0, cells.start - 1) : cells.stop - 1]
+        x_BnD = self.embed(before + self.vocabulary.code_base)
+        if cells.start == 0:
+            x_BnD = torch.cat([start_D.expand(len(codes_BT), 1, -1), x_BnD], dim=1)
+        around_SD, table = self.kept_places(grid, False)
+        at = slice(cells.start, cells.stop)
+        return x_BnD + (around_SD[at] + next_D), table[:, at]
+
+    def check_autoregressive(self) -> None:
+        """Raise `ValueError` where the model has not learnt to tell codes one by one."""
+        if not self.config.autoregressive:
+            raise ValueError(
+                "this model does not generate autoregressively: choose another order, or train it "
+                "with the objective, `objectives: [autoregressive=0.3]` in its recipe (with "
+                "--init-from, from this one)"
+            )
+
+    def kept_places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
+        """`places`, computed once for a grid."""
+        weights = [self.embedding.weight, self.segment.weight, *self.place.parameters()]
+        made: tuple[Tensor, Tensor] = self.keep(
+            ("places", grid, scores), weights, lambda: self.places(grid, scores)
+        )
+        return made
 
     def places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
         """What every grid of a size has in common: segment and place (S, D), rotary table."""
@@ -144,6 +178,15 @@ class Embedding(nn.Module):
 def standardised(book_VD: Tensor) -> Tensor:
     """Vectors of a codebook with mean 0 and spread 1 in each column."""
     return (book_VD - book_VD.mean(0)) / book_VD.std(0).clamp_min(1e-6)
+
+
+def check_grid(codes_BT: Tensor, grid: tuple[int, int]) -> None:
+    """Raise `ValueError` where a grid of (rows, columns) has not as many cells as there are."""
+    rows, columns = grid
+    if rows * columns != codes_BT.shape[1]:
+        raise ValueError(
+            f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
+        )
 
 
 def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:

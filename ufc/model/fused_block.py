@@ -27,7 +27,7 @@ from ufc.model.attention import rotate
 from ufc_base.inference import is_untouched
 
 if TYPE_CHECKING:
-    from ufc.model.transformer import Block
+    from ufc.model.block import Block
 
 # Beyond this width the products take nearly all of the time, and copies of them much memory.
 WIDEST = 1024
@@ -69,7 +69,9 @@ def unit(x: Tensor) -> Tensor:
 
 
 def is_lean(block: Block) -> bool:
-    """Whether the block's layers are torch's own, unheard of by hooks, and not too wide."""
+    """Whether the block is dense, its layers torch's own, unheard of by hooks, not too wide."""
+    if block.experts is not None:
+        return False
     layers = block.qkv, block.out, block.gate_up, block.down
     norms = block.norm1, block.norm2, block.q_norm, block.k_norm
     return is_untouched(*layers, *norms) and block.qkv.in_features <= WIDEST

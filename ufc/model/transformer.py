@@ -15,6 +15,10 @@ one that scores lays the sequence out as
 
 where everybody's keys lie side by side: nobody needs a mask.
 
+A model with `autoregressive` has a second way to generate, M6's: a causal pass (`forward(...,
+causal=True)`), in which cell t is given the code of cell t-1 with its own place and tells its own
+code. It sees the controls and the cells before it (`causal.py`).
+
 Blocks in the manner of Qwen: RMSNorm, rotary positions, SwiGLU, biases on QKV only; QK-norm.
 
 Shapes: B batch, C control tokens, T target cells, S target cells and score tokens, N heads,
@@ -34,11 +38,13 @@ from torch import Tensor, nn
 
 from estimators.registry import find_estimators
 from ufc.conditioning.sequence import Controls, Vocabulary, check_codebooks
-from ufc.model.attention import attend_pieces, rotary_table, rotate
+from ufc.model.attention import rotary_table
+from ufc.model.block import Block
+from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
-from ufc.model.embedding import Embedding
+from ufc.model.embedding import CAUSAL_MARKS, Embedding
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
-from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
+from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
 from ufc_base.inference import is_plain
 
@@ -59,6 +65,12 @@ class UFCConfig:
     rope_base: float = 100.0
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
+    autoregressive: bool = False  # whether it also tells each code from those before it
+    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
+    experts: int = 4  # of a block, in all its prototypes
+    prototypes: int = 1  # groups of experts; a token sees one expert of each
+    capacity_factor: float = 1.25  # tokens that an expert takes in training, over its even share
+    balance_weight: float = 0.0  # of the experts' balance loss
     codebooks: int = 1  # codes a cell; each of them is one of codes ** (1 / codebooks)
 
     def __post_init__(self) -> None:
@@ -74,6 +86,23 @@ class UFCConfig:
         if self.control_attention not in ("prefix", "full"):
             raise ValueError(
                 f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
+            )
+        if self.autoregressive and self.control_attention == "full":
+            raise ValueError(
+                "an autoregressive model needs control_attention 'prefix', got 'full': with it "
+                "controls look at the cells that are to be told from them"
+            )
+        if self.ffn not in ("dense", "moe"):
+            raise ValueError(f"ffn is {self.ffn!r}, wanted 'dense' or 'moe'")
+        if min(self.experts, self.prototypes) < 1 or self.experts % self.prototypes:
+            raise ValueError(
+                f"{self.experts} experts do not make {self.prototypes} prototypes of one size: "
+                "give a multiple of prototypes as experts"
+            )
+        if self.capacity_factor <= 0 or self.balance_weight < 0:
+            raise ValueError(
+                f"capacity_factor is {self.capacity_factor} and balance_weight "
+                f"{self.balance_weight}, wanted more than 0 and 0 or more"
             )
 
     @property
@@ -117,69 +146,6 @@ class Hidden:
     fdl: Tensor | None = None
 
 
-class Block(nn.Module):
-    """Attention and SwiGLU, each behind an RMSNorm and around a skip connection."""
-
-    def __init__(self, config: UFCConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.head_width = config.width // config.heads
-        self.norm1 = nn.RMSNorm(config.width)
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.q_norm = nn.RMSNorm(self.head_width)
-        self.k_norm = nn.RMSNorm(self.head_width)
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        self.norm2 = nn.RMSNorm(config.width)
-        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
-        self.down = nn.Linear(config.feed_forward, config.width, bias=False)
-        self.dropout = config.dropout
-
-    def forward(
-        self,
-        x_BSD: Tensor,
-        table: Tensor,
-        layout: Layout,
-        past: KeysValues | None,
-        backend: str,
-        only: Tensor | None = None,
-        lean: LeanBlock | None = None,
-    ) -> tuple[Tensor, KeysValues]:
-        """New hidden states (B, S, D), and this block's own keys and values.
-
-        `only` is for the last block, which nothing follows: places in the flattened targets whose
-        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D). `lean` does
-        this block's arithmetic faster where there is one.
-        """
-        arithmetic = lean or self
-        q, k, v = arithmetic.project(x_BSD, table)
-        only_scores = only is not None and layout.scores
-        pieces = layout.pieces(q, k, v, past, only_scores)
-        mixed = layout.assemble(attend_pieces(pieces, backend), only_scores).flatten(2)
-        x = x_BSD
-        if only_scores:
-            x = torch.stack([x[:, 0], x[:, -1]], dim=1)
-        elif only is not None:
-            x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
-        return arithmetic.finish(x, mixed), (k, v)
-
-    def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries and keys, normed and turned, and values: (B, S, N, D / N) each."""
-        batch, length, _ = x_BSD.shape
-        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
-        # Queries and keys are normed and turned together, where they lie.
-        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
-        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
-        q, k = rotate(both, table).unbind(2)
-        return q, k, qkv[:, :, 2]
-
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Behind the attention: output layer and feed-forward part, with what they are added to."""
-        x = x + F.dropout(self.out(mixed), self.dropout, self.training)
-        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
-        fed = self.down(F.silu(gate) * up)
-        return x + F.dropout(fed, self.dropout, self.training)
-
-
 class UFCTransformer(Embedding):
     """M6-UFC's second stage (Zhang et al. 2021): heads for codes, text, [REL] and [FDL]."""
 
@@ -200,14 +166,13 @@ class UFCTransformer(Embedding):
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("out.weight", "down.weight")):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
+        if config.autoregressive:  # last: what else a seed starts with is the same without
+            self.causal_marks = nn.Embedding(len(CAUSAL_MARKS), config.width)
+            self.initialise(self.causal_marks)
+        for block in self.layers():
+            if block.experts is not None:
+                block.experts.initialise(std_down=0.02 / (2 * config.depth) ** 0.5)
         self.links = make_links(config.width, config.codebooks)
-
-    @staticmethod
-    def initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
@@ -255,6 +220,7 @@ class UFCTransformer(Embedding):
         scores: bool = False,
         ask_N: Tensor | None = None,
         grid: tuple[int, int] | None = None,
+        causal: bool = False,
     ) -> Hidden:
         """Hidden states of a target grid under its controls.
 
@@ -265,14 +231,24 @@ class UFCTransformer(Embedding):
         the target states are those of the cells asked for, (N, D), and the last block spares the
         others; with both, only the scores are.
 
+        In a `causal` pass a cell's state tells its code from the codes before it; its own code
+        and those behind it are not seen.
+
         Raises:
-            ValueError: the grid does not have T cells.
+            ValueError: the grid does not have T cells; a causal pass with scores, or of a model
+                that is not autoregressive.
         """
-        cells = codes_BT.shape[1]
-        x_BSD, table = self.embed_target(codes_BT, scores, grid or self.config.grid_size)
-        layout = Layout(scores)
+        cells, grid = codes_BT.shape[1], grid or self.config.grid_size
+        if causal and scores:
+            raise ValueError("a causal pass has no scores: run one pass for each")
+        if causal:
+            x_BSD, table = self.embed_causal(codes_BT, range(cells), grid)
+        else:
+            x_BSD, table = self.embed_target(codes_BT, scores, grid)
+        layout = Layout(scores, causal=causal)
         if prefix is not None and prefix.layers:
             layout = prefix_layout(prefix, scores, cells, torch.is_grad_enabled())
+            layout = replace(layout, causal=causal)
         elif prefix is not None:
             x_BSD, table = along(prefix, x_BSD, table, scores)
             layout = Layout(scores, prefix.embedded_BCD.shape[1], bias_BC=prefix.bias_BC)
@@ -284,6 +260,29 @@ class UFCTransformer(Embedding):
         if not scores:
             return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
         return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
+
+    def causal_cache(self, prefix: Prefix, cells: int) -> CausalCache:
+        """What `next_hidden` keeps from cell to cell, for one target a row of the prefix."""
+        self.check_autoregressive()
+        return CausalCache.of(prefix, cells, self.lean_layers())
+
+    def next_hidden(
+        self, codes_BT: Tensor, cell: int, cache: CausalCache, grid: tuple[int, int]
+    ) -> Tensor:
+        """States that tell the code of one cell from those before it, (B, D).
+
+        It is what `forward(..., causal=True)` has there. Cells that the cache has not seen yet,
+        up to this one, are run; of `codes_BT` only what stands before it counts.
+        """
+        cells = range(cache.cells, cell + 1)
+        x_BSD, table = self.embed_causal(codes_BT, cells, grid)
+        layout, last = cache.extended(len(cells)), self.config.depth - 1
+        ask_N = torch.arange(len(x_BSD), device=x_BSD.device) * len(cells) + len(cells) - 1
+        for number, (block, lean) in enumerate(zip(self.layers(), cache.lean, strict=True)):
+            only = ask_N if number == last else None
+            past = cache.layers[number]
+            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only, lean)
+        return self.norm(x_BSD)
 
     def code_states(self, hidden_MD: Tensor) -> CodeStates:
         """States of the cells that ask, (M, D), with what tells their codes from them."""

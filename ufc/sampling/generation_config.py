@@ -19,6 +19,9 @@ from ufc.sampling.seeds import MAX_SEED
 # Names that files of earlier versions have.
 OLD_NAMES = {"num_drafts": "best_of"}
 
+# What no request has: what it brings is in no file.
+_OF_NO_REQUEST = ("score_steps",)
+
 # What belongs to one call and never to a checkpoint.
 _OF_A_CALL = (
     "height",
@@ -26,9 +29,12 @@ _OF_A_CALL = (
     "seed",
     "num_images_per_prompt",
     "contrastive_weight",
+    "top_k",
+    "top_p",
     "patience",
     "time_budget",
     "feather",
+    "original_size",
     "score_steps",
 )
 
@@ -76,6 +82,15 @@ class GenerationConfig(BaseModel):
     temperature: float = Field(
         1.0, ge=0, le=100, description="Variety of the codes (1); 0 takes the likeliest."
     )
+    top_k: int | None = Field(
+        None, ge=1, le=65_536, description="Sample only this many of a cell's likeliest codes."
+    )
+    top_p: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Sample only a cell's likeliest codes, of this probability together.",
+    )
     choice_temperature: float = Field(
         4.5,
         ge=0,
@@ -120,6 +135,11 @@ class GenerationConfig(BaseModel):
     feather: int = Field(
         0, ge=0, le=1_024, description="Pixels over which kept parts blend into the new."
     )
+    original_size: bool = Field(
+        False,
+        description="Edits come back at the image's own size: the model works on the part around "
+        "what changes, and no other pixel is touched.",
+    )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."
     )
@@ -141,6 +161,13 @@ class GenerationConfig(BaseModel):
 
 
 SETTINGS: Mapping[str, FieldInfo] = GenerationConfig.model_fields
+
+REQUEST_SETTINGS = tuple(name for name in SETTINGS if name not in _OF_NO_REQUEST)
+
+# What pictures of one batch must have in common.
+BATCH_SETTINGS = tuple(
+    name for name in REQUEST_SETTINGS if name not in ("seed", "num_images_per_prompt")
+)
 
 # What a model folder may name defaults for, and what counts where it names none.
 DEFAULTS: dict[str, Any] = {

@@ -32,6 +32,7 @@ class ControlOdds:
         word_drop: chance, beside references, that words are dropped from the text (up to half of
             them), so that references have to supply what the words do not say.
         masked_text: chance, beside references, that words are masked and have to be told.
+        text_only: the same without references: words are told from the other words alone.
     """
 
     references: tuple[float, ...] = (0.8, 0.17, 0.03)
@@ -40,6 +41,7 @@ class ControlOdds:
     neighbour: float = 0.35
     word_drop: float = 0.5
     masked_text: float = 0.15
+    text_only: float = 0.0
 
 
 def captions(record: dict[str, Any]) -> list[str]:
@@ -132,7 +134,8 @@ def sample_controls(
     `mask` is the id of a masked word.
     """
     kept = sum(rng.random() >= odds.reference_drop for _ in range(references))
-    masked = kept > 0 and rng.random() < odds.masked_text
+    masking = odds.masked_text if kept else odds.text_only
+    masked = masking > 0 and rng.random() < masking
     present = masked or rng.random() < odds.text[1 if kept else 0]
     form = rng.randrange(max(1, len(texts)))
     ids = list(texts[form]) if present and texts else []

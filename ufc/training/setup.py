@@ -15,7 +15,7 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import captions, training_texts
+from ufc.training.conditioning_dropout import ControlOdds, captions, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
@@ -72,8 +72,9 @@ def open_training(
             text = load_text(config, texts_of, again)
         augment = config.augmentations > 0
         return text, StreamedBatches(
-            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
-        )
+            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment,
+            odds=ControlOdds(text_only=config.text_only),
+        )  # fmt: skip
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
@@ -123,6 +124,7 @@ def stored_batches(
         seed=config.seed,
         neighbour_keys=config.neighbour_keys,
         places=places,
+        odds=ControlOdds(text_only=config.text_only),
     )
 
 
@@ -137,13 +139,22 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
-        model = with_estimators(model, config.estimators)
+        model = with_parts(
+            model, config.estimators, model.config.autoregressive or config.autoregressive
+        )
         check_fits(model.config, config, tokenizer.config)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
-        model.config = replace(model.config, grid=tokenizer.config.grid_size, dropout=dropout)
+        model.config = replace(
+            model.config,
+            grid=tokenizer.config.grid_size,
+            dropout=dropout,
+            **said(config, "capacity_factor", "balance_weight"),
+        )
         for block in model.layers():
             block.dropout = dropout
+            if block.experts is not None:
+                block.experts.capacity_factor = model.config.capacity_factor
         meet_codebook(model, codebook_VD)
         if config.new_vocabulary:
             return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
@@ -162,17 +173,32 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             dropout=config.dropout or 0.0,
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
+            autoregressive=config.autoregressive,
+            ffn=config.ffn or "dense",
+            experts=config.experts,
+            prototypes=config.prototypes,
+            **said(config, "capacity_factor", "balance_weight"),
         )
     )
     model.know_codebook(codebook_VD)
     return model
 
 
-def with_estimators(model: UFCTransformer, names: Sequence[str]) -> UFCTransformer:
-    """The model with the estimators of these names: those it has as they are, others anew."""
-    if tuple(names) == model.config.estimators:
+def said(config: TrainConfig, *names: str) -> dict[str, Any]:
+    """Those of the settings that are not left to what the run starts from."""
+    values = {name: getattr(config, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def with_parts(
+    model: UFCTransformer, estimators: Sequence[str], autoregressive: bool
+) -> UFCTransformer:
+    """The model with the estimators of these names, and able to generate autoregressively or not:
+    what it has of it stays as it is, the rest is new."""
+    wanted = replace(model.config, estimators=tuple(estimators), autoregressive=autoregressive)
+    if wanted == model.config:
         return model
-    other = UFCTransformer(replace(model.config, estimators=tuple(names)))
+    other = UFCTransformer(wanted)
     other.load_state_dict(other.state_dict() | {
         name: value for name, value in model.state_dict().items() if name in other.state_dict()
     })  # fmt: skip
@@ -188,6 +214,11 @@ def check_fits(known: UFCConfig, config: TrainConfig, tokenizer: VQGANConfig) ->
             f"{config.init_from} is for {named} codes of width {known.code_width}, the tokenizer "
             f"has {name_codes(*theirs[:2])} of width {theirs[2]}: give --tokenizer "
             f"{config.init_from}, or start anew without --init-from"
+        )
+    if config.ffn not in (None, known.ffn):
+        raise CheckpointError(
+            f"{config.init_from} has ffn {known.ffn!r}, got {config.ffn!r}: leave it out, or start "
+            "anew without --init-from"
         )
     if config.control_attention not in (None, known.control_attention):
         raise CheckpointError(

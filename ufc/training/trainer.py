@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
-from ufc.model.transformer import Block, UFCTransformer
+from ufc.model.block import Block
+from ufc.model.experts import take_routing
+from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.objectives import OBJECTIVES, Context, Objective
+from ufc.training.objectives.autoregressive import next_codes
 from ufc.training.objectives.base import AuxiliaryStep
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
@@ -60,6 +63,7 @@ class StepLoss(nn.Module):
         auxiliary: AuxiliaryStep | None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
+        take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
         context = Context(self.model, batch, found, code_share, text_share, auxiliary)
         loss = code_share * found.loss
@@ -209,7 +213,8 @@ def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in dict.fromkeys(name for log in logs for name in log):
         found = [log[name] for log in logs if name in log]
-        values[name] = sum(found) if name in ("code_loss", "text_loss") else sum(found) / len(found)
+        summed = name in ("code_loss", "next_code_loss", "text_loss")
+        values[name] = sum(found) if summed else sum(found) / len(found)
     return values
 
 
@@ -295,6 +300,8 @@ def validate(
                 count,
             )
             losses, values = estimator_losses(pipeline.transformer, canvases)
+            if pipeline.transformer.config.autoregressive:
+                values |= next_codes(pipeline.transformer, batch.codes_BT, found.prefix, 0.0).log
             values |= {"code_loss": float(found.loss)}
             values |= {f"{name}_loss": float(loss) for name, loss in losses.items()}
             averages.add(values | accuracy_by_ratio(batch, found))

@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Request, Result
+from ufc.sampling.orders import find_order
 from ufc.token_confidence import assess, weakest
 from ufc_base.images import ImageError, load_mask, load_original
 from ufc_base.profiles import in_profile, sound_profile, to_srgb
@@ -130,7 +132,7 @@ class Studio:
         session = self._roll(key)
         request = self.request(session)
         job = GenerationJob(self.loaded, self.store, key, request, session.current)
-        self.worker.submit(key, session.settings.steps, job.run)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
 
     def repair(self, key: str, count: int) -> None:
         """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
@@ -146,9 +148,17 @@ class Studio:
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
-        request = replace(self.request(some), num_images_per_prompt=1)
+        request = self.request(some).changed(num_images_per_prompt=1)
         job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
-        self.worker.submit(key, session.settings.steps, job.run)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
+
+    def most_steps(self, session: Session, request: Request) -> int:
+        """How many steps a request takes at most."""
+        settings, frame = session.settings, self.frame(session)
+        if request.height and request.width:
+            frame = self.frames.choose(None, request.height, request.width)
+        free = frame.cells - len(request.preserve_blocks or ())
+        return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:
         """The session with the seed of its next drawing: another one, unless it is locked."""
@@ -222,7 +232,7 @@ class Studio:
         return differences(result, {**self.loaded.backend, **self.loaded.versions})
 
     def find_references(self, key: str, request: Mapping[str, Any]) -> int:
-        """Use the references of a request again, where this session has them; counts the others."""
+        """Use the pictures of a request again, where this session has them; counts the others."""
         asked = request.get("reference_images") or ()
         found: dict[str, float] = {}
         missing = 0
@@ -235,7 +245,25 @@ class Studio:
             else:
                 missing += 1
         self.store.update(key, lambda session: state.use_references(session, found))
+        for control in state.picture_controls():
+            picture = request.get(control)
+            file = (
+                self.store.find_reference(key, picture.get("sha256"))
+                if isinstance(picture, dict)
+                else None
+            )
+            missing += bool(picture) and not file
+            self.store.update(key, partial(state.set_control, name=control, value=file))
         return missing
+
+    def give_picture(self, key: str, control: str, data: bytes | None) -> None:
+        """Take a visitor's picture for a control of its own, or take it away.
+
+        Raises:
+            ImageError: too large, no picture, or damaged.
+        """
+        file = None if data is None else self.store.keep_reference(key, self.fitted(data))
+        self.store.update(key, lambda session: state.set_control(session, control, file))
 
     def add_reference(self, key: str, data: bytes, name: str) -> None:
         """Take a visitor's picture as a reference.
@@ -244,9 +272,8 @@ class Studio:
             ImageError: too large, no picture, or damaged.
             ValueError: there are as many as the model reads.
         """
-        image = to_srgb(self.open_upload(data))
-        fitted = self.frames.choose(image.size).fit(image)
-        item = ReferenceItem(self.store.keep_reference(key, fitted), shortened(name, 80))
+        file = self.store.keep_reference(key, self.fitted(data))
+        item = ReferenceItem(file, shortened(name, 80))
         self.store.update(key, lambda session: state.add_reference(session, item))
 
     def picture_as_reference(self, key: str, picture: str) -> None:
@@ -274,6 +301,11 @@ class Studio:
         frame = self.frame(session)
         change = state.blocks_to_change(session.view, frame.grid)
         return png_bytes(blocks.to_mask(change, frame.grid, frame.size))
+
+    def fitted(self, data: bytes) -> Image.Image:
+        """A visitor's picture in sRGB, in the size that suits its proportions."""
+        image = to_srgb(self.open_upload(data))
+        return self.frames.choose(image.size).fit(image)
 
     def open_upload(self, data: bytes) -> Image.Image:
         """A visitor's picture in its own colours, checked as the command line checks files."""
@@ -391,12 +423,7 @@ class Studio:
         for picture in pictures:
             if picture.kind == "drawn":
                 lines.append(self._manifest_line(key, picture))
-                request = picture.request
-                files |= {
-                    item if isinstance(item, str) else item["path"]
-                    for item in request.get("reference_images", ())
-                }
-                files |= {request["image"]} if request.get("image") else set()
+                files |= set(Request.from_json(picture.request).conditioning.paths)
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(name, self.store.read(key, name))

@@ -29,7 +29,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     return model_config(
         data, folder / "tokenizer", folder / "model", val_data_dir=str(data), max_train_steps=3,
         estimator_steps=1, checkpointing_steps=2, validation_steps=3, logging_steps=1,
-        label_smoothing=0.05,
+        label_smoothing=0.05, objectives=("autoregressive=0.3",),
     )  # fmt: skip
 
 
@@ -44,10 +44,12 @@ def test_what_is_learnt_can_be_used(model: Path) -> None:
     assert (known.codes, known.codebooks, known.codebook_size) == (CODES, 2, SIZE)
     assert pipeline("red bag", seed=0, num_inference_steps=2).codes.max() < CODES
     assert pipeline.transformer.links[0].out.weight.any()  # it began as nothing
+    assert pipeline("red bag", order="autoregressive", seed=0).codes.max() < CODES
     rows = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
     named = {name for row in rows for name in row}
     for name in ("code_loss", "accuracy_codebook_0", "accuracy_codebook_1", "fidelity_accuracy"):
         assert {name, f"val_{name}"} <= named
+    assert "next_code_loss" in named
 
 
 def test_it_resumes_as_if_unbroken(config: TrainConfig, model: Path, tmp_path: Path) -> None:

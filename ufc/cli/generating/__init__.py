@@ -1,1 +1,1 @@
-"""`ufc generate` and `ufc edit`: requests into a folder of pictures."""
+"""`ufc generate`, `ufc edit` and `ufc run`: requests into a folder of pictures."""

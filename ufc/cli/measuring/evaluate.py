@@ -209,7 +209,13 @@ def ablation(flags: AblationFlags) -> int:
             context.pipeline,
             context.judges,
             context.real.captions,
-            variants(flags.passes, flags.candidates, scale, flags.seed),
+            variants(
+                flags.passes,
+                flags.candidates,
+                scale,
+                flags.seed,
+                context.pipeline.transformer.config.autoregressive,
+            ),
             context.folder,
             context.tell,
         )

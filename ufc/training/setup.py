@@ -15,8 +15,9 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import captions, training_texts
+from ufc.training.conditioning_dropout import texts_of_records, training_texts
 from ufc.training.config import TrainConfig
+from ufc.training.lexicon.mixture import Mixture, mixture
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
@@ -58,6 +59,7 @@ def open_training(
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
     urls = shard_urls(config.train_data_dir, "train")
+    words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if streams(urls, config.streaming):
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
@@ -65,7 +67,7 @@ def open_training(
 
         def texts_of() -> list[str]:
             records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
-            return [text for record in records for text in captions(record)]
+            return texts_of_records(records, words)
 
         with engine.first_alone():
             text = load_text(config, texts_of, again)

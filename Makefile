@@ -14,7 +14,7 @@ CONFIG ?=
 CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test nightly lint surface app bench bench-peers fid ablation report \
+.PHONY: help setup run test nightly lint docs surface app bench bench-peers fid ablation report \
 	train-tokenizer train train-gpu
 
 help: ## list the commands
@@ -22,7 +22,7 @@ help: ## list the commands
 
 setup: $(VENV)/.ufc-all ## install everything: training, editor, measuring, development
 
-run: $(VENV)/.ufc-core ## draw with the bundled model: words, references, kept blocks
+run: $(VENV)/.ufc-core ## generate with the bundled model: words, references, kept blocks
 	@$(BIN)/python -m ufc.showcase --output-dir $(or $(OUT),outputs/showcase) $(ARGS)
 
 test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without bf16 instructions
@@ -32,6 +32,9 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
+
+docs: $(VENV)/.ufc-all ## the reference of every public function, from its docstring, into outputs/api
+	@$(BIN)/python scripts/reference.py outputs/api
 
 surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
 	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt
@@ -80,7 +83,7 @@ train-gpu: want-DATA ## DATA=folder [MINUTES=25] [OUT=folder] [SMOKE=1]: both st
 
 # Each stamp is made once and again when the versions change.
 $(VENV)/.ufc-core: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what drawing needs; once, about a minute …"
+	@echo "Installing what generating needs; once, about a minute …"
 	@$(PIP) --editable . --constraint requirements.txt
 	@touch $@
 

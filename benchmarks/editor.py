@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ufc.cli.model_choice import ModelSettings
+from ufc.cli.generating.model_choice import ModelSettings
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.sessions.worker import Ticket
@@ -33,7 +33,7 @@ def main() -> None:
         started = time.monotonic()
         steps = studio.loaded.pipe.defaults["num_inference_steps"]
         print(f"loading the model: {time.monotonic() - started:.2f} s")
-        first(studio)  # the first drawing of a process warms everything up
+        first(studio)  # the first picture of a process warms everything up
         times = [first(studio) for _ in range(arguments.repeats)]
         preview, whole = (statistics.median(column) for column in zip(*times, strict=True))
         print(f"click to first preview: {preview:.2f} s; to the picture: {whole:.2f} s")
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def visitor(studio: Studio, seed: int = 1) -> str:
-    """A new session with something to draw."""
+    """A new session with something to generate."""
     key = studio.begin()
 
     def ask(session: Session) -> Session:

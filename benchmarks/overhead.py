@@ -1,13 +1,14 @@
 """What is won around the products: `python -m benchmarks.overhead`.
 
-The shipped way of drawing against the same modules with lean blocks (`ufc.model.fused_block`) and
-packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on all.
-A CPU only.
+The shipped way of generating against the same modules with lean blocks (`ufc.model.fused_block`)
+and packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on
+all. A CPU only.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -20,7 +21,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.reports import write_report
-from ufc.benchmark import PROMPT, Shape, machine, random_pipeline, rounded
+from ufc.benchmark import PROMPT, Shape, forward_name, machine, random_pipeline, rounded
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
@@ -57,14 +58,14 @@ def main() -> int:
 
 
 def cases() -> Iterator[tuple[str, Run]]:
-    """Passes of the bundled transformer and of a larger one; the bundled tokenizer, a larger one.
+    """Forward passes of the bundled transformer and a larger one; both sizes of tokenizers.
 
     The bundled tokenizer stands in a grid of 8 x 8.
     """
     pipeline = UFCPipeline.from_pretrained(device="cpu", dtype="fp32")
     for batch in (1, 2, 4):
-        yield from passes(pipeline, batch)
-    yield from passes(random_pipeline(Shape()).to("cpu", "fp32"), 1)
+        yield from forward_passes(pipeline, batch)
+    yield from forward_passes(random_pipeline(Shape()).to("cpu", "fp32"), 1)
     for batch in (1, 8):
         yield from tokenizer("bundled", pipeline.tokenizer, batch)
     torch.manual_seed(0)
@@ -72,13 +73,12 @@ def cases() -> Iterator[tuple[str, Run]]:
     yield from tokenizer("256 px, f16, ch 64", large, 1)
 
 
-def passes(pipeline: UFCPipeline, batch: int) -> Iterator[tuple[str, Run]]:
-    model, (rows, columns) = pipeline.transformer, pipeline.grid_size
-    codes_BT = torch.full((batch, rows * columns), model.config.codes)
+def forward_passes(pipeline: UFCPipeline, batch: int) -> Iterator[tuple[str, Run]]:
+    model = pipeline.transformer
+    codes_BT = torch.full((batch, math.prod(pipeline.grid_size)), model.config.codes)
     with torch.no_grad():
         prefix = make_prefix(model, [ControlItem(pipeline.text.encode_all(PROMPT))] * batch)
-    grids = "grids" if batch > 1 else "grid"
-    yield f"pass over {batch} {grids} of {rows} x {columns}", lambda: model(codes_BT, prefix)
+    yield forward_name(batch, pipeline.grid_size), lambda: model(codes_BT, prefix)
 
 
 def tokenizer(name: str, model: VQGAN, batch: int) -> Iterator[tuple[str, Run]]:

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from benchmarks.overhead import timed
 from benchmarks.reports import read_report, write_report
-from estimators.metrics.retrieval import own_first, r_precision
+from estimators.metrics.r_precision import own_first, r_precision
 from ufc.benchmark import Shape, machine, rounded
 from ufc.conditioning.sequence import ControlItem
 from ufc.contrastive_scorer import ContrastiveEstimator

@@ -138,7 +138,12 @@ def millions(row: Row) -> str:
     return f"{row['parameters'] / 1e6:.1f} M"
 
 
-DRAWN: Columns = (
+def best_of(row: Row) -> str:
+    """Whole pictures generated for each; older reports call it drafts."""
+    return str(row.get("best_of", row.get("drafts", "")))
+
+
+PICTURES: Columns = (
     ("", field("name")),
     ("parameters", millions),
     ("batch", field("batch")),
@@ -146,17 +151,17 @@ DRAWN: Columns = (
     ("times ours", field("times", "{:.2f}")),
 )
 COLUMNS: dict[str, Columns] = {
-    "pictures": DRAWN,
-    "equal-parameters": DRAWN,
-    "autoregressive": DRAWN,
+    "pictures": PICTURES,
+    "equal-parameters": PICTURES,
+    "autoregressive": PICTURES,
     "training": (
-        *DRAWN[:3],
+        *PICTURES[:3],
         ("samples a second", field("samples_per_second", "{:.2f}")),
         ("times ours", field("times", "{:.2f}")),
     ),
     "references": (
         ("controls", field("name")),
-        ("a pass without", seconds("without_seconds")),
+        ("a forward pass without", seconds("without_seconds")),
         ("with four references", seconds("seconds")),
         ("times", field("ratio")),
     ),
@@ -190,7 +195,7 @@ COLUMNS: dict[str, Columns] = {
         ("batch", field("batch")),
         ("steps", field("steps")),
         ("candidates", field("candidates")),
-        ("drafts", field("drafts")),
+        ("best of", best_of),
         ("references", field("references")),
         ("dtype", field("dtype")),
         ("attention", field("attention_backend")),

@@ -8,6 +8,7 @@ Shapes: B batch, C channels, H W image, h w cells of the encoder, L tokens of a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
@@ -65,7 +66,9 @@ class ImageTower(nn.Module):
         channels = self.encoder.conv_out.in_channels
         self.encoder.conv_out = nn.Identity()  # type: ignore[assignment]
         self.enter = nn.Linear(channels, config.image_width)
-        self.place = nn.Parameter(torch.zeros(config.image.grid**2, config.image_width))
+        self.place = nn.Parameter(
+            torch.zeros(math.prod(config.image.grid_size), config.image_width)
+        )
         self.blocks = blocks(config.image_width, config.image_depth, config)
         self.norm = nn.LayerNorm(config.image_width)
         self.out = nn.Linear(config.image_width, config.embedding, bias=False)

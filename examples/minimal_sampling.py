@@ -52,7 +52,7 @@ def main(prompt: str, file: str, seed: int = 0) -> None:
         if step < STEPS - 1:
             codes_T[keys_T.topk(max(1, left), largest=False).indices] = mask
 
-    pipeline.draw(codes_T[None])[0].save(file)
+    pipeline.decode_pil(codes_T[None])[0].save(file)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class Editor:
         return list(self.driver.execute_script(INSIDE, component, selector) or [])
 
     def busy(self) -> bool:
-        """Whether the page is being drawn anew."""
+        """Whether the page is being regenerated."""
         app = self.all("[data-testid=stApp]")
         return not app or app[0].get_attribute("data-test-script-state") != "notRunning"
 
@@ -154,7 +154,7 @@ class Editor:
     # Doing
 
     def click(self, selector: str) -> None:
-        """Click what is there as soon as it can be; the page may be drawn anew meanwhile."""
+        """Click what is there as soon as it can be; the page may be regenerated meanwhile."""
 
         def clicked() -> bool:
             element = self.all(selector)[0]
@@ -229,7 +229,7 @@ class Editor:
         return tuple(int(cell.get_attribute("data-number")) for cell in cells)
 
     def slide_to_end(self, key: str) -> None:
-        """Set a slider to the most there is, also where the page is drawn anew meanwhile."""
+        """Set a slider to the most there is, also where the page is regenerated meanwhile."""
         selector = f".st-key-{key} input[type=range]"
 
         def at_end() -> bool:
@@ -254,7 +254,7 @@ class Editor:
         self.click(f".st-key-{panel} summary")
 
     def tab(self, number: int) -> None:
-        """Open a tab of the shelf; a click may meet the page as it is drawn anew."""
+        """Open a tab of the shelf; a click may meet the page as it is regenerated."""
 
         def opened() -> bool:
             tab = self.all(".st-key-shelf [data-testid=stTab]")[number]

@@ -111,9 +111,9 @@ def colour_names(css_words: list[str]) -> dict[str, dict[str, str]]:
     """Hex colours by name of both lists; CSS's are cut into words, where they are known."""
     from matplotlib.colors import CSS4_COLORS, XKCD_COLORS
 
-    xkcd = {name.removeprefix("xkcd:"): value for name, value in XKCD_COLORS.items()}
+    xkcd = {name.removeprefix("xkcd:"): str(value) for name, value in XKCD_COLORS.items()}
     cut = re.compile(f"(?:{'|'.join(sorted(css_words, key=len, reverse=True))})")
-    css = {" ".join(cut.findall(name)): value for name, value in CSS4_COLORS.items()}
+    css = {" ".join(cut.findall(name)): str(value) for name, value in CSS4_COLORS.items()}
     known = {name.replace(" ", "") for name in css} & set(CSS4_COLORS)
     return {"xkcd": xkcd, "css": {n: v for n, v in css.items() if n.replace(" ", "") in known}}
 
@@ -169,11 +169,12 @@ def new_ones(words: Words, language: str, taken: dict[str, set[str]]) -> dict[st
 
 def in_plural(words: dict[str, list[str]], curated: Any) -> dict[str, list[str]]:
     """WordNet's nouns as the catalogue has them: of shoes and trousers there are no single ones."""
+
+    def noun(word: str, own: str) -> str:
+        return word + "s" if is_plural(own) and not is_plural(word) else word
+
     return {
-        target: [
-            word if is_plural(word) or not is_plural(curated["types"][target]["en"][0]) else word + "s"
-            for word in found
-        ]
+        target: [noun(word, curated["types"][target]["en"][0]) for word in found]
         for target, found in words.items()
     }
 
@@ -181,7 +182,7 @@ def in_plural(words: dict[str, list[str]], curated: Any) -> dict[str, list[str]]
 def curated_words(curated: Any) -> dict[str, set[str]]:
     """All words of `curated.yaml` by kind."""
     return {
-        kind: {word for entry in curated[kind].values() for words in entry.values() for word in words}
+        kind: {w for entry in curated[kind].values() for found in entry.values() for w in found}
         for kind in SYNONYMS
     }
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-.venv/bin} # of the environment with everything installed
-STEPS=(tests browser sdist wheel readme benchmarks)
+STEPS=(tests browser docs sdist wheel readme benchmarks)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -15,6 +15,12 @@ step_tests() { "$BIN/python" -m pytest -q; }
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
 		"$BIN/python" -m pytest -q tests/webui/test_browser.py
+}
+
+# The reference is built, and has a page for every package.
+step_docs() {
+	"$BIN/python" scripts/reference.py "$scratch/api" >"$scratch/docs.log" 2>&1 &&
+		test -s "$scratch/api/ufc/pipeline.html" && test -s "$scratch/api/vqgan/model.html"
 }
 
 build_both() { # sdist, and from it the wheel, once for both steps
@@ -39,7 +45,7 @@ step_wheel() {
 		cd "$scratch/away" && unset PYTHONPATH &&
 			../venv/bin/ufc --version && ../venv/bin/python -m ufc env &&
 			../venv/bin/ufc generate --prompt "women's red handbag" --seed 1 --output-dir out &&
-			../venv/bin/python -c 'from ufc.cli.main.recipes import find_recipe as f; print(f("fashion-64"))'
+			../venv/bin/python -c 'from ufc.cli.recipes import find_recipe as f; print(f("fashion-64"))'
 	)
 }
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import typer
 
-from ufc.cli.evaluate_flags import FORMS
 from ufc.cli.main import app
+from ufc.cli.measuring.flags import FORMS
 
 
 def surface() -> list[str]:

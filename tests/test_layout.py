@@ -118,3 +118,11 @@ def test_drawing_needs_no_extras(tmp_path: Path) -> None:
     names = [name for name in map(module_name, MODULES) if name in wanted]
     result = run_python(BLOCK_EXTRAS + WATCH_IMPORTS, *names, folder=tmp_path)
     assert result.returncode == 0, result.stderr
+
+
+def test_no_folder_has_more_than_a_dozen_modules_of_its_own():
+    for package in ROOMS:
+        for folder in (ROOT / package, *(ROOT / package).rglob("*")):
+            if folder.is_dir():
+                modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+                assert len(modules) <= 12, f"{folder}: {len(modules)} modules, make a room of some"

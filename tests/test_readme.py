@@ -10,7 +10,7 @@ import pytest
 from readme_commands import blocks, commands
 
 import ufc.cli.main as cli
-from ufc.cli.evaluate import FORMS
+from ufc.cli.measuring.evaluate import FORMS
 from ufc.pipeline import UFCPipeline
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

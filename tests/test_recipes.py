@@ -8,7 +8,7 @@ import pytest
 
 from ufc.cli.training import read_recipe
 from ufc.training.config import TrainConfig
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.config import TokenizerTrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

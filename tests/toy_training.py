@@ -10,7 +10,7 @@ from conftest import TINY_VQGAN
 
 from ufc.training.config import TrainConfig
 from vqgan.model import VQGAN
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.config import TokenizerTrainConfig
 
 
 def tokenizer_config(data: Path, out: Path, **changes: object) -> TokenizerTrainConfig:

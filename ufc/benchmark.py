@@ -1,4 +1,4 @@
-"""How fast this machine draws: what `ufc bench` measures.
+"""How fast this machine generates: what `ufc bench` measures.
 
 Each setting is run once to warm up and then timed; the median counts. Beside it stand the memory
 it took at most and how near the transformer comes to the machine's own matrix products. Run it
@@ -7,6 +7,7 @@ on an otherwise idle machine.
 
 from __future__ import annotations
 
+import math
 import platform
 import resource
 import statistics
@@ -56,7 +57,7 @@ class Case:
     steps: int = 12
     batch: int = 1
     candidates: int = 1
-    drafts: int = 1
+    best_of: int = 1
     references: int = 0
     guidance_scale: float | None = None
     order: str | None = None
@@ -90,7 +91,7 @@ CASES = (
     replace(BASE, name="8 pictures at once", batch=8),
     replace(BASE, name="4 steps", steps=4),
     replace(BASE, name="24 steps", steps=24),
-    replace(BASE, name="2 drafts", drafts=2),
+    replace(BASE, name="best of 2", best_of=2),
     replace(BASE, name="no guidance", guidance_scale=1.0),
     replace(BASE, name="pnag", order="pnag"),
     replace(BASE, name="pnag, 4 candidates", order="pnag", candidates=4),
@@ -152,7 +153,7 @@ def matmul_rate(dtype: torch.dtype, device: torch.device, size: int | None = Non
 
 
 def forward_operations(config: UFCConfig, cells: int, controls: int) -> int:
-    """Multiplications and additions of a pass over one grid, its output layer left out."""
+    """Multiplications and additions of a forward pass over one grid, its output layer left out."""
     of_a_cell = 4 * config.width**2 + 3 * config.width * config.feed_forward
     attention = 2 * config.width * (cells + controls)
     return 2 * config.depth * cells * (of_a_cell + attention)
@@ -179,7 +180,7 @@ def peak_memory(device: torch.device) -> float:
 
 
 def random_pipeline(shape: Shape) -> UFCPipeline:
-    """A whole pipeline of a shape with untrained weights: it draws noise, at a model's speed."""
+    """A whole pipeline of a shape with untrained weights: noise, at a model's speed."""
     torch.manual_seed(0)
     text = TextTokenizer.train([PROMPT, "women's red handbag", "男士黑色手表"] * 4, 300)
     tokenizer = VQGAN(
@@ -213,10 +214,9 @@ def random_pipeline(shape: Shape) -> UFCPipeline:
 
 def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, Any]:
     """Time, memory and rates of one setting."""
-    height, width = pipeline.frames.default.size
-    picture = Image.new("RGB", (width, height), (180, 40, 60))
+    picture = blank_picture(pipeline)
 
-    def draw() -> None:
+    def generate() -> None:
         pipeline(
             [PROMPT] * case.batch,
             reference_images=[[picture] * case.references] * case.batch
@@ -224,24 +224,24 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
             else None,
             num_inference_steps=case.steps,
             num_candidates=case.candidates,
-            best_of=case.drafts,
+            best_of=case.best_of,
             guidance_scale=case.guidance_scale,
             order=case.order,
             seed=list(range(case.batch)),
         )
 
     reset_peak_memory(pipeline.device)
-    timing = time_it(draw, repeats)
-    cells = pipeline.frames.default.cells
+    timing = time_it(generate, repeats)
+    cells = math.prod(pipeline.grid_size)
     return {
         "kind": "picture",
         "name": case.name,
         **about(pipeline),
-        "resolution": pixels_of(pipeline),
+        "resolution": size_of(pipeline),
         "batch": case.batch,
         "steps": case.steps,
         "candidates": case.candidates,
-        "drafts": case.drafts,
+        "best_of": case.best_of,
         "references": case.references,
         "guidance_scale": case.guidance_scale or pipeline.defaults["guidance_scale"],
         "order": case.order or pipeline.defaults["order"],
@@ -255,35 +255,46 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
 def measure_forward(
     pipeline: UFCPipeline, batch: int, references: int, rate: float, repeats: int
 ) -> dict[str, Any]:
-    """The transformer's pass over grids whose controls are cached, against `rate`."""
+    """The transformer's forward pass over grids whose controls are cached, against `rate`."""
     model, (rows, columns) = pipeline.transformer, pipeline.grid_size
-    cells = rows * columns
     reference = torch.zeros(rows, columns, dtype=torch.int64)
     item = ControlItem(pipeline.text.encode_all(PROMPT), [reference] * references)
-    codes_BT = torch.full((batch, cells), model.config.codes, device=pipeline.device)
+    codes_BT = torch.full((batch, rows * columns), model.config.codes, device=pipeline.device)
     with torch.no_grad():
         prefix = make_prefix(model, [item] * batch)
         timing = time_it(lambda: model(codes_BT, prefix), 3 * repeats, 20.0)
     controls = prefix.lengths[0]
-    done = batch * forward_operations(model.config, cells, controls) / timing.median
+    done = batch * forward_operations(model.config, rows * columns, controls) / timing.median
     return {
         "kind": "forward",
-        "name": f"pass over {batch} grid{'s' if batch > 1 else ''} of {rows} x {columns}",
+        "name": forward_name(batch, pipeline.grid_size),
         **about(pipeline),
         "batch": batch,
         "references": references,
         "control_tokens": controls,
         **timing.to_json(),
-        "tokens_per_second": rounded(batch * cells / timing.median),
+        "tokens_per_second": rounded(batch * rows * columns / timing.median),
         "gflops": rounded(done / 1e9),
         "matmul_share": rounded(done / rate, 3),
     }
 
 
-def pixels_of(pipeline: UFCPipeline) -> int | str:
-    """The side of the pictures, or "width x height"."""
-    height, width = pipeline.frames.default.size
+def blank_picture(pipeline: UFCPipeline) -> Image.Image:
+    """A picture of the model's size."""
+    height, width = pipeline.tokenizer.config.size
+    return Image.new("RGB", (width, height), (180, 40, 60))
+
+
+def size_of(pipeline: UFCPipeline) -> int | str:
+    """Pixels of a picture: its side, or WIDTH x HEIGHT where it is not square."""
+    height, width = pipeline.tokenizer.config.size
     return height if height == width else f"{width} x {height}"
+
+
+def forward_name(batch: int, grid_size: tuple[int, int]) -> str:
+    """What a forward pass over grids is called in tables."""
+    rows, columns = grid_size
+    return f"forward pass over {batch} grid{'s' if batch > 1 else ''} of {rows} x {columns}"
 
 
 def about(pipeline: UFCPipeline) -> dict[str, Any]:
@@ -298,10 +309,10 @@ def about(pipeline: UFCPipeline) -> dict[str, Any]:
 
 def measure_parts(pipeline: UFCPipeline, repeats: int) -> Iterator[dict[str, Any]]:
     """Encoding and decoding pictures."""
-    config = pipeline.tokenizer.config
+    cells = math.prod(pipeline.grid_size)
     for batch in (1, 8):
-        pictures = [Image.new("RGB", config.size[::-1], (180, 40, 60))] * batch
-        codes_BT = torch.zeros(batch, pipeline.frames.default.cells, dtype=torch.int64)
+        pictures = [blank_picture(pipeline)] * batch
+        codes_BT = torch.zeros(batch, cells, dtype=torch.int64)
         for name, run in (
             ("encode", lambda p=pictures: pipeline.encode(p)),
             ("decode", lambda c=codes_BT: pipeline.decode(c)),
@@ -310,7 +321,7 @@ def measure_parts(pipeline: UFCPipeline, repeats: int) -> Iterator[dict[str, Any
             yield {
                 "kind": "tokenizer",
                 "name": f"{name} {batch}",
-                "resolution": pixels_of(pipeline),
+                "resolution": size_of(pipeline),
                 "batch": batch,
                 **timing.to_json(),
                 "pictures_per_second": rounded(batch / timing.median),
@@ -329,11 +340,11 @@ def effect_of_precision(
     settings: dict[str, Any] = {"seed": 0, "output_type": "codes"}
     several = settings | {"num_images_per_prompt": pictures}
     with torch.no_grad():
-        drawn = reference(PROMPT, **several).codes
-        masked = drawn.view(pictures, -1).clone()
+        codes_of_reference = reference(PROMPT, **several).codes
+        masked = codes_of_reference.view(pictures, -1).clone()
         masked[:, ::2] = reference.transformer.config.codes
         choices = first_choices(reference, masked)
-        pixels = reference.decode(drawn.view(pictures, -1))
+        pixels = reference.decode(codes_of_reference.view(pictures, -1))
     for name in names:
         pipeline = reference if name == "fp32" else make(name)
         timing = time_it(lambda p=pipeline: p(PROMPT, **settings), repeats)  # type: ignore[misc]
@@ -346,7 +357,7 @@ def effect_of_precision(
             **about(pipeline),
             **timing.to_json(),
             "same_first_choice": rounded(float(same.float().mean())),
-            "same_codes": rounded(float((codes == drawn).float().mean())),
+            "same_codes": rounded(float((codes == codes_of_reference).float().mean())),
             "pixel_difference": rounded(float(apart) * 127.5),
         }
 
@@ -362,6 +373,6 @@ def first_choices(pipeline: UFCPipeline, codes_BT: torch.Tensor) -> torch.Tensor
 
 
 def rates(device: torch.device, precision: str) -> dict[str, float]:
-    """Matrix products a second by precision: what a pass is held against."""
+    """Matrix products a second by precision: what a forward pass is held against."""
     dtype = DTYPES.get(precision, torch.float32)
     return {precision: matmul_rate(dtype, device)}

@@ -6,8 +6,7 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.controls import CONTROLS, further_controls
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.known_tokens import EditCanvas, edit_canvas
-from ufc.io.validation import check_integer, check_number, check_text
+from ufc.conditioning.known_tokens import edit_canvas
+from ufc.conditioning.original_size import prepare
+from ufc.conditioning.outpainting import extend
+from ufc.io.validation import RequestError, check_integer, check_number, check_text
+from ufc.request import check_added
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
 from ufc_base.images import ImageError, load_image, load_original
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a call asks for in one of its pictures."""
-
-    prompt: str | None
-    negative_prompt: str | None
-    references: Sequence[Image.Image]
-    reference_weights: Sequence[float]
-    edit: EditCanvas | None
-    seed: int | None
-    frame: Frame
 
 
 def per_picture(
@@ -51,58 +42,101 @@ def per_picture(
     image: Any,
     mask_image: Any,
     preserve_blocks: Any,
+    outpaint: Any,
     codes: Any,
     codebook: int,
-    seed: Any,
-    generator: Any,
-) -> list[Asked]:
-    """The pictures of a call, `copies` of each row, every edit prepared once.
+    original_size: bool,
+    further: Mapping[str, Any],
+) -> list[Conditioning]:
+    """The conditioning of a call's pictures, `copies` of each row, every edit prepared once.
 
     An edit has the size that `frames` chooses for its image, unless `height` and `width` say
     otherwise.
 
     Raises:
         ValueError: lists of different lengths, prompts that are no text, what is no picture,
-            weights without references or outside 0..10, seeds out of range, codes that are not a
-            grid of the `codebook`, a size that is none of the model's, pictures of different
-            sizes, and what `edit_canvas` refuses.
+            weights without references or outside 0..10, codes that are not a grid of the
+            `codebook`, a size that is none of the model's, pictures of different sizes, and what
+            `edit_canvas` refuses.
     """
     prompts = spread_texts(prompt, rows, "prompt")
     negatives = spread_texts(negative_prompt, rows, "negative_prompt")
     pictures = spread(image, rows, "image")
     masks = spread(mask_image, rows, "mask_image")
     blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
+    added = spread_lists(outpaint, rows, "outpaint")
     known = spread_lists(codes, rows, "codes")
     references = spread_lists(reference_images, rows, "reference_images")
     weights = spread_lists(reference_weights, rows, "reference_weights")
-    seeds = spread_seeds(seed, rows, copies, generator)
     opened, own = Opened(load_image), Opened(load_original)
-    asked = []
+    others = {name: spread(value, rows, name) for name, value in further.items()}
+    found: list[Conditioning] = []
     for row in range(rows):
         picture = own("image", pictures[row]) if pictures[row] is not None else None
+        if masks[row] is not None:
+            check_picture("mask_image", masks[row])
+        mask, keep = masks[row], None if blocks[row] is None else as_list(blocks[row])
+        photograph = None
+        if added[row] is not None:
+            picture = outpainted(picture, mask, keep)
+            own_grid = frames.choose(picture.size).grid
+            picture, mask = extend(picture, check_added(added[row]), own_grid)
+            known[row] = None
+        if picture is not None and original_size:  # the codes are of another part, if of any
+            check_blocks(keep, frames.choose(picture.size))
+            photograph = prepare(picture, mask, keep, frames)
+            picture, mask, keep = photograph.part, photograph.changed, None
+            known[row] = None
         given_codes = None if known[row] is None else len(known[row])
         frame = frames.choose(picture.size if picture else None, height, width, given_codes)
         if picture is not None and given_codes is not None:
             check_codes_grid(frames.own_grid(picture.size, given_codes), frame.grid)
         codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
-        if masks[row] is not None:
-            check_picture("mask_image", masks[row])
-        keep = None if blocks[row] is None else as_list(blocks[row])
-        for block in keep or ():
-            check_integer("preserve_blocks", block, 0, frame.cells - 1)
-        edit = edit_canvas(
-            picture, masks[row], keep, frame.grid, frame.size, codes_T, frame.stretch
-        )
+        check_blocks(keep, frame)
+        edit = edit_canvas(picture, mask, keep, frame.grid, frame.size, codes_T, frame.stretch)
         refs = [opened("reference_images", one) for one in as_list(references[row])]
         given = as_list(weights[row]) or [1.0] * len(refs)
         check_weights(given, len(refs))
-        for copy in range(copies):
-            seed_of_copy = seeds[row * copies + copy]
-            asked.append(
-                Asked(prompts[row], negatives[row], refs, given, edit, seed_of_copy, frame)
-            )
-    check_one_size([one.frame for one in asked])
-    return asked
+        more = {name: further_value(name, values[row], opened) for name, values in others.items()}
+        one = Conditioning(prompts[row], negatives[row], refs, given, edit, frame, photograph, more)
+        found.extend([one] * copies)
+    check_one_size([one.frame for one in found])
+    return found
+
+
+def outpainted(picture: Image.Image | None, mask: Any, keep: Any) -> Image.Image:
+    """The picture to enlarge. Raises `RequestError` without one, or with more to do than that."""
+    if picture is None:
+        raise RequestError("outpaint: needs the image that is made larger; give an image too")
+    if mask is not None or keep is not None:
+        raise RequestError("got outpaint beside mask_image or preserve_blocks; give one of them")
+    return picture
+
+
+def check_blocks(blocks: Sequence[Any] | None, frame: Frame) -> None:
+    """Raise `RequestError` for what is no block of a picture of this size."""
+    for block in blocks or ():
+        check_integer("preserve_blocks", block, 0, frame.cells - 1)
+
+
+def further_value(name: str, value: Any, opened: Opened) -> Any:
+    """A further control's value for one picture: its text, its picture opened, or None."""
+    if value is None:
+        return None
+    if CONTROLS[name].kind == "picture":
+        return opened(name, value)
+    return check_text(name, value)
+
+
+def check_further(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The further controls of a call. Raises `TypeError` for a keyword that is none."""
+    known = further_controls()
+    for name in given:
+        if name not in known:
+            raise TypeError(f"UFCPipeline got an unexpected keyword argument {name!r}")
+    return {
+        name: plain(value) if known[name].kind == "text" else value for name, value in given.items()
+    }
 
 
 def check_one_size(frames: Sequence[Frame]) -> None:
@@ -151,6 +185,8 @@ def sampler_config(config: GenerationConfig) -> SamplerConfig:
         steps=config.num_inference_steps,
         candidates=config.num_candidates,
         temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
         choice_temperature=config.choice_temperature,
         patience=config.patience,
         time_budget=config.time_budget,

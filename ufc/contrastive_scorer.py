@@ -1,11 +1,12 @@
 """The contrastive estimator as one object: pictures and texts in, cosines and probabilities out.
 
 It is a judge of its own, trained beside the generator and not with it: retrieval figures come from
-it, and candidates may be chosen by it too (`make_voice`).
+it, and candidates may be chosen by it too (`make_reranker`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from os import PathLike
@@ -23,13 +24,13 @@ from ufc.io.hub import bundled_folder, check_hashes
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.images import fit_square, to_tensor
+from ufc_base.images import fit_picture, to_tensor
 
 BUNDLED = "fashion-64-contrastive"
 BATCH = 64
 
-# Compliance with a third voice in it, from the model's own, the canvases and their owners.
-Voice = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Compliance with the reranker's share in it, from the model's own, the canvases, their owners.
+Reranker = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ContrastiveEstimator:
@@ -73,22 +74,23 @@ class ContrastiveEstimator:
     @torch.no_grad()
     def embed_images(self, images: Iterable[Image.Image]) -> Tensor:
         """Embeddings of pictures of any size, of length 1, (N, E)."""
-        resolution, chunks, pictures = self.model.config.image.resolution, [], iter(images)
+        size, chunks, pictures = self.model.config.image.size, [], iter(images)
         while batch := list(islice(pictures, BATCH)):
-            pixels = to_tensor([fit_square(image, resolution) for image in batch])
+            pixels = to_tensor([fit_picture(image, size) for image in batch])
             chunks.append(self.model.image(pixels))
         return torch.cat(chunks)
 
     @torch.no_grad()
     def embed_pixels(self, x_BCHW: Tensor) -> Tensor:
-        """Embeddings of pixels in -1..1 of any size, (B, E); white beside what is not square."""
-        side, (height, width) = self.model.config.image.resolution, x_BCHW.shape[-2:]
-        if height != width:
-            left, top = max(0, height - width) // 2, max(0, width - height) // 2
-            right, lower = max(0, height - width) - left, max(0, width - height) - top
-            x_BCHW = F.pad(x_BCHW, (left, right, top, lower), value=1.0)
-        if x_BCHW.shape[-1] != side:
-            x_BCHW = F.interpolate(x_BCHW, size=(side, side), mode="bicubic", antialias=True)
+        """Embeddings of pixels in -1..1 of any size, (B, E); white beside other proportions."""
+        (rows, columns), (height, width) = self.model.config.image.size, x_BCHW.shape[-2:]
+        beside = max(0, math.ceil(height * columns / rows) - width)
+        below = max(0, math.ceil(width * rows / columns) - height)
+        if beside or below:
+            left, top = beside // 2, below // 2
+            x_BCHW = F.pad(x_BCHW, (left, beside - left, top, below - top), value=1.0)
+        if x_BCHW.shape[-2:] != (rows, columns):
+            x_BCHW = F.interpolate(x_BCHW, size=(rows, columns), mode="bicubic", antialias=True)
         embedded: Tensor = self.model.image(x_BCHW)
         return embedded
 
@@ -105,13 +107,13 @@ class ContrastiveEstimator:
         return self.model.probability((images_NE * texts_NE).sum(-1))
 
 
-def make_voice(
+def make_reranker(
     estimator: ContrastiveEstimator,
     decode: Callable[[Tensor], Tensor],
     prompts: Sequence[str | None],
     weight: float,
-) -> Voice:
-    """The estimator as a third voice: `weight` of compliance is the chance that it gives the words.
+) -> Reranker:
+    """The estimator as a reranker: `weight` of compliance is the chance that it gives the words.
 
     Args:
         estimator: the judge.
@@ -127,22 +129,22 @@ def make_voice(
     texts = estimator.embed_texts([prompt or "" for prompt in prompts])
     worded = torch.tensor([bool(normalise(prompt or "")) for prompt in prompts])
 
-    def voice(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
+    def blended(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
         owner = owner_M.cpu()
         chance = estimator.probability(estimator.embed_pixels(decode(codes_MT)), texts[owner])
         share = torch.where(worded[owner], weight, 0.0).to(compliance_M)
         return torch.lerp(compliance_M, chance.to(compliance_M), share)
 
-    return voice
+    return blended
 
 
-def join_voice(score: Score, voice: Voice | None) -> Score:
-    """A score with the voice in its compliance; without one, the score itself."""
-    if voice is None:
+def rerank(score: Score, reranker: Reranker | None) -> Score:
+    """A score with the reranker in its compliance; without one, the score itself."""
+    if reranker is None:
         return score
 
     def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
         scores = score(codes_MT, owner_M)
-        return scores | {"compliance": voice(scores["compliance"], codes_MT, owner_M)}
+        return scores | {"compliance": reranker(scores["compliance"], codes_MT, owner_M)}
 
     return joined

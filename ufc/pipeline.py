@@ -17,18 +17,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ufc.call_arguments import (
+    check_further,
     count_rows,
     make_generators,
     per_picture,
     plain,
     sampler_config,
+    spread_seeds,
 )
-from ufc.conditioning.encoding import control_items, kept_codes
+from ufc.conditioning.encoding import control_items, known_codes
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
-from ufc.contrastive_scorer import ContrastiveEstimator, Voice, join_voice, make_voice
+from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
 from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
@@ -43,7 +45,14 @@ from ufc.model.quantisation import (
     restore_linears,
 )
 from ufc.model.transformer import UFCTransformer
-from ufc.pipeline_output import PipelineOutput, check_output_type, make_output, present, step_state
+from ufc.pipeline_output import (
+    PipelineOutput,
+    at_original_size,
+    check_output_type,
+    make_output,
+    present,
+    step_state,
+)
 from ufc.sampling.canvas import Canvas, Refined
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generate import generate_tokens
@@ -258,6 +267,7 @@ class UFCPipeline:
         image: Any = None,
         mask_image: Any = None,
         preserve_blocks: Any = None,
+        outpaint: Any = None,
         codes: Any = None,
         *,
         height: int | None = None,
@@ -265,6 +275,8 @@ class UFCPipeline:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         choice_temperature: float | None = None,
         num_images_per_prompt: int = 1,
         num_candidates: int | None = None,
@@ -275,11 +287,13 @@ class UFCPipeline:
         compliance_weight: float | None = None,
         contrastive_weight: float | None = None,
         feather: int = 0,
+        original_size: bool = False,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         score_steps: bool = False,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
+        **further: Any,
     ) -> PipelineOutput:
         """Make pictures under any subset of controls.
 
@@ -296,9 +310,11 @@ class UFCPipeline:
             image: the picture to edit; fitted into the grid that is nearest to its proportions
                 (`Frames.choose`), or the square of a model of squares. The result has its colour
                 profile.
-            mask_image: white is drawn anew, black is kept (grey is cut in the middle); also an
+            mask_image: white is regenerated, black is kept (grey is cut in the middle); also an
                 array or tensor of bool, or of 0 and 1, (H, W).
             preserve_blocks: blocks of the grid to keep, row by row; instead of a mask.
+            outpaint: blocks to add to `image` at top, right, bottom and left, four numbers; they
+                are generated, and all of the image is kept.
             codes: codes of `image`, as an earlier call returned them: kept blocks take theirs
                 from here and nothing is encoded again. Without an image, pixels are not put back.
             height: of the pictures in pixels, a multiple of the block size; the trained one, or
@@ -307,16 +323,23 @@ class UFCPipeline:
             num_inference_steps: the most refinement steps, 1 or more.
             guidance_scale: g in l_u + g (l_c - l_u); 1 is without.
             temperature: of the codes' distribution; 0 takes the likeliest.
+            top_k: sample only this many of the likeliest codes of a cell.
+            top_p: sample only the likeliest codes that have this probability together.
             choice_temperature: of the noise by which maskgit chooses places, falling to 0.
             num_candidates: canvases tried each step, 1 or more.
             best_of: whole pictures generated for each, the best of them by score is returned.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
+                `autoregressive` is for models that have learnt it; its steps are the free cells,
+                row by row, and known cells are not seen before their turn.
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
-                candidates are chosen by, 0..1; a third voice that was not trained with the model.
+                candidates are chosen by, 0..1; a reranker that was not trained with the model.
             feather: width in pixels of a blended band outside the kept pixels.
+            original_size: an edit comes back at its image's own size (PIL only): the model works on
+                the part around what changes, and no other pixel is touched. `codes` and the rest
+                of the output are of that part.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
                 picture, or each prompt, its own; drawn at random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
@@ -324,10 +347,11 @@ class UFCPipeline:
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
             callback_on_step_end: called as f(pipeline, step, step, state) after each step with
                 `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not scored),
-                `filled_step`, `filled_candidate`, and `image()` to draw a preview with the kept
+                `filled_step`, `filled_candidate`, and `image()` to decode a preview with the kept
                 pixels in it; may call `state["stop"]()` to stop this call (or set
                 `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
                 else the last. What it returns is not used.
+            further: other controls by their names; see `ufc.conditioning.controls`.
 
         Raises:
             ValueError: controls that contradict each other or do not fit the model, or a setting
@@ -340,7 +364,8 @@ class UFCPipeline:
             watch.look()
         check_output_type(output_type)
         prompt, negative_prompt, codes = plain(prompt), plain(negative_prompt), plain(codes)
-        preserve_blocks, reference_weights = plain(preserve_blocks), plain(reference_weights)
+        preserve_blocks, outpaint = plain(preserve_blocks), plain(outpaint)
+        reference_weights = plain(reference_weights)
         seed = plain(seed)
         config = GenerationConfig.over(
             self.defaults,
@@ -351,6 +376,8 @@ class UFCPipeline:
                 "num_inference_steps": num_inference_steps,
                 "guidance_scale": guidance_scale,
                 "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
                 "choice_temperature": choice_temperature,
                 "num_candidates": num_candidates,
                 "best_of": best_of,
@@ -360,18 +387,21 @@ class UFCPipeline:
                 "patience": patience,
                 "time_budget": time_budget,
                 "feather": feather,
+                "original_size": original_size,
                 "score_steps": score_steps,
             },
         )
+        others = check_further(further)
+        copies = config.num_images_per_prompt
         rows = count_rows(
-            config.num_images_per_prompt,
-            entries=(prompt, negative_prompt, image, mask_image),
-            lists=(reference_images, reference_weights, preserve_blocks, codes),
+            copies,
+            entries=(prompt, negative_prompt, image, mask_image, *others.values()),
+            lists=(reference_images, reference_weights, preserve_blocks, outpaint, codes),
             chance=(seed, generator),
         )
-        asked = per_picture(
+        conditioning = per_picture(
             rows,
-            config.num_images_per_prompt,
+            copies,
             self.frames,
             height=config.height,
             width=config.width,
@@ -382,20 +412,25 @@ class UFCPipeline:
             image=image,
             mask_image=mask_image,
             preserve_blocks=preserve_blocks,
+            outpaint=outpaint,
             codes=codes,
             codebook=self.transformer.config.codes,
-            seed=seed,
-            generator=generator,
+            original_size=config.original_size,
+            further=others,
         )
         settings = sampler_config(config)
-        seeds = [one.seed for one in asked]
+        if settings.rule.causal:
+            self.transformer.check_autoregressive()
+        seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
-        frame = asked[0].frame
-        items, negatives, notices = control_items(asked, self.encode_text, self.encode_reference)
-        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in asked]
-        codes_BT, locked_BT = kept_codes(edits, self.encode_pixels)
+        frame = conditioning[0].frame
+        items, negatives, notices = control_items(
+            conditioning, self.encode_text, self.encode_reference
+        )
+        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in conditioning]
+        codes_BT, locked_BT = known_codes(edits, self.encode_pixels)
 
-        def draw(codes_BT: Tensor) -> Tensor:
+        def decoded(codes_BT: Tensor) -> Tensor:
             return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
         call = own_call(self.calls) or Call()
@@ -403,7 +438,7 @@ class UFCPipeline:
         def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
                 state = step_state(
-                    canvas, lambda codes: as_pictures(draw(codes), edits), settings.watched
+                    canvas, lambda codes: as_pictures(decoded(codes), edits), settings.watched
                 ) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
             return call.stopped
@@ -417,13 +452,22 @@ class UFCPipeline:
             settings,
             generators,
             on_step,
-            self.third_voice([one.prompt for one in asked], config.contrastive_weight, frame.grid),
+            self.reranker(
+                [one.prompt for one in conditioning], config.contrastive_weight, frame.grid
+            ),
             config.best_of,
             frame.grid,
         )
+        codes_BT = refined.canvas.codes
+        if config.original_size and output_type == "pil":
+            images = at_original_size(
+                conditioning, edits, self.decode(codes_BT, frame.grid), config.feather
+            )
+        else:
+            images = present(decoded(codes_BT), codes_BT, edits, output_type)
         return make_output(
             refined,
-            present(draw(refined.canvas.codes), refined.canvas.codes, edits, output_type),
+            images,
             seeds,
             items,
             edits,
@@ -432,18 +476,18 @@ class UFCPipeline:
             frame.grid,
         )
 
-    def third_voice(
+    def reranker(
         self,
         prompts: Sequence[str | None],
         weight: float,
         grid: tuple[int, int] | None = None,
-    ) -> Voice | None:
+    ) -> Reranker | None:
         """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
         if weight == 0:
             return None
         if self.contrastive is None:
             self.contrastive = ContrastiveEstimator.from_pretrained()
-        return make_voice(
+        return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
 
@@ -481,7 +525,7 @@ class UFCPipeline:
 
     @torch.no_grad()
     def decode(self, codes_BT: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are drawn as code 0.
+        """Pixels of codes, (B, 3, H, W) in -1..1 on the CPU; masked cells are decoded as code 0.
 
         The codes are of a `grid` of (rows, columns), the trained one if none is given.
         """
@@ -508,7 +552,7 @@ class UFCPipeline:
             if self.cpu_offload:
                 part.to("cpu")
 
-    def draw(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
+    def decode_pil(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
         return to_pil(self.decode(torch.as_tensor(codes), grid))
 
@@ -523,8 +567,8 @@ class UFCPipeline:
         settings: SamplerConfig,
         generators: Sequence[torch.Generator],
         on_step: Callable[[int, Canvas], bool],
-        voice: Voice | None = None,
-        drafts: int = 1,
+        reranker: Reranker | None = None,
+        best_of: int = 1,
         grid: tuple[int, int] | None = None,
     ) -> Refined:
         """Run the sampler under the controls."""
@@ -543,8 +587,8 @@ class UFCPipeline:
                 ),
                 settings,
                 guidance_scale=guidance_scale,
-                best_of=drafts,
+                best_of=best_of,
                 apart=self.deterministic,
-                rescore=lambda score: join_voice(score, voice),
+                rescore=lambda score: rerank(score, reranker),
                 on_step=on_step,
             )

@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.known_tokens import EditCanvas, as_pictures
+from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back
+from ufc.conditioning.original_size import restore
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
@@ -28,9 +30,9 @@ class PipelineOutput:
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
         curves: scores after each step, as dicts of step, compliance, fidelity.
-        confidence: probability of each block's code when it was drawn, (B, rows, columns).
+        confidence: probability of each block's code when it was generated, (B, rows, columns).
         provenance: for each block, row-major: kept, step, candidate, confidence.
-        codes: the grids themselves, (B, rows * columns) int64: enough to draw the picture again.
+        codes: the grids themselves, (B, rows * columns) int64: enough to decode the picture again.
         steps: refinement steps taken.
         seeds: the seed of each picture (None where a generator was given).
         seconds: wall time of the whole call.
@@ -82,7 +84,7 @@ def make_output(
 
 
 def check_output_type(name: str) -> None:
-    """Raise `ValueError` unless `present` knows the name; asked before anything is drawn."""
+    """Raise `ValueError` unless `present` knows the name; asked before anything is generated."""
     if name not in OUTPUT_TYPES:
         raise ValueError(f"output_type {name!r} is unknown; choose {', '.join(OUTPUT_TYPES)}")
 
@@ -98,10 +100,28 @@ def present(
     return pixels_BCHW if output_type == "pt" else codes_BT
 
 
+def at_original_size(
+    conditioning: Sequence[Conditioning],
+    edits: Sequence[EditCanvas],
+    pixels_BCHW: Tensor,
+    feather: int,
+) -> list[Image.Image]:
+    """Edits in the photographs that they are of; pictures without one as they were decoded."""
+    pictures = as_pictures(paste_back(pixels_BCHW, edits, feather), edits)
+    return [
+        picture
+        if one.photograph is None
+        else restore(one.photograph, edit, decoded_CHW, one.frame.stretch, feather)
+        for picture, one, edit, decoded_CHW in zip(
+            pictures, conditioning, edits, pixels_BCHW, strict=True
+        )
+    ]
+
+
 def step_state(
-    canvas: Canvas, draw: Callable[[Tensor], list[Image.Image]], scored: bool
+    canvas: Canvas, decode: Callable[[Tensor], list[Image.Image]], scored: bool
 ) -> dict[str, Any]:
-    """What a callback is told of a step; `draw` makes pictures of codes."""
+    """What a callback is told of a step; `decode` makes pictures of codes."""
     return {
         "codes": canvas.codes,
         "confidence": canvas.confidence,
@@ -109,7 +129,7 @@ def step_state(
         "fidelity": canvas.scores["fidelity"] if scored else None,
         "filled_step": canvas.filled_step,
         "filled_candidate": canvas.filled_candidate,
-        "image": lambda: draw(canvas.codes),
+        "image": lambda: decode(canvas.codes),
     }
 
 

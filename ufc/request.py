@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ufc.conditioning.controls import further_controls
 from ufc.conditioning.normalise import normalise
 from ufc.io.validation import (
     AllKeptError,
@@ -47,6 +48,7 @@ __all__ = [
 LANGUAGES = ("en", "zh")
 STATUSES = ("pending", "done", "failed")
 MAX_BLOCKS = 2**16
+MOST_ADDED = 32  # blocks on a side, by outpainting
 
 _TEXTS = ("prompt", "negative_prompt", "output")
 _PATHS = ("image", "mask_image")
@@ -91,8 +93,9 @@ class Request:
     """One line of a prompts file: which controls, which recipe, how many pictures.
 
     None means "not said": the command line's flags, then the checkpoint's own defaults, decide.
-    White in a mask (after `invert_mask`) is drawn anew, black is kept. Picture `i` of a request
-    uses seed `seed + i`.
+    `controls` are further controls by name (`ufc.conditioning.controls`), a picture by its path;
+    in JSON they are fields like any other. White in a mask (after `invert_mask`) is generated
+    anew, black is kept. Picture `i` of a request uses seed `seed + i`.
 
     Raises:
         RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
@@ -107,6 +110,7 @@ class Request:
     mask_image: str | None = None
     invert_mask: bool = False
     preserve_blocks: tuple[int, ...] | None = None
+    outpaint: tuple[int, ...] | None = None
     height: int | None = None
     width: int | None = None
     seed: int | None = None
@@ -114,6 +118,8 @@ class Request:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
     choice_temperature: float | None = None
     num_candidates: int | None = None
     best_of: int | None = None
@@ -123,9 +129,14 @@ class Request:
     time_budget: float | None = None
     order: str | None = None
     feather: int | None = None
+    original_size: bool | None = None
     output: str | None = None
+    controls: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, value in self.controls.items():
+            check = check_path if further_controls()[name].kind == "picture" else check_text
+            check(name, value)
         if self.id is not None:
             check_id(self.id)
         for name in _TEXTS:
@@ -151,21 +162,24 @@ class Request:
     def _check_blocks_are_integers(self) -> None:
         for block in self.preserve_blocks or ():
             check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
+        if self.outpaint is not None:
+            object.__setattr__(self, "outpaint", check_added(self.outpaint))
 
     def _check_editing(self) -> None:
         if self.invert_mask and not self.mask_image:
             raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
         if self.image is None:
-            for name in ("mask_image", "preserve_blocks"):
+            for name in ("mask_image", "preserve_blocks", "outpaint"):
                 if getattr(self, name):
                     raise RequestError(f"{name}: needs the image it belongs to; give an image too")
-        elif not self.mask_image and not self.preserve_blocks:
+        elif not self.mask_image and not self.preserve_blocks and not self.outpaint:
             raise RequestError(
-                "image: nothing says what to keep of it; give a mask_image or preserve_blocks, "
-                "or give it as a reference image"
+                "image: nothing says what to keep of it; give a mask_image, preserve_blocks or "
+                "outpaint, or give it as a reference image"
             )
-        elif self.mask_image and self.preserve_blocks:
-            raise RequestError("got both mask_image and preserve_blocks; give one of them")
+        given = [n for n in ("mask_image", "preserve_blocks", "outpaint") if getattr(self, n)]
+        if len(given) > 1:
+            raise RequestError(f"got both {' and '.join(given)}; give one of them")
 
     @classmethod
     def from_json(cls, value: object) -> Request:
@@ -177,9 +191,11 @@ class Request:
         if not isinstance(value, Mapping):
             raise RequestError(f"got {shown(value)}, wanted a JSON object with fields")
         value = current_names(value)
-        names = tuple(field.name for field in fields(cls))
-        refuse_unknown(value, names, "request")
+        further = further_controls()
+        names = tuple(field.name for field in fields(cls) if field.name != "controls")
+        refuse_unknown(value, (*names, *further), "request")
         data = {name: item for name, item in value.items() if item is not None}
+        data["controls"] = {name: data.pop(name) for name in further if name in data}
         if isinstance(data.get("id"), int) and not isinstance(data["id"], bool):
             data["id"] = str(data["id"])
         if "reference_images" in data:
@@ -187,6 +203,8 @@ class Request:
             if not isinstance(references, list):
                 raise RequestError(f"reference_images: got {shown(references)}, wanted a list")
             data["reference_images"] = tuple(Reference.from_json(item) for item in references)
+        if "outpaint" in data:
+            data["outpaint"] = check_added(data["outpaint"])
         blocks = data.get("preserve_blocks")
         if isinstance(blocks, str):
             data["preserve_blocks"] = parse_blocks(blocks)
@@ -201,20 +219,47 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the fields that say something; `from_json` gives the same back."""
         data: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None or value is False or value == ():
-                continue
-            data[field.name] = list(value) if isinstance(value, tuple) else value
+        for name in (one.name for one in fields(self) if one.name != "controls"):
+            value = getattr(self, name)
+            if value is not None and value is not False and value != ():
+                data[name] = list(value) if isinstance(value, tuple) else value
         if self.reference_images:
             data["reference_images"] = [item.to_json() for item in self.reference_images]
-        return data
+        return data | dict(self.controls)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file that it names, in a fixed order."""
+        own = [item.path for item in self.reference_images]
+        own += [path for path in (self.image, self.mask_image) if path is not None]
+        return own + list(self.picture_controls.values())
+
+    @property
+    def picture_controls(self) -> dict[str, str]:
+        """Further controls that are picture files, by name."""
+        known = further_controls()
+        return {name: path for name, path in self.controls.items() if known[name].kind == "picture"}
+
+    def with_paths(self, place: Callable[[str], str]) -> Request:
+        """The same request with each of its files at `place(path)`."""
+        placed = {name: place(path) for name, path in self.picture_controls.items()}
+        return replace(
+            self,
+            reference_images=tuple(
+                replace(item, path=place(item.path)) for item in self.reference_images
+            ),
+            image=self.image and place(self.image),
+            mask_image=self.mask_image and place(self.mask_image),
+            controls={**self.controls, **placed},
+        )
 
     def check_controls(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""
-        if not normalise(self.prompt or "") and not self.reference_images and self.image is None:
+        own = normalise(self.prompt or "") or self.reference_images or self.image is not None
+        if not own and not self.controls:
             raise RequestError(
-                "nothing says what to draw: give a prompt, a reference image or an image to edit"
+                "nothing says what to generate: give a prompt, a reference image or an image "
+                "to edit"
             )
 
     def check_blocks(self, num_blocks: int) -> None:
@@ -223,8 +268,8 @@ class Request:
             check_range(self.preserve_blocks, num_blocks)
             if len(set(self.preserve_blocks)) == num_blocks:
                 raise AllKeptError(
-                    f"preserve_blocks: all {num_blocks} blocks are kept, so nothing is left to "
-                    "draw; leave some out"
+                    f"preserve_blocks: all {num_blocks} blocks are kept, so there is nothing "
+                    "to generate; leave some out"
                 )
 
 
@@ -233,7 +278,7 @@ class Result:
     """What came of one picture of a request: the further fields of its manifest line.
 
     `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
-    time of its batch; `steps` counts those run; `group` names the batch it was drawn in; `inputs`
+    time of its batch; `steps` counts those run; `group` names its batch; `inputs`
     is what `ufc.io.inputs.input_digest` makes of its files, by which `--resume` knows them again.
     """
 
@@ -261,7 +306,7 @@ class Result:
         if self.seed is not None:
             check_integer("seed", self.seed, 0, MAX_SEED)
         if self.steps is not None:
-            check_integer("steps", self.steps, 0, 10_000)
+            check_integer("steps", self.steps, 0, MAX_BLOCKS)
         for name in ("compliance", "fidelity", "seconds"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), -math.inf, math.inf)
@@ -297,6 +342,29 @@ class Result:
 
 # What a manifest line has beyond the request; `seed` is in both.
 RESULT_FIELDS = frozenset(field.name for field in fields(Result)) - {"seed"}
+
+
+def check_added(added: object) -> tuple[int, ...]:
+    """Blocks that are added at top, right, bottom and left, from four numbers or "0,2,0,2".
+
+    Raises:
+        RequestError: not four whole numbers from 0 on, or nothing is added.
+    """
+    said = added.split(",") if isinstance(added, str) else added
+    wanted = f'wanted blocks at top, right, bottom, left, 0 to {MOST_ADDED}, such as "0,2,0,2"'
+    if not isinstance(said, list | tuple) or len(said) != 4:
+        raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+    counts = []
+    for one in said:
+        text = one.strip() if isinstance(one, str) else one
+        if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 4:
+            text = int(text)
+        if not isinstance(text, int) or isinstance(text, bool) or not 0 <= text <= MOST_ADDED:
+            raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
+        counts.append(text)
+    if not any(counts):
+        raise RequestError(f"outpaint: got {shown(added)}, which adds nothing; {wanted}")
+    return tuple(counts)
 
 
 def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:

@@ -1,20 +1,20 @@
 """What the bundled model can do, in eleven pictures: `python -m ufc.showcase --output-dir DIR`.
 
 Eight prompts in English and Chinese; then a prompt with a reference image, a prompt with blocks
-of an image kept, and all three at once. Reference and base image are pictures drawn just before.
+of an image kept, and all three at once. Reference and base image are pictures of the same run.
 """
 
 from __future__ import annotations
 
-import argparse
 import html
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from ufc_base.entry import exit_code, write_line
+from ufc_base.entry import write_line
+from ufc_base.program import option, program
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,7 +61,7 @@ def upper_half(rows: int, columns: int) -> list[int]:
 
 
 def run(pipeline: UFCPipeline, folder: Path, seed: int) -> list[Shot]:
-    """All pictures of the showcase, each written as soon as it is drawn."""
+    """All pictures of the showcase, each written as soon as it is generated."""
     folder.mkdir(parents=True, exist_ok=True)
     shots = []
 
@@ -128,29 +128,31 @@ def write_page(shots: list[Shot], folder: Path) -> Path:
     return page
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `ufc_base.entry`."""
-    parser = argparse.ArgumentParser(prog="python -m ufc.showcase", description=__doc__)
-    parser.add_argument("--output-dir", default="outputs/showcase", help="where to write")
-    parser.add_argument("--model", default="fashion-64", help="a bundled name, folder or hub id")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
+@dataclass(kw_only=True)
+class Flags:
+    output_dir: Annotated[Path, option("Where to write (outputs/showcase).")] = Path(
+        "outputs/showcase"
+    )
+    model: Annotated[str, option("A bundled name, folder or hub id.")] = "fashion-64"
+    seed: Annotated[int, option("Of every picture (1).")] = 1
 
-    def draw() -> None:
-        started = time.monotonic()
-        from ufc.io.contact_sheet import contact_sheet
-        from ufc.pipeline import UFCPipeline
 
-        pipeline = UFCPipeline.from_pretrained(options.model)
-        loading = time.monotonic() - started
-        write_line(sys.stdout, f"{pipeline.name} loaded in {loading:.1f} s")
-        folder = Path(options.output_dir)
-        shots = run(pipeline, folder, options.seed)
-        contact_sheet([shot.image for shot in shots], columns=4).save(folder / "sheet.png")
-        write_line(sys.stdout, f"all {len(shots)} pictures: {write_page(shots, folder)}")
+def show(flags: Flags) -> str:
+    """Generate the showcase; returns where it is."""
+    started = time.monotonic()
+    from ufc.io.contact_sheet import contact_sheet
+    from ufc.pipeline import UFCPipeline
 
-    return exit_code(draw)
+    pipeline = UFCPipeline.from_pretrained(flags.model)
+    loading = time.monotonic() - started
+    write_line(sys.stdout, f"{pipeline.name} loaded in {loading:.1f} s")
+    shots = run(pipeline, flags.output_dir, flags.seed)
+    sheet = contact_sheet([shot.image for shot in shots], columns=4)
+    sheet.save(flags.output_dir / "sheet.png")
+    return f"all {len(shots)} pictures: {write_page(shots, flags.output_dir)}"
 
+
+main = program("python -m ufc.showcase", __doc__, {"": (Flags, show, "")})
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
 """The one pixel convention; how files become pictures is in `ufc_base.reading`.
 
 Outside the models a picture is uint8, H W 3 (or a PIL image), 0..255; inside it is float32,
-B 3 H W, -1..1. Masks are PIL `L` images of 0 and 255: white is to be drawn anew, black is kept.
+B 3 H W, -1..1. Masks are PIL `L` images of 0 and 255: white is to be regenerated, black is kept.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def load_original(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image
 def load_mask(
     source: ImageSource, *, invert: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Read a mask as an `L` image of 0 (keep) and 255 (draw anew), cut in the middle of its range.
+    """Read a mask as an `L` image of 0 (keep) and 255 (regenerate), cut in the middle of its range.
 
     Anything `load_image` reads will do, and arrays of bool or of 0 and 1; a mask whose greatest
     value is 1 has 1 for white. Alpha is composited on black, so that white strokes on a

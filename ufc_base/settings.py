@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ufc_base.data.records import MAX_UNREADABLE
 
@@ -39,7 +39,8 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
-FITS = ("pad", "stretch", "crop")  # see `ufc_base.data.datasets.as_uint8`
+Fit = Literal["pad", "stretch", "crop"]
+FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
 
 
 @dataclass

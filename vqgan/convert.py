@@ -10,7 +10,6 @@ this file is looked up, imported or called.
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import sys
 import zipfile
@@ -19,14 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
 from torch import Tensor
 
 from ufc_base.checkpoint import CheckpointError, load_strictly
-from ufc_base.entry import exit_code
+from ufc_base.program import argument, option, program
 from vqgan.model import VQGAN, VQGANConfig
 
 LEFT_OUT = ("loss.",)  # LPIPS and the discriminator, which only training needs
@@ -231,25 +230,25 @@ def rebuild_tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any
     return torch.as_strided(storage, tuple(size), tuple(stride), offset)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code, see `ufc_base.entry`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vqgan.convert", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt of taming-transformers")
-    parser.add_argument("--config", type=Path, required=True, help="the YAML it came with")
-    parser.add_argument("-o", "--output-dir", type=Path, required=True)
-    options = parser.parse_args(arguments)
+@dataclass(kw_only=True)
+class Flags:
+    checkpoint: Annotated[Path, argument("A .ckpt of taming-transformers.")]
+    config: Annotated[Path, option("The YAML it came with.")]
+    output_dir: Annotated[Path, option("Where to write.", None, "--output-dir", "-o")]
 
-    def run() -> str:
-        pickled = convert(options.checkpoint, options.config, options.output_dir)
-        lines = [f"wrote {options.output_dir}"]
-        if pickled.inert:
-            lines.append(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
-        return "\n".join(lines)
 
-    return exit_code(run)
+def run(flags: Flags) -> str:
+    """Convert; what was written, and what was not run."""
+    pickled = convert(flags.checkpoint, flags.config, flags.output_dir)
+    lines = [f"wrote {flags.output_dir}"]
+    if pickled.inert:
+        lines.append(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
+    return "\n".join(lines)
 
+
+main = program(
+    "python -m vqgan.convert", (__doc__ or "").partition("\n")[0], {"": (Flags, run, "")}
+)
 
 if __name__ == "__main__":
     sys.exit(main())

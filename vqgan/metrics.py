@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ufc_base.data.datasets import Pixels
-from vqgan.losses import chroma
 from vqgan.model import VQGAN
 from vqgan.quantizer import codebook_usage
+from vqgan.training.losses import chroma
 
 
 def psnr(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class VQGANConfig:
     height: int | None = None
     width: int | None = None
     codebooks: int = 1  # codes a cell: product quantisation of its vector (Jegou et al. 2011)
+    smoothing_channels: int = 0  # of the layers that go over the seams of unfolded patches
 
     def __post_init__(self) -> None:
         for name in ("ch_mult", "attn_resolutions"):
@@ -280,6 +281,26 @@ class Encoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
 
+class Smoothing(nn.Sequential):
+    """A residual of two convolutions over all pixels, nothing with 0 `channels`.
+
+    Pixels unfolded from channels know nothing of their neighbours in the next patch, which shows
+    as a weave of the patches' period. It starts as the identity.
+    """
+
+    def __init__(self, colours: int, channels: int) -> None:
+        if not channels:
+            super().__init__()
+            return
+        last = nn.Conv2d(channels, colours, 3, padding=1)
+        super().__init__(nn.Conv2d(colours, channels, 3, padding=1), nn.SiLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x) if len(self) else x
+
+
 class Decoder(nn.Module):
     """Features (B, z, h, w) to images (B, 3, H, W)."""
 
@@ -302,6 +323,7 @@ class Decoder(nn.Module):
         self.up = nn.ModuleList(levels)
         self.norm_out = group_norm(channels, config.norm_groups)
         self.conv_out = Conv2d(channels, config.out_ch * config.patch_size**2, 3, padding=1)
+        self.smooth = Smoothing(config.out_ch, config.smoothing_channels)
 
     def levels(self) -> list[Level]:
         return cast(list[Level], list(self.up))
@@ -313,7 +335,7 @@ class Decoder(nn.Module):
             if level.upsample is not None:
                 x = level.upsample(x)
         x = self.conv_out(F.silu(self.norm_out(x)))
-        return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x
+        return self.smooth(F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x)
 
 
 class VQGAN(nn.Module):

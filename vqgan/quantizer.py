@@ -169,14 +169,14 @@ class CodebookUpdater:
         sums = self.sums_VD.view(*dead_KV.shape, -1)
         for z_ND, dead_V, sums_of_book in zip(parts_KND, dead_KV, sums, strict=True):
             if dead_V.any():
-                sums_of_book[dead_V] = self.draw(z_ND, int(dead_V.sum()), generator)
+                sums_of_book[dead_V] = self.sample_vectors(z_ND, int(dead_V.sum()), generator)
         self.counts_V[dead_KV.flatten()] = 1.0
         total = self.counts_V.sum()
         smoothed_V = (self.counts_V + self.epsilon) / (total + size * self.epsilon) * total
         self.place(self.sums_VD / smoothed_V[:, None])
         return int(dead_KV.sum())
 
-    def draw(self, z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    def sample_vectors(self, z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """`count` of the batch's vectors, of all processes' together (N is one's own)."""
         own, rank, processes = z_ND.shape[0], 0, 1
         if self.engine is not None:

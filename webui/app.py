@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from ufc.cli.model_choice import ModelSettings
+from ufc.cli.generating.model_choice import ModelSettings
 from webui.page.canvas_panel import easel
 from webui.page.context import Page, fill_widgets, read_widgets, widget
 from webui.page.prompt import words
@@ -83,7 +83,7 @@ def open_studio(folder: str, model: str | None, device: str, dtype: str, backend
 
 
 def leave_room_for_drawing() -> None:
-    """Keep the threads that serve pages from holding up the one that draws.
+    """Keep the threads that serve pages from holding up the one that generates.
 
     Streamlit collects garbage after every run of a page, and torch alone is a million objects to
     look through: what is there once the model is loaded stays, and is looked through no more. And

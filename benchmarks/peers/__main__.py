@@ -122,7 +122,7 @@ def training(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
 
 
 def references(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
-    """A pass with cached controls: four references against none, both ways to attend."""
+    """A forward pass with cached controls: four references against none, both ways to attend."""
     for grid in sorted({8, shape.grid}):
         for attention in ("prefix", "full"):
             yield reference_cost(replace(shape, grid=grid), attention, 3 * rounds)
@@ -153,8 +153,7 @@ def tokenizers(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
     """Encoding and decoding one picture against taming's modules with the same weights."""
     for name, config in CONFIGS.items():
         theirs, mine = (model.to(make.device()) for model in pair(config))
-        side = config.resolution
-        x = torch.rand(1, 3, side, side, device=make.device()) * 2 - 1
+        x = torch.rand(1, 3, *config.size, device=make.device()) * 2 - 1
         with torch.inference_mode():
             z = mine.features(x)
             for part, value in (("decode_vectors", z), ("features", x)):
@@ -202,7 +201,7 @@ def compare(builds: list[Build], batch: int, rounds: int, learn: bool = False) -
 
 
 def run_of(contender: make.Contender, batch: int, learn: bool) -> Callable[[], object]:
-    do = contender.learn if learn else contender.draw
+    do = contender.learn if learn else contender.generate
     assert do is not None
     return lambda: do(batch)
 

@@ -1,4 +1,4 @@
-"""What is compared: each contender is built at a shape and draws from random weights.
+"""What is compared: each contender is built at a shape and generates from random weights.
 
 All get a text of 24 tokens, take 12 steps (or one a token, where they are autoregressive), and are
 used as their own documentation does, in float32 unless their name says otherwise. No guidance.
@@ -27,14 +27,14 @@ TEXT_TOKENS = 24
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that draws: `draw(batch)` makes so many grids, or pictures where it decodes.
+    """`generate(batch)` makes so many grids, or pictures where it decodes.
 
     `learn(batch)` does one step of training, where that is compared.
     """
 
     name: str
     parameters: int
-    draw: Callable[[int], object]
+    generate: Callable[[int], object]
     learn: Callable[[int], object] | None = None
 
 
@@ -52,7 +52,7 @@ def ours(
     if dtype == "train":
         pipeline.to("auto", "fp32")
         model.requires_grad_(True).train()
-        return Contender("ours", parameters, draw=lambda batch: None, learn=trainer(pipeline))
+        return Contender("ours", parameters, generate=lambda batch: None, learn=trainer(pipeline))
     pipeline.to("auto", dtype, compile=compiled)
     words = pipeline.text.encode_all("men's navy blue striped polo t-shirt")
     item = ControlItem((list(words) * TEXT_TOKENS)[:TEXT_TOKENS])
@@ -76,12 +76,12 @@ def ours(
                 rescore=lambda score: last_is_best(),
             ).canvas.codes
 
-    def draw(batch: int) -> object:
+    def generate(batch: int) -> object:
         codes = grids(batch)
         return pipeline.decode(codes) if decode else codes
 
     name = "ours" if pipeline.precision == "fp32" else f"ours, {pipeline.precision}"
-    return Contender(name + (", compiled" if compiled else ""), parameters, draw)
+    return Contender(name + (", compiled" if compiled else ""), parameters, generate)
 
 
 def trainer(pipeline: UFCPipeline) -> Callable[[int], object]:
@@ -145,7 +145,7 @@ def amused(shape: Shape, steps: int) -> Contender:
     pipeline.set_progress_bar_config(disable=True)
     side = 8 * shape.grid
 
-    def draw(batch: int) -> object:
+    def generate(batch: int) -> object:
         return pipeline(
             height=side,
             width=side,
@@ -156,7 +156,7 @@ def amused(shape: Shape, steps: int) -> Contender:
             output_type="pt",
         ).images
 
-    return Contender("aMUSEd (diffusers)", count(transformer), draw)
+    return Contender("aMUSEd (diffusers)", count(transformer), generate)
 
 
 def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
@@ -184,7 +184,7 @@ def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
     masked.vae.decode_from_ids = lambda ids: ids
     optimizer = torch.optim.AdamW(transformer.parameters(), 1e-4) if train else None
 
-    def draw(batch: int) -> object:
+    def generate(batch: int) -> object:
         return masked.generate(
             ["a shirt"] * batch, timesteps=steps, cond_scale=1, fmap_size=shape.grid
         )
@@ -199,7 +199,7 @@ def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
         return loss.detach()
 
     masked.train(train)
-    return Contender("muse-maskgit-pytorch", count(transformer), draw, learn if train else None)
+    return Contender("muse-maskgit-pytorch", count(transformer), generate, learn if train else None)
 
 
 def taming(shape: Shape, steps: int) -> Contender:
@@ -217,12 +217,12 @@ def taming(shape: Shape, steps: int) -> Contender:
         shape.codes, TEXT_TOKENS + cells, shape.depth, shape.heads, shape.width
     ).eval().to(device())  # fmt: skip
 
-    def draw(batch: int) -> object:
+    def generate(batch: int) -> object:
         text = torch.zeros(batch, TEXT_TOKENS, dtype=torch.int64, device=device())
         with torch.inference_mode():
             return sample_with_past(text, model, steps=cells)
 
-    return Contender("taming-transformers, autoregressive", count(model), draw)
+    return Contender("taming-transformers, autoregressive", count(model), generate)
 
 
 def min_dalle(shape: Shape, steps: int) -> Contender:
@@ -241,7 +241,7 @@ def min_dalle(shape: Shape, steps: int) -> Contender:
     settings = torch.tensor([1.0, 256.0, 1.0], device=device())
     cells = min(shape.grid**2, IMAGE_TOKEN_COUNT)
 
-    def draw(batch: int) -> object:
+    def generate(batch: int) -> object:
         with torch.inference_mode():
             mask = torch.ones(2 * batch, 1, 1, TEXT_TOKENS, dtype=torch.bool, device=device())
             text = torch.zeros(2 * batch, TEXT_TOKENS, shape.width, device=device())
@@ -250,7 +250,7 @@ def min_dalle(shape: Shape, steps: int) -> Contender:
             )
             token = torch.full((batch, 1), vocabulary - 1, device=device())
             places = torch.arange(IMAGE_TOKEN_COUNT, device=device())
-            drawn = []
+            tokens = []
             for place in range(cells):
                 new, state = model.sample_tokens(
                     settings=settings,
@@ -261,10 +261,10 @@ def min_dalle(shape: Shape, steps: int) -> Contender:
                     token_index=places[[place]],
                 )
                 token = new[:, None]
-                drawn.append(new)
-            return torch.stack(drawn, dim=1)
+                tokens.append(new)
+            return torch.stack(tokens, dim=1)
 
-    return Contender("min-dalle, decoder", count(model), draw)
+    return Contender("min-dalle, decoder", count(model), generate)
 
 
 def texts_of(batch: int) -> Tensor:

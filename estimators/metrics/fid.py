@@ -1,41 +1,26 @@
 """Frechet distance of two sets of features: features -> statistics, statistics -> number.
 
-    python -m estimators.fid ref DATA -o stats.npz
-    python -m estimators.fid calc PICTURES --ref stats.npz
-
-Both take shards, a folder of pictures, or one that `ufc generate` wrote; then its manifest says
-which pictures count. Statistics are those that `ref` wrote, or of pytorch-fid (give --extractor
-inception --mode legacy) and clean-fid (--extractor inception --mode clean).
-
 The distance of two Gaussians is ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))``. The last trace is
 taken from the eigenvalues of the symmetric ``C1^(1/2) C2 C1^(1/2)``, so no root of a non-symmetric
 matrix, and no imaginary part, ever arises. It falls with N: compare only sets of equal size.
+`python -m estimators.fid` is the distance alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.metrics.command_line import (
-    Measuring,
-    add_measuring_flags,
-    count_warning,
-    entry_point,
-    measuring_from,
-)
-from estimators.metrics.features import Features
-from estimators.metrics.sets import open_set
-from ufc_base.entry import write_line
+from estimators.metrics.base import MeasuredSet, Metric, Need, register_metric
+from estimators.metrics.extractors.features import Features
+from estimators.metrics.extractors.measuring import Measuring
 
 FloatArray = NDArray[np.float64]
 
@@ -43,6 +28,23 @@ FEW_PICTURES = 2048  # below it the covariance is poorly known and the distance 
 MANY_PICTURES = 10_000  # from here on the distance is steady enough to stand without an interval
 JACKKNIFE_GROUPS = 20
 Z_95 = 1.96  # standard errors on either side of a 95 % interval
+
+
+@register_metric
+class FrechetDistance(Metric):
+    name = "fid"
+    help = "Frechet distance, with a 95 % interval under 10,000 pictures."
+    source = "own, float64; agrees with torchmetrics"
+    needs: ClassVar[frozenset[Need]] = frozenset({"features", "real"})
+    higher_is_better = False
+    usual = True
+    from_statistics = True
+
+    def measure(self, given: MeasuredSet, judge: Any) -> dict[str, Any]:
+        reference = given.real if given.statistics is None else given.statistics
+        assert given.features is not None and reference is not None
+        distance = distance_of(given.features, reference)
+        return {"fid": distance.value, "fid_interval_95": distance.half_width}
 
 
 @dataclass(frozen=True)
@@ -243,59 +245,11 @@ def statistics_for(measuring: Measuring, path: str | Path) -> Statistics:
     return stats
 
 
-def _ref(args: argparse.Namespace) -> str:
-    if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
-        raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
-    measuring = measuring_from(args)
-    stats = statistics(measuring.frechet_features(open_set(args.data, reading=measuring.reading)))
-    save_statistics(args.output, stats, measuring.recipe)
-    return f"{args.output}: statistics of {stats.count} pictures"
-
-
-def _calc(args: argparse.Namespace) -> str:
-    measuring = measuring_from(args)
-    pictures = open_set(args.data, reading=measuring.reading)
-    found = distance_of(measuring.frechet_features(pictures), _reference(args.ref, measuring))
-    report = {
-        "fd": found.value,
-        "interval_95": found.half_width,
-        "pictures": found.count,
-        "reference_pictures": found.reference_count or None,
-        **measuring.about(pictures),
-    }
-    counts = filter(None, (found.count, found.reference_count))
-    for line in (*pictures.notes, count_warning(min(counts), FEW_PICTURES)):
-        if line:
-            write_line(sys.stderr, str(line))
-    return json.dumps(report, indent=1)
-
-
-def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
-    if ref.endswith(".npz"):
-        return statistics_for(measuring, ref)
-    return measuring.frechet_features(open_set(ref, reading=measuring.reading))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m estimators.fid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def count_warning(count: int, few: int = FEW_PICTURES) -> str:
+    """A line for a set too small for its Frechet distance to stand by itself, else nothing."""
+    if count >= few:
+        return ""
+    return (
+        f"note: under {few} pictures the distance is biased upwards; compare it only "
+        "with distances of as many pictures"
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    ref = commands.add_parser("ref", help="write the statistics of a set of pictures")
-    ref.add_argument("data", help="a folder of pictures, or shards")
-    ref.add_argument("-o", "--output", required=True, help="the .npz to write")
-    ref.set_defaults(run=_ref)
-    calc = commands.add_parser("calc", help="the distance of a set of pictures from another")
-    calc.add_argument("data", help="a folder of pictures, or shards")
-    calc.add_argument("--ref", required=True, help="statistics (.npz), a folder, or shards")
-    calc.set_defaults(run=_calc)
-    for command in (ref, calc):
-        add_measuring_flags(command)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ref` or `calc`; returns 0, or 2 after one line on standard error for bad input."""
-    return entry_point(_parser(), argv)

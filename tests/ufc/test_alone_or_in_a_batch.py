@@ -76,14 +76,14 @@ def test_a_layer_in_int8_rounds_by_its_company() -> None:
         assert torch.equal(layer(x), layer(x))
 
 
-def test_a_third_voice_hears_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reranker_sees_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[list[int]] = []
 
     def voice(compliance: torch.Tensor, codes: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         heard.append(owner.tolist())
         return compliance
 
-    monkeypatch.setattr(UFCPipeline, "third_voice", lambda *_: voice)
+    monkeypatch.setattr(UFCPipeline, "reranker", lambda *_: voice)
     monkeypatch.setattr(ContrastiveEstimator, "from_pretrained", lambda *_: None)
     draw(make_pipeline().to(deterministic=True), [0, 1], num_candidates=2, order="pnag")
     assert heard and all(len(set(owners)) == 1 for owners in heard)

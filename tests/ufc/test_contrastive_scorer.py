@@ -1,4 +1,4 @@
-"""The contrastive estimator: towers, loss, two stages of training, and the third voice."""
+"""The contrastive estimator: towers, loss, two stages of training, and the reranker."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from toy_contrastive import SIZES, tiny_model
 from toy_data import write_folder
 
 from estimators.contrastive import (
+    ContrastiveConfig,
+    ContrastiveModel,
     contrastive_loss,
     fit_calibration,
 )
 from ufc.conditioning.text import TextTokenizer
-from ufc.contrastive_scorer import ContrastiveEstimator, make_voice
+from ufc.contrastive_scorer import ContrastiveEstimator, make_reranker
 from ufc.pipeline import UFCPipeline
 from ufc.training.contrastive_training import ContrastiveTrainConfig, Trainer, main
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
+from ufc_base.images import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -160,20 +163,20 @@ def test_a_checkpoint_holds_everything(pipeline: UFCPipeline) -> None:
         assert torch.equal(value, b.model.state_dict()[name]), name
 
 
-def test_a_third_voice_blends_into_compliance_and_chooses(
+def test_the_reranker_blends_into_compliance_and_chooses(
     pipeline: UFCPipeline, estimator: ContrastiveEstimator
 ) -> None:
     codes = torch.randint(0, 16, (4, 16), generator=torch.Generator().manual_seed(0))
     owner, own = torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25)
     for weight in (0.5, 1.0):
-        voice = make_voice(estimator, pipeline.decode, ["red bag", None], weight)
+        voice = make_reranker(estimator, pipeline.decode, ["red bag", None], weight)
         blended = voice(own, codes, owner)
         images = estimator.embed_pixels(pipeline.decode(codes[:2]))
         chance = estimator.probability(images, estimator.embed_texts(["red bag"] * 2))
         assert torch.allclose(blended[:2], (1 - weight) * 0.25 + weight * chance)
         assert torch.equal(blended[2:], own[2:])  # no words, no voice
     with pytest.raises(ValueError, match="0 to 1"):
-        make_voice(estimator, pipeline.decode, ["a"], 1.5)
+        make_reranker(estimator, pipeline.decode, ["a"], 1.5)
     pipeline.contrastive = estimator
     settings = {"seed": 3, "num_candidates": 4, "num_inference_steps": 3, "order": "pnag"}
     silent = pipeline("red bag", **settings)
@@ -183,3 +186,16 @@ def test_a_third_voice_blends_into_compliance_and_chooses(
     chance = estimator.probability(images, estimator.embed_texts(["red bag"]))
     assert heard.compliance[0] == pytest.approx(float(chance), abs=0.02)
     assert heard.compliance != silent.compliance
+
+
+def test_towers_of_pictures_that_are_not_square() -> None:
+    encoder = tiny_tokenizer().config.to_dict() | {"height": 24, "width": 16}
+    config = ContrastiveConfig(encoder=encoder, text_vocabulary=300, heads=2, **SIZES)  # type: ignore[arg-type]
+    text = TextTokenizer.train(["red bag"], 300)
+    config = replace(config, text_vocabulary=text.size)
+    estimator = ContrastiveEstimator(ContrastiveModel(config), text)
+    tall = Image.new("RGB", (16, 24), (200, 30, 30))
+    own = estimator.embed_images([tall])
+    assert torch.allclose(own, estimator.embed_pixels(to_tensor([tall])), atol=1e-5)
+    wide = torch.nn.functional.pad(to_tensor([tall]), (8, 8, 0, 0), value=1.0)  # white beside it
+    assert estimator.embed_pixels(wide).shape == own.shape

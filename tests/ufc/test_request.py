@@ -140,7 +140,7 @@ def test_only_objects_are_requests(value):
 
 def test_controls_are_needed():
     for request in (Request(), Request(prompt="  "), Request(negative_prompt="red")):
-        with pytest.raises(RequestError, match="nothing says what to draw"):
+        with pytest.raises(RequestError, match="nothing says what to generate"):
             request.check_controls()
     Request(prompt="coat").check_controls()
     Request(reference_images=(Reference("a.png"),)).check_controls()

@@ -17,12 +17,12 @@ from toy_data import write_shards
 from toy_training import model_config, tokenizer_config
 
 import ufc.training.trainer
-import vqgan.training
+import vqgan.training.trainer
 from ufc.benchmark import Case, measure_case, measure_forward
 from ufc.cli.main import main
 from ufc.contrastive_scorer import ContrastiveEstimator
-from ufc.io.block_record import BlockRecord
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.block_record import BlockRecord
+from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.token_confidence import assess, differing_blocks
@@ -52,7 +52,7 @@ def test_pictures_have_the_trained_shape(pipe: UFCPipeline) -> None:
     assert out.images[0].size == (16, 24)
     assert out.confidence.shape == (1, 6, 4) and out.codes.shape == (1, 24)
     assert len(out.provenance[0]) == 24
-    again = pipe.draw(out.codes)[0]
+    again = pipe.decode_pil(out.codes)[0]
     assert np.abs(pixels(again) - pixels(out.images[0])).max() <= 1
     arrays = pipe("bag", output_type="np", **QUICK).images
     assert arrays.shape == (1, 24, 16, 3)
@@ -227,7 +227,7 @@ def test_a_square_models_picture_of_another_shape_can_be_edited(
 def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> None:
     data = write_shards(tmp_path / "data", 8)
     sizes = {"height": PORTRAIT.height, "width": PORTRAIT.width}
-    tokenizer = vqgan.training.main(
+    tokenizer = vqgan.training.trainer.main(
         tokenizer_config(data, tmp_path / "tokenizer", max_train_steps=4, **sizes)
     )
     trained = ufc.training.trainer.main(
@@ -242,4 +242,4 @@ def test_both_stages_train_on_pictures_that_are_not_square(tmp_path: Path) -> No
 def test_the_benchmark_measures_pictures_that_are_not_square(pipe: UFCPipeline) -> None:
     case = Case("one", steps=1)
     assert measure_case(pipe, case, 1)["resolution"] == "16 x 24"
-    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "pass over 1 grid of 6 x 4"
+    assert measure_forward(pipe, 1, 1, 1e12, 1)["name"] == "forward pass over 1 grid of 6 x 4"

@@ -137,11 +137,11 @@ def test_the_pipeline_takes_numbers_for_pictures_and_masks(pipeline: UFCPipeline
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mask_image": ~MASK & MASK}, "nothing is left to draw"),
+        ({"mask_image": ~MASK & MASK}, "there is nothing to generate"),
         ({"mask_image": MASK * 30}, "mask_image: nothing in this mask is white"),
         ({"mask_image": "mask.png"}, "mask_image has a str, wanted PIL pictures, arrays"),
         ({"mask_image": [MASK * -1.0]}, "mask_image: got float64 from -1"),
-        ({"preserve_blocks": list(range(16))}, "nothing is left to draw"),
+        ({"preserve_blocks": list(range(16))}, "there is nothing to generate"),
         ({"image": ARRAY.astype(float), "mask_image": MASK}, "image: got float64 from 0 to 255"),
         ({"reference_images": ARRAY[None], "mask_image": MASK}, "reference_images: got a batch"),
         ({"reference_images": 3, "mask_image": MASK}, "reference_images has a int"),
@@ -161,6 +161,6 @@ def test_the_command_takes_0_1_masks_and_refuses_empty_ones(ufc, photo: Path, tm
     assert code == 0, err
     kept, own = np.asarray(load_image("out/bag-1-0.png")), np.asarray(load_image(photo))
     assert np.array_equal(kept[:8], own[:8]) and not np.array_equal(kept[8:], own[8:])
-    for name, said in (("dim", "nothing in this mask is white"), ("none", "nothing is left")):
+    for name, said in (("dim", "nothing in this mask is white"), ("none", "nothing to generate")):
         code, _, err = ufc(*edit, f"{name}.png", output_dir=name)
         assert code == 2 and f"{name}.png" in err and said in err and not Path(name).exists()

@@ -186,7 +186,7 @@ def test_white_strokes_on_a_transparent_mask():
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_thin_strokes_of_a_large_mask_are_not_lost(width):
-    """Every block that a stroke touches is drawn anew, whichever size the mask comes in."""
+    """Every block that a stroke touches is regenerated, whichever size the mask comes in."""
     for at in range(0, 96):
         mask = Image.new("L", (1000, 1000), 0)
         mask.paste(255, (at, 0, at + width, 1000))

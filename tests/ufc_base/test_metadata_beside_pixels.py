@@ -18,7 +18,7 @@ from picture_files import (
 )
 from PIL import Image
 
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc_base.containers import MOST_INFLATED, split
 from ufc_base.images import ImageError, load_image, load_mask, load_original

@@ -185,8 +185,8 @@ def test_files_of_an_edit_carry_the_profile(ufc, tmp_path: Path, suffix: str):
 
 
 def test_codes_are_carried_for_the_profile_they_were_made_for(pipeline: UFCPipeline):
-    from ufc.io.block_record import Origin
     from ufc.io.embedded_tokens import block_record, carried_codes
+    from ufc.io.png.block_record import Origin
 
     own = profiled(OWN, swapped_profile())
     record = block_record(pipeline, own, [1] * 16, [None] * 16, [Origin(True)] * 16)

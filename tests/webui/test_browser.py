@@ -18,7 +18,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 import browser
 from browser import Editor, serving
 
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.metadata import read_metadata
 
 pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 

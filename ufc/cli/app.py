@@ -39,7 +39,7 @@ def app(
         str,
         typer.Option(
             help="Address to listen on. Only this machine can reach 127.0.0.1; with 0.0.0.0 "
-            "everybody who can reach this machine may draw with it.",
+            "everybody who can reach this machine may generate with it.",
         ),
     ] = LOCAL,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8501,

@@ -8,8 +8,8 @@ import sys
 from importlib import metadata
 from typing import Annotated, Any
 
-from ufc.cli.flags import switch
 from ufc.cli.terminal import DONE, Terminal
+from ufc_base.program import switch
 
 DISTRIBUTION = "ufc-bert"
 PACKAGES = (

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
 
-import typer
-
-from ufc.sampling.generation_config import SETTINGS
+from ufc.conditioning.controls import further_controls
+from ufc.sampling.generation_config import SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
+from ufc_base.program import flag_types, option, switch, with_flags
 
 Flags = TypeVar("Flags")
 
@@ -21,22 +20,15 @@ Language = Literal["en", "zh"]
 PictureFormat = Literal["png", "jpg", "webp"]
 
 
-def option(help: str, panel: str | None = None, **settings: Any) -> Any:
-    """A flag with its help text and the panel that it is listed in."""
-    return typer.Option(help=help, rich_help_panel=panel, show_default=False, **settings)
-
-
-def switch(name: str, help: str, panel: str | None = None) -> Any:
-    """A flag without a value and without an opposite."""
-    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False, metavar="")
-
-
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
-
-def setting(name: str, panel: str = SAMPLING) -> Any:
-    """The flag of a sampling setting, with the help of `GenerationConfig`."""
-    return option(SETTINGS[name].description or "", panel)
+OF_THE_CONTROLS = (
+    "feather",
+    "height",
+    "width",
+    "original_size",
+)  # settings that are listed with them
+NO_FLAG = ("score_steps",)  # what it brings is in no file
 
 
 def orders_beginning(incomplete: str) -> list[str]:
@@ -45,10 +37,16 @@ def orders_beginning(incomplete: str) -> list[str]:
 
 
 @dataclass(kw_only=True)
-class DrawFlags:
-    """What `generate` and `edit` have in common. None means "not said"."""
+class GenerationFlags:
+    """What `generate` and `edit` have in common. None means "not said".
 
-    prompt: Annotated[str | None, option("What to draw, in English or Chinese.", CONTROLS)] = None
+    `settings` are those of `GenerationConfig` and `controls` the further controls, by name: each
+    is a flag that is derived from there.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
+    prompt: Annotated[str | None, option("Words, English or Chinese.", CONTROLS)] = None
     negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     reference_image: Annotated[
@@ -71,13 +69,13 @@ class DrawFlags:
     mask_image: Annotated[
         str | None,
         option(
-            "White is drawn anew, black is kept; the image's size or proportions.",
+            "White is regenerated, black is kept; the image's size or proportions.",
             CONTROLS,
             metavar="FILE",
         ),
     ] = None
     invert_mask: Annotated[
-        bool, switch("--invert-mask", "Black is drawn anew, white is kept.", CONTROLS)
+        bool, switch("--invert-mask", "Black is regenerated, white is kept.", CONTROLS)
     ] = False
     preserve_blocks: Annotated[
         str | None,
@@ -88,35 +86,18 @@ class DrawFlags:
             metavar="BLOCKS",
         ),
     ] = None
-    feather: Annotated[int | None, setting("feather", CONTROLS)] = None
-
-    height: Annotated[int | None, setting("height", CONTROLS)] = None
-    width: Annotated[int | None, setting("width", CONTROLS)] = None
-
-    seed: Annotated[int | None, setting("seed")] = None
-    num_images_per_prompt: Annotated[int | None, setting("num_images_per_prompt")] = None
-    num_inference_steps: Annotated[int | None, setting("num_inference_steps")] = None
-    guidance_scale: Annotated[float | None, setting("guidance_scale")] = None
-    temperature: Annotated[float | None, setting("temperature")] = None
-    choice_temperature: Annotated[float | None, setting("choice_temperature")] = None
-    num_candidates: Annotated[int | None, setting("num_candidates")] = None
-    best_of: Annotated[int | None, setting("best_of")] = None
-    compliance_weight: Annotated[float | None, setting("compliance_weight")] = None
-    contrastive_weight: Annotated[float | None, setting("contrastive_weight")] = None
-    order: Annotated[
+    outpaint: Annotated[
         str | None,
         option(
-            SETTINGS["order"].description or "",
-            SAMPLING,
-            metavar="|".join(ORDERS),
-            autocompletion=orders_beginning,
+            "Blocks to add to the image at top, right, bottom and left, such as 0,2,0,2.",
+            CONTROLS,
+            metavar="T,R,B,L",
         ),
     ] = None
-    patience: Annotated[int | None, setting("patience")] = None
-    time_budget: Annotated[float | None, setting("time_budget")] = None
+
     batch_size: Annotated[
         int | None,
-        option("Pictures drawn together (1; a manifest fed back keeps its own).", SAMPLING, min=1),
+        option("Pictures of a batch (1; a manifest fed back keeps its own).", SAMPLING, min=1),
     ] = None
 
     model: Annotated[
@@ -186,27 +167,27 @@ class DrawFlags:
         ),
     ] = None
     format: Annotated[PictureFormat | None, option("png (default), jpg or webp.", OUTPUT)] = None
-    resume: Annotated[bool, switch("--resume", "Keep what is done, draw the rest.", OUTPUT)] = False
-    overwrite: Annotated[bool, switch("--overwrite", "Draw again what is there.", OUTPUT)] = False
+    resume: Annotated[bool, switch("--resume", "Keep what is done, do the rest.", OUTPUT)] = False
+    overwrite: Annotated[bool, switch("--overwrite", "Replace what is there.", OUTPUT)] = False
     grid: Annotated[
         bool, switch("--grid", "Also write grid.png, all pictures on one sheet.", OUTPUT)
     ] = False
     no_metadata: Annotated[
         bool, switch("--no-metadata", "Leave the request out of the pictures.", OUTPUT)
     ] = False
-    dry_run: Annotated[bool, switch("--dry-run", "Check everything, draw nothing.", OUTPUT)] = False
+    dry_run: Annotated[bool, switch("--dry-run", "Check everything, do nothing.", OUTPUT)] = False
     json: Annotated[bool, switch("--json", "Results as JSON lines.", OUTPUT)] = False
     quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
 
 
 @dataclass(kw_only=True)
-class GenerateFlags(DrawFlags):
+class GenerateFlags(GenerationFlags):
     """Flags of `ufc generate`."""
 
     prompts_file: Annotated[
         str | None,
         option(
-            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to draw it again in the "
+            "A .jsonl or .txt file; or a manifest.jsonl, or a picture, to generate it again in the "
             "precision that it records. Its lines go before flags, which fill in what they leave "
             "open.",
             CONTROLS,
@@ -216,24 +197,50 @@ class GenerateFlags(DrawFlags):
     limit: Annotated[int | None, option("Only the first N lines.", CONTROLS, min=1)] = None
 
 
-def command(flags: type[Flags], run: Callable[[Flags], int], help: str) -> Callable[..., int]:
-    """A function that typer can read, with one option for each field of `flags`."""
+def command(
+    flags: type[Flags], run: Callable[[Flags], int], help: str, without: Sequence[str] = ()
+) -> Callable[..., int]:
+    """A function that typer can read, with one option for each field of `flags` not `without`."""
+
+    derived = {} if not issubclass(flags, GenerationFlags) else derived_flags()
 
     def invoke(**values: Any) -> int:
-        return run(flags(**values))
+        groups = {
+            group: {name: values.pop(name) for name in kinds} for group, kinds in derived.items()
+        }
+        said = {
+            group: {name: value for name, value in given.items() if value is not None}
+            for group, given in groups.items()
+        }
+        return run(flags(**values, **said))
 
-    hints = get_type_hints(flags, include_extras=True)
-    invoke.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if field.default is MISSING else field.default,
-                annotation=hints[field.name],
-            )
-            for field in fields(flags)  # type: ignore[arg-type]
+    types = flag_types(flags, without=[*derived, *without])
+    for kinds in derived.values():
+        types |= {name: (kind, None) for name, kind in kinds.items()}
+    return with_flags(invoke, types, help)
+
+
+def derived_flags() -> dict[str, dict[str, Any]]:
+    """Types of the flags of sampling settings and of further controls, by the fields they fill."""
+    settings = {name: setting_flag(name) for name in SETTINGS if name not in NO_FLAG}
+    controls = {
+        name: Annotated[
+            str | None,
+            option(control.help, CONTROLS, metavar="FILE" if control.kind == "picture" else None),
         ]
-    )
-    invoke.__annotations__ = {field.name: hints[field.name] for field in fields(flags)}  # type: ignore[arg-type]
-    invoke.__doc__ = help
-    return invoke
+        for name, control in further_controls().items()
+    }
+    return {"settings": settings, "controls": controls}
+
+
+def setting_flag(name: str) -> Any:
+    """The type of the flag of a sampling setting, with the help of `GenerationConfig`."""
+    help = SETTINGS[name].description or ""
+    panel = CONTROLS if name in OF_THE_CONTROLS else SAMPLING
+    if name == "order":
+        named = option(help, panel, metavar="|".join(ORDERS), autocompletion=orders_beginning)
+        return Annotated[str | None, named]
+    kind = kind_of(name)
+    if kind is bool:
+        return Annotated[bool | None, switch("--" + name.replace("_", "-"), help, panel)]
+    return Annotated[kind | None, option(help, panel)]

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ufc.cli.flags import switch
 from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
-from ufc.io.picture_metadata import Metadata, read_metadata
+from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError
+from ufc_base.program import switch
 
 
 def info(

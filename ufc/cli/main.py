@@ -14,11 +14,15 @@ from typing import Annotated
 import typer
 
 from ufc.cli import app as editor
-from ufc.cli import bench, edit, env, evaluate, generate, info, training
-from ufc.cli.flags import DrawFlags, GenerateFlags, command, switch
-from ufc.cli.program import SETTINGS, Program, add, add_later
+from ufc.cli import env, info, training
+from ufc.cli.flags import GenerateFlags, GenerationFlags, command
+from ufc.cli.generating import edit, generate, run_instruction
+from ufc.cli.generating.run_instruction import RunFlags
+from ufc.cli.measuring import bench, evaluate
+from ufc.cli.program import Program, add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 from ufc_base.entry import escape_what_cannot_be_shown, write_line
+from ufc_base.program import SETTINGS, switch
 
 app = typer.Typer(
     name="ufc",
@@ -44,7 +48,12 @@ def start(
 
 
 add(app, "generate", command(GenerateFlags, generate.run, generate.HELP))
-add(app, "edit", command(DrawFlags, edit.run, edit.HELP))
+add(app, "edit", command(GenerationFlags, edit.run, edit.HELP))
+add(
+    app,
+    "run",
+    command(RunFlags, run_instruction.run, run_instruction.HELP, run_instruction.FROM_SLOTS),
+)
 for trainer in training.TRAINERS:
     add_later(app, trainer, training.TRAINERS[trainer])
 add_later(app, "evaluate", evaluate.LATER)
@@ -74,4 +83,4 @@ def way_on(command: str) -> str:
     """What to say again, after a break, to have the rest done."""
     if command.startswith("train"):
         return "--resume-from-checkpoint latest"
-    return "--resume" if command in ("generate", "edit") else "the same command"
+    return "--resume" if command in ("generate", "edit", "run") else "the same command"

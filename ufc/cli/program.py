@@ -7,32 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command
 
-SETTINGS: dict[str, Any] = {
-    "token_normalize_func": lambda name: name.replace("_", "-"),
-    "max_content_width": 110,
-}
-
-
-class PlainCommand(TyperCommand):
-    """A command whose help has a section for each panel and breaks lines, but never a flag."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and flags, those without a panel first."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                is_flag = parameter.param_type_name == "option"
-                panel = getattr(parameter, "rich_help_panel", None)
-                title = panel or ("Options" if is_flag else "Arguments")
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+from ufc_base.program import PlainCommand
 
 
 @dataclass(frozen=True)

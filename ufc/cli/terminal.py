@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from ufc.cli.usage import UsageError, usage_problem
+from ufc.cli.usage import usage_problem
+from ufc.tasks.errors import InstructionError
 from ufc_base.entry import (
     BAD_INPUT,
     DONE,
@@ -24,6 +25,7 @@ from ufc_base.entry import (
     understood,
     write_line,
 )
+from ufc_base.program import UsageError
 
 __all__ = ["BAD_INPUT", "DONE", "FAILURE", "INTERRUPTED", "SOME_FAILED", "Terminal", "report"]
 
@@ -141,5 +143,8 @@ def report(error: BaseException, resume: str = "--resume") -> int:
     """Say what went wrong and return the exit code; `UFC_DEBUG=1` adds the traceback."""
     show_trace(error)
     code, text = explain(error, resume)
+    if isinstance(error, InstructionError):
+        for line in error.excerpt:
+            write_line(sys.stderr, f"  {line}")
     say(f"ufc: {text}")
     return code

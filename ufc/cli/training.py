@@ -13,11 +13,12 @@ from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ufc.cli.flags import command, option
+from ufc.cli.flags import command
 from ufc.cli.program import Later, command_of
 from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
+from ufc_base.program import option
 from ufc_base.training.ranks import ranks_from_environment
 
 ExportDType = Literal["fp32", "fp16", "bf16"]
@@ -39,9 +40,9 @@ class Trainer:
 
 def train_tokenizer() -> Trainer:
     """The trainer of the first stage."""
-    from vqgan.export import export_tokenizer
-    from vqgan.training import main
-    from vqgan.training_config import TokenizerTrainConfig
+    from vqgan.training.config import TokenizerTrainConfig
+    from vqgan.training.export import export_tokenizer
+    from vqgan.training.trainer import main
 
     help = "Train the tokenizer on an ImageFolder with its metadata, or on WebDataset shards."
     return Trainer("train-tokenizer", TokenizerTrainConfig, main, export_tokenizer, help)
@@ -118,7 +119,7 @@ def export(trainer: Trainer, where: str, dtype: str, values: dict[str, Any]) -> 
     import torch
 
     from ufc_base.training.run_settings import read_settings
-    from vqgan.export import find_checkpoint
+    from vqgan.training.export import find_checkpoint
 
     checkpoint = find_checkpoint(where)
     kept = read_settings(checkpoint.parent) or {}

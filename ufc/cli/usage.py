@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
 from ufc.io.validation import shortened, shown
-
-UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
 
 _WANTED = {
     "int_parsing": "a whole number",

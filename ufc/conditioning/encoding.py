@@ -1,61 +1,60 @@
-"""What a call's pictures give the transformer and the sampler to go by."""
+"""The controls of a call's pictures as the transformer and the sampler take them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.call_arguments import Asked
+from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.control_item import ControlItem, join_items
+from ufc.conditioning.controls import CONTROLS, Encoders
 from ufc.conditioning.known_tokens import EditCanvas
-from ufc.conditioning.sequence import ControlItem
 
 
 def control_items(
-    asked: Sequence[Asked],
+    given: Sequence[Conditioning],
     encode_text: Callable[[str | None, list[str], str], list[int]],
-    encode: Callable[[Image.Image], Tensor],
+    encode_picture: Callable[[Image.Image], Tensor],
 ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
     """Control tokens of each picture, those of its negative branch, and its notices.
 
     Args:
-        asked: the pictures; a reference that several share is encoded once.
+        given: the pictures' conditioning; equal pictures among them are encoded once.
         encode_text: words to ids, called with a list for notices and what the words are.
-        encode: a picture to codes (rows, columns), of its own proportions.
+        encode_picture: a picture to codes (rows, columns), of its own proportions.
     """
-    known: dict[int, Tensor] = {}
+    known: dict[tuple[tuple[int, int], bytes], Tensor] = {}
 
-    def reference_codes(picture: Image.Image) -> Tensor:
-        if id(picture) not in known:
-            known[id(picture)] = encode(picture)
-        return known[id(picture)]
+    def codes_of(picture: Image.Image) -> Tensor:
+        key = picture.size, picture.tobytes()
+        if key not in known:
+            known[key] = encode_picture(picture)
+        return known[key]
+
+    def words(said: list[str], name: str, text: str) -> list[int]:
+        return encode_text(text, said, name)
 
     items, negatives, notices = [], [], []
-    for one in asked:
-        told: list[str] = []
-        used = [
-            (picture, weight)
-            for picture, weight in zip(one.references, one.reference_weights, strict=True)
-            if weight > 0
+    for one in given:
+        said: list[str] = []
+        parts = [
+            control.tokens(one, Encoders(partial(words, said, name), codes_of))
+            for name, control in CONTROLS.items()
         ]
-        items.append(
-            ControlItem(
-                encode_text(one.prompt, told, "prompt"),
-                [reference_codes(picture) for picture, _ in used],
-                [weight for _, weight in used],
-            )
-        )
-        negatives.append(ControlItem(encode_text(one.negative_prompt, told, "negative prompt")))
-        notices.append(told)
+        items.append(join_items(parts))
+        negatives.append(ControlItem(encode_text(one.negative_prompt, said, "negative prompt")))
+        notices.append(said)
     return items, negatives, notices
 
 
-def kept_codes(
+def known_codes(
     edits: Sequence[EditCanvas], encode_pixels: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Codes of the kept blocks and which they are, (B, T) each.
+    """Known tokens and where they are, (B, T) each.
 
     Pictures whose codes are not known are encoded by `encode_pixels`, (B, 3, H, W) to (B, h, w).
     """

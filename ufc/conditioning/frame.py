@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ufc.io.block_record import MOST_BLOCKS_A_SIDE
+from ufc.io.png.block_record import MOST_BLOCKS_A_SIDE
 from ufc.io.validation import RequestError
 from ufc_base.images import fit_mask, fit_picture
 

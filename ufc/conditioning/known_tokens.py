@@ -1,6 +1,6 @@
-"""The picture that is edited: which blocks are kept, what the tokenizer may see, pasting back.
+"""Known tokens: which blocks of an edited picture are locked, what is encoded, pasting back.
 
-The block grid is the mask: a block with any pixel to be drawn anew is free. Pixels to be drawn
+The block grid is the mask: a block with any pixel to be regenerated is free. Pixels to be drawn
 anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
 kept pixels are put back at the end exactly as they were. Where the picture has a colour profile,
 the model sees it in sRGB, and what it made is brought into the profile's colours.
@@ -79,7 +79,7 @@ def edit_canvas(
 
     Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
     picture, blocks out of range, a mask of other proportions than its picture, or one that leaves
-    nothing to draw.
+    nothing to generate.
     """
     if image is None:
         if codes_T is not None:
@@ -89,7 +89,7 @@ def edit_canvas(
         return None
     if (mask is None) == (blocks is None):
         raise ValueError(
-            "an image to edit needs either mask_image (white is drawn anew) "
+            "an image to edit needs either mask_image (white is regenerated) "
             "or preserve_blocks (the blocks to keep), and not both"
         )
     if mask is not None:
@@ -103,8 +103,8 @@ def edit_canvas(
         kept_HW = kept_pixels(blocks or [], grid, resolution)
     if kept_HW.all():
         raise ValueError(
-            "the whole image is kept, so nothing is left to draw: paint the mask white where it is "
-            "to be drawn anew, or leave blocks out"
+            "the whole image is kept, so there is nothing to generate: paint the mask white where "
+            "it is to be regenerated, or leave blocks out"
         )
     fitted_image = fit_picture(image, sides(resolution), stretch)
     locked_T = kept_blocks(kept_HW, grid)

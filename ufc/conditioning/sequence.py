@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from ufc.conditioning.control_item import ControlItem
+
 SEGMENT_TEXT, SEGMENT_TARGET, SEGMENT_SCORE, SEGMENT_REFERENCE = range(4)
 MAX_REFERENCES = 8
 SEGMENTS = SEGMENT_REFERENCE + MAX_REFERENCES
@@ -51,22 +53,6 @@ class Vocabulary:
     @property
     def size(self) -> int:
         return self.code_mask + 4
-
-
-@dataclass(frozen=True)
-class ControlItem:
-    """The controls of one sample: text ids (may be empty) and reference grids of codes (h, w).
-
-    `weights` says how strongly each reference is looked at; 1 is as trained.
-    """
-
-    text: Sequence[int] = ()
-    references: Sequence[Tensor] = ()
-    weights: Sequence[float] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not len(self.text) and not self.references
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""`ufc evaluate`: sets of pictures drawn to be measured, and what is measured of them."""
+"""`ufc evaluate`: sets of pictures generated to be measured, and what is measured of them."""

@@ -1,9 +1,9 @@
-"""The ablation: what each part of progressive generation is worth, at equal numbers of passes.
+"""The ablation: what each part of progressive generation is worth, at equal forward passes (NFE).
 
-A pass is one picture through the transformer once. Guidance doubles the passes of a prediction and
-a scored candidate costs one more, so K scored candidates take K (g + 1) passes a step, g being 2
-with guidance and 1 without; in the first step, where all are the same empty canvas, g + K. At equal
-passes they get fewer steps.
+A forward pass is one picture through the transformer once. Guidance doubles those of a prediction
+and a scored candidate costs one more, so K scored candidates take K (g + 1) a step, g being 2 with
+guidance and 1 without; in the first step, where all are the same empty canvas, g + K. At equal
+numbers they get fewer steps.
 """
 
 from __future__ import annotations
@@ -11,18 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ufc.evaluation.generated_sets import (
-    BATCH,
-    Drawn,
-    Plan,
-    draw_set,
-    keep_drawn,
-    key_of,
-    pictures_of,
-)
+from ufc.evaluation.generated_sets import BATCH, Plan, generate_kept, pictures_of
 from ufc.evaluation.judges import Judges
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.orders import ORDERS
@@ -34,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Variant:
-    """A row: what it is called and how its pictures are drawn."""
+    """A row: what it is called and how its pictures are generated."""
 
     name: str
     plan: Plan
@@ -55,54 +48,67 @@ class Comparison:
 
 NO_ESTIMATORS, FEW_STEPS = "PNAG, no estimators", "PNAG, no estimators, few steps"
 BOTH = "PNAG, both"
-DRAFTS = "MaskGIT, drafts"
+BEST_OF = "MaskGIT, best of several"
 QUESTIONS = (
     ("PNAG, compliance", FEW_STEPS, "Choosing by compliance, equal steps"),
     ("PNAG, fidelity", FEW_STEPS, "Choosing by fidelity, equal steps"),
     (BOTH, FEW_STEPS, "Choosing by both, equal steps"),
-    (BOTH, NO_ESTIMATORS, "Choosing by both, equal passes"),
-    (BOTH, "MaskGIT", "The paper's method against MaskGIT, equal passes"),
-    (DRAFTS, "MaskGIT", "Choosing among whole drafts, equal passes"),
+    (BOTH, NO_ESTIMATORS, "Choosing by both, equal forward passes"),
+    (BOTH, "MaskGIT", "The paper's method against MaskGIT, equal forward passes"),
+    (BEST_OF, "MaskGIT", "Choosing among whole pictures, equal forward passes"),
     (BOTH, "one-shot", "Refinement against one shot"),
 )
 
 
+CELL_BY_CELL = "cell by cell: its forward passes are of one cell each, and are not compared"
 NAMED_ORDERS = ("pnag", "maskgit", "mask-predict", "halton")  # in rows of their own
 
 
-def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0) -> list[Variant]:
-    """The rows at `passes` passes a picture.
+def variants(
+    passes: int,
+    candidates: int,
+    guidance_scale: float,
+    seed: int = 0,
+    autoregressive: bool = False,
+) -> list[Variant]:
+    """The rows at so many forward passes a picture.
+
+    A model that is `autoregressive` has a row of that, too, whose passes are of one cell each.
 
     Raises:
-        ValueError: too few passes for two steps of scored candidates.
+        ValueError: too few for two steps of scored candidates.
     """
     guided = 1 if guidance_scale == 1 else 2
     first, step = guided + candidates, candidates * (guided + 1)
     plain, scored = passes // guided, 1 + (passes - first) // step
     if scored < 2:
         raise ValueError(
-            f"got {passes} passes, wanted {first + step} or more: two steps of {candidates} scored "
-            "candidates"
+            f"got {passes} forward passes, wanted {first + step} or more: two steps of "
+            f"{candidates} scored candidates"
         )
 
-    def of(order: str, steps: int, **changes: Any) -> Plan:
-        settings = {"candidates": 1, "drafts": 1} | changes
-        return Plan(order=order, steps=steps, guidance_scale=guidance_scale, seed=seed, **settings)
+    def of(order: str, steps: int, estimators: bool = True, **changes: Any) -> Plan:
+        settings = {"num_candidates": 1, "best_of": 1, "guidance_scale": guidance_scale} | changes
+        return Plan.of(estimators, order=order, num_inference_steps=steps, seed=seed, **settings)
 
     def pnag(weight: float, **changes: Any) -> Plan:
-        return of("pnag", scored, candidates=candidates, compliance_weight=weight, **changes)
+        return of("pnag", scored, num_candidates=candidates, compliance_weight=weight, **changes)
 
     return [
         Variant("one-shot", of("maskgit", 1), "every cell in one step; more cannot be used"),
         Variant("Mask-Predict", of("mask-predict", plain)),
         Variant("MaskGIT", of("maskgit", plain)),
         Variant(
-            DRAFTS,
-            of("maskgit", 1 + (passes - first) // (candidates * guided), drafts=candidates),
+            BEST_OF,
+            of("maskgit", 1 + (passes - first) // (candidates * guided), best_of=candidates),
             f"the better of {candidates} whole pictures by the model's score, each in fewer steps",
         ),
         Variant("Halton", of("halton", plain)),
-        *(Variant(name, of(name, plain)) for name in ORDERS if name not in NAMED_ORDERS),
+        *(
+            Variant(name, of(name, plain), CELL_BY_CELL if order.causal else "")
+            for name, order in ORDERS.items()
+            if name not in NAMED_ORDERS and (autoregressive or not order.causal)
+        ),
         Variant(NO_ESTIMATORS, of("pnag", plain, estimators=False)),
         Variant(
             FEW_STEPS,
@@ -115,7 +121,7 @@ def variants(passes: int, candidates: int, guidance_scale: float, seed: int = 0)
         Variant(
             "PNAG, both, dynamic stop",
             pnag(0.5, patience=PATIENCE),
-            f"stops after {PATIENCE} steps without a better score; at most the passes of the rest",
+            f"stops after {PATIENCE} steps without a better score; at most the NFE of the rest",
         ),
     ]
 
@@ -128,30 +134,23 @@ def run_ablation(
     folder: Path | None,
     progress: Progress | None = None,
 ) -> tuple[list[dict[str, Any]], list[Comparison]]:
-    """Draw and measure every row; pictures that are in `folder` already are taken from there."""
+    """Generate and measure every row; sets that are in `folder` already are taken from there."""
     found, measured = [], {}
     for row in rows:
-        plan = row.plan.resolved(pipeline.defaults)
-        key = key_of(pipeline, captions, plan)
-
-        def draw(plan: Plan = plan, name: str = row.name) -> Drawn:
-            tell = None if progress is None else (lambda done, total: progress(name, done, total))
-            return draw_set(pipeline, captions, plan, progress=tell)
-
-        drawn = keep_drawn(folder, key, draw)
-        result = judges.measure(pictures_of(pipeline, drawn.codes_NT), captions)
+        tell = None if progress is None else partial(progress, row.name)
+        generated = generate_kept(pipeline, captions, row.plan, folder, tell)
+        result = judges.measure(pictures_of(pipeline, generated.codes_NT), captions)
         measured[row.name] = result
         found.append(
             {
                 "name": row.name,
                 "note": row.note,
-                "steps": drawn.steps,
-                "passes": drawn.passes,
-                "seconds_per_picture": drawn.seconds / len(drawn.codes_NT),
+                "steps": generated.steps,
+                "passes": None if row.note == CELL_BY_CELL else generated.passes,
+                "seconds_per_picture": generated.seconds / len(generated.codes_NT),
                 **result.figures,
-                "mean_compliance": float(drawn.compliance.mean()),
-                "mean_fidelity": float(drawn.fidelity.mean()),
-                "recipe": drawn.recipe,
+                **{f"mean_{name}": float(s.mean()) for name, s in generated.scores.items()},
+                "recipe": generated.recipe,
             }
         )
     return found, [
@@ -163,7 +162,7 @@ def run_ablation(
 COLUMNS = (
     ("name", "", "{}"),
     ("steps", "steps", "{:.1f}"),
-    ("passes", "passes", "{:.1f}"),
+    ("passes", "NFE", "{:.1f}"),
     ("fd", "FD", "{:.2f}"),
     ("precision", "precision", "{:.3f}"),
     ("recall", "recall", "{:.3f}"),
@@ -222,16 +221,16 @@ def document(
             "",
             f"`{command}` wrote this page, `ablation.json` and the plot. One picture for each of "
             f"{about['pictures']} held-out captions, the same seeds in every row, the same weights "
-            f"(`{about['model']}`, {about['model_hash']}); at most {about['passes']} passes a "
-            "picture.",
+            f"(`{about['model']}`, {about['model_hash']}); at most {about['passes']} forward "
+            "passes (NFE) a picture.",
             "",
             table(rows),
             "",
             f"![FD and R-precision of every row]({plot})",
             "",
-            "± is the half width of a 95 % interval: a delete-a-group jackknife over the drawn "
-            "pictures for FD, binomial for R-precision. LPIPS diversity is between pictures of one "
-            "caption.",
+            "± is the half width of a 95 % interval: a delete-a-group jackknife over the "
+            "generated pictures for FD, binomial for R-precision. LPIPS diversity is between "
+            "pictures of one caption.",
             "",
             *notes,
             "",
@@ -243,16 +242,16 @@ def document(
             "",
             "## How it was measured",
             "",
-            "A pass is one picture through the transformer once. A prediction takes "
+            "A forward pass is one picture through the transformer once. A prediction takes "
             f"{about['passes_a_prediction']} (guidance scale {about['guidance_scale']}), scoring a "
             f"candidate one more; {about['candidates']} candidates are tried where scores choose "
             "(in the first step they are one empty canvas, which is predicted once). "
             "Scoring a finished picture only to report it is neither counted nor timed. Seconds "
-            f"are of a picture's share of {BATCH} drawn together, its decoding left out; kept "
+            f"are of a picture's share of {BATCH} generated together, its decoding left out; kept "
             "pictures keep theirs.",
             "",
             f"FD is to {about['training_pictures']} training pictures, precision and recall (k = 3)"
-            " to the captions' own pictures, both shrunk to the size drawn: "
+            " to the captions' own pictures, both shrunk to the size generated: "
             f"{about['recipe']}. R-precision is by `{about['contrastive']}` among 99 captions that "
             f"read differently ({about['r_precision_of_real']:.3f} on the real pictures).",
             "",

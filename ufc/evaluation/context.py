@@ -1,4 +1,4 @@
-"""The work bench of a measurement: a model, its held-out pictures, and the judges, opened once."""
+"""What figures are taken with: a model, its held-out pictures, and the judges, opened once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ from typing import Any
 
 from PIL import Image
 
-from estimators.metrics.command_line import Measuring
-from estimators.metrics.retrieval import r_precision
-from estimators.metrics.sets import Listed, PictureSet, open_set
+from estimators.metrics.extractors.measuring import Measuring
+from estimators.metrics.r_precision import captions_first, r_precision
+from estimators.metrics.sets.picture_set import Listed, PictureSet, open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.generated_sets import (
-    Drawn,
+    GeneratedSet,
     Plan,
     Progress,
-    draw_set,
     fingerprint,
-    keep_drawn,
-    key_of,
+    generate_kept,
     pictures_of,
 )
-from ufc.evaluation.judges import Judges, captions_first
+from ufc.evaluation.judges import Judges
 from ufc.evaluation.scores import HeldOut, held_out
 from ufc.pipeline import UFCPipeline
 from vqgan.perceptual import lpips_model
@@ -34,11 +32,11 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 @dataclass
-class Bench:
+class Context:
     """Everything that figures are taken with.
 
     Attributes:
-        folder: where features and drawn pictures are kept; None is nowhere.
+        folder: where features and generated pictures are kept; None is nowhere.
         say: tells the person at work how far things are.
     """
 
@@ -56,7 +54,7 @@ class Bench:
         model: str,
         real: str,
         training: str,
-        measuring_at: Callable[[int], Measuring],
+        measuring_at: Callable[[tuple[int, int]], Measuring],
         device: str,
         contrastive: str,
         caption_column: str,
@@ -64,13 +62,13 @@ class Bench:
         seed: int,
         folder: Path | None,
         say: Callable[[str], None],
-    ) -> Bench:
+    ) -> Context:
         """Load the model and the judges, and take the features of the real pictures.
 
-        `measuring_at` makes features of pictures shrunk to so many pixels: the model's size.
+        `measuring_at` makes features of pictures shrunk to the model's (height, width).
         """
         pipeline = UFCPipeline.from_pretrained(model, device=device)
-        measuring = measuring_at(pipeline.resolution)
+        measuring = measuring_at(pipeline.tokenizer.config.size)
         pictures = open_set(real, limit, measuring.reading)
         for note in pictures.notes:
             say(f"{real}: {note}")
@@ -87,7 +85,7 @@ class Bench:
         return cls(
             pipeline,
             judges,
-            held_out(pipeline, pictures.pictures(), captions),
+            held_out(pipeline, pictures.pictures(), captions, measuring.fit),
             [pictures.samples.record(index) for index in range(len(captions))],
             seed,
             folder,
@@ -103,15 +101,16 @@ class Bench:
         """What kind of product each held-out picture shows, "" where it is not said."""
         return [str(record.get("type", "")) for record in self.records]
 
-    def draw(self) -> Drawn:
+    def generate(self) -> GeneratedSet:
         """One picture for each held-out caption, by the model's default settings."""
-        return draw_default(
-            self.pipeline, self.real.captions, self.seed, self.folder, self.progress("drawing")
-        )
+        plan, tell = Plan.of(seed=self.seed), self.progress("generating")
+        return generate_kept(self.pipeline, self.real.captions, plan, self.folder, tell)
 
-    def pictures(self, drawn: Drawn, rows: Sequence[int] | None = None) -> list[Image.Image]:
-        """Drawn pictures, or some of them."""
-        codes = drawn.codes_NT if rows is None else drawn.codes_NT[list(rows)]
+    def pictures(
+        self, generated: GeneratedSet, rows: Sequence[int] | None = None
+    ) -> list[Image.Image]:
+        """Generated pictures, or some of them."""
+        codes = generated.codes_NT if rows is None else generated.codes_NT[list(rows)]
         return pictures_of(self.pipeline, codes)
 
     def progress(self, what: str) -> Progress:
@@ -121,9 +120,9 @@ class Bench:
     def tell(self, what: str, done: int, total: int) -> None:
         """Say how far something is, but not too often."""
         now = time.monotonic()
-        last = getattr(self, "_said", 0.0)
+        last = getattr(self, "_told", 0.0)
         if done >= total or now - last > SECONDS_BETWEEN_LINES:
-            self._said = now
+            self._told = now
             self.say(f"{what}: {done} of {total}")
 
     def about(self) -> dict[str, Any]:
@@ -142,20 +141,7 @@ class Bench:
         }
 
 
-def draw_default(
-    pipeline: UFCPipeline,
-    captions: Sequence[str],
-    seed: int,
-    folder: Path | None,
-    progress: Progress | None = None,
-) -> Drawn:
-    """One picture for each caption by the model's default settings, kept in `folder`."""
-    plan = Plan(seed=seed).resolved(pipeline.defaults)
-    key = key_of(pipeline, captions, plan)
-    return keep_drawn(folder, key, lambda: draw_set(pipeline, captions, plan, progress=progress))
-
-
-def draw_captions(
+def generate_pictures(
     pipeline: UFCPipeline,
     captions: list[str],
     column: str,
@@ -164,9 +150,9 @@ def draw_captions(
     say: Callable[[str], None],
 ) -> PictureSet:
     """One picture for each caption, by the model's default settings, as a set to be measured."""
-    say(f"drawing {len(captions)} pictures …")
-    drawn = draw_default(pipeline, captions, seed, folder)
+    say(f"generating {len(captions)} pictures …")
+    found = generate_kept(pipeline, captions, Plan.of(seed=seed), folder)
     records = [{column: caption} for caption in captions]
-    samples = Listed(pictures_of(pipeline, drawn.codes_NT), records)
-    recipe = {"model": pipeline.name, "model_hash": fingerprint(pipeline), **drawn.recipe}
-    return PictureSet(samples, None, "drawn, not stored", recipe)
+    samples = Listed(pictures_of(pipeline, found.codes_NT), records)
+    recipe = {"model": pipeline.name, "model_hash": fingerprint(pipeline), **found.recipe}
+    return PictureSet(samples, None, "generated, not stored", recipe)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,14 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.fid import distance_of
-from estimators.metrics.perception import cosine_to
-from estimators.metrics.preservation import exact_rate, seam_ratio
-from estimators.metrics.references import pair_up
-from estimators.metrics.retrieval import r_precision
-from ufc.evaluation.judges import Judges, captions_first
+from estimators.metrics.pairs.preservation import exact_rate, seam_ratio
+from estimators.metrics.pairs.similarity import cosine_to
+from estimators.metrics.r_precision import captions_first, r_precision
+from estimators.metrics.references.pairing import pair_up
+from ufc.evaluation.judges import Judges
 from ufc.evaluation.scores import HeldOut
 from ufc.pipeline import UFCPipeline
-from ufc_base.images import fit_square, to_tensor
+from ufc_base.images import to_tensor
 
 CONTROLS = ("text", "reference", "kept")
 BATCH = 32
@@ -36,32 +36,36 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Task:
-    """What may be asked for each picture.
+    """What may be requested of each picture.
 
     Attributes:
         captions: of the held-out pictures.
         references: for each, the picture of another product of its type.
         bases: for each, the picture that blocks are kept of: its own.
-        kept_T: which blocks, row-major bool; the upper half.
+        known_HW: which blocks of the grid (rows, columns) are kept; the upper half.
     """
 
     captions: list[str]
     references: list[Image.Image]
     bases: list[Image.Image]
-    kept_T: Tensor
+    known_HW: Tensor
 
     def first(self, count: int) -> Task:
         """The same for the first captions only."""
-        return Task(self.captions[:count], self.references[:count], self.bases[:count], self.kept_T)
+        return replace(
+            self,
+            captions=self.captions[:count],
+            references=self.references[:count],
+            bases=self.bases[:count],
+        )
 
 
 def make_task(pipeline: UFCPipeline, real: HeldOut, types: Sequence[str], seed: int = 0) -> Task:
     """References of the same type, and the upper half of the own picture to keep."""
-    square = [fit_square(picture, pipeline.resolution) for picture in real.pictures]
-    kept_T = torch.zeros(pipeline.grid**2, dtype=torch.bool)
-    kept_T[: len(kept_T) // 2] = True
-    references = [square[index] for index in pair_up(types, seed)]
-    return Task(real.captions, references, square, kept_T)
+    rows, columns = pipeline.grid_size
+    known_HW = (torch.arange(rows) < rows // 2)[:, None].expand(rows, columns)
+    references = [real.fitted[index] for index in pair_up(types, seed)]
+    return Task(real.captions, references, real.fitted, known_HW)
 
 
 def subsets() -> list[tuple[str, ...]]:
@@ -81,7 +85,7 @@ def control_report(
     rows = []
     references = judges.features(task.references)
     for number, controls in enumerate(subsets()):
-        pictures = draw(pipeline, task, controls, seed, **settings)
+        pictures = generate(pipeline, task, controls, seed, **settings)
         rows.append(
             {"controls": list(controls)}
             | text_figures(judges, pictures, task.captions)
@@ -94,23 +98,23 @@ def control_report(
     return rows
 
 
-def draw(
+def generate(
     pipeline: UFCPipeline, task: Task, controls: Sequence[str], seed: int, **settings: Any
 ) -> list[Image.Image]:
     """One picture for each caption, under some of the controls."""
-    blocks = task.kept_T.nonzero().flatten().tolist()
+    blocks = task.known_HW.flatten().nonzero().flatten().tolist()
     pictures: list[Image.Image] = []
     for start in range(0, len(task.captions), BATCH):
         rows = range(start, min(start + BATCH, len(task.captions)))
-        given: dict[str, Any] = {}
+        request: dict[str, Any] = {}
         if "text" in controls:
-            given["prompt"] = [task.captions[row] for row in rows]
+            request["prompt"] = [task.captions[row] for row in rows]
         if "reference" in controls:
-            given["reference_images"] = [[task.references[row]] for row in rows]
+            request["reference_images"] = [[task.references[row]] for row in rows]
         if "kept" in controls:
-            given["image"] = [task.bases[row] for row in rows]
-            given["preserve_blocks"] = [blocks for _ in rows]
-        pictures += pipeline(seed=[seed + row for row in rows], **given, **settings).images
+            request["image"] = [task.bases[row] for row in rows]
+            request["preserve_blocks"] = [blocks for _ in rows]
+        pictures += pipeline(seed=[seed + row for row in rows], **request, **settings).images
     return pictures
 
 
@@ -148,14 +152,14 @@ def reference_figures(
 def kept_figures(pictures: Sequence[Image.Image], task: Task) -> dict[str, float | None]:
     """Exact pixels of the kept blocks, and the seam ratio beside that of untouched pictures."""
     found, base = _uint8(pictures), _uint8(task.bases)
-    side = round(len(task.kept_T) ** 0.5)
-    cell = found.shape[-1] // side
-    kept_HW = task.kept_T.view(side, side).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+    rows, columns = task.known_HW.shape
+    height, width = found.shape[-2] // rows, found.shape[-1] // columns
+    kept_HW = task.known_HW.repeat_interleave(height, 0).repeat_interleave(width, 1)
     exact = [exact_rate(a, b, kept_HW) for a, b in zip(found, base, strict=True)]
     return {
         "exact_pixels": float(np.mean(exact)),
-        "seam_ratio": _median([seam_ratio(picture, task.kept_T) for picture in found]),
-        "seam_ratio_of_real": _median([seam_ratio(picture, task.kept_T) for picture in base]),
+        "seam_ratio": _median([seam_ratio(picture, task.known_HW) for picture in found]),
+        "seam_ratio_of_real": _median([seam_ratio(picture, task.known_HW) for picture in base]),
     }
 
 
@@ -176,15 +180,15 @@ def control_table(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        given = row["controls"]
+        present = row["controls"]
 
-        def bold(text: str, control: str, given: list[str] = given) -> str:
-            return f"**{text}**" if control in given else text
+        def bold(text: str, control: str, present: list[str] = present) -> str:
+            return f"**{text}**" if control in present else text
 
         seam = "–" if row["seam_ratio"] is None else f"{row['seam_ratio']:.2f}"
         similarity = f"{row['reference_similarity']:.3f} / {row['random_similarity']:.3f}"
         cells = [
-            " + ".join(given) or "none",
+            " + ".join(present) or "none",
             bold(f"{row['r_precision']:.3f}", "text"),
             bold(f"{row['text_probability']:.3f}", "text"),
             bold(f"{row['reference_nearer']:.3f}", "reference"),

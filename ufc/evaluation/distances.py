@@ -1,4 +1,4 @@
-"""Frechet distances side by side: between real halves, of reconstructions, of drawn pictures.
+"""Frechet distances side by side: between real halves, of reconstructions, of generated pictures.
 
 A distance means little by itself. Beside that of two halves of the real set, of held-out pictures
 and of what the tokenizer alone makes of them, it says how much is noise, how much is the
@@ -13,32 +13,31 @@ import numpy as np
 import torch
 from PIL import Image
 
-from estimators.metrics.features import Features
+from estimators.metrics.extractors.features import Features
 from estimators.metrics.fid import Distance, distance_of
-from estimators.metrics.perception import lpips_of_pairs, ssim
+from estimators.metrics.pairs.similarity import lpips_of_pairs, ssim
 from ufc.evaluation.generated_sets import pictures_of
 from ufc.evaluation.judges import Judges
 from ufc.evaluation.scores import HeldOut
 from ufc.pipeline import UFCPipeline
-from ufc_base.images import fit_square, to_tensor
+from ufc_base.images import to_tensor
 from vqgan.metrics import psnr
 from vqgan.quantizer import codebook_usage
 
 
 def distance_report(
-    pipeline: UFCPipeline, judges: Judges, real: HeldOut, drawn: list[Image.Image]
+    pipeline: UFCPipeline, judges: Judges, real: HeldOut, generated: list[Image.Image]
 ) -> dict[str, Any]:
     """Four distances to the training pictures, ratios of the last, reconstruction figures."""
-    shrunk = [fit_square(picture, pipeline.resolution) for picture in real.pictures]
     rebuilt = pictures_of(pipeline, real.codes_NT)
     features = {
-        "held-out real pictures": judges.features(shrunk),
+        "held-out real pictures": judges.features(real.fitted),
         "reconstructions": judges.features(rebuilt),
-        "drawn pictures": judges.features(drawn),
+        "generated pictures": judges.features(generated),
     }
     found = {"two real halves": halves(judges.training)}
     found |= {name: distance_of(rows, judges.training) for name, rows in features.items()}
-    last = found["drawn pictures"].value
+    last = found["generated pictures"].value
     return {
         "distances": {
             name: {
@@ -50,7 +49,7 @@ def distance_report(
             }
             for name, each in found.items()
         },
-        "reconstruction": reconstruction_figures(pipeline, judges, real, shrunk, rebuilt)
+        "reconstruction": reconstruction_figures(pipeline, judges, real, rebuilt)
         | {
             "rfd": distance_of(
                 features["reconstructions"], features["held-out real pictures"]
@@ -70,11 +69,10 @@ def reconstruction_figures(
     pipeline: UFCPipeline,
     judges: Judges,
     real: HeldOut,
-    shrunk: list[Image.Image],
     rebuilt: list[Image.Image],
 ) -> dict[str, Any]:
     """PSNR in dB, SSIM and LPIPS (means), codes in use and their perplexity."""
-    x, y = to_tensor(shrunk), to_tensor(rebuilt)
+    x, y = to_tensor(real.fitted), to_tensor(rebuilt)
     codes = pipeline.tokenizer.config.n_embed
     counts_V = torch.bincount(real.codes_NT.flatten(), minlength=codes).float()
     used, perplexity = codebook_usage(counts_V)
@@ -82,7 +80,7 @@ def reconstruction_figures(
         "psnr": float(psnr(y, x).mean()),
         "ssim": float(ssim(y, x).mean()),
         "lpips": float(
-            np.mean(lpips_of_pairs(judges.perceptual, zip(shrunk, rebuilt, strict=True)))
+            np.mean(lpips_of_pairs(judges.perceptual, zip(real.fitted, rebuilt, strict=True)))
         ),
         "codes_used": used,
         "codes": codes,
@@ -92,7 +90,7 @@ def reconstruction_figures(
 
 def distance_table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    lines = ["| FD to the training pictures of | | pictures | drawn is |", "|---|---|---|---|"]
+    lines = ["| FD to the training pictures of | | pictures | generated is |", "|---|---|---|---|"]
     for name, row in report["distances"].items():
         width = f" ± {row['interval_95']:.2f}" if row["interval_95"] else ""
         ratio = f"{row['drawn_over_this']:.1f} ×" if row["drawn_over_this"] else "–"

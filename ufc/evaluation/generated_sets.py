@@ -1,17 +1,16 @@
-"""Sets of pictures drawn to be measured: one plan, many captions, counted passes, kept on disk.
+"""Sets of pictures generated to be measured: one plan, many captions, counted forward passes.
 
-A set is a function of the model, the captions and the plan, and is kept under a hash of all three
-(`key_of`), so that a measurement that was broken off goes on where it was.
+A set is a function of the model, the captions and the plan, and is kept on disk under a hash of all
+three (`key_of`), so that a measurement that was broken off goes on where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,79 +19,90 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ufc.conditioning.known_tokens import blank_edit
+from estimators.metrics.sets.content import write_whole
+from ufc.call_arguments import sampler_config
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
-from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generate import generate_tokens, last_is_best
+from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.guidance import make_prefix, make_score
 from ufc.sampling.loop import Problem, Score
 
 BATCH = 32
+# Settings of a plan under the names that sets are kept by, and those that count only if given.
+_KEPT_AS = {
+    "num_inference_steps": "steps",
+    "num_candidates": "candidates",
+    "best_of": "drafts",
+    "num_images_per_prompt": "per_caption",
+}
+_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps", "top_k", "top_p"}
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a set is drawn; None is the model's own default.
+    """How a set is generated.
 
     Attributes:
+        config: the settings; what is left out is the model's own default. Picture i of the set
+            uses seed + i (0 if not said), and a caption's pictures follow one another.
         estimators: whether canvases are chosen by score; without, the last canvas is the result.
-        per_caption: pictures a caption, which follow one another.
-        seed: picture i of the set uses seed + i.
     """
 
-    order: str | None = None
-    steps: int | None = None
-    candidates: int | None = None
-    drafts: int | None = None
-    patience: int | None = None
-    compliance_weight: float | None = None
-    guidance_scale: float | None = None
-    temperature: float | None = None
-    choice_temperature: float | None = None
+    config: GenerationConfig
     estimators: bool = True
-    per_caption: int = 1
-    seed: int = 0
+
+    @classmethod
+    def of(cls, estimators: bool = True, **settings: Any) -> Plan:
+        """A plan of these settings of `GenerationConfig`."""
+        return cls(GenerationConfig(**{"seed": 0} | settings), estimators)
 
     def resolved(self, defaults: dict[str, Any]) -> Plan:
-        """The plan with nothing left open."""
-        names = {
-            "steps": "num_inference_steps",
-            "candidates": "num_candidates",
-            "drafts": "best_of",
+        """The plan with nothing left open.
+
+        Raises:
+            ValueError: it asks for the reranker, which only the pipeline's own calls have.
+        """
+        config = GenerationConfig.over(defaults, self.config.said())
+        if config.contrastive_weight:
+            raise ValueError("sets to be measured are chosen by the model's own scores alone")
+        return Plan(config, self.estimators)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The plan in full, for reports."""
+        settings = {
+            name: value
+            for name, value in self.config.model_dump().items()
+            if name not in _IF_GIVEN or value != SETTINGS[name].default
         }
-        values = {
-            name: defaults[names.get(name, name)] if value is None and name != "patience" else value
-            for name, value in asdict(self).items()
-        }
-        return Plan(**values)
+        return settings | {"estimators": self.estimators}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedSet:
     """A set of N pictures as codes.
 
     Attributes:
         codes_NT: grids, row-major, (N, T) int64.
-        compliance, fidelity: the model's own scores of the results, (N,).
-        passes: passes of one picture through the transformer, on average; see `count_passes`.
-        seconds: wall time of drawing, without scoring what was not chosen by score.
+        scores: the model's own scores of the results by name, (N,) each.
+        passes: forward passes of one picture (NFE), on average; see `ForwardPasses`.
+        seconds: wall time of generating, without scoring what was not chosen by score.
         steps: mean steps taken.
         recipe: the plan in full.
     """
 
     codes_NT: Tensor
-    compliance: Tensor
-    fidelity: Tensor
+    scores: dict[str, Tensor]
     passes: float
     seconds: float
     steps: float
     recipe: dict[str, Any]
 
 
-class PassCounter:
+class ForwardPasses:
     """Counts pictures that go through a transformer, one for each row of a batch."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -102,7 +112,7 @@ class PassCounter:
     def _count(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         self.rows += len(inputs[0])
 
-    def __enter__(self) -> PassCounter:
+    def __enter__(self) -> ForwardPasses:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -110,29 +120,30 @@ class PassCounter:
 
 
 @torch.no_grad()
-def draw_set(
+def generate_set(
     pipeline: UFCPipeline,
     captions: Sequence[str],
     plan: Plan,
     *,
     batch_size: int = BATCH,
     progress: Progress | None = None,
-) -> Drawn:
-    """Draw `plan.per_caption` pictures for each caption.
+) -> GeneratedSet:
+    """Generate the plan's number of pictures for each caption.
 
-    Passes are counted honestly: each candidate's prediction counts, its branch without controls
-    (guidance) counts again, and so does each scoring that a choice was made by. Scoring a finished
-    picture only to report it is neither counted nor timed.
+    Forward passes are counted honestly: each candidate's prediction counts, its branch without
+    controls (guidance) counts again, and so does each scoring that a choice was made by. Scoring a
+    finished picture only to report it is neither counted nor timed.
     """
     plan = plan.resolved(pipeline.defaults)
-    texts = [caption for caption in captions for _ in range(plan.per_caption)]
+    first, copies = plan.config.seed or 0, plan.config.num_images_per_prompt
+    texts = [caption for caption in captions for _ in range(copies)]
     codes, scores, steps = [], [], []
     seconds, rows = 0.0, 0
     for start in range(0, len(texts), batch_size):
         batch = texts[start : start + batch_size]
         started = time.perf_counter()
-        with PassCounter(pipeline.transformer) as counter:
-            found, score, taken = draw_batch(pipeline, batch, plan, plan.seed + start)
+        with ForwardPasses(pipeline.transformer) as counter:
+            found, score, taken = generate_batch(pipeline, batch, plan, first + start)
         seconds += time.perf_counter() - started
         rows += counter.rows
         codes.append(found.cpu())
@@ -141,102 +152,98 @@ def draw_set(
         steps += taken
         if progress is not None:
             progress(start + len(batch), len(texts))
-    return Drawn(
+    return GeneratedSet(
         torch.cat(codes),
-        torch.cat([part["compliance"] for part in scores]),
-        torch.cat([part["fidelity"] for part in scores]),
+        {name: torch.cat([part[name] for part in scores]) for name in scores[0]},
         rows / len(texts),
         seconds,
         float(np.mean(steps)),
-        asdict(plan),
+        plan.recipe,
     )
 
 
-def draw_batch(
+def generate_batch(
     pipeline: UFCPipeline, texts: Sequence[str], plan: Plan, seed: int
 ) -> tuple[Tensor, Score, list[int]]:
     """Codes (B, T) of one batch, the function that scores them, and the steps taken."""
-    model = pipeline.transformer
+    model, config = pipeline.transformer, sampler_config(plan.config)
     items = [ControlItem(pipeline.text.encode(text)) for text in texts]
-    weight = float(plan.compliance_weight or 0)
-    config = SamplerConfig(
-        order=str(plan.order),
-        steps=int(plan.steps or 1),
-        candidates=int(plan.candidates or 1),
-        temperature=float(plan.temperature or 0),
-        choice_temperature=float(plan.choice_temperature or 0),
-        patience=plan.patience,
-        score_weights={"compliance": weight, "fidelity": 1 - weight},
-    )
-    blank = blank_edit(pipeline.grid, pipeline.resolution)
-    locked_BT = blank.locked_T.expand(len(texts), -1).clone().to(pipeline.device)
-    drafts = int(plan.drafts or 1)
-    chooses = plan.estimators and (config.scored or drafts > 1)
+    rows, columns = pipeline.grid_size
+    codes_BT = torch.zeros(len(texts), rows * columns, dtype=torch.int64, device=pipeline.device)
     problem = Problem(
-        codes_BT=torch.zeros_like(locked_BT, dtype=torch.int64),
-        locked_BT=locked_BT,
+        codes_BT=codes_BT,
+        locked_BT=torch.zeros_like(codes_BT, dtype=torch.bool),
         codes=model.config.codes,
         generators=[torch.Generator().manual_seed(seed + row) for row in range(len(texts))],
         grid=pipeline.grid_size,
         alike=pipeline.alike,
     )
+    chooses = plan.estimators and (config.scored or plan.config.best_of > 1)
     refined = generate_tokens(
         model,
         items,
         None,
         problem,
         config,
-        guidance_scale=float(plan.guidance_scale or 1),
-        best_of=drafts,
+        guidance_scale=plan.config.guidance_scale,
+        best_of=plan.config.best_of,
         rescore=None if chooses else lambda score: last_is_best(),
     )
     score = make_score(model, make_prefix(model, items), problem.grid)
     return refined.canvas.codes, score, refined.steps
 
 
-def keep_drawn(folder: str | Path | None, key: dict[str, Any], draw: Callable[[], Drawn]) -> Drawn:
-    """`draw()`, or what it gave for an equal key before, kept in `folder` (None keeps nothing)."""
+def kept_set(
+    folder: str | Path | None, key: dict[str, Any], generate: Callable[[], GeneratedSet]
+) -> GeneratedSet:
+    """`generate()`, or what it gave for an equal key before, kept in `folder` (None: nowhere)."""
     if folder is None:
-        return draw()
+        return generate()
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    path = Path(folder) / f"drawn-{digest}.npz"
-    if path.is_file():
-        return load_drawn(path)
-    drawn = draw()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    about = {n: getattr(drawn, n) for n in ("passes", "seconds", "steps", "recipe")}
-    with part.open("wb") as stream:
-        np.savez(
-            stream,
-            codes=drawn.codes_NT.numpy(),
-            compliance=drawn.compliance.numpy(),
-            fidelity=drawn.fidelity.numpy(),
-            about=np.array(json.dumps(about)),
-        )
-    part.replace(path)
-    return drawn
+    path, older = Path(folder) / f"generated-{digest}.npz", Path(folder) / f"drawn-{digest}.npz"
+    for there in (path, older):
+        if there.is_file():
+            return load_set(there)
+    found = generate()
+    about = {n: getattr(found, n) for n in ("passes", "seconds", "steps", "recipe")}
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in found.scores.items()}
+    arrays |= {"codes": found.codes_NT.numpy(), "about": np.array(json.dumps(about))}
+    write_whole(path, lambda stream: np.savez(stream, **arrays))
+    return found
 
 
-def load_drawn(path: Path) -> Drawn:
-    """Read what `keep_drawn` wrote."""
+def load_set(path: Path) -> GeneratedSet:
+    """Read what `kept_set` wrote."""
     with np.load(path, allow_pickle=False) as file:
-        return Drawn(
-            torch.from_numpy(file["codes"]),
-            torch.from_numpy(file["compliance"]),
-            torch.from_numpy(file["fidelity"]),
-            **json.loads(str(file["about"])),
-        )
+        scores = {n: torch.from_numpy(file[n]) for n in file.files if n not in ("codes", "about")}
+        about = json.loads(str(file["about"]))
+        return GeneratedSet(torch.from_numpy(file["codes"]), scores, **about)
 
 
 def key_of(pipeline: UFCPipeline, captions: Sequence[str], plan: Plan) -> dict[str, Any]:
-    """All that a set drawn by a resolved plan depends on; see `keep_drawn`."""
+    """All that a set of a resolved plan depends on; see `kept_set`."""
     return {
         "model": fingerprint(pipeline),
         "numbers": f"{pipeline.device.type} {pipeline.precision}",
         "captions": list(captions),
-        "plan": asdict(plan),
+        "plan": {_KEPT_AS.get(name, name): value for name, value in plan.recipe.items()},
     }
+
+
+def generate_kept(
+    pipeline: UFCPipeline,
+    captions: Sequence[str],
+    plan: Plan,
+    folder: Path | None,
+    progress: Progress | None = None,
+) -> GeneratedSet:
+    """`generate_set`, kept in `folder` by all that it depends on."""
+    plan = plan.resolved(pipeline.defaults)
+    return kept_set(
+        folder,
+        key_of(pipeline, captions, plan) if folder else {},
+        lambda: generate_set(pipeline, captions, plan, progress=progress),
+    )
 
 
 def fingerprint(pipeline: UFCPipeline) -> str:
@@ -256,5 +263,5 @@ def pictures_of(pipeline: UFCPipeline, codes_NT: Tensor) -> list[Image.Image]:
     return [
         picture
         for start in range(0, len(codes_NT), BATCH)
-        for picture in pipeline.draw(codes_NT[start : start + BATCH])
+        for picture in pipeline.decode_pil(codes_NT[start : start + BATCH])
     ]

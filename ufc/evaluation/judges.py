@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from estimators.metrics.command_line import Measuring
-from estimators.metrics.distribution import overlap
-from estimators.metrics.features import Features
-from estimators.metrics.fid import Statistics, distance_change, distance_of, statistics
-from estimators.metrics.perception import lpips_of_pairs, spread
-from estimators.metrics.retrieval import own_first, r_precision
-from estimators.metrics.sets import Listed
-from estimators.metrics.trust import mean_gain
+from estimators.metrics.base import MeasuredSet, Metric, Options, find_metrics
+from estimators.metrics.extractors.features import Features
+from estimators.metrics.extractors.measuring import Measuring
+from estimators.metrics.fid import Statistics, distance_change, statistics
+from estimators.metrics.r_precision import captions_first
+from estimators.metrics.scores.trust import mean_gain
+from estimators.metrics.sets.picture_set import Listed
 from ufc.contrastive_scorer import ContrastiveEstimator
 
-MAX_PAIRS = 500  # of LPIPS diversity
+PAIRS = 250  # of LPIPS between any two pictures
+
+
+def report_name(name: str) -> str:
+    """What reports and the ablation call a figure: their distance is FD, of any extractor."""
+    name = name.removesuffix("_95")
+    return f"fd{name.removeprefix('fid')}" if name.partition("_")[0] == "fid" else name
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Judges:
     """What pictures are measured with and against.
 
     Attributes:
-        measuring: the features, with pictures at the size that the model draws.
+        measuring: the features, with pictures at the size that the model generates.
         training: Frechet features of the training pictures; distances are to them.
         real: Frechet features of the captions' own pictures; precision and recall are to them.
         contrastive: ranks captions.
@@ -70,25 +73,33 @@ class Judges:
         found = self.measuring.features(Listed(pictures), None)
         return found[:, self.measuring.extractor.frechet]
 
-    def measure(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> Measured:
-        """FD, precision, recall, density, coverage, R-precision and LPIPS diversity.
+    @cached_property
+    def metrics(self) -> dict[str, tuple[Metric, Any]]:
+        """The metrics that reports have, each with what it judges with."""
+        options = Options(contrastive=lambda: self.contrastive, perceptual=self.perceptual)
+        reported = {n: metric for n, metric in find_metrics().items() if metric.in_reports}
+        return {name: (metric, metric.load(options)) for name, metric in reported.items()}
 
-        `fd_interval` and `r_precision_interval` are half widths of 95 % intervals.
+    def measure(self, pictures: Sequence[Image.Image], captions: Sequence[str]) -> Measured:
+        """Every metric that reports have; distances are to the training pictures.
+
+        What ends in `_interval` is the half width of a 95 % interval.
         """
         features = self.features(pictures)
-        distance = distance_of(features, self.training_statistics)
+        given = MeasuredSet(
+            features=features,
+            real=self.real,
+            statistics=self.training_statistics,
+            pictures=pictures,
+            captions=captions,
+            pairs=PAIRS,
+        )
+        found: dict[str, Any] = {}
+        for metric, judge in self.metrics.values():
+            found |= metric.measure(given, judge)
+        figures = {report_name(n): value for n, value in found.items() if type(value) is not str}
         first = captions_first(self.contrastive, pictures, captions)
-        right, width = r_precision(first)
-        figures = {
-            "pictures": len(pictures),
-            "fd": distance.value,
-            "fd_interval": distance.half_width,
-            **asdict(overlap(features, self.real)),
-            "r_precision": right,
-            "r_precision_interval": width,
-            "lpips_diversity": caption_diversity(self.perceptual, pictures, captions),
-            "lpips_spread": spread(self.perceptual, pictures.__getitem__, len(pictures), 250),
-        }
+        figures = {"pictures": len(pictures)} | figures
         return Measured(figures, features, first.double().numpy())
 
     def compare(self, after: Measured, before: Measured) -> dict[str, Any]:
@@ -96,31 +107,3 @@ class Judges:
         change, width = distance_change(after.features, before.features, self.training_statistics)
         gain = mean_gain(after.right, before.right)
         return {"fd": change, "fd_interval": width, "r_precision": asdict(gain)}
-
-
-def captions_first(
-    estimator: ContrastiveEstimator, pictures: Sequence[Image.Image], captions: Sequence[str]
-) -> Tensor:
-    """Does each picture's own caption come before 99 that read differently? (N,); `own_first`."""
-    images, texts = estimator.embed_images(pictures), estimator.embed_texts(captions)
-    return own_first(images @ texts.T, captions)
-
-
-def caption_diversity(
-    perceptual: Callable[[Tensor, Tensor], Tensor],
-    pictures: Sequence[Image.Image],
-    captions: Sequence[str],
-    most: int = MAX_PAIRS,
-) -> float | None:
-    """Mean LPIPS between pictures of one caption; None where no caption has two."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, caption in enumerate(captions):
-        groups[caption].append(index)
-    pairs = [(a, b) for g in groups.values() for i, a in enumerate(g) for b in g[i + 1 :]]
-    if not pairs:
-        return None
-    chosen = np.random.default_rng(0).permutation(len(pairs))[:most].tolist()
-    found = lpips_of_pairs(
-        perceptual, ((pictures[pairs[i][0]], pictures[pairs[i][1]]) for i in chosen)
-    )
-    return float(torch.tensor(found).mean())

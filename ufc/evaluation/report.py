@@ -17,17 +17,17 @@ from PIL import Image
 
 from ufc.evaluation.ablation import table as ablation_table
 from ufc.evaluation.ablation import verdict
-from ufc.evaluation.context import Bench
+from ufc.evaluation.context import Context
 from ufc.evaluation.controls import control_report, control_table, make_task
 from ufc.evaluation.distances import distance_report, distance_table
-from ufc.evaluation.generated_sets import Drawn
+from ufc.evaluation.generated_sets import GeneratedSet
 from ufc.evaluation.plots import calibration_plot
 from ufc.evaluation.scores import estimator_report, estimator_table
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.manifest import write_atomically
 
 EXAMPLES = 12  # pictures a grid
-# Of so many captions several pictures are drawn: K to choose the best of, one a subset of controls.
+# Of so many captions several are generated: K to choose the best of, one a subset of controls.
 ESTIMATOR_CAPTIONS, CONTROL_CAPTIONS = 128, 64
 
 STYLE = (
@@ -47,36 +47,39 @@ class Section:
 
 
 def write_report(
-    bench: Bench, folder: Path, choices: int, ablation: Path = Path("docs/ablation.json")
+    context: Context, folder: Path, choices: int, ablation: Path = Path("docs/ablation.json")
 ) -> Path:
     """Take every figure, and write `report.html`, `report.md` and `report.json`; returns the page.
 
     An ablation that has been written to `ablation` is included.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = bench.draw()
-    distances = distance_report(bench.pipeline, bench.judges, bench.real, bench.pictures(drawn))
+    generated = context.generate()
+    pictures = context.pictures(generated)
+    distances = distance_report(context.pipeline, context.judges, context.real, pictures)
     estimators = estimator_report(
-        bench.pipeline,
-        bench.judges,
-        bench.real.first(ESTIMATOR_CAPTIONS),
+        context.pipeline,
+        context.judges,
+        context.real.first(ESTIMATOR_CAPTIONS),
         choices=choices,
-        seed=bench.seed,
-        folder=bench.folder,
-        progress=bench.progress("estimators"),
+        seed=context.seed,
+        folder=context.folder,
+        progress=context.progress("estimators"),
     )
-    task = make_task(bench.pipeline, bench.real, bench.types(), bench.seed).first(CONTROL_CAPTIONS)
+    task = make_task(context.pipeline, context.real, context.types(), context.seed).first(
+        CONTROL_CAPTIONS
+    )
     controls = control_report(
-        bench.pipeline, bench.judges, task, bench.seed, bench.progress("controls")
+        context.pipeline, context.judges, task, context.seed, context.progress("controls")
     )
-    measured = bench.judges.measure(bench.pictures(drawn), bench.real.captions).figures
-    about = bench.about()
+    measured = context.judges.measure(pictures, context.real.captions).figures
+    about = context.about()
     sections = [
         Section("Pictures", figure_table(measured, about)),
         Section(
             "Examples",
             "By the mean of compliance and fidelity, on the page.",
-            examples(bench, drawn),
+            examples(context, generated),
         ),
         Section("Distances", distance_table(distances)),
         Section(
@@ -124,9 +127,9 @@ def figure_table(figures: dict[str, Any], about: dict[str, Any]) -> str:
     )
 
 
-def examples(bench: Bench, drawn: Drawn) -> list[tuple[str, Image.Image]]:
+def examples(context: Context, generated: GeneratedSet) -> list[tuple[str, Image.Image]]:
     """The best, the median and the worst pictures by score, a sheet each."""
-    score = (drawn.compliance + drawn.fidelity) / 2
+    score = (generated.scores["compliance"] + generated.scores["fidelity"]) / 2
     order = score.argsort(descending=True).tolist()
     count = min(EXAMPLES, len(order))
     middle = (len(order) - count) // 2
@@ -137,8 +140,8 @@ def examples(bench: Bench, drawn: Drawn) -> list[tuple[str, Image.Image]]:
     }
     sheets = []
     for name, rows in parts.items():
-        pictures = bench.pictures(drawn, rows)
-        captions = "; ".join(bench.real.captions[row] for row in rows)
+        pictures = context.pictures(generated, rows)
+        captions = "; ".join(context.real.captions[row] for row in rows)
         span = f"{float(score[rows[0]]):.2f} to {float(score[rows[-1]]):.2f}"
         sheets.append((f"{name}, {span}: {captions}", contact_sheet(pictures, columns=6)))
     return sheets

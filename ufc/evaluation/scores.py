@@ -1,9 +1,9 @@
 """Can the model's own scores be trusted, and what does choosing by them gain?
 
-Compliance should tell a picture's own caption from another's, fidelity a real picture from one
-that the model drew. Both are held against the truth (AUC, calibration), against judges that were
-not trained with them (LPIPS to the caption's own picture, retrieval by the contrastive estimator),
-and put to use: the best of K pictures by each score against the first.
+Compliance should tell a picture's own caption from another's, fidelity a real picture from a
+generated one. Both are held against the truth (AUC, calibration), against judges that were not
+trained with them (LPIPS to the caption's own picture, retrieval by the contrastive estimator), and
+put to use: the best of K pictures by each score against the first.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from estimators.metrics.auc import auc
-from estimators.metrics.features import Features
+from estimators.metrics.extractors.features import Features, fitted
 from estimators.metrics.fid import distance_change, distance_of
-from estimators.metrics.perception import lpips_of_pairs
-from estimators.metrics.retrieval import own_first
-from estimators.metrics.trust import (
+from estimators.metrics.pairs.similarity import lpips_of_pairs
+from estimators.metrics.r_precision import own_first
+from estimators.metrics.scores.auc import auc
+from estimators.metrics.scores.trust import (
     calibration_curve,
     calibration_error,
     mean_gain,
@@ -33,18 +33,16 @@ from estimators.metrics.trust import (
 )
 from ufc.conditioning.sequence import ControlItem
 from ufc.evaluation.generated_sets import (
-    Drawn,
+    GeneratedSet,
     Plan,
     Progress,
-    draw_set,
-    keep_drawn,
-    key_of,
+    generate_kept,
     pictures_of,
 )
 from ufc.evaluation.judges import Judges
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix, make_score
-from ufc_base.images import fit_square
+from ufc_base.images import to_tensor
 
 BATCH = 32
 CHOICES = 8
@@ -54,26 +52,39 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Real pictures with their captions, and the codes that the model's tokenizer gives them."""
+    """Real pictures with their captions, and the codes that the model's tokenizer gives them.
+
+    `pictures` have their own size, `fitted` the model's.
+    """
 
     pictures: list[Image.Image]
     captions: list[str]
+    fitted: list[Image.Image]
     codes_NT: Tensor
 
     def first(self, count: int) -> HeldOut:
         """The same for the first captions only."""
-        return HeldOut(self.pictures[:count], self.captions[:count], self.codes_NT[:count])
+        return HeldOut(
+            self.pictures[:count],
+            self.captions[:count],
+            self.fitted[:count],
+            self.codes_NT[:count],
+        )
 
 
 def held_out(
-    pipeline: UFCPipeline, pictures: Sequence[Image.Image], captions: Sequence[str]
+    pipeline: UFCPipeline,
+    pictures: Sequence[Image.Image],
+    captions: Sequence[str],
+    fit: str = "pad",
 ) -> HeldOut:
-    """Encode real pictures, a batch at a time."""
+    """Bring real pictures to the model's size and encode them, a batch at a time."""
+    shaped = [fitted(picture, pipeline.tokenizer.config.size, fit) for picture in pictures]
     codes = [
-        pipeline.encode(pictures[start : start + BATCH]).flatten(1)
-        for start in range(0, len(pictures), BATCH)
+        pipeline.encode_pixels(to_tensor(shaped[start : start + BATCH])).flatten(1)
+        for start in range(0, len(shaped), BATCH)
     ]
-    return HeldOut(list(pictures), list(captions), torch.cat(codes))
+    return HeldOut(list(pictures), list(captions), shaped, torch.cat(codes))
 
 
 def exchanged(captions: Sequence[str], seed: int) -> list[str]:
@@ -123,34 +134,36 @@ def estimator_report(
 ) -> dict[str, Any]:
     """Everything that is known of the two scores, for JSON.
 
-    `choices` pictures are drawn for each caption with the model's default settings and kept in
+    `choices` pictures are generated for each caption with the model's default settings and kept in
     `folder`.
     """
-    plan = Plan(per_caption=choices, seed=seed, candidates=1, drafts=1).resolved(pipeline.defaults)
-    key = key_of(pipeline, real.captions, plan)
-    drawn = keep_drawn(
-        folder, key, lambda: draw_set(pipeline, real.captions, plan, progress=progress)
-    )
-    first = drawn.codes_NT[::choices]
+    plan = Plan.of(num_images_per_prompt=choices, seed=seed, num_candidates=1, best_of=1)
+    generated = generate_kept(pipeline, real.captions, plan, folder, progress)
+    first = generated.codes_NT[::choices]
     others = exchanged(real.captions, seed)
     own = score_codes(pipeline, real.codes_NT, real.captions)
     wrong = score_codes(pipeline, real.codes_NT, others)
-    of_drawn = drawn.compliance[::choices].tolist(), drawn.fidelity[::choices].tolist()
-    wrong_of_drawn = score_codes(pipeline, first, others)
+    of_generated = (
+        generated.scores["compliance"][::choices].tolist(),
+        generated.scores["fidelity"][::choices].tolist(),
+    )
+    wrong_of_generated = score_codes(pipeline, first, others)
     return {
         "captions": len(real.captions),
         "pictures_a_caption": choices,
         "compliance_auc": auc(own[0], wrong[0]),
-        "compliance_auc_drawn": auc(of_drawn[0], wrong_of_drawn[0]),
-        "fidelity_auc": auc(own[1], of_drawn[1]),
-        "mean_compliance": {"real": mean(own[0]), "drawn": mean(of_drawn[0])},
-        "mean_fidelity": {"real": mean(own[1]), "drawn": mean(of_drawn[1])},
+        "compliance_auc_drawn": auc(of_generated[0], wrong_of_generated[0]),
+        "fidelity_auc": auc(own[1], of_generated[1]),
+        "mean_compliance": {"real": mean(own[0]), "drawn": mean(of_generated[0])},
+        "mean_fidelity": {"real": mean(own[1]), "drawn": mean(of_generated[1])},
         "calibration": {
-            "compliance": calibration([*own[0], *of_drawn[0]], [*wrong[0], *wrong_of_drawn[0]]),
-            "fidelity": calibration(own[1], of_drawn[1]),
+            "compliance": calibration(
+                [*own[0], *of_generated[0]], [*wrong[0], *wrong_of_generated[0]]
+            ),
+            "fidelity": calibration(own[1], of_generated[1]),
         },
-        **of_choosing(pipeline, judges, real, drawn, choices),
-        "recipe": drawn.recipe,
+        **of_choosing(pipeline, judges, real, generated, choices),
+        "recipe": generated.recipe,
     }
 
 
@@ -161,31 +174,27 @@ def calibration(right: Sequence[float], wrong: Sequence[float]) -> dict[str, Any
 
 
 def of_choosing(
-    pipeline: UFCPipeline, judges: Judges, real: HeldOut, drawn: Drawn, choices: int
+    pipeline: UFCPipeline, judges: Judges, real: HeldOut, generated: GeneratedSet, choices: int
 ) -> dict[str, Any]:
     """Correlations of the scores with the judges', and what choosing by each score gains."""
-    pictures = pictures_of(pipeline, drawn.codes_NT)
+    pictures = pictures_of(pipeline, generated.codes_NT)
     texts = [caption for caption in real.captions for _ in range(choices)]
-    truth = [picture for picture in real.pictures for _ in range(choices)]
+    truth = [picture for picture in real.fitted for _ in range(choices)]
     retrieval = judges.contrastive
     images, captions_NE = retrieval.embed_images(pictures), retrieval.embed_texts(real.captions)
     similarity = images @ captions_NE.T
     columns = [own_first(similarity[k::choices], real.captions) for k in range(choices)]
-    side = pipeline.resolution
     measured = {
         "lpips_to_real": np.array(
-            lpips_of_pairs(
-                judges.perceptual,
-                ((a, fit_square(b, side)) for a, b in zip(pictures, truth, strict=True)),
-            )
+            lpips_of_pairs(judges.perceptual, zip(pictures, truth, strict=True))
         ),
         "r_precision": torch.stack(columns, dim=1).double().flatten().numpy(),
     }
-    voice = retrieval.probability(images, retrieval.embed_texts(texts)).double().numpy()
+    reranker = retrieval.probability(images, retrieval.embed_texts(texts)).double().numpy()
     scores = {
-        "compliance": drawn.compliance.double().numpy(),
-        "fidelity": drawn.fidelity.double().numpy(),
-        "contrastive": voice,
+        "compliance": generated.scores["compliance"].double().numpy(),
+        "fidelity": generated.scores["fidelity"].double().numpy(),
+        "contrastive": reranker,
     }
     scores["both"] = (scores["compliance"] + scores["fidelity"]) / 2
     features = judges.features(pictures)
@@ -246,11 +255,11 @@ def estimator_table(report: dict[str, Any]) -> str:
     lines = [
         f"{report['captions']} held-out captions, {report['pictures_a_caption']} pictures of each.",
         "",
-        "| | AUC | on drawn pictures | calibration error |",
+        "| | AUC | on generated pictures | calibration error |",
         "|---|---|---|---|",
         f"| compliance: own against exchanged captions | {report['compliance_auc']:.3f} | "
         f"{report['compliance_auc_drawn']:.3f} | {errors['compliance']['ece']:.3f} |",
-        f"| fidelity: real against drawn pictures | {report['fidelity_auc']:.3f} | – | "
+        f"| fidelity: real against generated pictures | {report['fidelity_auc']:.3f} | – | "
         f"{errors['fidelity']['ece']:.3f} |",
         "",
         "| rank correlation with | LPIPS to the real picture | the same among pictures of one "

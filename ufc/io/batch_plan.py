@@ -1,6 +1,6 @@
-"""From requests to single pictures: seeds, file names, and which are drawn together.
+"""From requests to single pictures: seeds, file names, and which are generated together.
 
-What is drawn together is settled over the full list, done or not: float rounding depends on the
+What is generated together is settled over the full list, done or not: float rounding depends on the
 size of a batch, so a run that is resumed must form the same batches to give the same pixels.
 """
 
@@ -25,15 +25,15 @@ RECIPE = tuple(
     for field in fields(Request)
     if field.name in SETTINGS and field.name not in ("seed", "num_images_per_prompt")
 )
-_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks")
+_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks", "outpaint")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to draw: a request with its own seed, for one image.
+    """One picture to generate: a request with its own seed, for one image.
 
     `index` counts the pictures of the request it came from, `where` names its line for messages,
-    `group` the batch it was drawn in when a manifest is fed back.
+    `group` the batch it was generated in when a manifest is fed back.
     """
 
     request: Request
@@ -48,11 +48,12 @@ def with_defaults(request: Request, defaults: Request) -> Request:
 
     The image, its mask and its blocks go together: they are taken over as one or not at all.
     """
-    names = [field.name for field in fields(Request) if field.name not in _CONTROLS_OF_AN_EDIT]
+    together = (*_CONTROLS_OF_AN_EDIT, "controls")
+    names = [field.name for field in fields(Request) if field.name not in together]
     if request.image is None:
         names.extend(_CONTROLS_OF_AN_EDIT)
     changes = {name: getattr(defaults, name) for name in names if _open(getattr(request, name))}
-    return replace(request, **changes)
+    return replace(request, **changes, controls={**defaults.controls, **request.controls})
 
 
 def with_recipe(job: Job, defaults: Mapping[str, Any]) -> Job:
@@ -70,7 +71,7 @@ def plan(
     *,
     suffix: str | None = None,
     known_seeds: Mapping[str, int] | None = None,
-    draw_seed: Callable[[], int] | None = None,
+    new_seed: Callable[[], int] | None = None,
 ) -> list[Job]:
     """One job for every picture, in order, with seeds and file names settled.
 
@@ -86,9 +87,7 @@ def plan(
     jobs: list[Job] = []
     for row in rows:
         jobs.extend(
-            _manifest_jobs(row, suffix)
-            if row.result
-            else _jobs(row, suffix, known_seeds, draw_seed)
+            _manifest_jobs(row, suffix) if row.result else _jobs(row, suffix, known_seeds, new_seed)
         )
     seen: dict[str, Job] = {}
     for job in jobs:
@@ -127,7 +126,7 @@ def agreed_seed(run: str, name: str) -> int:
     """A seed that all processes of a run find for a request without one: 0..2^32-1.
 
     Raises:
-        RequestError: the run has no name of its own, so that the next would draw the same.
+        RequestError: the run has no name of its own, so that the next would generate the same.
     """
     if run in ("", "none"):  # torchrun's name for all runs that are given none
         raise RequestError(
@@ -151,10 +150,17 @@ def name_from_prompt(prompt: str | None) -> str:
     return f"picture-{name}" if is_device(name) else name
 
 
+def edit_of(request: Request) -> tuple[Any, ...]:
+    """What of an image is edited."""
+    return tuple(getattr(request, name) for name in _CONTROLS_OF_AN_EDIT)
+
+
 def _may_join(job: Job, batch: Sequence[Job], batch_size: int | None) -> bool:
     first = batch[0]
     if any(getattr(job.request, name) != getattr(first.request, name) for name in RECIPE):
         return False
+    if job.request.original_size and edit_of(job.request) != edit_of(first.request):
+        return False  # each has a part, and so a shape, of its own
     if batch_size is None:
         return job.group is not None and job.group == first.group
     return len(batch) < batch_size
@@ -164,7 +170,7 @@ def _jobs(
     row: Row,
     suffix: str | None,
     known_seeds: Mapping[str, int] | None,
-    draw_seed: Callable[[], int] | None,
+    new_seed: Callable[[], int] | None,
 ) -> list[Job]:
     request = row.request
     name = name_of(request)
@@ -172,7 +178,7 @@ def _jobs(
     if seed is None:
         seed = (known_seeds or {}).get(name)
     if seed is None:
-        seed = (draw_seed or random_seed)()
+        seed = (new_seed or random_seed)()
     count = request.num_images_per_prompt or 1
     jobs = []
     for index, own in enumerate(count_up(seed, count)):

@@ -1,6 +1,6 @@
 """One output folder, several processes: each appends to a part of its own, and parts are merged.
 
-Two processes never write one file, so a kill costs no more than the picture being drawn. A part is
+Two processes never write one file, so a kill costs no more than the picture under way. A part is
 locked by its process as long as that lives, which is how the others tell a part in use from one
 that was left behind; whoever begins or ends takes in what was left behind.
 """
@@ -22,7 +22,7 @@ LOCK = ".manifest.lock"
 
 
 class SharedManifest(Manifest):
-    """The manifest of a folder that several processes draw into.
+    """The manifest of a folder that several processes generate into.
 
     `plan` are the rows of all processes: whoever begins first writes them all, in their order.
     """

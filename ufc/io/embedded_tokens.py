@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from os import PathLike
 
 from PIL import Image
 
-from ufc.io.block_record import BlockRecord, Origin, rounded_confidence
-from ufc.io.picture_metadata import read_metadata
-from ufc.io.validation import RequestError
+from ufc.io.png.block_record import BlockRecord, Origin, rounded_confidence
 from ufc.pipeline import UFCPipeline
 from ufc_base.profiles import foreign_profile
 
@@ -61,16 +58,6 @@ def pixels_digest(image: Image.Image) -> str:
     digest = hashlib.sha256(image.convert("RGB").tobytes())
     digest.update(foreign_profile(image) or b"")
     return digest.hexdigest()
-
-
-def read_codes(
-    pipe: UFCPipeline, path: str | PathLike[str], image: Image.Image
-) -> tuple[int, ...] | None:
-    """`carried_codes` of the file that `image` was read from."""
-    try:
-        return carried_codes(pipe, image, read_metadata(path).blocks)
-    except RequestError:  # its chunks are damaged; its pixels are not
-        return None
 
 
 def codebook_digest(pipe: UFCPipeline) -> str:

@@ -1,7 +1,7 @@
 """The output folder: pictures written whole or not at all, and a manifest that survives a kill.
 
 `manifest.jsonl` has one line per picture: its request and its result. All lines of a run are
-written as "pending" before the first picture is drawn, finished ones are appended as they come
+written as "pending" before the first picture is generated, finished ones are appended as they come
 (the last line for a file counts), and at the end the file is rewritten with one line each.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from ufc.io.picture_metadata import Metadata, save_options
+from ufc.io.png.metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names
@@ -98,7 +98,7 @@ def refuse_existing(folder: Path, file_names: Iterable[str]) -> None:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise RequestError(
             f"{folder / taken[0]}: exists already{more}; add --resume to keep what is done, "
-            "--overwrite to draw it again, or choose another --output-dir"
+            "--overwrite to generate it again, or choose another --output-dir"
         )
 
 
@@ -199,7 +199,7 @@ def refuse_changed(folder: Path, rows: Iterable[Mapping[str, Any]], fields: Iter
             changed.append("the contents of its input files")
         if changed:
             raise RequestError(
-                f"{folder / row['file_name']}: was drawn with other values of {listed(changed)}; "
+                f"{folder / row['file_name']}: was made with other values of {listed(changed)}; "
                 "choose another --output-dir, or add --overwrite instead of --resume"
             )
 

@@ -1,6 +1,6 @@
 """Prompt files to requests: JSON lines, plain text, and manifests fed back.
 
-The whole file is checked before anything is drawn, and every error names its line. Relative
+The whole file is checked before anything is generated, and every error names its line. Relative
 paths inside a file are resolved from the file's own folder.
 """
 
@@ -18,8 +18,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ufc.conditioning.controls import further_controls
 from ufc.io.validation import RequestError, shortened
-from ufc.request import RESULT_FIELDS, Reference, Request, Result, parse_blocks
+from ufc.request import RESULT_FIELDS, Reference, Request, Result, check_added, parse_blocks
 from ufc.sampling.generation_config import OLD_NAMES, SETTINGS, kind_of
 
 # What other tools, and earlier versions, call our fields, in text files.
@@ -42,7 +43,7 @@ class Row:
     """A request and where it stands; `result` is set where the line is from a manifest.
 
     A manifest has one line per picture: such a request is for that one picture only, and
-    `result.index` and `result.group` say which it was and what it was drawn together with.
+    `result.index` and `result.group` say which it was and what it was generated together with.
     """
 
     request: Request
@@ -164,22 +165,30 @@ def _take_flag(words: list[str], data: dict[str, Any]) -> None:
     name = _ALIASES.get(name, name)
     if not flag.startswith("--"):
         raise RequestError(f'got "{shortened(flag)}", wanted a flag such as --seed')
-    if name not in (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks"):
+    further = further_controls()
+    own = (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks", "outpaint")
+    if name not in (*own, *further):
         raise RequestError(f"{shortened(flag)} is not a flag of prompt files")
     if not joined:
         if not words or words[0].startswith("--"):
             raise RequestError(f"{flag} has no value")
         value = words.pop(0)
-        while name in _FREE_TEXTS and words and not words[0].startswith("--"):
+        free = name in _FREE_TEXTS or (name in further and further[name].kind == "text")
+        while free and words and not words[0].startswith("--"):
             value += " " + words.pop(0)
-    if name in data and name != "reference_images":
+    if (name in data or name in data.get("controls", {})) and name != "reference_images":
         raise RequestError(f"{flag} is given twice, or beside the prompt it stands for")
-    data[name] = _typed(name, flag, value, data)
+    if name in further:
+        data["controls"] = {**data.get("controls", {}), name: value}
+    else:
+        data[name] = _typed(name, flag, value, data)
 
 
 def _typed(name: str, flag: str, value: str, data: Mapping[str, Any]) -> Any:
     if name == "reference_images":
         return (*data.get(name, ()), Reference(value))
+    if name == "outpaint":
+        return check_added(value)
     if name == "preserve_blocks":
         return parse_blocks(value)
     try:
@@ -191,19 +200,7 @@ def _typed(name: str, flag: str, value: str, data: Mapping[str, Any]) -> Any:
 
 
 def _resolve_paths(request: Request, folder: Path) -> Request:
-    def resolve(path: str | None) -> str | None:
-        return path if path is None else str(folder / os.path.expanduser(path))
-
-    references = tuple(
-        replace(item, path=str(folder / os.path.expanduser(item.path)))
-        for item in request.reference_images
-    )
-    return replace(
-        request,
-        reference_images=references,
-        image=resolve(request.image),
-        mask_image=resolve(request.mask_image),
-    )
+    return request.with_paths(lambda path: str(folder / os.path.expanduser(path)))
 
 
 def _refuse_shared_ids(rows: list[Row]) -> None:

@@ -6,6 +6,9 @@ plain formula in float32 that both are tested against.
 Sequences of different lengths are attended together without padding (`attend_pieces`): xformers
 packs them end to end under a block-diagonal mask, the others take them one after another.
 
+Causal attention is aligned at the end: the last query sees every key, the one before it all but
+the last, so what lies before the queries' own keys (a prefix, a cache) is seen by all of them.
+
 Shapes: B batch, Q queries, T keys, N heads, D width of a head.
 """
 
@@ -21,6 +24,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
 
 BACKENDS = ("auto", "xformers", "sdpa", "math")
 
@@ -31,29 +35,55 @@ logger = logging.getLogger(__name__)
 class Piece:
     """Queries with all the keys that they may see: (B, Q, N, D), (B, T, N, D), (B, T, N, D).
 
-    `bias` is added to the scores; it broadcasts to (B, 1, Q, T). None adds nothing.
+    `bias` is added to the scores; it broadcasts to (B, 1, Q, T). None adds nothing. `causal`
+    queries see of their own keys, the last Q ones, those up to themselves.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
     bias: Tensor | None = None
+    causal: bool = False
 
 
 def attend(
-    q_BQND: Tensor, k_BTND: Tensor, v_BTND: Tensor, mask: Tensor | None, backend: str = "sdpa"
+    q_BQND: Tensor,
+    k_BTND: Tensor,
+    v_BTND: Tensor,
+    mask: Tensor | None,
+    backend: str = "sdpa",
+    causal: bool = False,
 ) -> Tensor:
     """softmax(q k' / sqrt(D)) v, (B, Q, N, D).
 
     `mask` is boolean, True where a query may look, or a bias added to the scores; it broadcasts
-    to (B, 1, Q, T). A query must see at least one key.
+    to (B, 1, Q, T). A query must see at least one key. `causal` hides from query q of Q what lies
+    behind key T - Q + q, beside what the mask hides.
     """
+    queries, keys = q_BQND.shape[1], k_BTND.shape[1]
+    causal = causal and queries > 1  # one query alone is the last one, and sees all
+    if causal and (mask is not None or backend == "math"):
+        mask, causal = with_causal(mask, queries, keys, q_BQND), False
     if backend == "xformers":
-        return attend_xformers(q_BQND, k_BTND, v_BTND, mask)
+        return attend_xformers(q_BQND, k_BTND, v_BTND, mask, causal)
     q, k, v = (x.transpose(1, 2) for x in (q_BQND, k_BTND, v_BTND))
-    if backend == "sdpa":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
-    return attend_math(q, k, v, mask).transpose(1, 2)
+    if backend == "math":
+        return attend_math(q, k, v, mask).transpose(1, 2)
+    if causal and queries < keys:
+        q, k = q.to(v.dtype), k.to(v.dtype)  # autocast does not see into this mask
+        mask, causal = causal_lower_right(queries, keys), False
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    return out.transpose(1, 2)
+
+
+def with_causal(mask: Tensor | None, queries: int, keys: int, like: Tensor) -> Tensor:
+    """A mask or bias that also hides what comes after each query; (..., Q, T)."""
+    seen = torch.ones(queries, keys, dtype=torch.bool, device=like.device).tril(keys - queries)
+    if mask is None:
+        return seen
+    if mask.dtype == torch.bool:
+        return mask & seen
+    return mask.masked_fill(~seen, -math.inf)
 
 
 def attend_math(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
@@ -64,12 +94,14 @@ def attend_math(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | N
     return (scores.softmax(-1) @ v_BNTD.float()).to(q_BNQD.dtype)
 
 
-def attend_xformers(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def attend_xformers(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False
+) -> Tensor:
     """xformers' memory-efficient attention; a bias is cut from a buffer padded to 8 keys."""
     from xformers.ops import memory_efficient_attention
 
     q, k = q.to(v.dtype), k.to(v.dtype)  # autocast leaves what was normed in float32
-    bias = None
+    bias = lower_triangular() if causal else None
     if mask is not None:
         batch, queries, heads, keys = *q.shape[:3], k.shape[1]
         padded = q.new_zeros(batch, heads, queries, -(-keys // 8) * 8)
@@ -82,9 +114,11 @@ def attend_pieces(pieces: Sequence[Piece], backend: str = "sdpa") -> list[Tensor
 
     With xformers, pieces without a bias become one call on one packed sequence.
     """
-    if backend == "xformers" and len(pieces) > 1 and all(p.bias is None for p in pieces):
-        return attend_packed(pieces, pack_xformers)
-    return [attend(piece.q, piece.k, piece.v, piece.bias, backend) for piece in pieces]
+    kinds = {p.causal for p in pieces}
+    alike = len(pieces) > 1 and len(kinds) == 1 and all(p.bias is None for p in pieces)
+    if backend == "xformers" and alike:
+        return attend_packed(pieces, functools.partial(pack_xformers, causal=kinds.pop()))
+    return [attend(p.q, p.k, p.v, p.bias, backend, p.causal) for p in pieces]
 
 
 def attend_packed(pieces: Sequence[Piece], run: Any) -> list[Tensor]:
@@ -105,24 +139,42 @@ def attend_packed(pieces: Sequence[Piece], run: Any) -> list[Tensor]:
 
 
 def pack_xformers(
-    q: Tensor, k: Tensor, v: Tensor, query_lengths: tuple[int, ...], key_lengths: tuple[int, ...]
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    query_lengths: tuple[int, ...],
+    key_lengths: tuple[int, ...],
+    causal: bool = False,
 ) -> Tensor:
     """One call for all sequences, each of which sees itself alone."""
     from xformers.ops import memory_efficient_attention
 
     q, k = q.to(v.dtype), k.to(v.dtype)
-    mask = block_diagonal(query_lengths, key_lengths, q.device)
+    mask = block_diagonal(query_lengths, key_lengths, q.device, causal)
     return memory_efficient_attention(q, k, v, attn_bias=mask)
 
 
 @functools.lru_cache(maxsize=64)
 def block_diagonal(
-    query_lengths: tuple[int, ...], key_lengths: tuple[int, ...], device: torch.device
+    query_lengths: tuple[int, ...],
+    key_lengths: tuple[int, ...],
+    device: torch.device,
+    causal: bool = False,
 ) -> Any:
     """xformers' mask of one block a sequence; made once for all layers and steps."""
-    from xformers.ops.fmha.attn_bias import BlockDiagonalMask
+    from xformers.ops.fmha import attn_bias
 
-    return BlockDiagonalMask.from_seqlens(list(query_lengths), list(key_lengths), device=device)
+    mask = attn_bias.BlockDiagonalMask.from_seqlens(
+        list(query_lengths), list(key_lengths), device=device
+    )
+    return mask.make_causal_from_bottomright() if causal else mask
+
+
+def lower_triangular() -> Any:
+    """xformers' causal mask, aligned at the last query and key."""
+    from xformers.ops.fmha.attn_bias import LowerTriangularFromBottomRightMask
+
+    return LowerTriangularFromBottomRightMask()
 
 
 def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:

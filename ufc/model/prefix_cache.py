@@ -111,7 +111,8 @@ class Layout:
     `inside` control tokens are part of the pass itself (full attention), the others are a prefix
     whose rows come in `runs`, each for `copies` targets. `bias_BC` is that of the controls for
     those who look at them, or (rows, 1, C, C) where controls look at themselves. With `scores`
-    the first token is [REL] and the last one [FDL].
+    the first token is [REL] and the last one [FDL]. In a `causal` pass a cell sees all controls and
+    the cells up to itself.
     """
 
     scores: bool = False
@@ -119,6 +120,7 @@ class Layout:
     runs: tuple[Run, ...] = ()
     copies: int = 1
     bias_BC: Tensor | None = None
+    causal: bool = False
 
     def pieces(
         self, q: Tensor, k: Tensor, v: Tensor, past: KeysValues | None, only_scores: bool
@@ -159,7 +161,7 @@ class Layout:
         if bias is not None and bias.ndim == 2:
             bias = F.pad(bias, (0, k.shape[1] - bias.shape[1] - 2 * self.scores))[:, None, None]
         if not self.scores:
-            return [Piece(q, k, v, bias)]
+            return [Piece(q, k, v, bias, self.causal)]
         of_rel = None if bias is None else F.pad(bias, (1, 0))
         rel = Piece(q[:, :1], k[:, :-1], v[:, :-1], of_rel)
         middle = Piece(q[:, 1:-1], k[:, 1:-1], v[:, 1:-1], bias)

@@ -15,6 +15,10 @@ one that scores lays the sequence out as
 
 where everybody's keys lie side by side: nobody needs a mask.
 
+A model with `autoregressive` has a second way to generate, M6's: a causal pass (`forward(...,
+causal=True)`), in which cell t is given the code of cell t-1 with its own place and tells its own
+code. It sees the controls and the cells before it (`causal.py`).
+
 Blocks in the manner of Qwen: RMSNorm, rotary positions, SwiGLU, biases on QKV only; QK-norm.
 
 Shapes: B batch, C control tokens, T target cells, S target cells and score tokens, N heads,
@@ -35,6 +39,7 @@ from torch import Tensor, nn
 from estimators.registry import find_estimators
 from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
 from ufc.model.attention import attend_pieces, rotary_table, rotate
+from ufc.model.causal import CausalCache
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
 from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
@@ -57,6 +62,7 @@ class UFCConfig:
     rope_base: float = 100.0
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
+    autoregressive: bool = False  # whether it also tells each code from those before it
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, int):
@@ -70,6 +76,11 @@ class UFCConfig:
         if self.control_attention not in ("prefix", "full"):
             raise ValueError(
                 f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
+            )
+        if self.autoregressive and self.control_attention == "full":
+            raise ValueError(
+                "an autoregressive model needs control_attention 'prefix', got 'full': with it "
+                "controls look at the cells that are to be told from them"
             )
 
     @property
@@ -99,6 +110,7 @@ class UFCConfig:
 OLD_WEIGHTS = {"rel_head.": "heads.compliance.", "fdl_head.": "heads.fidelity."}
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
+CAUSAL_MARKS = ("start", "next code")  # in the place of the first cell's input; added to all
 
 
 @dataclass(frozen=True)
@@ -206,6 +218,9 @@ class UFCTransformer(nn.Module):
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("out.weight", "down.weight")):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.depth) ** 0.5)
+        if config.autoregressive:  # last: what else a seed starts with is the same without
+            self.causal_marks = nn.Embedding(len(CAUSAL_MARKS), config.width)
+            self.initialise(self.causal_marks)
 
     @staticmethod
     def initialise(module: nn.Module) -> None:
@@ -308,6 +323,7 @@ class UFCTransformer(nn.Module):
         scores: bool = False,
         ask_N: Tensor | None = None,
         grid: tuple[int, int] | None = None,
+        causal: bool = False,
     ) -> Hidden:
         """Hidden states of a target grid under its controls.
 
@@ -318,14 +334,24 @@ class UFCTransformer(nn.Module):
         the target states are those of the cells asked for, (N, D), and the last block spares the
         others; with both, only the scores are.
 
+        In a `causal` pass a cell's state tells its code from the codes before it; its own code
+        and those behind it are not seen.
+
         Raises:
-            ValueError: the grid does not have T cells.
+            ValueError: the grid does not have T cells; a causal pass with scores, or of a model
+                that is not autoregressive.
         """
-        cells = codes_BT.shape[1]
-        x_BSD, table = self.embed_target(codes_BT, scores, grid or self.config.grid_size)
-        layout = Layout(scores)
+        cells, grid = codes_BT.shape[1], grid or self.config.grid_size
+        if causal and scores:
+            raise ValueError("a causal pass has no scores: run one pass for each")
+        if causal:
+            x_BSD, table = self.embed_causal(codes_BT, range(cells), grid)
+        else:
+            x_BSD, table = self.embed_target(codes_BT, scores, grid)
+        layout = Layout(scores, causal=causal)
         if prefix is not None and prefix.layers:
             layout = prefix_layout(prefix, scores, cells, torch.is_grad_enabled())
+            layout = replace(layout, causal=causal)
         elif prefix is not None:
             x_BSD, table = along(prefix, x_BSD, table, scores)
             layout = Layout(scores, prefix.embedded_BCD.shape[1], bias_BC=prefix.bias_BC)
@@ -338,26 +364,73 @@ class UFCTransformer(nn.Module):
             return Hidden(hidden if ask_N is not None else hidden[:, layout.inside :])
         return Hidden(hidden[:, 1 + layout.inside : -1], hidden[:, 0], hidden[:, -1])
 
+    def causal_cache(self, prefix: Prefix, cells: int) -> CausalCache:
+        """What `next_hidden` keeps from cell to cell, for one target a row of the prefix."""
+        self.check_autoregressive()
+        return CausalCache.of(prefix, cells, self.lean_layers())
+
+    def next_hidden(
+        self, codes_BT: Tensor, cell: int, cache: CausalCache, grid: tuple[int, int]
+    ) -> Tensor:
+        """States that tell the code of one cell from those before it, (B, D).
+
+        It is what `forward(..., causal=True)` has there. Cells that the cache has not seen yet,
+        up to this one, are run; of `codes_BT` only what stands before it counts.
+        """
+        cells = range(cache.cells, cell + 1)
+        x_BSD, table = self.embed_causal(codes_BT, cells, grid)
+        layout, last = cache.extended(len(cells)), self.config.depth - 1
+        ask_N = torch.arange(len(x_BSD), device=x_BSD.device) * len(cells) + len(cells) - 1
+        for number, (block, lean) in enumerate(zip(self.layers(), cache.lean, strict=True)):
+            only = ask_N if number == last else None
+            past = cache.layers[number]
+            x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only, lean)
+        return self.norm(x_BSD)
+
+    def check_autoregressive(self) -> None:
+        """Raise `ValueError` where the model has not learnt to tell codes one by one."""
+        if not self.config.autoregressive:
+            raise ValueError(
+                "this model does not generate autoregressively: choose another order, or train it "
+                "with the objective, `objectives: [autoregressive=0.3]` in its recipe (with "
+                "--init-from, from this one)"
+            )
+
+    def embed_causal(
+        self, codes_BT: Tensor, cells: range, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Some cells of a grid, each with the code before it, (B, n, D), and their rotary table."""
+        self.check_autoregressive()
+        check_grid(codes_BT, grid)
+        start_D, next_D = self.causal_marks.weight
+        before = codes_BT[:, max(0, cells.start - 1) : cells.stop - 1]
+        x_BnD = self.embed(before + self.vocabulary.code_base)
+        if cells.start == 0:
+            x_BnD = torch.cat([start_D.expand(len(codes_BT), 1, -1), x_BnD], dim=1)
+        around_SD, table = self.kept_places(grid, False)
+        at = slice(cells.start, cells.stop)
+        return x_BnD + (around_SD[at] + next_D), table[:, at]
+
     def embed_target(
         self, codes_BT: Tensor, scores: bool, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
-        rows, columns = grid
-        if rows * columns != codes_BT.shape[1]:
-            raise ValueError(
-                f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
-            )
-        around_SD, table = self.keep(
-            ("places", grid, scores),
-            [self.embedding.weight, self.segment.weight, *self.place.parameters()],
-            lambda: self.places(grid, scores),
-        )
+        check_grid(codes_BT, grid)
+        around_SD, table = self.kept_places(grid, scores)
         x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
         if not scores:
             return x_BSD + around_SD, table
         x_BSD = x_BSD + around_SD[1:-1]
         rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
         return torch.cat([rel, x_BSD, fdl], dim=1), table
+
+    def kept_places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
+        """`places`, computed once for a grid."""
+        weights = [self.embedding.weight, self.segment.weight, *self.place.parameters()]
+        made: tuple[Tensor, Tensor] = self.keep(
+            ("places", grid, scores), weights, lambda: self.places(grid, scores)
+        )
+        return made
 
     def places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
         """What every grid of a size has in common: segment and place (S, D), rotary table."""
@@ -409,6 +482,15 @@ class UFCTransformer(nn.Module):
         return load_module(
             folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
         ).eval()
+
+
+def check_grid(codes_BT: Tensor, grid: tuple[int, int]) -> None:
+    """Raise `ValueError` where a grid of (rows, columns) has not as many cells as there are."""
+    rows, columns = grid
+    if rows * columns != codes_BT.shape[1]:
+        raise ValueError(
+            f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
+        )
 
 
 def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:

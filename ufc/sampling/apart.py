@@ -26,6 +26,7 @@ def join_predicts(rows: Sequence[Predict]) -> Predict:
         parts = [
             rows[image](codes_MT[span], torch.zeros_like(owner_M[span]), ask_MT[span])
             for image, span in spans(owner_M)
+            if bool(ask_MT[span].any())
         ]
         return torch.cat(parts)
 

@@ -17,6 +17,8 @@ class SamplerConfig:
         steps: the most refinement steps.
         candidates: canvases tried each step; the best by score goes on.
         temperature: of the codes' distribution; 0 takes the most likely code.
+        top_k: sample only this many of the likeliest codes of a cell.
+        top_p: sample only the likeliest codes that have this probability together.
         choice_temperature: of the noise on the choice of cells, falling to 0 (maskgit).
         patience: stop an image after this many steps without a better score.
         time_budget: stop after so many seconds.
@@ -28,6 +30,8 @@ class SamplerConfig:
     steps: int = 12
     candidates: int = 1
     temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
     choice_temperature: float = 4.5
     patience: int | None = None
     time_budget: float | None = None
@@ -38,12 +42,14 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         find_order(self.order)
-        for name in ("steps", "candidates", "patience"):
+        for name in ("steps", "candidates", "patience", "top_k"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}, wanted 1 or more")
         if not self.temperature >= 0:
             raise ValueError(f"temperature is {self.temperature}, wanted 0 or more")
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}, wanted 0 to 1")
         wrong = {name: w for name, w in self.score_weights.items() if not 0 <= w <= 1}
         if wrong:
             raise ValueError(f"score weights {wrong} are out of range, wanted 0 to 1 each")
@@ -56,9 +62,10 @@ class SamplerConfig:
     @property
     def scored(self) -> bool:
         """Whether canvases are chosen by score on the way."""
-        return self.rule.chooses_by_score or self.candidates > 1 or self.patience is not None
+        chosen = self.rule.chooses_by_score or self.candidates > 1 or self.patience is not None
+        return chosen and not self.rule.causal
 
     @property
     def watched(self) -> bool:
         """Whether canvases are scored on the way, not only at the end."""
-        return self.scored or self.score_steps
+        return (self.scored or self.score_steps) and not self.rule.causal

@@ -13,6 +13,7 @@ from torch import Tensor
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.apart import join_predicts, join_scores, one_by_one
+from ufc.sampling.autoregressive import make_causal_predict
 from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Refined, Scores
 from ufc.sampling.config import SamplerConfig
@@ -44,17 +45,24 @@ def generate_tokens(
         apart: give every image passes of its own; see `ufc.sampling.apart`.
         rescore: turns the model's own scores into those that are chosen by.
         on_step: see `loop.refine`.
+
+    Raises:
+        ValueError: an autoregressive order, and the model has not learnt it.
     """
+    if config.rule.causal:
+        model.check_autoregressive()
     negatives = [ControlItem()] * len(items) if negatives is None else negatives
     if apart:
         rows = [
-            ask_model(model, [item], [negative], guidance_scale, problem.grid)
+            ask_model(model, [item], [negative], guidance_scale, problem.grid, config.rule.causal)
             for item, negative in zip(items, negatives, strict=True)
         ]
         predict = join_predicts([predict for predict, _ in rows])
         score = join_scores([score for _, score in rows])
     else:
-        predict, score = ask_model(model, items, negatives, guidance_scale, problem.grid)
+        predict, score = ask_model(
+            model, items, negatives, guidance_scale, problem.grid, config.rule.causal
+        )
     if rescore is not None:
         score = one_by_one(rescore(score)) if apart else rescore(score)
     return refine_best_of(
@@ -73,14 +81,20 @@ def ask_model(
     negatives: Sequence[ControlItem],
     guidance_scale: float,
     grid: tuple[int, int],
+    causal: bool = False,
 ) -> tuple[Predict, Score]:
-    """The sampler's two functions for a batch; its controls are run here."""
+    """The sampler's two functions for a batch; its controls are run here.
+
+    With `causal` one cell of each canvas may be asked for, and is told from those before it.
+    """
     guided = guidance_scale != 1 and not all(
         item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
     )
     prefix = make_prefix(model, items)
     negative = make_prefix(model, negatives) if guided else None
     predict = make_predict(model, prefix, negative, guidance_scale, grid)
+    if causal:
+        predict = make_causal_predict(model, prefix, negative, guidance_scale, grid, predict)
     return predict, make_score(model, prefix, grid)
 
 

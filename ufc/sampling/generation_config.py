@@ -26,9 +26,12 @@ _OF_A_CALL = (
     "seed",
     "num_images_per_prompt",
     "contrastive_weight",
+    "top_k",
+    "top_p",
     "patience",
     "time_budget",
     "feather",
+    "original_size",
     "score_steps",
 )
 
@@ -76,6 +79,15 @@ class GenerationConfig(BaseModel):
     temperature: float = Field(
         1.0, ge=0, le=100, description="Variety of the codes (1); 0 takes the likeliest."
     )
+    top_k: int | None = Field(
+        None, ge=1, le=65_536, description="Sample only this many of a cell's likeliest codes."
+    )
+    top_p: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Sample only a cell's likeliest codes, of this probability together.",
+    )
     choice_temperature: float = Field(
         4.5,
         ge=0,
@@ -119,6 +131,11 @@ class GenerationConfig(BaseModel):
     )
     feather: int = Field(
         0, ge=0, le=1_024, description="Pixels over which kept parts blend into the new."
+    )
+    original_size: bool = Field(
+        False,
+        description="Edits come back at the image's own size: the model works on the part around "
+        "what changes, and no other pixel is touched.",
     )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."

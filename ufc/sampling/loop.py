@@ -1,6 +1,7 @@
 """Progressive generation: predict, score, re-mask, and again.
 
-One loop serves every order of filling (`ufc.sampling.orders`). It knows neither transformer nor
+One loop serves every order of filling (`ufc.sampling.orders`) but those that bring their own
+(`Order.loop`). It knows neither transformer nor
 estimators; it asks two functions:
 
   predict(codes_MT, owner_M, ask_MT) -> logits (cells asked for, V), row-major
@@ -75,6 +76,9 @@ def refine(
 
     `on_step(step, canvas)` is called after every step and ends the run by returning True.
     """
+    own_loop = config.rule.loop()
+    if own_loop is not None:
+        return own_loop(predict, score, problem, config, on_step)
     started = time.monotonic()
     images, device = len(problem.codes_BT), problem.codes_BT.device
     state = blank_canvas(problem.codes_BT, problem.locked_BT, problem.codes)
@@ -151,7 +155,9 @@ def attempt(
     logits_NV = predict(blank_MT, owner_M, masked.flatten(0, 1))
     temperature = config.rule.temperature(config.temperature)
     uniform_N = noise_AK2T[:, :, 1][masked]
-    sampled_N, probability_N = sample_codes(logits_NV, uniform_N, temperature, problem.alike)
+    sampled_N, probability_N = sample_codes(
+        logits_NV, uniform_N, temperature, problem.alike, config.top_k, config.top_p
+    )
     filled, confidence = current.clone(), state.confidence[at_work, None].repeat(1, candidates, 1)
     filled[masked] = sampled_N
     confidence[masked] = probability_N

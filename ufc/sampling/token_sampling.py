@@ -13,11 +13,20 @@ Alike = tuple[Tensor, Tensor]
 
 
 def sample_codes(
-    logits_NV: Tensor, uniform_N: Tensor, temperature: float, alike: Alike | None = None
+    logits_NV: Tensor,
+    uniform_N: Tensor,
+    temperature: float,
+    alike: Alike | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A code for each cell by inverting the distribution at `uniform_N`, and its confidence.
 
-    Confidence is the code's probability at temperature 1, whatever temperature it was sampled at.
+    With `top_k` and `top_p` only the likeliest codes are sampled: so many of them, and as many as
+    it takes for their probabilities to reach so much, at the temperature of sampling.
+
+    Confidence is the code's probability at temperature 1, whatever temperature it was sampled at
+    and whatever was left out.
     A codebook spends many codes on what is common (a white background), and each of them is
     improbable though the appearance is certain: with `alike` the probabilities of codes that look
     the same are added, as far as they do.
@@ -29,11 +38,29 @@ def sample_codes(
         tempered = probabilities
         if temperature != 1:
             tempered = (logits_NV.float() / temperature).softmax(-1)
+        tempered = likeliest(tempered, top_k, top_p)
         cumulated = running_sum(tempered)
         target = uniform_N[:, None] * cumulated[:, -1:]
+        target = target.clamp_min(torch.finfo(target.dtype).tiny)  # at 0 codes left out begin
         sampled = torch.searchsorted(cumulated, target).clamp_max(logits_NV.shape[-1] - 1)
     sampled = sampled.squeeze(-1)
     return sampled, confidence_in(sampled, probabilities, alike)
+
+
+def likeliest(p_NV: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Probabilities with 0 for all but the likeliest codes, of which one stays at least."""
+    if top_k is not None and top_k < p_NV.shape[-1]:
+        kept = p_NV.topk(max(1, top_k), dim=-1)
+        p_NV = torch.zeros_like(p_NV).scatter(-1, kept.indices, kept.values)
+    if top_p is not None and top_p < 1:
+        p_NV = p_NV / p_NV.sum(-1, keepdim=True)
+        sorted_p = p_NV.sort(dim=-1, descending=True, stable=True)
+        before = running_sum(sorted_p.values) - sorted_p.values  # what likelier ones have together
+        left_out = before >= top_p
+        left_out[:, 0] = False
+        kept_p = sorted_p.values.masked_fill(left_out, 0.0)
+        p_NV = torch.zeros_like(p_NV).scatter(-1, sorted_p.indices, kept_p)
+    return p_NV
 
 
 def running_sum(x_NV: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from ufc.training.conditioning_dropout import (
     Rivals,
     attribute_neighbours,
     captions,
-    draw_controls,
+    sample_controls,
     sample_mask,
     sample_rng,
     step_references,
@@ -32,7 +32,7 @@ from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
-from vqgan.training_data import positions_of
+from vqgan.training.data import positions_of
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,13 @@ class Batches:
             rng = sample_rng(self.seed, step, place)
             put = self.paraphraser(index, step, place)
             texts = [put(index)] if put else self.ids[index]
-            draw = draw_controls(texts, references, self.odds, self.text.size, rng)
-            pictures = [self.draw_reference(index, rng, draw.own) for _ in range(draw.references)]
+            draw = sample_controls(texts, references, self.odds, self.text.size, rng)
+            pictures = [self.sample_reference(index, rng, draw.own) for _ in range(draw.references)]
             codes.append(self.cache.target(index, rng.random() < 0.5))
             masks.append(sample_mask(self.cache.grid, rng))
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
-            rivals.append(self.rivals.draw(index, draw.form, rng, put))
+            rivals.append(self.rivals.sample(index, draw.form, rng, put))
         return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals)
 
     def paraphraser(self, index: int, step: int, place: int) -> Callable[[int], list[int]] | None:
@@ -126,7 +126,7 @@ class Batches:
             return None
         return lambda sample: self.text.encode(phrase(self.records[sample]))
 
-    def draw_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
+    def sample_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
         """An augmented picture of the sample itself, or of a neighbour."""
         others = self.neighbours[index]
         if not own and len(others) > 1 and rng.random() < self.odds.neighbour:
@@ -180,7 +180,7 @@ class StreamedBatches:
             caption = rng.choice(captions(record) or [""])
             phrase = self.mixture.phrase(step, place) if self.mixture else None
             texts = [self.text.encode((phrase(record) if phrase else "") or caption)]
-            draws.append(draw_controls(texts, references, self.odds, self.text.size, rng))
+            draws.append(sample_controls(texts, references, self.odds, self.text.size, rng))
             flips.append(rng.random() < 0.5)
             masks.append(sample_mask(self.tokenizer.config.grid_size, rng))
         codes_BHW, pictures = self.encode(pixels, flips, [d.references for d in draws], step)

@@ -33,6 +33,7 @@ class ControlOdds:
         word_drop: chance, beside references, that words are dropped from the text (up to half of
             them), so that references have to supply what the words do not say.
         masked_text: chance, beside references, that words are masked and have to be told.
+        text_only: the same without references: words are told from the other words alone.
     """
 
     references: tuple[float, ...] = (0.8, 0.17, 0.03)
@@ -41,6 +42,7 @@ class ControlOdds:
     neighbour: float = 0.35
     word_drop: float = 0.5
     masked_text: float = 0.15
+    text_only: float = 0.0
 
 
 def captions(record: dict[str, Any]) -> list[str]:
@@ -99,7 +101,7 @@ class Rivals:
             for key, groups in enumerate(self.alike):
                 groups[values[:key] + values[key + 1 :]].append(index)
 
-    def draw(
+    def sample(
         self,
         index: int,
         form: int,
@@ -128,7 +130,7 @@ class Rivals:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampledControls:
     """What is drawn for one sample: its text, the words to be told, and its references.
 
     The text is number `form` of the sample's. `labels` are the true ids of masked words, aligned
@@ -142,19 +144,20 @@ class Draw:
     form: int
 
 
-def draw_controls(
+def sample_controls(
     texts: Sequence[list[int]],
     references: int,
     odds: ControlOdds,
     mask: int,
     rng: random.Random,
-) -> Draw:
+) -> SampledControls:
     """Controls of one sample with these texts (ids) and at most so many references.
 
     `mask` is the id of a masked word.
     """
     kept = sum(rng.random() >= odds.reference_drop for _ in range(references))
-    masked = kept > 0 and rng.random() < odds.masked_text
+    masking = odds.masked_text if kept else odds.text_only
+    masked = masking > 0 and rng.random() < masking
     present = masked or rng.random() < odds.text[1 if kept else 0]
     form = rng.randrange(max(1, len(texts)))
     ids = list(texts[form]) if present and texts else []
@@ -168,7 +171,7 @@ def draw_controls(
         share = rng.uniform(0, 0.5)
         ids = [token for token in ids if rng.random() >= share]
         labels = [-1] * len(ids)
-    return Draw(ids, labels, kept, own=masked, form=form)
+    return SampledControls(ids, labels, kept, own=masked, form=form)
 
 
 def step_references(odds: ControlOdds, seed: int, step: int) -> int:

@@ -49,6 +49,12 @@ class TrainConfig(LoopSettings):
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
     text_weight: float = setting(0.1, "Weight of the masked words' loss.")
     estimator_weight: float = setting(0.25, "Weight of the estimators' losses.")
+    autoregressive_share: float = setting(
+        0.25, "Share of the samples that also learn code by code, if autoregressive has a weight."
+    )
+    text_only: float = setting(
+        0.0, "Share of the samples without references whose words are masked and have to be told."
+    )
     estimators: tuple[str, ...] = setting(
         ("compliance", "fidelity"), "Estimators of the model, by name."
     )
@@ -56,9 +62,11 @@ class TrainConfig(LoopSettings):
         (), "Further objectives and their weights, as name=0.5; see ufc/training/objectives."
     )
     estimator_start: float = setting(0.3, "Share of the run after which estimators learn.")
-    estimator_steps: int = setting(6, "Steps between their lessons.")
+    estimator_steps: int = setting(6, "Steps between theirs.")
     estimator_samples: int = setting(8, "Samples of a step they learn from.")
-    estimator_pictures: int = setting(4, "Pictures drawn for each lesson, kept for later ones.")
+    estimator_pictures: int = setting(
+        4, "Pictures generated for each of them, kept in the replay buffer."
+    )
     validation_prompts: tuple[str, ...] = setting(
         PROMPTS, "Prompts whose pictures are generated at each validation."
     )
@@ -81,3 +89,8 @@ class TrainConfig(LoopSettings):
             except ValueError:
                 raise ValueError(f"objectives: got {text!r}, wanted name=weight") from None
         return weights
+
+    @property
+    def autoregressive(self) -> bool:
+        """Whether the model is to generate autoregressively, too."""
+        return self.objective_weights().get("autoregressive", 0.0) > 0

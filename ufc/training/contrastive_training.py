@@ -22,14 +22,21 @@ from estimators.contrastive import (
     contrastive_loss,
     fit_calibration,
 )
-from estimators.metrics.retrieval import own_first, r_precision, recall_at
+from estimators.metrics.r_precision import own_first, r_precision, recall_at
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
 from ufc.training.conditioning_dropout import captions
+from ufc.training.lexicon.mixture import (
+    LEXICON,
+    PARAPHRASES,
+    Mixture,
+    mixture,
+    refuse_share,
+)
 from ufc.training.trainer import parameter_groups
 from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
-from ufc_base.data.opening import no_captions, open_training_set, open_validation_set
+from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
 from ufc_base.data.records import MAX_UNREADABLE
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
 from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
@@ -54,6 +61,8 @@ class ContrastiveTrainConfig(Settings):
     caption_column: str | None = setting(None, CAPTION_COLUMN)
     image_column: str | None = setting(None, IMAGE_COLUMN)
     max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
+    paraphrase_share: float = setting(0.0, PARAPHRASES)
+    lexicon: str | None = setting(None, LEXICON)
     image_width: int = setting(160, "Width of the blocks over the encoder's cells.")
     image_depth: int = setting(1, "Such blocks.", 0)
     text_width: int = setting(160, "Width of the text tower.")
@@ -81,13 +90,24 @@ class ContrastiveTrainConfig(Settings):
     )
     seed: int = setting(0, "Seed of the run.", 0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_share(self.paraphrase_share, self.lexicon)
 
-class Lessons:
+
+class Minibatches:
     """What a step shows: pictures, a caption of each, and which captions say the same."""
 
-    def __init__(self, samples: Samples, pixels: Pixels, text: TextTokenizer, seed: int) -> None:
-        self.pixels, self.seed = pixels, seed
-        records = [samples.record(index) for index in range(len(samples))]
+    def __init__(
+        self,
+        samples: Samples,
+        pixels: Pixels,
+        text: TextTokenizer,
+        seed: int,
+        mixture: Mixture | None = None,
+    ) -> None:
+        self.pixels, self.seed, self.text, self.mixture = pixels, seed, text, mixture
+        self.records = records = [samples.record(index) for index in range(len(samples))]
         bare = sum(not captions(record) for record in records)
         if bare:
             raise DataError(
@@ -98,13 +118,20 @@ class Lessons:
         names: dict[str, int] = {}
         self.meaning = torch.tensor([names.setdefault(captions(r)[0], len(names)) for r in records])
 
-    def draw(self, batch: int, step: int) -> tuple[list[int], list[list[int]], Tensor]:
+    def sample(self, batch: int, step: int) -> tuple[list[int], list[list[int]], Tensor]:
         """Indices, the ids of a caption of each, and which pairs are alike (B, B)."""
         indices = batch_indices(len(self.ids), batch, step, self.seed)
         rng = random.Random(self.seed * 1_000_003 + step)
         texts = [rng.choice(self.ids[index]) for index in indices]
+        for place, index in enumerate(indices if self.mixture else ()):
+            texts[place] = self.paraphrase(index, step, place) or texts[place]
         meaning_B = self.meaning[indices]
         return indices, texts, meaning_B[:, None] == meaning_B
+
+    def paraphrase(self, index: int, step: int, place: int) -> list[int]:
+        """Ids of a sample in other words, where this place of a step gets them; else none."""
+        phrase = self.mixture.phrase(step, place) if self.mixture else None
+        return self.text.encode(phrase(self.records[index])) if phrase else []
 
     def pictures(self, indices: list[int], step: int) -> Tensor:
         """Pixels (B, 3, H, W), half of them mirrored, half of them softened.
@@ -223,11 +250,11 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     samples = open_training_set(config)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
-    trainer, lessons, text = start(config, samples)
+    trainer, minibatches, text = start(config, samples)
     with Run(trainer, config, engine) as run:
-        first_stage(trainer, lessons, run)
-        second_stage(trainer, lessons, run)
-    estimator = finish(trainer, lessons, text)
+        first_stage(trainer, minibatches, run)
+        second_stage(trainer, minibatches, run)
+    estimator = finish(trainer, minibatches, text)
     estimator.save_pretrained(config.output_dir)
     if config.val_data_dir:
         run.log.write(trainer.step, **recall_report(estimator, open_validation_set(config)))
@@ -236,29 +263,33 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
 
 def start(
     config: ContrastiveTrainConfig, samples: Samples
-) -> tuple[Trainer, Lessons, TextTokenizer]:
+) -> tuple[Trainer, Minibatches, TextTokenizer]:
     """A fresh trainer, what it is to learn from, and its words."""
     folder = resolve_model(config.model)
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
-    lessons = Lessons(samples, Pixels(samples, tokenizer.config.resolution), text, config.seed)
-    return Trainer(config, tokenizer, text.size), lessons, text
+    pixels = Pixels(samples, tokenizer.config.size)
+    words = mixture(config.paraphrase_share, config.seed, config.lexicon)
+    if words:
+        tell(config, words.told(map(samples.record, range(len(samples)))))
+    minibatches = Minibatches(samples, pixels, text, config.seed, words)
+    return Trainer(config, tokenizer, text.size), minibatches, text
 
 
-def first_stage(trainer: Trainer, lessons: Lessons, run: Run) -> None:
+def first_stage(trainer: Trainer, minibatches: Minibatches, run: Run) -> None:
     """The encoder frozen: its features are computed once, in half precision."""
     config = trainer.config
     if trainer.step >= config.frozen_steps:
         return
-    cells = encoder_cells(trainer.model, lessons.pixels)
+    cells = encoder_cells(trainer.model, minibatches.pixels)
     while (progress := run.progress(trainer.step, config.frozen_steps, timed=False)) < 1:
         step = trainer.step
-        indices, texts, alike_BB = lessons.draw(config.train_batch_size, step)
+        indices, texts, alike_BB = minibatches.sample(config.train_batch_size, step)
         values = trainer.train_step(cells[indices].float(), texts, alike_BB, progress, step)
         record(run, values, stage=1)
 
 
-def second_stage(trainer: Trainer, lessons: Lessons, run: Run) -> None:
+def second_stage(trainer: Trainer, minibatches: Minibatches, run: Run) -> None:
     """Everything learns, from pixels."""
     config = trainer.config
     steps = config.max_train_steps - config.frozen_steps
@@ -269,8 +300,8 @@ def second_stage(trainer: Trainer, lessons: Lessons, run: Run) -> None:
         run.clock.seconds = 0.0  # the minutes are this stage's
     while (progress := run.progress(trainer.step - config.frozen_steps, steps)) < 1:
         step = trainer.step
-        indices, texts, alike_BB = lessons.draw(config.train_batch_size, step)
-        pixels = lessons.pictures(indices, step)
+        indices, texts, alike_BB = minibatches.sample(config.train_batch_size, step)
+        pixels = minibatches.pictures(indices, step)
         lived = step - config.frozen_steps
         record(run, trainer.train_step(pixels, texts, alike_BB, progress, lived), stage=2)
 
@@ -294,21 +325,22 @@ def encoder_cells(model: ContrastiveModel, pixels: Pixels) -> Tensor:
     return torch.cat(chunks)
 
 
-def finish(trainer: Trainer, lessons: Lessons, text: TextTokenizer) -> ContrastiveEstimator:
+def finish(trainer: Trainer, minibatches: Minibatches, text: TextTokenizer) -> ContrastiveEstimator:
     """The averaged towers, calibrated on training pairs: own captions against the next sample's."""
     model = ContrastiveModel(trainer.model.config)
     model.load_state_dict(trainer.average.shadow)
     estimator = ContrastiveEstimator(model, text)
-    indices = batch_indices(len(lessons.ids), min(1024, len(lessons.ids)), 0, trainer.config.seed)
+    count = len(minibatches.ids)
+    indices = batch_indices(count, min(1024, count), 0, trainer.config.seed)
     images = torch.cat(
         [
-            estimator.embed_pixels(lessons.pixels.batch(indices[at : at + BATCH]))
+            estimator.embed_pixels(minibatches.pixels.batch(indices[at : at + BATCH]))
             for at in range(0, len(indices), BATCH)
         ]
     )
     with torch.no_grad():
-        texts = model.text([lessons.ids[index][0] for index in indices])
-    different = lessons.meaning[indices] != lessons.meaning[indices].roll(1)
+        texts = model.text([minibatches.ids[index][0] for index in indices])
+    different = minibatches.meaning[indices] != minibatches.meaning[indices].roll(1)
     own, other = (images * texts).sum(-1), (images * texts.roll(1, 0)).sum(-1)[different]
     model.calibration.copy_(fit_calibration(own, other))
     return estimator

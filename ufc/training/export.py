@@ -16,7 +16,7 @@ from ufc.training.setup import base_defaults, load_text, load_tokenizer, start_m
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
 from ufc_base.training.loop import go_on
-from vqgan.export import load_averages, read_averages
+from vqgan.training.export import load_averages, read_averages
 
 
 def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | None = None) -> Path:
@@ -54,7 +54,7 @@ def export_contrastive(
         CheckpointError: the checkpoint or the model it started from cannot be used.
     """
     state = read_averages(checkpoint, config.output_dir, "a contrastive estimator", "stage")
-    trainer, lessons, text = start(config, open_dataset(config.train_data_dir))
+    trainer, minibatches, text = start(config, open_dataset(config.train_data_dir))
     go_on(trainer, state)
-    finish(trainer, lessons, text).save_pretrained(config.output_dir, dtype)
+    finish(trainer, minibatches, text).save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)

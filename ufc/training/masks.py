@@ -21,10 +21,10 @@ def training_masks(
     """One mask a sample of a grid of (rows, columns), (B, T) bool, each with a masked cell."""
     weights = torch.tensor(odds)
     strategies = torch.multinomial(weights, batch, replacement=True, generator=generator)
-    return torch.stack([draw_mask(int(kind), grid, generator) for kind in strategies])
+    return torch.stack([make_mask(int(kind), grid, generator) for kind in strategies])
 
 
-def draw_mask(strategy: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+def make_mask(strategy: int, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
     """A mask (T,) by strategy: 0 random ratio, 1 everything, 2 inside a box, 3 outside it."""
     cells = grid[0] * grid[1]
     if strategy == 0:

@@ -22,7 +22,7 @@ from ufc.sampling.loop import Problem
 from ufc.sampling.token_sampling import Alike
 
 
-class PictureBank:
+class ReplayBuffer:
     """The latest `capacity` drawn canvases (T,) with the controls they were drawn under."""
 
     def __init__(self, capacity: int) -> None:
@@ -53,7 +53,7 @@ class PictureBank:
 
 
 @torch.no_grad()
-def draw_canvases(
+def generate_canvases(
     model: UFCTransformer,
     items: Sequence[ControlItem],
     alike: Alike | None,

@@ -15,18 +15,25 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import texts_of_records, training_texts
+from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.lexicon.mixture import Mixture, mixture
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
-from ufc_base.data.opening import look_at_stream, no_captions, open_training_set, reading_of
+from ufc_base.data.opening import (
+    FIRST_SAMPLES,
+    look_at_stream,
+    no_captions,
+    open_training_set,
+    reading_of,
+    tell,
+)
 from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
-from vqgan.training_data import Ahead, stream_of
+from vqgan.training.data import Ahead, stream_of
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
 ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are nearer than that
@@ -63,6 +70,8 @@ def open_training(
     if streams(urls, config.streaming):
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
+        if words and engine.first:
+            tell(config, words.told(first_records(urls, FIRST_SAMPLES, reading_of(config))))
         stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
 
         def texts_of() -> list[str]:
@@ -73,15 +82,18 @@ def open_training(
             text = load_text(config, texts_of, again)
         augment = config.augmentations > 0
         return text, StreamedBatches(
-            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment
-        )
+            stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment,
+            odds=ControlOdds(text_only=config.text_only), mixture=words,
+        )  # fmt: skip
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
+    if words and engine.first:
+        tell(config, words.told(map(samples.record, range(len(samples)))))
     with engine.first_alone():
-        text = load_text(config, lambda: training_texts(samples), again)
+        text = load_text(config, lambda: training_texts(samples, words), again)
         file = Path(config.output_dir) / "codes.safetensors"
-        batches = stored_batches(config, tokenizer, samples, text, file, places)
+        batches = stored_batches(config, tokenizer, samples, text, file, places, words)
     if engine.device.type == "cuda" and config.data_workers:
         return text, Ahead(batches, config.data_workers)
     return text, batches
@@ -107,6 +119,7 @@ def stored_batches(
     text: TextTokenizer,
     file: Path,
     places: range,
+    words: Mixture | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
@@ -124,6 +137,8 @@ def stored_batches(
         seed=config.seed,
         neighbour_keys=config.neighbour_keys,
         places=places,
+        odds=ControlOdds(text_only=config.text_only),
+        mixture=words,
     )
 
 
@@ -138,7 +153,9 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
     if config.init_from:
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
-        model = with_estimators(model, config.estimators)
+        model = with_parts(
+            model, config.estimators, model.config.autoregressive or config.autoregressive
+        )
         check_fits(model.config, config, codebook_VD)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
@@ -162,17 +179,22 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             dropout=config.dropout or 0.0,
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
+            autoregressive=config.autoregressive,
         )
     )
     model.know_codebook(codebook_VD)
     return model
 
 
-def with_estimators(model: UFCTransformer, names: Sequence[str]) -> UFCTransformer:
-    """The model with the estimators of these names: those it has as they are, others anew."""
-    if tuple(names) == model.config.estimators:
+def with_parts(
+    model: UFCTransformer, estimators: Sequence[str], autoregressive: bool
+) -> UFCTransformer:
+    """The model with the estimators of these names, and able to generate autoregressively or not:
+    what it has of it stays as it is, the rest is new."""
+    wanted = replace(model.config, estimators=tuple(estimators), autoregressive=autoregressive)
+    if wanted == model.config:
         return model
-    other = UFCTransformer(replace(model.config, estimators=tuple(names)))
+    other = UFCTransformer(wanted)
     other.load_state_dict(other.state_dict() | {
         name: value for name, value in model.state_dict().items() if name in other.state_dict()
     })  # fmt: skip

@@ -16,10 +16,11 @@ from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.objectives import OBJECTIVES, Context, Objective
+from ufc.training.objectives.autoregressive import next_codes
 from ufc.training.objectives.base import AuxiliaryStep
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
-from ufc.training.replay_buffer import draw_canvases
+from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
     base_defaults,
     load_tokenizer,
@@ -209,7 +210,8 @@ def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in dict.fromkeys(name for log in logs for name in log):
         found = [log[name] for log in logs if name in log]
-        values[name] = sum(found) if name in ("code_loss", "text_loss") else sum(found) / len(found)
+        summed = name in ("code_loss", "next_code_loss", "text_loss")
+        values[name] = sum(found) if summed else sum(found) / len(found)
     return values
 
 
@@ -284,7 +286,7 @@ def validate(
             generator = torch.Generator().manual_seed(step)
             count = len(batch.items)
             asked = batch.items[: min(8, count)]
-            drawn_BT = draw_canvases(pipeline.transformer, asked, pipeline.alike, generator)
+            drawn_BT = generate_canvases(pipeline.transformer, asked, pipeline.alike, generator)
             canvases = estimator_batch(
                 batch,
                 found.logits_NV,
@@ -295,6 +297,8 @@ def validate(
                 count,
             )
             losses, values = estimator_losses(pipeline.transformer, canvases)
+            if pipeline.transformer.config.autoregressive:
+                values |= next_codes(pipeline.transformer, batch.codes_BT, found.prefix, 0.0).log
             values |= {"code_loss": float(found.loss)}
             values |= {f"{name}_loss": float(loss) for name, loss in losses.items()}
             averages.add(values | accuracy_by_ratio(batch, found))

@@ -1,7 +1,7 @@
 """Sets of blocks: what a drag, a mask image or typed ranges say, and what can be done with them.
 
 Blocks are the cells of a `grid`, (rows, columns) or the side of a square, counted row by row from 0
-at the top left; a set of them is a sorted tuple. In a mask image white is drawn anew and black is
+at the top left; a set of them is a sorted tuple. In a mask image white is regenerated and black is
 kept.
 """
 
@@ -64,7 +64,7 @@ def border(blocks: Iterable[int], grid: Grid) -> Blocks:
 
 
 def seam(blocks: Iterable[int], grid: Grid) -> Blocks:
-    """Both sides of the line around blocks: what to draw anew where two pictures were joined."""
+    """Both sides of the line around blocks: what to regenerate where two pictures were joined."""
     given = tuple(sorted(set(blocks)))
     outside = border(given, grid)
     inside = [block for block in border(invert(given, grid), grid) if block in given]
@@ -72,7 +72,7 @@ def seam(blocks: Iterable[int], grid: Grid) -> Blocks:
 
 
 def to_mask(blocks: Iterable[int], grid: Grid, resolution: Grid) -> Image.Image:
-    """A mask of (height, width) or a side in pixels, white where a block is to be drawn anew."""
+    """A mask of (height, width) or a side in pixels, white where a block is to be regenerated."""
     small = Image.fromarray(_board(blocks, grid).astype(np.uint8) * 255)
     return small.resize(sides(resolution)[::-1], Image.Resampling.NEAREST)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ufc.io.block_record import Origin
+from ufc.io.png.block_record import Origin
 
 
 def to_origins(stories: Sequence[Mapping[str, Any]], picture: str) -> list[Origin]:

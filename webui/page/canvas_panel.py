@@ -1,4 +1,4 @@
-"""The picture with its blocks, live while it is drawn, and what was drawn beside it."""
+"""The picture with its blocks, live while it is generated, and what was generated beside it."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def below(page: Page, picture: Picture) -> None:
 
 
 def candidates(page: Page, picture: Picture) -> None:
-    """The pictures drawn together, to choose the one to go on with."""
+    """The pictures generated together, to choose the one to go on with."""
     say, group = page.say, state.group_of(page.session, picture)
     if len(group) < 2:
         return

@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
+from ufc.conditioning.controls import Control, further_controls
 from ufc.io.validation import AllKeptError, RequestError
 from ufc_base.images import load_image
 from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings
@@ -20,6 +21,7 @@ from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
+WIDGETS = [field for field in fields(Settings) if field.name != "controls"]
 SHOWN_SIDE = 512  # pixels of the picture on the canvas
 
 
@@ -85,7 +87,7 @@ class Page:
         st.session_state.setdefault("messages", []).append(message)
 
     def problem(self) -> str | None:
-        """Why nothing can be drawn now, as the name of a string."""
+        """Why nothing can be generated now, as the name of a string."""
         try:
             self.studio.request(self.session)
         except AllKeptError:
@@ -100,10 +102,15 @@ def widget(name: str) -> str:
     return f"setting_{name}"
 
 
+def word_controls() -> dict[str, Control]:
+    """The further controls that are words; pictures are given as references here."""
+    return {name: one for name, one in further_controls().items() if one.kind == "text"}
+
+
 def fill_widgets(settings: Settings) -> None:
     """Give every widget the setting's value, where that was changed by other means."""
     before = st.session_state.get("settings_seen")
-    for field in fields(Settings):
+    for field in WIDGETS:
         value = getattr(settings, field.name)
         changed = before is None or getattr(before, field.name) != value
         if changed or widget(field.name) not in st.session_state:
@@ -116,13 +123,15 @@ def fill_widgets(settings: Settings) -> None:
 def read_widgets(page: Page) -> None:
     """Take over into the session what the widgets hold."""
     said: dict[str, Any] = {}
-    for field in fields(Settings):
+    for field in WIDGETS:
         if widget(field.name) in st.session_state:
             value = st.session_state[widget(field.name)]
             if field.name in MAY_BE_NONE:
                 value = value or None
             if value is not None or field.name in MAY_BE_NONE:
                 said[field.name] = value
+    controls = {name: st.session_state.get(widget(name), "") for name in word_controls()}
+    said["controls"] = {name: words for name, words in controls.items() if words}
     page.update(lambda session: replace(session, settings=replace(session.settings, **said)))
     st.session_state["settings_seen"] = page.session.settings
 

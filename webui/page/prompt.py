@@ -1,4 +1,4 @@
-"""What to draw: the prompt, the button, and what pressing it will do."""
+"""What to generate: the prompt, the button, and what pressing it will do."""
 
 from __future__ import annotations
 

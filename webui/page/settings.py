@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from ufc.sampling.orders import ORDERS
-from webui.page.context import Page, widget
+from webui.page.context import Page, widget, word_controls
 from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES, SHAPES
 from webui.sessions.studio import random_seed
 
@@ -42,13 +42,18 @@ def recipe(page: Page) -> None:
             max_chars=MOST_LETTERS,
             help=say("negative_help"),
         )
+        for name, control in word_controls().items():
+            label = name.replace("_", " ").capitalize()
+            st.text_input(label, key=widget(name), max_chars=MOST_LETTERS, help=control.help)
         number(page, "steps")
     with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
         number(page, "guidance_scale", 0.5, "%.1f")
         number(page, "temperature", 0.1, "%.1f")
+        number(page, "top_k")
+        number(page, "top_p", 0.05, "%.2f")
         st.radio(  # a selectbox goes on showing its choice in the language it was made in
             say("order"),
-            list(ORDERS),
+            orders(page),
             key=widget("order"),
             format_func=lambda name: say(f"order_{name}"),
             help=say("order_help"),
@@ -57,6 +62,12 @@ def recipe(page: Page) -> None:
         number(page, "patience")
         number(page, "time_budget", 1.0, "%d")
         number(page, "feather")
+
+
+def orders(page: Page) -> list[str]:
+    """The orders that the model has learnt."""
+    learnt = page.studio.loaded.pipe.transformer.config.autoregressive
+    return [name for name, order in ORDERS.items() if learnt or not order.causal]
 
 
 def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> None:

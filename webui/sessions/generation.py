@@ -1,4 +1,4 @@
-"""One drawing, from request to files: what the thread that draws does for a session."""
+"""One drawing, from request to files: what the thread that generates does for a session."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ufc.cli.model_choice import Loaded
+from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import RECIPE
 from ufc.io.embedded_tokens import block_record
-from ufc.io.inputs import input_hashes
+from ufc.io.inputs import InputFiles
 from ufc.io.manifest import save_picture
-from ufc.io.picture_metadata import Metadata, describe, rounded
+from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
@@ -37,10 +37,10 @@ HARD_TO_CODE = (
 )
 
 
-class Drawing:
+class GenerationJob:
     """The request of one session on its way to pictures.
 
-    With `repair`, so many blocks are drawn anew, those of the picture that the model doubts most,
+    With `repair`, so many blocks are regenerated, those of the picture that the model doubts most,
     and what comes of it is only put on the canvas where the model scores it higher.
     """
 
@@ -98,7 +98,7 @@ class Drawing:
         return assess(self.loaded.pipe, codes, self.request.prompt, references, self.grid)
 
     def reopen(self) -> Assessment:
-        """Ask for the weakest blocks of the base to be drawn anew; returns its assessment."""
+        """Ask for the weakest blocks of the base to be regenerated; returns its assessment."""
         assert self.base is not None
         assert self.base_image is not None
         pipe = self.loaded.pipe
@@ -196,7 +196,7 @@ class Drawing:
         pipe = self.loaded.pipe
         image = out.images[index]
         changed = set(differing_blocks(self.base_image, image, self.grid)) & set(kept)
-        shown = pipe.draw(out.codes[index : index + 1], self.grid)[0]
+        shown = pipe.decode_pil(out.codes[index : index + 1], self.grid)[0]
         errors = block_errors(to_srgb(self.base_image), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
@@ -257,14 +257,13 @@ class Film:
         names = ("codes", "filled_step", "filled_candidate")
         seen = {name: now[name].cpu().clone() for name in names}
         seen["confidence"] = now["confidence"].float().cpu().clone()
-        self.steps.append(seen)
-        self.curves.append(
-            {
-                "step": step + 1,
-                "compliance": float(now["compliance"][0]),
-                "fidelity": float(now["fidelity"][0]),
-            }
-        )
+        if bool((seen["codes"] < pipe.transformer.config.codes).all()):  # whole: it can be kept
+            self.steps.append(seen)
+        scores = {name: now[name] for name in ("compliance", "fidelity")}
+        if all(values is not None for values in scores.values()):
+            self.curves.append(
+                {"step": step + 1} | {name: float(values[0]) for name, values in scores.items()}
+            )
         if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
             self.previews = [png_bytes(image) for image in now["image"]()]
             self._last_preview = time.monotonic()
@@ -278,7 +277,7 @@ class Film:
             pipe._interrupt = True
 
     def steps_of(self, index: int) -> list[dict[str, Any]]:
-        """Picture `index` after each step, block by block: code, confidence, when it was drawn."""
+        """Picture `index` after each step, block by block: code, confidence, its step."""
         return [
             {
                 "codes": step["codes"][index].tolist(),
@@ -300,17 +299,8 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
     """sha256 of a request's files, by the names that it has for them."""
-    placed = replace(
-        request,
-        image=request.image and str(store.path(key, request.image)),
-        reference_images=tuple(
-            replace(item, path=str(store.path(key, item.path))) for item in request.reference_images
-        ),
-    )
-    here = input_hashes(placed)
-    names = [item.path for item in request.reference_images]
-    names += [request.image] if request.image else []
-    return {name: here[str(store.path(key, name))] for name in names}
+    files = InputFiles()
+    return {name: files[str(store.path(key, name))].sha256 for name in request.paths}
 
 
 def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:

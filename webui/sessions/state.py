@@ -20,7 +20,7 @@ MOST_REFERENCES = 8
 MAX_SEED = 2**31 - 1
 MOST_LETTERS = 1_000
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
-MAY_BE_NONE = ("patience", "time_budget")
+MAY_BE_NONE = ("top_k", "top_p", "patience", "time_budget")
 # What the controls of the page can be set to, both ends included.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
@@ -28,6 +28,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 40),
     "guidance_scale": (1.0, 10.0),
     "temperature": (0.0, 2.0),
+    "top_k": (0, 512),
+    "top_p": (0.0, 1.0),
     "candidates": (1, 8),
     "patience": (0, 40),
     "time_budget": (0.0, 600.0),
@@ -53,12 +55,15 @@ class Settings:
     steps: int = 12
     guidance_scale: float = 3.0
     temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
     order: str = "maskgit"
     candidates: int = 1
     patience: int | None = None
     time_budget: float | None = None
     feather: int = 0
     shape: str = "same"
+    controls: Mapping[str, str] = field(default_factory=dict)  # words of further controls
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Picture:
 
     Attributes:
         kind: `drawn`, `upload`, `step` (taken from a step of another) or `cross` (of two).
-        group: pictures drawn together share it.
+        group: pictures generated together share it.
         parent: the picture it was made from.
         kept: blocks taken over from the parent.
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
@@ -214,7 +219,7 @@ def mark(session: Session, marks: Blocks) -> Session:
 
 
 def mark_to_change(session: Session, blocks: Blocks, grid: Grid) -> Session:
-    """Mark so that exactly these blocks are drawn anew, whatever marks mean now."""
+    """Mark so that exactly these blocks are regenerated, whatever marks mean now."""
     return mark(session, invert(blocks, grid) if session.view.keep else blocks)
 
 
@@ -229,7 +234,7 @@ def set_keep(session: Session, keep: bool) -> Session:
 
 
 def just_drawn(session: Session, grid: Grid) -> bool:
-    """Whether the marks are those that the picture on the canvas was drawn with."""
+    """Whether the marks are those that the picture on the canvas was generated with."""
     picture = session.current
     if picture is None or not picture.kept:
         return False
@@ -271,7 +276,7 @@ def set_favourite(session: Session, picture: str, favourite: bool) -> Session:
 
 
 def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
-    """The pictures that were drawn together with this one, itself among them."""
+    """The pictures that were generated together with this one, itself among them."""
     if picture is None:
         return ()
     if not picture.group:
@@ -340,7 +345,7 @@ def move_reference(session: Session, file: str, by: int) -> Session:
 def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None) -> Request:
     """What the session asks for now, for one picture; of `size` (height, width) where one is given.
 
-    Raises `RequestError` where nothing says what to draw, or every block is kept.
+    Raises `RequestError` where nothing says what to generate, or every block is kept.
     """
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
@@ -360,12 +365,15 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance_scale,
         temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
         num_candidates=settings.candidates,
-        best_of=1,  # a visitor chooses among pictures, and sees each being drawn
+        best_of=1,  # a visitor chooses among pictures, and sees each being generated
         patience=settings.patience,
         time_budget=settings.time_budget,
         order=settings.order,
         feather=settings.feather or None,
+        controls={name: text for name, text in settings.controls.items() if text.strip()},
     )
     request.check_controls()
     request.check_blocks(cells(grid))
@@ -384,6 +392,8 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
         "num_inference_steps": "steps",
         "guidance_scale": "guidance_scale",
         "temperature": "temperature",
+        "top_k": "top_k",
+        "top_p": "top_p",
         "num_candidates": "candidates",
         "order": "order",
         "patience": "patience",

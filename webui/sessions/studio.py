@@ -1,4 +1,4 @@
-"""Everything the page can ask for: the model, the sessions and the thread that draws, together.
+"""Everything the page can ask for: the model, the sessions and the thread that generates, together.
 
 One studio serves all visitors of a server. It knows nothing of Streamlit.
 """
@@ -17,21 +17,22 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.cli.model_choice import Loaded, ModelSettings, load
-from ufc.cli.replay import differences
+from ufc.cli.generating.model_choice import Loaded, ModelSettings, load
+from ufc.cli.generating.replay import differences
 from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
-from ufc.io.picture_metadata import Metadata, read_metadata
+from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Request, Result
+from ufc.sampling.orders import find_order
 from ufc.token_confidence import assess, weakest
 from ufc_base.images import ImageError, load_mask, load_original
 from ufc_base.profiles import in_profile, sound_profile, to_srgb
 from webui.drawing import blocks
 from webui.drawing.origins import to_origins, to_stories
 from webui.sessions import state
-from webui.sessions.generation import Drawing, png_bytes, write_png
+from webui.sessions.generation import GenerationJob, png_bytes, write_png
 from webui.sessions.state import (
     LEAST_WEIGHT,
     MOST_WEIGHT,
@@ -124,13 +125,13 @@ class Studio:
         """Queue a drawing of what the session asks for now.
 
         Raises:
-            RequestError: it asks for nothing that can be drawn.
+            RequestError: it asks for nothing that can be generated.
             BusyError: the last one is not finished.
         """
         session = self._roll(key)
         request = self.request(session)
-        drawing = Drawing(self.loaded, self.store, key, request, session.current)
-        self.worker.submit(key, session.settings.steps, drawing.run)
+        job = GenerationJob(self.loaded, self.store, key, request, session.current)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
 
     def repair(self, key: str, count: int) -> None:
         """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
@@ -147,8 +148,16 @@ class Studio:
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
         request = replace(self.request(some), num_images_per_prompt=1)
-        drawing = Drawing(self.loaded, self.store, key, request, session.current, repair=count)
-        self.worker.submit(key, session.settings.steps, drawing.run)
+        job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
+        self.worker.submit(key, self.most_steps(session, request), job.run)
+
+    def most_steps(self, session: Session, request: Request) -> int:
+        """How many steps a request takes at most."""
+        settings, frame = session.settings, self.frame(session)
+        if request.height and request.width:
+            frame = self.frames.choose(None, request.height, request.width)
+        free = frame.cells - len(request.preserve_blocks or ())
+        return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:
         """The session with the seed of its next drawing: another one, unless it is locked."""
@@ -163,7 +172,7 @@ class Studio:
     def upload(self, key: str, data: bytes) -> dict[str, Any] | None:
         """Put a visitor's picture on the canvas; returns the request it was made by, if it says.
 
-        What that drew anew is marked, so that the same request would draw the same blocks.
+        What that regenerated is marked, so that the same request would generate the same blocks.
 
         Raises:
             ImageError: too large, no picture, or damaged.
@@ -265,7 +274,7 @@ class Studio:
         frame = self.frame(self.store.load(key))
         change = blocks.from_mask(load_mask(data), frame.grid, frame.size, frame.stretch)
         if not change:
-            raise ImageError("nothing in it is white; paint white what is to be drawn anew")
+            raise ImageError("nothing in it is white; paint white what is to be regenerated")
         self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def mask(self, key: str) -> bytes:
@@ -283,7 +292,7 @@ class Studio:
     # Pictures made from others
 
     def find_weakest(self, key: str, count: int) -> None:
-        """Mark the blocks that the model doubts most, to be drawn anew."""
+        """Mark the blocks that the model doubts most, to be regenerated."""
         session = self.store.load(key)
         if session.current is None:
             return
@@ -334,7 +343,7 @@ class Studio:
         self._place(key, "step", image, codes, source, new)
 
     def cross(self, key: str, other: str) -> None:
-        """Take the marked blocks from another picture, and mark the seam to be drawn anew.
+        """Take the marked blocks from another picture, and mark the seam to be regenerated.
 
         Raises `ValueError` where nothing is marked, or there are not two pictures.
         """
@@ -368,7 +377,7 @@ class Studio:
     def step_image(self, key: str, picture: Picture, step: int) -> Image.Image:
         """A picture as it was after a step, with what it kept of its parent in it."""
         codes = self.store.read_details(key, picture.id)["steps"][step]["codes"]
-        image = self.loaded.pipe.draw([codes], self.frame_of(picture).grid)[0]
+        image = self.loaded.pipe.decode_pil([codes], self.frame_of(picture).grid)[0]
         if picture.kept:
             whole = self.store.open_picture(key, picture.file)
             image = in_profile(image, sound_profile(whole))
@@ -384,7 +393,7 @@ class Studio:
 
     def archive(self, key: str, pictures: Sequence[Picture]) -> bytes:
         """A zip of pictures, of the files they were made from, and a manifest that
-        `ufc generate --prompts-file` draws again."""
+        `ufc generate --prompts-file` generates again."""
         stream = io.BytesIO()
         lines, files = [], {picture.file for picture in pictures}
         session = self.store.load(key)
@@ -405,7 +414,7 @@ class Studio:
         return stream.getvalue()
 
     def _manifest_line(self, key: str, picture: Picture) -> str:
-        # Another model or precision may have drawn it, before this server was started.
+        # Another model or precision may have generated it, before this server was started.
         by = read_metadata(self.store.path(key, picture.file)).request or {}
         result = Result(
             f"again-{picture.id}.png",
@@ -483,7 +492,7 @@ def _score(value: object) -> float | None:
 
 
 def exactly_again(loaded: Loaded) -> Loaded:
-    """The model so that a picture drawn with others is drawn again alone: in precisions that
+    """The model so that a picture drawn with others is generated again alone: in precisions that
     round by what is multiplied together, each gets passes of its own."""
     if loaded.pipe.precision != "fp32":
         loaded.pipe.to(deterministic=True)

@@ -1,4 +1,4 @@
-"""One thread that draws, a queue before it, and a way to look at it and to stop it.
+"""One thread that generates, a queue before it, and a way to look at it and to stop it.
 
 A visitor has one task at a time. The page never waits for a task: it looks at its `Progress` as
 often as it likes, and the task hands its result over itself, whether anybody looks or not.

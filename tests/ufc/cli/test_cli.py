@@ -9,7 +9,7 @@ from cli_helpers import SIDE, manifest, pictures, write
 from PIL import Image
 
 from ufc.cli.main import main
-from ufc.io.picture_metadata import read_metadata
+from ufc.io.png.metadata import read_metadata
 from ufc_base.images import load_image
 
 
@@ -122,7 +122,7 @@ def test_default_folder_is_named_by_the_day(model, tmp_path, monkeypatch, capsys
 
 def test_dry_run_writes_nothing(ufc):
     code, out, _ = ufc("generate", "--prompt", "bag", "--seed", 1, "--dry-run")
-    assert (code, out) == (0, "out/bag-1-0.png  would be drawn\n")
+    assert (code, out) == (0, "out/bag-1-0.png  would be generated\n")
     assert not Path("out").exists()
 
 

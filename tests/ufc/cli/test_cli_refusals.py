@@ -7,15 +7,15 @@ from cli_helpers import SIDE, one_line, write
 from PIL import Image
 from toy_data import bomb_png
 
-from ufc.cli import batch_runner
+from ufc.cli.generating import batch_runner
 from ufc.cli.main import main
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["generate"], "nothing says what to draw"),
-        (["generate", "--prompt", " "], "nothing says what to draw"),
+        (["generate"], "nothing says what to generate"),
+        (["generate", "--prompt", " "], "nothing says what to generate"),
         (["generate", "--prompt", "a", "--seed", "-1"], "seed: got -1"),
         (["generate", "--prompt", "a", "--seed", "x"], '--seed: got the text "x", wanted a whole'),
         (["generate", "--prompt", "a", "--order", "best"], "wanted one of pnag, maskgit"),
@@ -39,7 +39,10 @@ from ufc.cli.main import main
         (["edit", "--image", "photo.png"], "--mask-image or --preserve-blocks"),
         (["edit", "--image", "photo.png", "--preserve-blocks", ""], "wanted numbers and ranges"),
         (["edit", "--image", "photo.png", "--preserve-blocks", "0-16"], "16 out of range"),
-        (["edit", "--image", "photo.png", "--preserve-blocks", "0-15"], "nothing is left to draw"),
+        (
+            ["edit", "--image", "photo.png", "--preserve-blocks", "0-15"],
+            "there is nothing to generate",
+        ),
         (["edit", "--image", "gone.png", "--preserve-blocks", "0"], "gone.png: no such file"),
         (["edit", "--image", "photo.png", "--mask-image", "wide.png"], "the mask is 32 x 16"),
         (["edit", "--image", "photo.png", "--mask-image", "black.png"], "keeps the whole image"),
@@ -90,7 +93,7 @@ def test_bad_arguments(arguments, message, model, photo, tmp_path, monkeypatch, 
         ({"prompt": "x", "id": "ok"}, "used already"),
         ({"prompt": "x", "id": "../../x"}, "would leave the output folder"),
         ({"prompt": "x", "output": "/tmp/x.png"}, "would leave the output folder"),
-        ({"id": "x"}, "nothing says what to draw"),
+        ({"id": "x"}, "nothing says what to generate"),
         ({"prompt": "x", "reference_images": ["gone.png"]}, "no such file"),
         ({"image": "photo.png", "preserve_blocks": [99]}, "99 out of range"),
         ({"image": "photo.png", "mask_image": "wide.png"}, "the mask is 32 x 16"),

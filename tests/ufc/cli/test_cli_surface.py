@@ -106,6 +106,6 @@ def test_a_missing_extra_says_how_to_install_it():
 
 
 def test_the_ablation_does_not_write_among_the_documents():
-    from ufc.cli.evaluate_flags import AblationFlags
+    from ufc.cli.measuring.flags import AblationFlags
 
     assert AblationFlags().output_dir == "outputs/ablation"

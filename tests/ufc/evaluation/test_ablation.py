@@ -1,4 +1,4 @@
-"""Sets drawn to be measured, the ablation's rows and page, and the estimator report."""
+"""Sets generated to be measured, the ablation's rows and page, and the estimator report."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 from toy_contrastive import tiny_model
 
-from estimators.metrics.command_line import Measuring
 from estimators.metrics.extractors import make_extractor
+from estimators.metrics.extractors.measuring import Measuring
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation import generated_sets
 from ufc.evaluation.ablation import QUESTIONS, run_ablation, table, variants, verdict, write_results
-from ufc.evaluation.generated_sets import Plan, draw_set, keep_drawn, pictures_of
+from ufc.evaluation.generated_sets import Plan, generate_set, kept_set, pictures_of
 from ufc.evaluation.judges import Judges
 from ufc.evaluation.scores import estimator_report, estimator_table, exchanged, held_out
 from ufc.pipeline import UFCPipeline
@@ -55,69 +55,77 @@ def judges(pipeline: UFCPipeline) -> Judges:
 
 
 def test_passes_are_counted_as_they_are_run(pipeline: UFCPipeline) -> None:
-    def passes(**plan: object) -> float:
-        return draw_set(pipeline, CAPTIONS[:3], Plan(**plan)).passes  # type: ignore[arg-type]
+    def passes(**settings: object) -> float:
+        settings = {"num_inference_steps": 4, "guidance_scale": 3.0} | settings
+        return generate_set(pipeline, CAPTIONS[:3], Plan.of(**settings)).passes
 
-    assert passes(order="maskgit", steps=4, guidance_scale=3.0) == 8
-    assert passes(order="maskgit", steps=4, guidance_scale=1.0) == 4
-    assert passes(order="pnag", steps=4, guidance_scale=3.0, candidates=2) == 4 + 3 * 2 * 3
-    assert passes(order="pnag", steps=4, guidance_scale=3.0, estimators=False) == 8
-    assert passes(order="maskgit", steps=4, guidance_scale=3.0, drafts=2) == 2 + 3 * 2 * 2 + 2
+    assert passes(order="maskgit") == 8
+    assert passes(order="maskgit", guidance_scale=1.0) == 4
+    assert passes(order="pnag", num_candidates=2) == 4 + 3 * 2 * 3
+    assert passes(order="pnag", estimators=False) == 8
+    assert passes(order="maskgit", best_of=2) == 2 + 3 * 2 * 2 + 2
 
 
 def test_rows_have_equal_passes_but_where_they_say_otherwise(pipeline: UFCPipeline) -> None:
     rows = {row.name: row for row in variants(10, 2, 3.0)}
-    found = {name: draw_set(pipeline, CAPTIONS[:2], row.plan).passes for name, row in rows.items()}
+    found = {
+        name: generate_set(pipeline, CAPTIONS[:2], row.plan).passes for name, row in rows.items()
+    }
     # Candidates that come out equal are scored and predicted once, which saves a pass now and then.
     assert all(9 <= found[name] <= 10 for name in found if not rows[name].note)
     assert found["one-shot"] == 2
     assert found["PNAG, no estimators, few steps"] == 4
     assert found["PNAG, both, dynamic stop"] <= 10
-    assert 7 <= found["MaskGIT, drafts"] <= 10
+    assert 7 <= found["MaskGIT, best of several"] <= 10
     assert {after for after, _, _ in QUESTIONS} | {b for _, b, _ in QUESTIONS} <= set(rows)
     with pytest.raises(ValueError, match="wanted 10 or more"):
         variants(9, 2, 3.0)
 
 
 def test_without_estimators_the_last_canvas_is_the_result(pipeline: UFCPipeline) -> None:
-    plan = Plan(order="maskgit", steps=3, guidance_scale=1.0)
-    last = draw_set(pipeline, CAPTIONS[:2], replace(plan, estimators=False))
-    assert torch.equal(last.codes_NT, draw_set(pipeline, CAPTIONS[:2], plan).codes_NT)
-    unscored = draw_set(pipeline, CAPTIONS[:2], Plan(order="pnag", steps=3, estimators=False))
+    plan = Plan.of(order="maskgit", num_inference_steps=3, guidance_scale=1.0)
+    last = generate_set(pipeline, CAPTIONS[:2], replace(plan, estimators=False))
+    assert torch.equal(last.codes_NT, generate_set(pipeline, CAPTIONS[:2], plan).codes_NT)
+    unscored = generate_set(
+        pipeline, CAPTIONS[:2], Plan.of(order="pnag", num_inference_steps=3, estimators=False)
+    )
     assert (unscored.codes_NT < pipeline.transformer.config.codes).all()
     assert unscored.steps == 3
 
 
 def test_a_set_does_not_depend_on_its_batches(pipeline: UFCPipeline) -> None:
-    plan = Plan(per_caption=2, seed=5, steps=3)
-    whole = draw_set(pipeline, CAPTIONS[:3], plan)
+    plan = Plan.of(num_images_per_prompt=2, seed=5, num_inference_steps=3)
+    whole = generate_set(pipeline, CAPTIONS[:3], plan)
     assert torch.equal(
-        draw_set(pipeline, CAPTIONS[:3], plan, batch_size=2).codes_NT, whole.codes_NT
+        generate_set(pipeline, CAPTIONS[:3], plan, batch_size=2).codes_NT, whole.codes_NT
     )
     assert len(whole.codes_NT) == len(pictures_of(pipeline, whole.codes_NT)) == 6
     assert not torch.equal(whole.codes_NT[0], whole.codes_NT[1])
 
 
 def test_the_key_of_a_set_says_all_that_it_depends_on(pipeline: UFCPipeline) -> None:
-    plan = Plan(steps=2).resolved(pipeline.defaults)
-    warmer = Plan(steps=2).resolved(pipeline.defaults | {"choice_temperature": 9.0})
+    open_plan = Plan.of(num_inference_steps=2)
+    plan = open_plan.resolved(pipeline.defaults)
+    warmer = Plan.of(num_inference_steps=2).resolved(
+        pipeline.defaults | {"choice_temperature": 9.0}
+    )
     key = generated_sets.key_of(pipeline, CAPTIONS, plan)
     assert generated_sets.key_of(pipeline, CAPTIONS, warmer) != key
     other = make_pipeline(control_attention="full")  # the same weights, put to another use
     assert generated_sets.key_of(other, CAPTIONS, plan)["model"] != key["model"]
-    assert None not in {**key["plan"], "patience": 0}.values()
+    assert None not in {**key["plan"], "patience": 0, "height": 0, "width": 0}.values()
 
 
-def test_a_drawn_set_is_kept_by_what_made_it(pipeline: UFCPipeline, tmp_path: Path) -> None:
+def test_a_set_is_kept_by_what_made_it(pipeline: UFCPipeline, tmp_path: Path) -> None:
     calls = []
 
-    def draw() -> generated_sets.Drawn:
+    def generate() -> generated_sets.GeneratedSet:
         calls.append(1)
-        return draw_set(pipeline, CAPTIONS[:2], Plan(steps=2))
+        return generate_set(pipeline, CAPTIONS[:2], Plan.of(num_inference_steps=2))
 
-    first = keep_drawn(tmp_path, {"a": 1}, draw)
-    again = keep_drawn(tmp_path, {"a": 1}, draw)
-    keep_drawn(tmp_path, {"a": 2}, draw)
+    first = kept_set(tmp_path, {"a": 1}, generate)
+    again = kept_set(tmp_path, {"a": 1}, generate)
+    kept_set(tmp_path, {"a": 2}, generate)
     assert len(calls) == 2
     assert torch.equal(again.codes_NT, first.codes_NT)
     assert (again.passes, again.seconds, again.recipe) == (
@@ -136,9 +144,9 @@ def test_the_ablation_resumes_and_writes_table_page_and_plot(
     assert all(row["fd"] >= 0 and 0 <= row["r_precision"] <= 1 for row in found)
 
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("drawn again")
+        raise AssertionError("generated again")
 
-    monkeypatch.setattr("ufc.evaluation.ablation.draw_set", never)
+    monkeypatch.setattr("ufc.evaluation.generated_sets.generate_set", never)
     again, _ = run_ablation(pipeline, judges, CAPTIONS, rows, tmp_path / "cache")
     assert again == found
     about = {

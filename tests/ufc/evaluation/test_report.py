@@ -12,7 +12,7 @@ from toy_contrastive import tiny_model
 from toy_data import write_folder
 
 import ufc.cli.main as cli
-from estimators.metrics.sets import open_set
+from estimators.metrics.sets.picture_set import open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.controls import reference_figures, subsets
 from ufc.evaluation.distances import halves
@@ -35,7 +35,7 @@ def place(tmp_path: Path, pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch
     towers = ContrastiveEstimator(tiny_model(pipeline.text.size), pipeline.text)
     towers.save_pretrained(tmp_path / "towers")
     monkeypatch.setattr("ufc.evaluation.context.lpips_model", lambda net: distance)
-    monkeypatch.setattr("ufc.evaluation.figures.lpips_model", lambda net: distance)
+    monkeypatch.setattr("estimators.metrics.lpips_diversity.lpips_model", lambda net: distance)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -139,7 +139,7 @@ def test_every_form_of_a_model(place: Path, capsys: pytest.CaptureFixture[str]) 
     assert all(row["exact_pixels"] < 1 for row in controls if "kept" not in row["controls"])
     distances = json.loads((place / "out" / "distances.json").read_text())["distances"]
     assert list(distances) == [
-        "two real halves", "held-out real pictures", "reconstructions", "drawn pictures",
+        "two real halves", "held-out real pictures", "reconstructions", "generated pictures",
     ]  # fmt: skip
     assert evaluate("report", *data, "--choices", "3", "--quiet") == 0
     page = (place / "out" / "report.html").read_text(encoding="utf-8")

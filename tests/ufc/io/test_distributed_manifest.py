@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 # Runs `ufc` with the arguments given, and is killed as it begins to write picture number KILL_AT.
 KILLED = """
 import os, signal, sys
-import ufc.cli.batch_runner as easel
+import ufc.cli.generating.batch_runner as easel
 from ufc.cli.main import main
 
 real, left = easel.save_picture, [int(os.environ["KILL_AT"])]
@@ -73,7 +73,7 @@ def test_a_wrong_environment_is_named(wrong: dict[str, str]) -> None:
 def test_processes_agree_on_seeds() -> None:
     assert agreed_seed("run", "a") == agreed_seed("run", "a") != agreed_seed("other", "a")
     assert 0 <= agreed_seed("run", "a") < 2**32
-    for nameless in ("", "none"):  # the next run would draw the same
+    for nameless in ("", "none"):  # the next run would generate the same
         with pytest.raises(RequestError, match="give --seed"):
             agreed_seed(nameless, "a")
 

@@ -177,9 +177,9 @@ def test_names_and_seeds():
 
 
 def test_random_seeds_are_drawn_or_found_again():
-    [job] = plan(rows(Request(id="a")), draw_seed=lambda: 9)
+    [job] = plan(rows(Request(id="a")), new_seed=lambda: 9)
     assert job.file_name == "a-9-0.png"
-    [job] = plan(rows(Request(id="a")), known_seeds={"a": 4}, draw_seed=lambda: 9)
+    [job] = plan(rows(Request(id="a")), known_seeds={"a": 4}, new_seed=lambda: 9)
     assert job.file_name == "a-4-0.png"
     assert 0 <= random_seed() < 2**32
 

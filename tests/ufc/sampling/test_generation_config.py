@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import picture
 
-from ufc.cli.flags import DrawFlags
+from ufc.cli.flags import derived_flags
 from ufc.io.batch_plan import RECIPE
 from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
@@ -99,8 +99,8 @@ def test_nobody_has_fewer_settings() -> None:
     called = inspect.signature(UFCPipeline.__call__).parameters
     assert SETTINGS.keys() <= called.keys()
     of_requests = SETTINGS.keys() - {"score_steps"}
-    for kind in (DrawFlags, Request):
-        assert of_requests <= {field.name for field in fields(kind)}
+    assert of_requests <= {field.name for field in fields(Request)}
+    assert of_requests == set(derived_flags()["settings"])
     assert set(RECIPE) == of_requests - {"seed", "num_images_per_prompt"}
     assert DEFAULTS.keys() <= set(RECIPE)
     for name in SETTINGS:

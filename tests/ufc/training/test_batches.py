@@ -27,10 +27,10 @@ from ufc.training.conditioning_dropout import (
 from ufc.training.masks import training_masks
 from ufc.training.token_cache import CodeCache
 from ufc_base.data.datasets import DataError, Pixels, batch_indices, open_dataset
-from vqgan.augmentation import varied
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN
-from vqgan.training_data import Ahead
+from vqgan.training.augmentation import varied
+from vqgan.training.data import Ahead
 
 
 def seeded(step: int) -> torch.Generator:
@@ -287,9 +287,9 @@ def test_a_rival_is_wrong_in_one_thing(tmp_path: Path) -> None:
     records = [{"type": "bag"}, {"type": "bag"}, {"type": "hat"}]
     rivals = Rivals(records, ("type",), [[[1]], [[2]], [[1]]])
     assert not any(
-        rivals.draw(0, 0, random.Random(seed)) for seed in range(9)
+        rivals.sample(0, 0, random.Random(seed)) for seed in range(9)
     )  # the hat's text is the bag's own
-    assert [1] in [rivals.draw(1, 0, random.Random(seed)) for seed in range(9)]
+    assert [1] in [rivals.sample(1, 0, random.Random(seed)) for seed in range(9)]
 
 
 def test_an_item_without_controls_is_empty() -> None:

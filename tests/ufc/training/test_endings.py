@@ -21,7 +21,7 @@ from toy_training import model_config, tokenizer_config
 
 import ufc.training.contrastive_training as towers_training
 import ufc.training.trainer
-import vqgan.training
+import vqgan.training.trainer as first_stage
 from ufc.cli import main as cli
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.pipeline import UFCPipeline
@@ -67,7 +67,7 @@ def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
         )  # fmt: skip
 
     kinds = {
-        "train-tokenizer": (first, vqgan.training.main, vqgan.training.TokenizerTrainer),
+        "train-tokenizer": (first, first_stage.main, first_stage.TokenizerTrainer),
         "train": (second, ufc.training.trainer.main, ufc.training.trainer.Trainer),
         "train-contrastive": (
             towers, towers_training.main, towers_training.Trainer,
@@ -228,11 +228,11 @@ def test_a_discriminator_whose_loss_is_not_finite_waits(data: Path, tmp_path: Pa
         data, tmp_path, max_train_steps=6, codebook_start=1, discriminator_start=0.0,
         logging_steps=1, mixed_precision="no",
     )  # fmt: skip
-    trainer = vqgan.training.TokenizerTrainer(config)
+    trainer = first_stage.TokenizerTrainer(config)
     x = torch.rand(4, 3, 16, 16)
     values = trainer.discriminator_step([x], [x * torch.nan])
     assert values == {"skipped": True}
-    assert "discriminator" in vqgan.training.TokenizerTrainer(config).discriminator_step([x], [-x])
+    assert "discriminator" in first_stage.TokenizerTrainer(config).discriminator_step([x], [-x])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from toy_training import kill_after, model_config, tokenizer_config, weights
 
 import ufc.training.trainer
 import vqgan.evaluate
-import vqgan.training
+import vqgan.training.trainer
 from estimators.compliance import Compliance
 from estimators.fidelity import Fidelity
 from ufc.conditioning.sequence import ControlItem
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tokenizer")
-    return vqgan.training.main(tokenizer_config(data, out))
+    return vqgan.training.trainer.main(tokenizer_config(data, out))
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +59,16 @@ def test_tokenizer_training_lowers_the_loss_and_logs(tokenizer: Path) -> None:
 
 def test_tokenizer_resumes_as_if_unbroken(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     steps = {"max_train_steps": 24}
-    half = vqgan.training.TokenizerTrainer
+    half = vqgan.training.trainer.TokenizerTrainer
     stopped = tokenizer_config(data, tmp_path, **steps)
     trained = half.train_step
     try:
         half.train_step = kill_after(trained, 15)  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
-            vqgan.training.main(stopped)
+            vqgan.training.trainer.main(stopped)
     finally:
         half.train_step = trained  # type: ignore[method-assign]
-    vqgan.training.main(replace(stopped, resume_from_checkpoint="latest"))
+    vqgan.training.trainer.main(replace(stopped, resume_from_checkpoint="latest"))
     for name, value in weights(tokenizer).items():
         torch.testing.assert_close(weights(tmp_path)[name], value, msg=name)
 
@@ -78,7 +78,7 @@ def test_a_short_run_on_a_few_pictures_places_every_code(tmp_path: Path) -> None
     config = tokenizer_config(
         few, tmp_path / "t", max_train_steps=5, codebook_start=200, n_embed=64
     )
-    codebook = weights(vqgan.training.main(config))["quantize.embedding.weight"]
+    codebook = weights(vqgan.training.trainer.main(config))["quantize.embedding.weight"]
     assert len(codebook.unique(dim=0)) == 64
     assert codebook.std() > 1 / 64
 
@@ -88,7 +88,7 @@ def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: 
         data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4,
         discriminator_weight=0.0, discriminator_start=0.0, logging_steps=2,
     )  # fmt: skip
-    vqgan.training.main(config)
+    vqgan.training.trainer.main(config)
     assert '"loss"' in (tmp_path / "metrics.jsonl").read_text()
     assert "discriminator" not in (tmp_path / "metrics.jsonl").read_text()  # weight 0 is without
     before, after = weights(tokenizer), weights(tmp_path)
@@ -166,11 +166,11 @@ def test_lpips_is_logged_where_there_is_a_network(
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return (x - y).abs().mean((1, 2, 3)) + 1
 
-    monkeypatch.setattr(vqgan.training, "lpips_model", lambda net: Distance())
+    monkeypatch.setattr(vqgan.training.trainer, "lpips_model", lambda net: Distance())
     config = tokenizer_config(
         data, tmp_path, perceptual_net="alex", max_train_steps=2, codebook_start=1, logging_steps=1
     )
-    vqgan.training.main(config)
+    vqgan.training.trainer.main(config)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["perceptual"] > 1 and rows[-1]["val_lpips"] > 1
     assert "texture" not in rows[0]
@@ -285,16 +285,16 @@ def test_held_out_figures_are_logged(data: Path, tokenizer: Path, tmp_path: Path
 
 def test_what_cannot_be_trained_on_is_named(tmp_path: Path, tokenizer: Path) -> None:
     with pytest.raises(DataError, match="no data at"):
-        vqgan.training.main(tokenizer_config(tmp_path / "no", tmp_path / "out"))
+        vqgan.training.trainer.main(tokenizer_config(tmp_path / "no", tmp_path / "out"))
     folder = write_folder(tmp_path / "f")
     (folder / "metadata.jsonl").unlink()
     with pytest.raises(DataError, match=r"no sample has a caption in .*--caption-column"):
         ufc.training.trainer.main(model_config(folder, tokenizer, tmp_path / "out"))
     of_another_size = {"init_from": str(tokenizer), "resolution": 32}
     with pytest.raises(CheckpointError, match="give --height 16 --width 16"):
-        vqgan.training.main(tokenizer_config(folder, tmp_path / "out", **of_another_size))
+        vqgan.training.trainer.main(tokenizer_config(folder, tmp_path / "out", **of_another_size))
     with pytest.raises(ValueError, match="give --init-from"):
-        vqgan.training.main(tokenizer_config(folder, tmp_path / "out", freeze_encoder=True))
+        vqgan.training.trainer.main(tokenizer_config(folder, tmp_path / "out", freeze_encoder=True))
     with pytest.raises(CheckpointError, match="no-such"):
         ufc.training.trainer.main(model_config(folder, Path("no-such"), tmp_path / "out"))
 

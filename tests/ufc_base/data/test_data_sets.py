@@ -17,7 +17,7 @@ from toy_data import write_folder
 from toy_training import model_config
 
 import ufc.training.trainer
-from estimators.metrics.sets import open_set
+from estimators.metrics.sets.picture_set import open_set
 from ufc_base.data.datasets import (
     DataError,
     DataSet,

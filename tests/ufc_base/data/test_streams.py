@@ -13,7 +13,7 @@ from toy_data import write_folder, write_shards
 from toy_training import kill_after, model_config, tokenizer_config, weights
 
 import ufc.training.trainer
-import vqgan.training
+import vqgan.training.trainer as first_stage
 from ufc.pipeline import UFCPipeline
 from ufc_base.data.datasets import DataError, open_dataset, shard_urls, streams
 from ufc_base.data.streams import (
@@ -180,11 +180,16 @@ def test_both_stages_train_from_a_stream_and_resume(
     lanes = {"streaming": True, "stream_lanes": 4, "stream_shuffle": 4, "data_workers": 0}
     first = {"max_train_steps": 10, "checkpointing_steps": 4} | lanes
     second = {"max_train_steps": 4, "checkpointing_steps": 2} | lanes
-    tokenizer = vqgan.training.main(tokenizer_config(shards, tmp_path / "t", **first))
+    tokenizer = first_stage.main(tokenizer_config(shards, tmp_path / "t", **first))
     model = ufc.training.trainer.main(model_config(shards, tokenizer, tmp_path / "m", **second))
 
     for config, module, kind, at in (
-        (tokenizer_config(shards, tmp_path / "t2", **first), vqgan.training, "TokenizerTrainer", 7),
+        (
+            tokenizer_config(shards, tmp_path / "t2", **first),
+            first_stage,
+            "TokenizerTrainer",
+            7,
+        ),
         (
             model_config(shards, tokenizer, tmp_path / "m2", **second),
             ufc.training.trainer,

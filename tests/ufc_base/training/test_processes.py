@@ -16,7 +16,7 @@ from toy_data import write_shards
 from toy_training import model_config, tokenizer_config
 
 import ufc.training.trainer
-import vqgan.training
+import vqgan.training.trainer
 from ufc.pipeline import UFCPipeline
 from ufc_base.training.processes import Engine
 
@@ -28,13 +28,13 @@ OF_MODEL = ("code_loss", "text_loss", "grad_norm")
 # Runs trainings one after another: a JSON list of [stage, settings] on the command line.
 TRAIN = """
 import json, sys
-import ufc.training.trainer, vqgan.training
+import ufc.training.trainer, vqgan.training.trainer
 from ufc.training.config import TrainConfig
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.config import TokenizerTrainConfig
 
 for stage, settings in json.loads(sys.argv[1]):
     if stage == "tokenizer":
-        vqgan.training.main(TokenizerTrainConfig(**settings))
+        vqgan.training.trainer.main(TokenizerTrainConfig(**settings))
     else:
         ufc.training.trainer.main(TrainConfig(**settings))
 """
@@ -93,13 +93,13 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                     } | changes  # fmt: skip
         return model_config(data, out / "tokenizer-one", out / name, **settings)
 
-    vqgan.training.main(first("tokenizer-one"))
+    vqgan.training.trainer.main(first("tokenizer-one"))
     # Batch normalisation and the adaptive weight are of a part of a batch: without them here.
     plain = {"discriminator_weight": 0.0, "discriminator_start": 2.0}
     parts = {"gradient_accumulation_steps": 2, "gradient_checkpointing": True}
     fsdp = {"sharding": "fsdp"}
-    vqgan.training.main(first("plain-one", **plain))
-    vqgan.training.main(first("plain-parts", **plain, **parts))
+    vqgan.training.trainer.main(first("plain-one", **plain))
+    vqgan.training.trainer.main(first("plain-parts", **plain, **parts))
     ufc.training.trainer.main(second("model-one"))
     ufc.training.trainer.main(second("model-parts", **parts))
     launch(

@@ -16,7 +16,7 @@ from ufc_base.checkpoint import CheckpointError
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Checkpoints, go_on, train
 from ufc_base.training.processes import Engine, pick_device
-from vqgan.training_config import TokenizerTrainConfig
+from vqgan.training.config import TokenizerTrainConfig
 
 
 @pytest.mark.parametrize("config", [TokenizerTrainConfig, TrainConfig, ContrastiveTrainConfig])

@@ -13,8 +13,8 @@ import pytest
 from conftest import make_pipeline
 from PIL import Image
 
-from ufc.cli.model_choice import ModelSettings
-from ufc.io.picture_metadata import read_metadata
+from ufc.cli.generating.model_choice import ModelSettings
+from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
 from ufc.token_confidence import Assessment, differing_blocks
 from ufc_base.images import ImageError
@@ -201,7 +201,7 @@ def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> N
     touched = Image.open(io.BytesIO(data))
     touched.putpixel((0, 0), (1, 2, 3))
     info = read_metadata(io.BytesIO(data))
-    from ufc.io.picture_metadata import save_options
+    from ufc.io.png.metadata import save_options
 
     stream = io.BytesIO()
     touched.save(stream, **save_options(info, ".png"))

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from test_studio import begin, draw, mark, png, studio
 
-from ufc.io.picture_metadata import Metadata, read_metadata, save_options
+from ufc.io.png.metadata import Metadata, read_metadata, save_options
 from ufc.pipeline import UFCPipeline
 from ufc_base.images import load_image, load_original
 from webui.drawing.layers import labels, layer

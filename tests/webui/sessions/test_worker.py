@@ -1,4 +1,4 @@
-"""The thread that draws: one task after another, to be looked at and stopped."""
+"""The thread that generates: one task after another, to be looked at and stopped."""
 
 from __future__ import annotations
 

@@ -5,13 +5,15 @@ Nothing in this folder needs torch to be imported, so the command line can list 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from ufc.sampling.canvas import Refined
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Order:
     name: str
     summary: str
     chooses_by_score = False  # the best of K candidates, and the best canvas of all steps
+    causal = False  # cell by cell from those before it, which a model must have learnt
 
     def ratio(self, step: int, steps: int) -> float:
         """Share of the free cells that are masked before step `step`, 0..1; 1 before step 0."""
@@ -75,6 +78,15 @@ class Order:
         self, grid: tuple[int, int], generators: Sequence[torch.Generator]
     ) -> list[Tensor] | None:
         """Fixed places of the cells in this order, (T,) int64 for each image, if it has such."""
+        return None
+
+    def steps(self, asked: int, cells: int) -> int:
+        """How many steps there will be at most, for a picture with so many free cells."""
+        return asked
+
+    def loop(self) -> Callable[..., Refined] | None:
+        """A function to be called in the place of `ufc.sampling.loop.refine`, for an order that
+        is no re-masking. None is the common loop."""
         return None
 
 

@@ -12,7 +12,7 @@ from ufc.training.lexicon.words import Lexicon, load_lexicon
 VOCABULARY = 3  # paraphrases of each record that a vocabulary is learnt from, beside its captions
 
 # Help texts of the trainers' settings.
-PARAPHRASES = "Share of the captions put in other words of the lexicon, from the fields of a record."
+PARAPHRASES = "Share of the captions that are said in other words, made from a record's fields."
 LEXICON = "File with words of your own for paraphrases, over the packaged ones; see docs/words.md."
 
 Phrase = Callable[[Mapping[str, Any]], str]

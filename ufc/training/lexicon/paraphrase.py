@@ -9,10 +9,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from string import Formatter
 from typing import Any
 
-from ufc.training.lexicon.words import Lexicon, Words, load_lexicon
+from ufc.training.lexicon.words import Lexicon, Words, load_lexicon, slot_names
 
 CHINESE = 0.4  # share of paraphrases, where both languages have words
 OWN, COMMON = 0.2, 0.55  # odds of the catalogue's own word and of one that many people use
@@ -43,11 +42,6 @@ def paraphrase(
         return text
     text = re.sub(r"\ba (?=[aeio]|un(?!i)|um)", "an ", " ".join(text.split()))
     return with_typo(text, rng) if typo < typos else text
-
-
-def slot_names(form: str) -> set[str]:
-    """The slots that a sentence form fills."""
-    return {name for _, name, _, _ in Formatter().parse(form) if name}
 
 
 def _language(record: Mapping[str, Any], chance: float, lexicon: Lexicon) -> str:
@@ -137,7 +131,7 @@ def _thing(
 
 def is_plural(words: str) -> bool:
     """Whether an English noun phrase takes no article: plurals, and what is not counted."""
-    last = words.split()[-1]
+    last = re.split(" and | with ", words)[0].split()[-1]
     return last.endswith(MASS) or (last.endswith("s") and not last.endswith("ss"))
 
 

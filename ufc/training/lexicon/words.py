@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from os import PathLike
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import yaml
@@ -22,6 +23,12 @@ DRAWN = Path(__file__).with_name("drawn.yaml")
 SYNONYMS = ("types", "colours", "owners", "audiences", "usages", "patterns")
 LANGUAGES = ("en", "zh")
 PARTS = (*SYNONYMS, "families", "occasions", "measures_zh", "forms", "source", "licence", "extends")
+# What sentence forms and the phrases of families may have in braces.
+SLOTS = frozenset(
+    ("thing", "a thing", "type", "a type", "colour", "owner", "audience", "occasion", "family",
+     "verb", "measure")
+)  # fmt: skip
+FAMILY_SLOTS = frozenset(("colour", "my"))
 
 
 @dataclass(frozen=True)
@@ -171,9 +178,16 @@ def _check(group: Any, where: str) -> None:
             _mapping(entry, f"{where}, {kind}, {target}")
             for language in LANGUAGES:
                 _texts(entry.get(language, []), f"{where}, {kind}, {target}, {language}")
-    for name in ("forms", "measures_zh"):
-        for key, texts in _mapping(group.get(name, {}), f"{where}, {name}").items():
-            _texts(texts, f"{where}, {name}, {key}")
+    for measure, types in _mapping(group.get("measures_zh", {}), f"{where}, measures_zh").items():
+        _texts(types, f"{where}, measures_zh, {measure}")
+    for language, forms in _mapping(group.get("forms", {}), f"{where}, forms").items():
+        if language not in LANGUAGES:
+            raise DataError(f"{where}, forms: got {language!r}, wanted {' or '.join(LANGUAGES)}")
+        _texts(forms, f"{where}, forms, {language}")
+        _slots(forms, SLOTS, f"{where}, forms, {language}")
+    for name, entry in group.get("families", {}).items():
+        for language in LANGUAGES:
+            _slots(entry.get(language, []), FAMILY_SLOTS, f"{where}, families, {name}")
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
@@ -187,22 +201,35 @@ def _texts(value: Any, where: str) -> None:
         raise DataError(f"{where}: got {value!r:.40}, wanted a list of words (quote yes, no, on)")
 
 
+def slot_names(form: str) -> set[str]:
+    """The slots that a sentence form fills. Raises `ValueError` where its braces do not pair."""
+    return {name for _, name, _, _ in Formatter().parse(form) if name is not None}
+
+
+def _slots(forms: list[str], known: frozenset[str], where: str) -> None:
+    for form in forms:
+        try:
+            unknown = slot_names(form) - known
+        except ValueError as error:
+            raise DataError(f"{where}: {form!r}: {error}") from None
+        if unknown:
+            raise DataError(
+                f"{where}: {form!r} has a slot {{{min(unknown)}}}; known are "
+                f"{', '.join(f'{{{name}}}' for name in sorted(known))}"
+            )
+
+
 def add_group(lexicon: Lexicon, group: Mapping[str, Any], common: bool) -> None:
     """Add the parts of a file's group; `common` words are those that are said most."""
     for kind in SYNONYMS:
         for target, entry in group.get(kind, {}).items():
             place = lexicon.words[kind].setdefault(str(target), {})
-            for language in entry.keys() & set(LANGUAGES):
-                old = place.get(language, Words())
-                new = [word for word in dict.fromkeys(entry[language]) if word not in list(old)]
-                first = common or not old.common
-                place[language] = (
-                    Words(old.common + new, old.rare) if first else Words(old.common, old.rare + new)
-                )
+            for language, found in _by_language(entry).items():
+                place[language] = _joined(place.get(language, Words()), found, common)
     for name, entry in group.get("families", {}).items():
         lexicon.families[str(name)] = Family(
             list(map(str, entry.get("types", []))),
-            {language: entry[language] for language in LANGUAGES if language in entry},
+            _by_language(entry),
             entry.get("verb_zh", "用"),
             entry.get("measure_zh", "个"),
         )
@@ -210,11 +237,22 @@ def add_group(lexicon: Lexicon, group: Mapping[str, Any], common: bool) -> None:
         lexicon.occasions[str(name)] = Occasion(
             list(map(str, entry.get("types", []))),
             list(map(str, entry.get("usages", []))),
-            {language: entry[language] for language in LANGUAGES if language in entry},
+            _by_language(entry),
         )
     for measure, types in group.get("measures_zh", {}).items():
         lexicon.measures |= dict.fromkeys(types, measure)
     lexicon.forms |= group.get("forms", {})
+
+
+def _by_language(entry: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {language: entry[language] for language in LANGUAGES if language in entry}
+
+
+def _joined(old: Words, found: list[str], common: bool) -> Words:
+    new = [word for word in dict.fromkeys(found) if word not in list(old)]
+    if common or not old.common:
+        return Words(old.common + new, old.rare)
+    return Words(old.common, old.rare + new)
 
 
 def _take_over(lexicon: Lexicon, group: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from ufc.training.batches import TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.masks import random_box, random_ratio_mask
 from ufc.training.objectives.base import Context, Log, Objective, register_objective
-from ufc.training.replay_buffer import PictureBank, draw_canvases
+from ufc.training.replay_buffer import ReplayBuffer, generate_canvases
 
 BUFFERED_PICTURES = 1024
 
@@ -32,7 +32,7 @@ class Estimators(Objective):
     def __init__(self, config: TrainConfig, codebook_VD: Tensor) -> None:
         super().__init__(config, codebook_VD)
         self.alike = alike_codes(codebook_VD)
-        self.buffer = PictureBank(BUFFERED_PICTURES)
+        self.buffer = ReplayBuffer(BUFFERED_PICTURES)
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
         step, batch, model = context.auxiliary, context.batch, context.model
@@ -42,7 +42,7 @@ class Estimators(Objective):
         count = min(step.samples, len(batch.items))
         asked = batch.items[-step.pictures :]
         model.blocks.eval()  # generated as for a user: nothing is dropped out
-        self.buffer.add(draw_canvases(model, asked, self.alike, generator), asked)
+        self.buffer.add(generate_canvases(model, asked, self.alike, generator), asked)
         model.blocks.train()
         generated_BT, generated_items = self.buffer.sample(count, generator)
         canvases = estimator_batch(

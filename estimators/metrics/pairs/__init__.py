@@ -1,0 +1,1 @@
+"""Pictures compared one with one."""

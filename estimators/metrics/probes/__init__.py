@@ -1,0 +1,1 @@
+"""Linear probes: is what was requested what is seen?"""

@@ -1,0 +1,1 @@
+"""Is the colour of a reference taken up?"""

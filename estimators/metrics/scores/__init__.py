@@ -1,0 +1,1 @@
+"""Is a score worth its decimals?"""

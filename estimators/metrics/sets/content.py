@@ -1,0 +1,47 @@
+"""What is kept on disk, under a hash of all that it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cached(
+    folder: str | Path | None,
+    key: Mapping[str, object],
+    compute: Callable[[], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """`compute()`, or what it gave for an equal `key` before, kept in `folder` (None: no cache).
+
+    The key must name everything that the features depend on, by content (`DataSet.content`).
+    """
+    if folder is None:
+        return compute()
+    path = Path(folder) / f"features-{key_hash(key)}.npy"
+    if path.is_file():
+        loaded: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return loaded
+    features = compute()
+    write_whole(path, lambda stream: np.save(stream, features))
+    return features
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file that is there wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as stream:
+        write(stream)
+    part.replace(path)
+
+
+def key_hash(key: Mapping[str, object]) -> str:
+    """A short hash of what something kept depends on."""
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:24]

@@ -1,0 +1,28 @@
+"""`ufc edit`: keep parts of an image and regenerate the rest."""
+
+from __future__ import annotations
+
+from ufc.cli.flags import GenerationFlags
+from ufc.cli.generating.generate import row_from_flags
+from ufc.cli.generating.run import run_batch
+from ufc.io.validation import RequestError
+
+HELP = """Keep parts of an image, exactly, and regenerate the rest.
+
+Say what to keep with --mask-image (black is kept) or --preserve-blocks; or keep all of it and add
+blocks around it with --outpaint. With --original-size the picture comes back at the image's own
+size, and no pixel but the new ones is touched. Without it the image is fitted into
+the grid of blocks that is nearest to its proportions, or with --height and --width into that size;
+a model of squares lays it into its square, white beside it where it is not square. What is kept
+equals the fitted image pixel by pixel."""
+
+
+def run(flags: GenerationFlags) -> int:
+    """Carry out the command; returns the exit code."""
+    if flags.image is None:
+        raise RequestError("--image: is missing; say which picture to edit")
+    if flags.mask_image is None and flags.preserve_blocks is None and flags.outpaint is None:
+        raise RequestError(
+            "give --mask-image or --preserve-blocks, to say what to keep, or --outpaint"
+        )
+    return run_batch(flags, [row_from_flags(flags)])

@@ -1,0 +1,141 @@
+"""`ufc run`: carry out a task that is written as one line of instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated
+
+from ufc.cli.flags import GenerationFlags
+from ufc.cli.generating.generate import row_from_flags
+from ufc.cli.generating.run import run_batch
+from ufc.cli.terminal import DONE, Terminal
+from ufc.io.validation import RequestError, listed
+from ufc.tasks.attributes import IMAGE
+from ufc.tasks.describe import describe
+from ufc.tasks.families import make_plan
+from ufc.tasks.mixture import find_instruction
+from ufc.tasks.plan import Plan
+from ufc.tasks.slot_values import read_slots, refuse_missing, words_of
+from ufc_base.program import argument, option, switch
+
+HELP = """Carry out one line of instruction, such as "[TEXT:caption] [IMAGE:ref] -> [IMAGE:out]".
+
+Left of the arrow stands what is given, each slot by --slot NAME=VALUE; right of it what is wanted.
+The name of a built-in task does as well: ufc run text-to-image --slot caption="red bag". An image
+called base is one to keep parts of: say which with --mask-image or --preserve-blocks."""
+
+FROM_SLOTS = ("prompt", "reference_image", "image")  # flags that an instruction's slots stand for
+
+
+@dataclass(kw_only=True)
+class RunFlags(GenerationFlags):
+    """Flags of `ufc run`."""
+
+    instruction: Annotated[
+        str, argument("An instruction in quotation marks, or the name of a built-in task.")
+    ]
+    slot: Annotated[
+        list[str] | None,
+        option(
+            "What is given for a slot: words, or the path of a picture; once for each slot.",
+            "Controls",
+            metavar="NAME=VALUE",
+        ),
+    ] = field(default=None)
+    plan: Annotated[
+        bool, switch("--plan", "Show how the instruction would be served; do nothing.", "Output")
+    ] = False
+
+
+def run(flags: RunFlags) -> int:
+    """Carry out the command; returns the exit code.
+
+    Raises:
+        InstructionError: the instruction cannot be read, or nothing serves it.
+        RequestError: slots, masks or settings that do not fit it.
+    """
+    plan = make_plan(find_instruction(flags.instruction))
+    values = read_slots(flags.slot or [], plan.instruction)
+    if flags.plan:
+        with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+            terminal.result(describe(plan, values), plan.to_json())
+        return DONE
+    refuse_missing(plan.instruction, values)
+    if plan.target.kind != IMAGE:
+        return answer(plan, values, flags)
+    if unused := plan.training_only():
+        with Terminal(quiet=flags.quiet) as terminal:
+            terminal.notice(f"{listed(unused)}: training alone uses it")
+    flags_of_plan = generation_flags(flags, plan, values)
+    return run_batch(flags_of_plan, [row_from_flags(flags_of_plan)])
+
+
+def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> GenerationFlags:
+    """The flags of `ufc generate` or `ufc edit` that ask for the same as an instruction.
+
+    This is all that a task whose target is an image knows of requests.
+    """
+    check_mask(flags, plan)
+    given = {one.name: getattr(flags, one.name) for one in fields(GenerationFlags)}
+    return replace(
+        GenerationFlags(**given),
+        prompt=words_of(plan.instruction, values) or None,
+        reference_image=[values[slot.name] for slot in plan.references] or None,
+        image=values[plan.base.name] if plan.base else None,
+        settings=settings_with_order(flags, plan),
+    )
+
+
+def check_mask(flags: RunFlags, plan: Plan) -> None:
+    """Raise `RequestError` where a base has no mask, or a mask no base."""
+    masked = flags.mask_image is not None or flags.preserve_blocks is not None
+    if plan.base is not None and not masked:
+        raise RequestError(
+            f"nothing says what to keep of {plan.base.name}; give --mask-image or --preserve-blocks"
+        )
+    if plan.base is None and masked:
+        flag = "--mask-image" if flags.mask_image is not None else "--preserve-blocks"
+        raise RequestError(
+            f"{flag}: the instruction has no image to keep parts of; give it a slot [IMAGE:base]"
+        )
+
+
+def settings_with_order(flags: RunFlags, plan: Plan) -> Mapping[str, object]:
+    """The sampling settings, with the order that the instruction asks for.
+
+    Raises:
+        RequestError: a flag asks for another one, or the sampler has none of that name.
+    """
+    from ufc.sampling.orders import ORDERS
+
+    if plan.order is None:
+        return flags.settings
+    if flags.settings.get("order", plan.order) != plan.order:
+        raise RequestError(
+            f"--order: got {flags.settings['order']}, and the instruction says order={plan.order}; "
+            "leave one of them out"
+        )
+    if plan.order not in ORDERS:
+        raise RequestError(
+            f"order={plan.order}: this version cannot sample in that order; "
+            f"wanted one of {listed(ORDERS)}"
+        )
+    return {**flags.settings, "order": plan.order}
+
+
+def answer(plan: Plan, values: Mapping[str, str], flags: RunFlags) -> int:
+    """Carry out a task whose target is no image; returns the exit code.
+
+    No model does so yet: whoever adds one that does serves the plan's task here.
+
+    Raises:
+        RequestError: the model does not know the task.
+    """
+    from ufc.io.hub import DEFAULT_MODEL
+
+    model = flags.model or DEFAULT_MODEL
+    raise RequestError(
+        f"the model {model} does not know the task {plan.task}: it makes images and no "
+        f"{plan.target.kind}; wanted an instruction whose target is [IMAGE], or --plan"
+    )

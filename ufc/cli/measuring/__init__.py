@@ -1,0 +1,1 @@
+"""`ufc evaluate` and `ufc bench`."""

@@ -1,0 +1,391 @@
+"""`ufc evaluate`: figures of pictures, of the model's own scores, of its controls, and the tables.
+
+ufc evaluate FAKE --real DATA      pictures against real ones
+ufc evaluate tokenizer TOKENIZER --real DATA --train-data-dir DATA
+ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-data-dir DATA
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ufc.cli.flags import command
+from ufc.cli.measuring.flags import (
+    AblationFlags,
+    CommonFlags,
+    EstimatorFlags,
+    JudgeFlags,
+    ModelFlags,
+    PictureFlags,
+    ReportFlags,
+    TokenizerFlags,
+    picture_flags,
+)
+from ufc.cli.program import Later, command_of
+from ufc.cli.terminal import DONE, Terminal
+from ufc.io.manifest import write_json
+
+if TYPE_CHECKING:
+    from estimators.metrics.extractors import Extractor
+    from estimators.metrics.extractors.features import Size
+    from estimators.metrics.extractors.measuring import Measuring
+    from estimators.metrics.sets.picture_set import PictureSet
+    from ufc.evaluation.context import Context
+    from ufc_base.data.records import Reading
+
+
+PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
+
+Further forms, each with its own --help: `ufc evaluate tokenizer` (are its reconstructions seen for
+what they are), `distances` (real halves, reconstructions,
+generated pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset
+of text, reference, kept blocks), `ablation` (every order at equal forward passes), `report` (one
+page)."""
+
+
+def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
+    """The command of the form that the first word names, else the one that measures pictures."""
+    if arguments and arguments[0] in FORMS:
+        form, *rest = arguments
+        return command_of(command(*FORMS[form])), f"evaluate {form}", rest
+    return command_of(command(picture_flags(), pictures, PICTURES_HELP)), "evaluate", arguments
+
+
+LATER = Later(
+    "Figures of pictures, of the model's scores and controls; ablation and report.", build
+)
+
+
+def pictures(flags: PictureFlags) -> int:
+    """Carry out `ufc evaluate FAKE`."""
+    from estimators.metrics.base import Options, find_metrics
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.contrastive_scorer import ContrastiveEstimator
+    from ufc.evaluation.set_metrics import (
+        chosen_metrics,
+        measure_set,
+        needs_of,
+        table,
+        warning,
+    )
+
+    metrics = chosen_metrics([name for name in find_metrics() if getattr(flags, name, False)])
+    options = Options(
+        flags.caption_column,
+        lambda: ContrastiveEstimator.from_pretrained(flags.contrastive),
+        clip_model=flags.clip_model,
+        clip_checkpoint=flags.clip_checkpoint,
+    )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))
+        statistics_file = flags.real is not None and flags.real.endswith(".npz")
+        if is_model(flags.fake):
+            fake, own_size = generate_for(flags, terminal)
+            if flags.size is None:  # a small model is not to be blamed for being small
+                measuring = replace(measuring, size=own_size)
+        elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
+            fake = open_set(flags.fake, flags.limit, measuring.reading)
+        else:
+            raise ValueError(
+                f"{flags.fake!r} is neither pictures nor a model; give a folder, shards, a model, "
+                f"or one of {', '.join(FORMS)}"
+            )
+        real: Any = None
+        if flags.real is not None:
+            real = (
+                Path(flags.real)
+                if statistics_file
+                else open_set(flags.real, reading=measuring.reading)
+            )
+        found = measure_set(metrics, fake, real, measuring, options, flags.save_stats, flags.seed)
+        terminal.result(table(found), found)
+        for line in (*found["left_out"], *found["real_left_out"], warning(found)):
+            if line:
+                terminal.notice(line)
+    return DONE
+
+
+def tokenizer(flags: TokenizerFlags) -> int:
+    """Carry out `ufc evaluate tokenizer`."""
+    from estimators.metrics.extractors.choice import other_judges
+    from estimators.metrics.extractors.networks import SIZED, load_extractor
+    from estimators.metrics.probes.reconstruction import tokenizer_report, tokenizer_table
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc_base.training.processes import pick_device
+    from vqgan.model import VQGAN
+    from vqgan.perceptual import lpips_model
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
+            "which probes learn from and distances are to"
+        )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        folder = tokenizer_folder(flags.tokenizer)
+        device = pick_device(flags.device)
+        model = VQGAN.from_pretrained(folder).to(device)
+        measurings = [
+            _measuring_by(
+                load_extractor(
+                    name, flags.input_size if name in SIZED else None, device=flags.device
+                ),
+                flags,
+                None,
+            )
+            for name in flags.extractor or other_judges()
+        ]
+        found = tokenizer_report(
+            model,
+            open_set(flags.real, flags.limit),
+            open_set(flags.train_data_dir),
+            measurings,
+            lpips_model("alex").to(device),
+            terminal.notice,
+            flags.fit,
+        ) | {"tokenizer": str(folder)}
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "tokenizer.json", found)
+        terminal.result(tokenizer_table(found), found)
+    return DONE
+
+
+def distances(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate distances`."""
+    from ufc.evaluation.distances import distance_report, distance_table
+
+    return _measure(
+        flags,
+        "distances",
+        lambda context: distance_report(
+            context.pipeline, context.judges, context.real, context.pictures(context.generate())
+        ),
+        distance_table,
+    )
+
+
+def estimators(flags: EstimatorFlags) -> int:
+    """Carry out `ufc evaluate estimators`."""
+    from ufc.evaluation.scores import estimator_report, estimator_table
+
+    def run(context: Context) -> dict[str, Any]:
+        return estimator_report(
+            context.pipeline,
+            context.judges,
+            context.real,
+            choices=flags.choices,
+            seed=flags.seed,
+            folder=context.folder,
+            progress=context.progress("generating"),
+        )
+
+    return _measure(flags, "estimators", run, estimator_table)
+
+
+def controls(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate controls`."""
+    from ufc.evaluation.controls import control_report, control_table, make_task
+
+    def run(context: Context) -> dict[str, Any]:
+        task = make_task(context.pipeline, context.real, context.types(), flags.seed)
+        rows = control_report(
+            context.pipeline, context.judges, task, flags.seed, context.progress("subsets")
+        )
+        return {"captions": len(task.captions), "subsets": rows}
+
+    return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
+
+
+def ablation(flags: AblationFlags) -> int:
+    """Carry out `ufc evaluate ablation`."""
+    from ufc.evaluation.ablation import run_ablation, table, variants, verdict, write_results
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        context = open_context(flags, terminal)
+        scale = context.pipeline.defaults["guidance_scale"]
+        rows, comparisons = run_ablation(
+            context.pipeline,
+            context.judges,
+            context.real.captions,
+            variants(
+                flags.passes,
+                flags.candidates,
+                scale,
+                flags.seed,
+                context.pipeline.transformer.config.autoregressive,
+            ),
+            context.folder,
+            context.tell,
+        )
+        about = context.about() | {
+            "passes": flags.passes,
+            "candidates": flags.candidates,
+            "guidance_scale": scale,
+            "passes_a_prediction": 1 if scale == 1 else 2,
+        }
+        write_results(Path(flags.output_dir), rows, comparisons, about)
+        text = "\n".join([table(rows), "", *map(verdict, comparisons)])
+        found = [asdict(comparison) for comparison in comparisons]
+        terminal.result(text, {"about": about, "rows": rows, "comparisons": found})
+    return DONE
+
+
+def report(flags: ReportFlags) -> int:
+    """Carry out `ufc evaluate report`."""
+    from ufc.evaluation.report import write_report
+
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        context = open_context(flags, terminal)
+        page = write_report(context, Path(flags.output_dir), flags.choices)
+        text = page.with_name("report.md").read_text(encoding="utf-8")
+        terminal.result(f"{text}\n{page}", {"page": str(page)})
+    return DONE
+
+
+def _measure(
+    flags: ModelFlags,
+    name: str,
+    run: Callable[[Context], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> int:
+    """Open what is needed, run, print, and keep the JSON if a folder is given."""
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        context = open_context(flags, terminal)
+        found = run(context) | {"about": context.about()}
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / f"{name}.json", found)
+        terminal.result(table(found), found)
+    return DONE
+
+
+FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "tokenizer": (TokenizerFlags, tokenizer, "Are reconstructions seen for what they are?"),
+    "distances": (ModelFlags, distances, "FD of real halves, reconstructions, generated pictures."),
+    "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
+    "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
+    "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
+}
+
+
+def open_context(flags: ModelFlags, terminal: Terminal) -> Context:
+    """Model, judges and held-out pictures, as the flags ask for them.
+
+    Raises:
+        ValueError: --real or --train-data-dir is not given.
+    """
+    from ufc.evaluation.context import Context
+    from ufc.io.hub import DEFAULT_MODEL
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures with captions by --real, and by --train-data-dir the training "
+            "pictures, which distances are to"
+        )
+    return Context.open(
+        flags.model or DEFAULT_MODEL,
+        flags.real,
+        flags.train_data_dir,
+        lambda size: measuring_of(flags, terminal, size),
+        flags.device,
+        flags.contrastive,
+        flags.caption_column,
+        flags.limit,
+        flags.seed,
+        cache_folder(flags),
+        terminal.notice,
+    )
+
+
+def measuring_of(
+    flags: CommonFlags, terminal: Terminal, size: Size | None, logits: bool = False
+) -> Measuring:
+    """How the flags turn pictures into features; says which network where none is named."""
+    from estimators.metrics.extractors import load_extractor
+    from estimators.metrics.extractors.choice import fallback_note
+
+    extractor = load_extractor(
+        flags.extractor,
+        flags.input_size,
+        weights=flags.extractor_weights,
+        logits=logits,
+        device=flags.device,
+    )
+    if note := fallback_note(flags.extractor, extractor.name):
+        terminal.notice(note)
+    return _measuring_by(extractor, flags, size)
+
+
+def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: Size | None) -> Measuring:
+    from estimators.metrics.extractors.measuring import Measuring
+
+    folder = cache_folder(flags)
+    return Measuring(
+        extractor,
+        size,
+        flags.fit,
+        flags.mode,
+        flags.pad,
+        flags.batch_size,
+        flags.num_workers,
+        None if folder is None else str(folder),
+        reading=reading_of(flags),
+    )
+
+
+def reading_of(flags: JudgeFlags) -> Reading:
+    """How the flags have sets of pictures read; of captions a figure takes the column it needs."""
+    from ufc_base.data.records import Reading
+
+    return Reading(None, flags.image_column, flags.max_unreadable, keep=not flags.no_cache)
+
+
+def cache_folder(flags: JudgeFlags) -> Path | None:
+    """Where things are kept: --cache-dir, or `ufc/evaluate` in the user's cache; or nowhere."""
+    if flags.no_cache:
+        return None
+    if flags.cache_dir:
+        return Path(flags.cache_dir)
+    from ufc_base.data.soundness import user_cache
+
+    return user_cache() / "evaluate"
+
+
+def is_model(name: str) -> bool:
+    """Whether a name is a bundled model's or a folder holds a model."""
+    from ufc.io.hub import bundled_models
+
+    return (Path(name) / "model_index.json").is_file() or name in bundled_models()
+
+
+def tokenizer_folder(name: str) -> Path:
+    """The tokenizer of a folder that is one, of a model's folder, or of a bundled model."""
+    from ufc.io.hub import resolve_model
+
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if (Path(name) / "model_index.json").is_file() or is_model(name):
+        return resolve_model(name) / "tokenizer"
+    raise ValueError(
+        f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a model"
+    )
+
+
+def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:
+    """One picture for each caption of --real, by the model given as FAKE; (height, width)."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.evaluation.context import generate_pictures
+    from ufc.pipeline import UFCPipeline
+
+    if flags.real is None or flags.real.endswith(".npz"):
+        raise ValueError(
+            f"{flags.fake} is a model: give the captions to generate by --real, a data set"
+        )
+    pipeline = UFCPipeline.from_pretrained(flags.fake, device=flags.device)
+    captions = open_set(flags.real, flags.limit, reading_of(flags)).captions(flags.caption_column)
+    fake = generate_pictures(
+        pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
+    )
+    return fake, pipeline.tokenizer.config.size

@@ -1,0 +1,1 @@
+"""Tasks written as one line of instruction: their grammar, their plans, mixtures of them."""

@@ -1,0 +1,1 @@
+"""The first stage's training: trainer, settings, data, losses."""

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 BACKENDS = ("auto", "xformers", "sdpa", "math")
 
@@ -71,6 +70,8 @@ def attend(
         return attend_math(q, k, v, mask).transpose(1, 2)
     if causal and queries < keys:
         q, k = q.to(v.dtype), k.to(v.dtype)  # autocast does not see into this mask
+        from torch.nn.attention.bias import causal_lower_right  # it imports the compiler
+
         mask, causal = causal_lower_right(queries, keys), False
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     return out.transpose(1, 2)

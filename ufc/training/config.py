@@ -26,6 +26,21 @@ class TrainConfig(LoopSettings):
     depth: int = setting(6, "Blocks.")
     heads: int = setting(4, "Attention heads.")
     feed_forward: int = setting(704, "Width inside the SwiGLU.")
+    ffn: str | None = setting(
+        None,
+        "dense, or moe (sparse experts); if not said, that of --init-from, else dense.",
+    )
+    experts: int = setting(4, "With --ffn moe: experts of a block.", 1)
+    prototypes: int = setting(
+        1, "Groups of experts; a token sees one expert of each. Experts are a multiple.", 1
+    )
+    capacity_factor: float | None = setting(
+        None,
+        "Tokens an expert takes, over its even share; if not said, that of --init-from, else 1.25.",
+    )
+    balance_weight: float | None = setting(
+        None, "Weight of the experts' balance loss; if not said, that of --init-from, else 0."
+    )
     dropout: float | None = setting(
         None, "Dropout after attention and SwiGLU; if not said, that of --init-from, else 0."
     )
@@ -88,6 +103,7 @@ class TrainConfig(LoopSettings):
                 weights[name.strip()] = float(weight if equals else "")
             except ValueError:
                 raise ValueError(f"objectives: got {text!r}, wanted name=weight") from None
+        weights["experts"] = weights.pop("experts", 1.0)  # last: it tells of all passes of a step
         return weights
 
     @property

@@ -159,9 +159,16 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         check_fits(model.config, config, codebook_VD)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
-        model.config = replace(model.config, grid=tokenizer.config.grid_size, dropout=dropout)
+        model.config = replace(
+            model.config,
+            grid=tokenizer.config.grid_size,
+            dropout=dropout,
+            **said(config, "capacity_factor", "balance_weight"),
+        )
         for block in model.layers():
             block.dropout = dropout
+            if block.experts is not None:
+                block.experts.capacity_factor = model.config.capacity_factor
         meet_codebook(model, codebook_VD)
         if config.new_vocabulary:
             return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
@@ -180,10 +187,20 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
             autoregressive=config.autoregressive,
+            ffn=config.ffn or "dense",
+            experts=config.experts,
+            prototypes=config.prototypes,
+            **said(config, "capacity_factor", "balance_weight"),
         )
     )
     model.know_codebook(codebook_VD)
     return model
+
+
+def said(config: TrainConfig, *names: str) -> dict[str, Any]:
+    """Those of the settings that are not left to what the run starts from."""
+    values = {name: getattr(config, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def with_parts(
@@ -209,6 +226,11 @@ def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> No
             f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
             f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
             "start anew without --init-from"
+        )
+    if config.ffn not in (None, known.ffn):
+        raise CheckpointError(
+            f"{config.init_from} has ffn {known.ffn!r}, got {config.ffn!r}: leave it out, or start "
+            "anew without --init-from"
         )
     if config.control_attention not in (None, known.control_attention):
         raise CheckpointError(

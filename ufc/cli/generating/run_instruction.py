@@ -80,22 +80,25 @@ def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> 
     given = {one.name: getattr(flags, one.name) for one in fields(GenerationFlags)}
     return replace(
         GenerationFlags(**given),
-        prompt=words_of(plan.instruction, values) or None,
-        reference_image=[values[slot.name] for slot in plan.references] or None,
-        image=values[plan.base.name] if plan.base else None,
+        controls={
+            **flags.controls,
+            "prompt": words_of(plan.instruction, values) or None,
+            "reference_image": [values[slot.name] for slot in plan.references] or None,
+            "image": values[plan.base.name] if plan.base else None,
+        },
         settings=settings_with_order(flags, plan),
     )
 
 
 def check_mask(flags: RunFlags, plan: Plan) -> None:
     """Raise `RequestError` where a base has no mask, or a mask no base."""
-    masked = flags.mask_image is not None or flags.preserve_blocks is not None
+    masked = flags.controls.keys() & {"mask_image", "preserve_blocks"}
     if plan.base is not None and not masked:
         raise RequestError(
             f"nothing says what to keep of {plan.base.name}; give --mask-image or --preserve-blocks"
         )
     if plan.base is None and masked:
-        flag = "--mask-image" if flags.mask_image is not None else "--preserve-blocks"
+        flag = "--mask-image" if "mask_image" in masked else "--preserve-blocks"
         raise RequestError(
             f"{flag}: the instruction has no image to keep parts of; give it a slot [IMAGE:base]"
         )

@@ -161,7 +161,7 @@ def guided_pass(
     return run
 
 
-def take_turns(runs: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
+def take_turns(runs: dict[str, Callable[[], Prediction]], rounds: int) -> dict[str, float]:
     """Median seconds of each, after two passes to warm up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 2):

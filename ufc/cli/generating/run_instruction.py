@@ -23,8 +23,10 @@ HELP = """Carry out one line of instruction, such as "[TEXT:caption] [IMAGE:ref]
 
 Left of the arrow stands what is given, each slot by --slot NAME=VALUE; right of it what is wanted.
 The name of a built-in task does as well: ufc run text-to-image --slot caption="red bag". An image
-called base is one to keep parts of: say which with --mask-image or --preserve-blocks."""
+called base is one to keep parts of: say which with --mask-image or --preserve-blocks, or add
+blocks around it with --outpaint."""
 
+OF_A_BASE = ("mask_image", "preserve_blocks", "outpaint")  # any of them says what is kept
 FROM_SLOTS = ("prompt", "reference_image", "image")  # flags that an instruction's slots stand for
 
 
@@ -89,15 +91,16 @@ def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> 
 
 def check_mask(flags: RunFlags, plan: Plan) -> None:
     """Raise `RequestError` where a base has no mask, or a mask no base."""
-    masked = flags.mask_image is not None or flags.preserve_blocks is not None
-    if plan.base is not None and not masked:
+    masks = [name for name in OF_A_BASE if getattr(flags, name) is not None]
+    if plan.base is not None and not masks:
         raise RequestError(
-            f"nothing says what to keep of {plan.base.name}; give --mask-image or --preserve-blocks"
+            f"nothing says what to keep of {plan.base.name}; give --mask-image or "
+            "--preserve-blocks, or --outpaint"
         )
-    if plan.base is None and masked:
-        flag = "--mask-image" if flags.mask_image is not None else "--preserve-blocks"
+    if plan.base is None and masks:
         raise RequestError(
-            f"{flag}: the instruction has no image to keep parts of; give it a slot [IMAGE:base]"
+            f"--{masks[0].replace('_', '-')}: the instruction has no image to keep parts of; "
+            "give it a slot [IMAGE:base]"
         )
 
 
@@ -105,21 +108,14 @@ def settings_with_order(flags: RunFlags, plan: Plan) -> Mapping[str, object]:
     """The sampling settings, with the order that the instruction asks for.
 
     Raises:
-        RequestError: a flag asks for another one, or the sampler has none of that name.
+        RequestError: a flag asks for another one.
     """
-    from ufc.sampling.orders import ORDERS
-
     if plan.order is None:
         return flags.settings
     if flags.settings.get("order", plan.order) != plan.order:
         raise RequestError(
             f"--order: got {flags.settings['order']}, and the instruction says order={plan.order}; "
             "leave one of them out"
-        )
-    if plan.order not in ORDERS:
-        raise RequestError(
-            f"order={plan.order}: this version cannot sample in that order; "
-            f"wanted one of {listed(ORDERS)}"
         )
     return {**flags.settings, "order": plan.order}
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +26,30 @@ from toy_training import model_config
 import ufc
 import ufc.cli.main
 import ufc.cli.main as command_line
-import ufc.io.inputs as ufc_inputs
 import ufc.training.trainer
 from estimators.base import ESTIMATORS, REAL, Estimator, Examples, label_where, register_estimator
 from estimators.metrics.base import METRICS, MeasuredSet, Metric, metric_table, register_metric
-from ufc.cli.flags import derived_flags
+from ufc.cli.generating.model_choice import ModelSettings
+from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.controls import CONTROLS, Control, Encoders, register_control
 from ufc.evaluation.ablation import variants
 from ufc.io.png.metadata import read_metadata
-from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
-from ufc.request import Request
-from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
+from ufc.sampling import generation_config
+from ufc.sampling.generation_config import SETTINGS
 from ufc.sampling.orders import ORDERS, Order, StepView, register_order
 from ufc.training.objectives import OBJECTIVES, Context, Objective, register_objective
-from webui.sessions.state import Session, Settings, to_request
+from vqgan.model import VQGAN
+from webui.sessions.generation import GenerationJob
+from webui.sessions.state import (
+    Settings,
+    from_request,
+    picture_controls,
+    set_control,
+    word_controls,
+)
+from webui.sessions.studio import Studio
 
 REGISTRIES = (ORDERS, ESTIMATORS, OBJECTIVES, METRICS, CONTROLS)
 
@@ -157,7 +169,12 @@ def test_a_metric_is_one_class(
     assert "| `--mean-step` | Distance of the mean features" in metric_table()
 
 
-def test_a_control_is_one_class(ufc, pipeline: UFCPipeline, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_control_is_one_class(
+    ufc,  # type: ignore[no-untyped-def]
+    model: Path,
+    pipeline: UFCPipeline,
+    tmp_path: Path,
+) -> None:
     @register_control
     class Sketch(Control):
         name = "sketch_image"
@@ -177,19 +194,23 @@ def test_a_control_is_one_class(ufc, pipeline: UFCPipeline, tmp_path: Path) -> N
 
     sketch = Image.new("RGB", (32, 32), (200, 30, 30))
     plain = pipeline("red bag", seed=0)
-    drawn = pipeline("red bag", seed=0, sketch_image=sketch, fabric="leather")
+    named = pipeline("red bag", seed=0, sketch_image=sketch, fabric="leather")
+    given = Conditioning(prompt="red bag", sketch_image=sketch, fabric="leather")
     as_reference = pipeline("red bag", seed=0, reference_images=[sketch])
     only_sketch = pipeline("red bag", seed=0, sketch_image=sketch)
-    assert not torch.equal(drawn.codes, plain.codes)
+    assert not torch.equal(named.codes, plain.codes)
+    assert torch.equal(named.codes, pipeline(conditioning=given, seed=0).codes)
     assert torch.equal(only_sketch.codes, as_reference.codes)
     with pytest.raises(TypeError, match="unexpected keyword argument 'skecth'"):
         pipeline("red bag", skecth=sketch)
+    with pytest.raises(ValueError, match="got conditioning and also fabric"):
+        pipeline(conditioning=given, fabric="linen")
 
     importlib.reload(command_line)  # its flags are derived when it is imported
     sketch.save(tmp_path / "sketch.png")
-    given = ["--sketch-image", str(tmp_path / "sketch.png"), "--fabric", "leather"]
+    flags = ["--sketch-image", str(tmp_path / "sketch.png"), "--fabric", "leather"]
     assert ufc("generate", "--help")[1].count("A drawing of the outline.") == 1
-    code, _, _ = ufc("generate", "--prompt", "red bag", "--seed", "5", *given, output_dir="a")
+    code, _, _ = ufc("generate", "--prompt", "red bag", "--seed", "5", *flags, output_dir="a")
     row = manifest("a")[0]
     assert code == 0 and row["fabric"] == "leather" and row["sketch_image"].endswith("sketch.png")
     request = read_metadata(Path("a") / row["file_name"]).request
@@ -202,55 +223,146 @@ def test_a_control_is_one_class(ufc, pipeline: UFCPipeline, tmp_path: Path) -> N
     code, _, said = ufc("generate", "--prompt", "bag", *missing, output_dir="c")
     assert code == 2 and "nowhere.png: no such file" in said
 
-    session = Session(settings=replace(Settings(), controls={"fabric": "linen"}))
-    assert to_request(session, 4).controls == {"fabric": "linen"}
+    line = "red bag --seed 5 --sketch-image sketch.png --fabric leather"
+    (tmp_path / "lines.txt").write_text(line)
+    assert ufc("generate", "--prompts-file", tmp_path / "lines.txt", output_dir="d")[0] == 0
+    assert picture_bytes("a", row) == picture_bytes("d", manifest("d")[0])
+    assert ufc("generate", "--fabric", "leather", "--seed", "5", output_dir="e")[0] == 0
+    row = manifest("e")[0]
+    picture = Path("e") / row["file_name"]
+    assert ufc("generate", "--prompts-file", picture, output_dir="f")[0] == 0
+    assert picture_bytes("e", row) == picture_bytes("f", manifest("f")[0])
+
+    studio = Studio(tmp_path / "sessions", ModelSettings(str(model)))
+    key = studio.begin()
+    studio.give_picture(key, "sketch_image", (tmp_path / "sketch.png").read_bytes())
+    session = studio.store.update(key, lambda s: set_control(s, "fabric", "leather"))
+    assert list(word_controls()) == ["fabric"] and list(picture_controls()) == ["sketch_image"]
+    wanted = studio.request(session)
+    assert wanted.fabric == "leather"
+    job = GenerationJob(studio.loaded, studio.store, key, wanted, None)
+    assert job.conditioning().sketch_image.getpixel((0, 0)) == (200, 30, 30)
+    assert from_request(Settings(), wanted.to_json()).controls == {"fabric": "leather"}
 
 
 def picture_bytes(folder: str, row: dict[str, Any]) -> bytes:
     return Image.open(Path(folder) / row["file_name"]).tobytes()
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
 def test_an_input_file_is_opened_and_encoded_once(
-    ufc, pipeline: UFCPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+    batch_size: int,
+    ufc,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     red, same = tmp_path / "red.png", tmp_path / "same.png"
     Image.new("RGB", (40, 40), (200, 30, 30)).save(red)
     same.write_bytes(red.read_bytes())
     opened: list[str] = []
     encoded: list[int] = []
-    read, encode = ufc_inputs.read_picture, UFCPipeline.encode_reference
-    monkeypatch.setattr(ufc_inputs, "read_picture", lambda at: opened.append(at) or read(at))
-    monkeypatch.setattr(
-        UFCPipeline, "encode_reference", lambda self, one: encoded.append(1) or encode(self, one)
-    )
-    flags = ["--reference-image", str(red), "--reference-image", str(same), "--batch-size", "4"]
-    code, _, _ = ufc("generate", "--prompt", "bag", "--num-images-per-prompt", "4", *flags)
-    assert code == 0 and sorted(opened) == sorted(map(str, (red, same))) and len(encoded) == 1
+    read, encode = Image.open, VQGAN.encode
+    monkeypatch.setattr(Image, "open", lambda at, *a, **k: opened.append(at) or read(at, *a, **k))
+    monkeypatch.setattr(VQGAN, "encode", lambda self, x: encoded.append(len(x)) or encode(self, x))
+    flags = ["--reference-image", str(red), "--reference-image", str(same)]
+    many = ["--num-images-per-prompt", "8", "--batch-size", str(batch_size)]
+    assert ufc("generate", "--prompt", "bag", *many, *flags)[0] == 0
+    assert len(opened) == 2 and encoded == [1]
     opened.clear()
-    edit = ["--image", str(red), "--preserve-blocks", "0-3", "--num-images-per-prompt", "3"]
+    encoded.clear()
+    edit = ["--image", str(red), "--preserve-blocks", "0-3", *many]
     assert ufc("edit", "--prompt", "bag", *edit, output_dir="edited")[0] == 0
-    assert opened == [str(red)]
+    assert len(opened) == 1 and encoded == [1]
 
 
-def test_a_sampling_setting_is_one_field() -> None:
-    """Flags, prompts files, recipes and ranges derive from it; what lists settings in the open,
-    for the sake of its signature, lists all of them."""
-    signature = inspect.signature(UFCPipeline.__call__).parameters
-    assert set(SETTINGS) <= set(signature)
-    own = {name: field.default for name, field in SETTINGS.items()}
-    for name, parameter in signature.items():
-        if name in own and parameter.default is not None:
-            assert parameter.default == own[name], name
-    requested = {field.name for field in fields(Request)}
-    assert set(SETTINGS) - {"score_steps"} <= requested
-    assert set(derived_flags()["settings"]) == set(SETTINGS) - {"score_steps"}
-    for name in set(SETTINGS) - {"score_steps", "order"}:
-        if kind_of(name) is not bool:
-            _, most = range_of(name)
-            with pytest.raises(RequestError, match=name):
-                Request(prompt="bag", **{name: most + 1})
-            with pytest.raises(RequestError, match=name):
-                UFCPipeline.__call__(make_pipeline(), "bag", **{name: most + 1})
+def test_codes_are_encoded_anew_where_the_tokenizer_has_changed() -> None:
+    pipe, picture = make_pipeline(), Image.new("RGB", (16, 16), (200, 30, 30))
+    first = pipe.encode_reference(picture)
+    with torch.no_grad():
+        for weight in pipe.tokenizer.encoder.parameters():
+            weight.normal_(generator=torch.Generator().manual_seed(1))
+    fresh = pipe.encode([picture])[0]
+    assert not torch.equal(first, fresh) and torch.equal(pipe.encode_reference(picture), fresh)
+
+
+def test_the_call_spells_out_all_controls_and_settings() -> None:
+    called = inspect.signature(UFCPipeline.__call__).parameters
+    of_the_call = {"self", "reference_weights", "conditioning", "generator", "output_type"}
+    of_the_call |= {"callback_on_step_end", "expand_prompt", "further"}
+    assert set(called) - of_the_call == {*Conditioning.model_fields, *SETTINGS}
+    for name in SETTINGS:
+        default = called[name].default
+        assert default is None or default == SETTINGS[name].default
+    for name in Conditioning.model_fields:
+        assert called[name].default in (None, Conditioning.model_fields[name].default)
+
+
+ONE_FIELD = '    sparkle: float = Field(0.5, ge=0, le=2, description="A toy of a setting.")\n'
+BEFORE = "    score_steps: bool"
+WITH_ONE_FIELD = """
+import importlib.abc, importlib.util, json, sys
+from pathlib import Path
+
+class Edited(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "ufc.sampling.generation_config":
+            return importlib.util.spec_from_file_location(name, sys.argv[1])
+
+sys.meta_path.insert(0, Edited())
+from ufc import UFCPipeline
+from ufc.cli.main import main
+from ufc.io.png.metadata import read_metadata
+from webui.sessions.state import Session, Settings, from_request, further_settings, to_request
+
+model = sys.argv[2]
+def generate(output, *arguments):
+    fixed = ["--model", model, "--num-inference-steps", "1", "--output-dir", output]
+    assert main(["generate", *arguments, *fixed]) == 0
+    return [json.loads(line) for line in Path(output, "manifest.jsonl").open()]
+
+assert main(["generate", "--help"]) == 0
+[line] = generate("a", "--prompt", "bag", "--sparkle", "1.5")
+assert line["sparkle"] == 1.5
+picture = f"a/{line['file_name']}"
+assert read_metadata(picture).request["request"]["sparkle"] == 1.5
+assert [one["sparkle"] for one in generate("b", "--prompts-file", picture)] == [1.5]
+Path("p.txt").write_text("bag --sparkle 1.25\\nbag\\n")
+lines = generate("c", "--prompts-file", "p.txt", "--batch-size", "2")
+assert [one["sparkle"] for one in lines] == [1.25, 0.75]  # the model's own default is 0.75
+assert lines[0]["group"] != lines[1]["group"]
+assert main(["generate", "--prompt", "bag", "--sparkle", "9"]) == 2
+assert "sparkle" in further_settings()
+session = Session(settings=Settings(prompt="bag", sampling={"sparkle": 1.0}))
+assert to_request(session, 4).to_json()["sparkle"] == 1.0
+assert from_request(Settings(), {"sparkle": 0.25}).sampling == {"sparkle": 0.25}
+try:
+    UFCPipeline.from_pretrained(model)("bag", sparkle=9)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_sampling_setting_is_one_field(model: Path, tmp_path: Path) -> None:
+    """One line is added to a copy of the file, in an interpreter of its own."""
+    text = Path(generation_config.__file__).read_text(encoding="utf-8")
+    assert text.count(BEFORE) == 1
+    edited = tmp_path / "generation_config.py"
+    edited.write_text(text.replace(BEFORE, ONE_FIELD + BEFORE), encoding="utf-8")
+    shutil.copytree(model, tmp_path / "model")
+    index = json.loads((model / "model_index.json").read_text())
+    index["defaults"] = {"sparkle": 0.75}
+    (tmp_path / "model" / "model_index.json").write_text(json.dumps(index))
+    result = subprocess.run(
+        [sys.executable, "-c", WITH_ONE_FIELD, str(edited), str(tmp_path / "model")],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(ufc.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "A toy of a setting." in result.stdout and "--sparkle" in result.stdout
+    assert "sparkle: got 9, wanted 0 to 2" in result.stdout + result.stderr
 
 
 def test_blocks_are_locked_in_one_place(

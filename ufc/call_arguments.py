@@ -6,7 +6,9 @@ picture (references, blocks) becomes a batch as a list of lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,129 +16,149 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning
-from ufc.conditioning.controls import CONTROLS, further_controls
+from ufc.conditioning.conditioning import Conditioning, control_fields
+from ufc.conditioning.edits.original_size import prepare
+from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.known_tokens import edit_canvas
-from ufc.conditioning.original_size import prepare
-from ufc.conditioning.outpainting import extend
-from ufc.io.validation import RequestError, check_integer, check_number, check_text
-from ufc.request import check_added
+from ufc.conditioning.kinds import Picture, Reference
+from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas
+from ufc.io.validation import RequestError, check_integer, check_number
 from ufc.sampling.config import SamplerConfig
-from ufc.sampling.generation_config import GenerationConfig
+from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
-from ufc_base.images import ImageError, load_image, load_original
+from ufc_base.images import ImageError, load_image, load_mask, load_original
+
+NAMED = ("conditioning", "reference_weights")  # of a call's controls, and no fields themselves
 
 
-def per_picture(
-    rows: int,
-    copies: int,
-    frames: Frames,
-    *,
-    height: int | None,
-    width: int | None,
-    prompt: Any,
-    negative_prompt: Any,
-    reference_images: Any,
-    reference_weights: Any,
-    image: Any,
-    mask_image: Any,
-    preserve_blocks: Any,
-    outpaint: Any,
-    codes: Any,
-    codebook: int,
-    original_size: bool,
-    further: Mapping[str, Any],
-) -> list[Conditioning]:
-    """The conditioning of a call's pictures, `copies` of each row, every edit prepared once.
-
-    An edit has the size that `frames` chooses for its image, unless `height` and `width` say
-    otherwise.
+def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The controls among a call's arguments, and its sampling settings but the seed.
 
     Raises:
-        ValueError: lists of different lengths, prompts that are no text, what is no picture,
-            weights without references or outside 0..10, codes that are not a grid of the
-            `codebook`, a size that is none of the model's, pictures of different sizes, and what
-            `edit_canvas` refuses.
+        TypeError: a keyword that is neither.
+        ValueError: a `conditioning` beside single controls.
     """
-    prompts = spread_texts(prompt, rows, "prompt")
-    negatives = spread_texts(negative_prompt, rows, "negative_prompt")
-    pictures = spread(image, rows, "image")
-    masks = spread(mask_image, rows, "mask_image")
-    blocks = spread_lists(preserve_blocks, rows, "preserve_blocks")
-    added = spread_lists(outpaint, rows, "outpaint")
-    known = spread_lists(codes, rows, "codes")
-    references = spread_lists(reference_images, rows, "reference_images")
-    weights = spread_lists(reference_weights, rows, "reference_weights")
-    opened, own = Opened(load_image), Opened(load_original)
-    others = {name: spread(value, rows, name) for name, value in further.items()}
-    found: list[Conditioning] = []
+    fields = control_fields()
+    controls: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in SETTINGS:
+            settings[name] = value
+        elif name not in fields and name not in NAMED:
+            raise TypeError(f"UFCPipeline got an unexpected keyword argument {name!r}")
+        elif value is not None and value is not False:
+            pictures = name in fields and isinstance(fields[name].kind, Picture)
+            controls[name] = value if pictures or name == "conditioning" else plain(value)
+    if "conditioning" in controls and len(controls) > 1:
+        more = ", ".join(name for name in controls if name != "conditioning")
+        raise ValueError(f"got conditioning and also {more}: put it into the conditioning")
+    return controls, settings
+
+
+def per_picture(controls: Mapping[str, Any], rows: int, copies: int) -> list[Conditioning]:
+    """The conditioning of a call's pictures, `copies` of each row, its pictures opened once.
+
+    Raises:
+        ValueError: lists of different lengths, a value of another kind than its control has, what
+            is no picture, weights without references or outside 0..10.
+    """
+    if "conditioning" in controls:
+        found = spread(controls["conditioning"], rows, "conditioning")
+    else:
+        found = [Conditioning(**values) for values in spread_controls(controls, rows)]
+    opened = Opened()
+    return [one for one in map(opened.conditioning, found) for _ in range(copies)]
+
+
+def spread_controls(controls: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:
+    """The controls of each row by name."""
+    fields, values = control_fields(), dict(controls)
+    weights = spread_lists(values.pop("reference_weights", None), rows, "reference_weights")
+    pictures = spread_lists(values.pop("reference_images", None), rows, "reference_images")
+    several = {name: fields[name].kind.several for name in values}
+    lists = {
+        name: (spread_lists if several[name] else spread)(value, rows, name)
+        for name, value in values.items()
+    }
+    found = [
+        {
+            name: as_list(value[row]) if several[name] and value[row] is not None else value[row]
+            for name, value in lists.items()
+        }
+        for row in range(rows)
+    ]
     for row in range(rows):
-        picture = own("image", pictures[row]) if pictures[row] is not None else None
-        if masks[row] is not None:
-            check_picture("mask_image", masks[row])
-        mask, keep = masks[row], None if blocks[row] is None else as_list(blocks[row])
-        photograph = None
-        if added[row] is not None:
-            picture = outpainted(picture, mask, keep)
-            own_grid = frames.choose(picture.size).grid
-            picture, mask = extend(picture, check_added(added[row]), own_grid)
-            known[row] = None
-        if picture is not None and original_size:  # the codes are of another part, if of any
-            check_blocks(keep, frames.choose(picture.size))
-            photograph = prepare(picture, mask, keep, frames)
-            picture, mask, keep = photograph.part, photograph.changed, None
-            known[row] = None
-        given_codes = None if known[row] is None else len(known[row])
-        frame = frames.choose(picture.size if picture else None, height, width, given_codes)
-        if picture is not None and given_codes is not None:
-            check_codes_grid(frames.own_grid(picture.size, given_codes), frame.grid)
-        codes_T = None if known[row] is None else check_codes(known[row], frame.grid, codebook)
-        check_blocks(keep, frame)
-        edit = edit_canvas(picture, mask, keep, frame.grid, frame.size, codes_T, frame.stretch)
-        refs = [opened("reference_images", one) for one in as_list(references[row])]
-        given = as_list(weights[row]) or [1.0] * len(refs)
-        check_weights(given, len(refs))
-        more = {name: further_value(name, values[row], opened) for name, values in others.items()}
-        one = Conditioning(prompts[row], negatives[row], refs, given, edit, frame, photograph, more)
-        found.extend([one] * copies)
-    check_one_size([one.frame for one in found])
+        references = as_list(pictures[row])
+        for one in references:
+            check_picture("reference_images", one)
+        given = as_list(weights[row]) or [1.0] * len(references)
+        check_weights(given, len(references))
+        found[row]["reference_images"] = tuple(map(Reference, references, given))
     return found
 
 
-def outpainted(picture: Image.Image | None, mask: Any, keep: Any) -> Image.Image:
+def prepare_edits(
+    given: Sequence[Conditioning], frames: Frames, config: GenerationConfig, codebook: int
+) -> tuple[Frame, list[EditCanvas]]:
+    """The size of a call's pictures, and what is kept in each; every edit is prepared once.
+
+    An edit has the size that `frames` chooses for its image, unless height and width say
+    otherwise.
+
+    Raises:
+        ValueError: codes that are not a grid of the `codebook`, a size that is none of the
+            model's, pictures of different sizes, and what `edit_canvas` refuses.
+    """
+    prepared: dict[int, tuple[Frame, EditCanvas]] = {}
+    for one in given:
+        if id(one) not in prepared:
+            prepared[id(one)] = prepare_edit(one, frames, config, codebook)
+    check_one_size([frame for frame, _ in prepared.values()])
+    return prepared[id(given[0])][0], [prepared[id(one)][1] for one in given]
+
+
+def prepare_edit(
+    one: Conditioning, frames: Frames, config: GenerationConfig, codebook: int
+) -> tuple[Frame, EditCanvas]:
+    """The size of one picture, and what is kept in it; see `prepare_edits`."""
+    image, mask, blocks, codes = one.image, one.mask_image, one.preserve_blocks, one.codes
+    photograph = None
+    if mask is not None and one.invert_mask:
+        mask = load_mask(mask, invert=True)
+    if one.outpaint is not None:
+        image = outpainted(one)
+        image, mask = extend(image, one.outpaint, frames.choose(image.size).grid)
+        codes = None
+    if image is not None and config.original_size:  # the codes are of another part, if of any
+        check_blocks(blocks, frames.choose(image.size))
+        photograph = prepare(image, mask, blocks, frames)
+        image, mask, blocks, codes = photograph.part, photograph.changed, None, None
+    size, count = image and image.size, None if codes is None else len(codes)
+    frame = frames.choose(size, config.height, config.width, count)
+    if size is not None and count is not None:
+        check_codes_grid(frames.own_grid(size, count), frame.grid)
+    codes_T = None if codes is None else check_codes(codes, frame.grid, codebook)
+    check_blocks(blocks, frame)
+    edit = edit_canvas(image, mask, blocks, frame.grid, frame.size, codes_T, frame.stretch)
+    if edit is None:
+        return frame, blank_edit(frame.grid, frame.size)
+    return frame, replace(edit, photograph=photograph)
+
+
+def outpainted(one: Conditioning) -> Image.Image:
     """The picture to enlarge. Raises `RequestError` without one, or with more to do than that."""
-    if picture is None:
+    if one.image is None:
         raise RequestError("outpaint: needs the image that is made larger; give an image too")
-    if mask is not None or keep is not None:
+    if one.mask_image is not None or one.preserve_blocks is not None:
         raise RequestError("got outpaint beside mask_image or preserve_blocks; give one of them")
-    return picture
+    image: Image.Image = one.image
+    return image
 
 
-def check_blocks(blocks: Sequence[Any] | None, frame: Frame) -> None:
+def check_blocks(blocks: Sequence[int] | None, frame: Frame) -> None:
     """Raise `RequestError` for what is no block of a picture of this size."""
     for block in blocks or ():
         check_integer("preserve_blocks", block, 0, frame.cells - 1)
-
-
-def further_value(name: str, value: Any, opened: Opened) -> Any:
-    """A further control's value for one picture: its text, its picture opened, or None."""
-    if value is None:
-        return None
-    if CONTROLS[name].kind == "picture":
-        return opened(name, value)
-    return check_text(name, value)
-
-
-def check_further(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The further controls of a call. Raises `TypeError` for a keyword that is none."""
-    known = further_controls()
-    for name in given:
-        if name not in known:
-            raise TypeError(f"UFCPipeline got an unexpected keyword argument {name!r}")
-    return {
-        name: plain(value) if known[name].kind == "text" else value for name, value in given.items()
-    }
 
 
 def check_one_size(frames: Sequence[Frame]) -> None:
@@ -150,24 +172,28 @@ def check_one_size(frames: Sequence[Frame]) -> None:
         )
 
 
-def count_rows(
-    copies: int, entries: Sequence[Any], lists: Sequence[Any], chance: Sequence[Any]
-) -> int:
+def count_rows(copies: int, controls: Mapping[str, Any], chance: Sequence[Any]) -> int:
     """How many rows of `copies` pictures a call asks for: the length of its lists.
 
     Args:
         copies: pictures a row.
-        entries: arguments whose lists have an entry a row.
-        lists: those that are lists for one row already; a list of lists is a batch.
+        controls: controls by name; where one is a list for one row already, a list of lists is a
+            batch.
         chance: seeds and generators, whose lists have one a row or one a picture.
 
     Raises:
         ValueError: lists that are empty or of different lengths, or no copies.
     """
+    fields = control_fields()
+    several = {name for name in controls if name in fields and fields[name].kind.several}
+    several.add("reference_weights")
     if copies < 1:
         raise ValueError(f"num_images_per_prompt is {copies}, wanted 1 or more")
-    lengths = {len(value) for value in entries if is_list(value)}
-    lengths |= {len(value) for value in lists if is_batch(value)}
+    lengths = {
+        len(value)
+        for name, value in controls.items()
+        if (is_batch if name in several else is_list)(value)
+    }
     pictures = copies * max(lengths, default=1)
     lengths |= {len(value) for value in chance if is_list(value) and len(value) != pictures}
     if 0 in lengths:
@@ -232,12 +258,6 @@ def plain(value: Any) -> Any:
     return [plain(entry) for entry in value] if is_list(value) else value
 
 
-def spread_texts(value: Any, rows: int, name: str) -> list[str | None]:
-    """One text, or None, a picture. Raises `RequestError` for what is no text."""
-    texts = spread(value, rows, name)
-    return [None if text is None else check_text(name, text) for text in texts]
-
-
 def check_codes_grid(own: tuple[int, int] | None, grid: tuple[int, int]) -> None:
     """Raise `ValueError` where codes are of an image of `own` blocks, and `grid` is made."""
     if own is not None and own != grid:
@@ -260,24 +280,33 @@ def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> T
 
 
 class Opened:
-    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call.
+    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
 
-    `load` is `ufc_base.images.load_image`, or `load_original`.
-    """
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, int], Image.Image] = {}
 
-    def __init__(self, load: Callable[[Any], Image.Image]) -> None:
-        self.load = load
-        self.made: dict[int, Image.Image] = {}
+    def conditioning(self, given: Conditioning) -> Conditioning:
+        """The same with its pictures opened; a mask is left for the edit that it is part of.
 
-    def __call__(self, name: str, picture: Any) -> Image.Image:
-        """Raise `ValueError` where it is no picture, or one that cannot be read."""
+        Raises `ValueError` where one is no picture, or cannot be read.
+        """
+        fields = control_fields()
+        return given.with_pictures(
+            {name: partial(self.open, name, fields[name].kind) for name in given.pictures}
+        )
+
+    def open(self, name: str, kind: Any, picture: Any) -> Any:
+        """One picture, as its kind is seen."""
         check_picture(name, picture)
-        if id(picture) not in self.made:
+        key = kind.seen, id(picture)
+        if kind.seen == "mask":
+            return picture
+        if key not in self.made:
             try:
-                self.made[id(picture)] = self.load(picture)
+                self.made[key] = (load_original if kind.seen == "own" else load_image)(picture)
             except ImageError as error:
                 raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
-        return self.made[id(picture)]
+        return self.made[key]
 
 
 def check_picture(name: str, picture: Any) -> None:

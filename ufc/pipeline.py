@@ -17,21 +17,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ufc.call_arguments import (
-    check_further,
     count_rows,
-    is_list,
     make_generators,
     per_picture,
     plain,
+    prepare_edits,
     sampler_config,
-    spread,
+    sort_arguments,
     spread_seeds,
 )
-from ufc.conditioning.encoding import control_items, known_codes
+from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.encoding import EncodedPictures, control_items, known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
-from ufc.conditioning.sequence import ControlItem
+from ufc.conditioning.known_tokens import as_pictures, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
@@ -56,8 +55,7 @@ from ufc.pipeline_output import (
     present,
     step_state,
 )
-from ufc.sampling.canvas import Canvas, Refined
-from ufc.sampling.config import SamplerConfig
+from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import DEFAULTS, GenerationConfig
 from ufc.sampling.guidance import alike_codes
@@ -70,6 +68,10 @@ from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 
+# Arguments of a call that are neither controls nor settings of `GenerationConfig`.
+NO_SETTINGS = (
+    "self", "further", "seed", "generator", "output_type", "callback_on_step_end", "expand_prompt",
+)  # fmt: skip
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
 
@@ -98,6 +100,7 @@ class UFCPipeline:
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.transformer = transformer.eval().requires_grad_(False)
         self.watches = WeightWatch(self.tokenizer), WeightWatch(self.transformer)
+        self.encoded = EncodedPictures(self.watches[0])
         self.text = text
         self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
@@ -246,6 +249,7 @@ class UFCPipeline:
         self.low_mem, self.cpu_offload = bool(requested["low_mem"]), offload
         self.deterministic = bool(requested["deterministic"])
         self.compiled = bool(requested["compile"])
+        self.encoded.clear()
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
         return self
@@ -297,6 +301,8 @@ class UFCPipeline:
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
         expand_prompt: ExpandPrompt | None = None,
+        conditioning: Conditioning | Sequence[Conditioning] | None = None,
+        invert_mask: bool | Sequence[bool] = False,
         **further: Any,
     ) -> PipelineOutput:
         """Make pictures under any subset of controls.
@@ -345,7 +351,7 @@ class UFCPipeline:
                 the part around what changes, and no other pixel is touched. `codes` and the rest
                 of the output are of that part.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
-                picture, or each prompt, its own; drawn at random where none is given.
+                picture, or each prompt, its own; random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
             score_steps: score every step, for `curves`, where the order would score the end only.
             output_type: `pil`, `np` (B H W 3 uint8), `pt` (B 3 H W in -1..1) or `codes`.
@@ -358,6 +364,9 @@ class UFCPipeline:
             expand_prompt: rewrites prompts as captions: a `PromptExpander`, or any function of a
                 wish that returns words. What cannot be used leaves the prompt as it is; a notice
                 says so, and `prompts` of the output are those that were used.
+            conditioning: all controls of a picture in one, or a list of such; instead of those by
+                name.
+            invert_mask: black is regenerated, white is kept.
             further: other controls by their names; see `ufc.conditioning.controls`.
 
         Raises:
@@ -365,82 +374,35 @@ class UFCPipeline:
                 out of its range.
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
+        given = locals() | further  # spelled out for who calls it; a test holds it to the models
         started = time.monotonic()
         prepare_process()
         for watch in self.watches:
             watch.look()
         check_output_type(output_type)
-        prompt, negative_prompt, codes = plain(prompt), plain(negative_prompt), plain(codes)
-        preserve_blocks, outpaint = plain(preserve_blocks), plain(outpaint)
-        reference_weights = plain(reference_weights)
-        seed = plain(seed)
-        config = GenerationConfig.over(
-            self.defaults,
-            {
-                "height": height,
-                "width": width,
-                "num_images_per_prompt": num_images_per_prompt,
-                "num_inference_steps": num_inference_steps,
-                "guidance_scale": guidance_scale,
-                "temperature": temperature,
-                "top_k": top_k,
-                "top_p": top_p,
-                "choice_temperature": choice_temperature,
-                "num_candidates": num_candidates,
-                "best_of": best_of,
-                "order": order,
-                "compliance_weight": compliance_weight,
-                "contrastive_weight": contrastive_weight,
-                "patience": patience,
-                "time_budget": time_budget,
-                "feather": feather,
-                "original_size": original_size,
-                "score_steps": score_steps,
-            },
+        controls, settings = sort_arguments(
+            {name: value for name, value in given.items() if name not in NO_SETTINGS}
         )
-        wishes: list[Any] = list(prompt) if is_list(prompt) else [prompt]
-        expanded, told = expand_all(wishes, expand_prompt)
-        prompt = expanded if is_list(prompt) else expanded[0]
-        others = check_further(further)
-        copies = config.num_images_per_prompt
-        rows = count_rows(
-            copies,
-            entries=(prompt, negative_prompt, image, mask_image, *others.values()),
-            lists=(reference_images, reference_weights, preserve_blocks, outpaint, codes),
-            chance=(seed, generator),
-        )
-        conditioning = per_picture(
-            rows,
-            copies,
-            self.frames,
-            height=config.height,
-            width=config.width,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            reference_images=reference_images,
-            reference_weights=reference_weights,
-            image=image,
-            mask_image=mask_image,
-            preserve_blocks=preserve_blocks,
-            outpaint=outpaint,
-            codes=codes,
-            codebook=self.transformer.config.codes,
-            original_size=config.original_size,
-            further=others,
-        )
-        settings = sampler_config(config)
-        if settings.rule.causal:
+        config = GenerationConfig.over(self.defaults, settings)
+        copies, seed = config.num_images_per_prompt, plain(seed)
+        rows = count_rows(copies, controls, (seed, generator))
+        pictures = per_picture(controls, rows, copies)
+        prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
+        if expand_prompt is not None:
+            pictures = [
+                Conditioning(**one.said() | {"prompt": prompt})
+                for one, prompt in zip(pictures, prompts, strict=True)
+            ]
+        codebook = self.transformer.config.codes
+        frame, edits = prepare_edits(pictures, self.frames, config, codebook)
+        sampler = sampler_config(config)
+        if sampler.rule.causal:
             self.transformer.check_autoregressive()
         seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
-        frame = conditioning[0].frame
-        items, negatives, notices = control_items(
-            conditioning, self.encode_text, self.encode_reference
-        )
-        told = [lines for lines in spread(told, rows, "prompt") for _ in range(copies)]
+        items, negatives, notices = control_items(pictures, self.encode_text, self.encode_reference)
         notices = [[*first, *then] for first, then in zip(told, notices, strict=True)]
-        edits = [one.edit or blank_edit(frame.grid, frame.size) for one in conditioning]
-        codes_BT, locked_BT = known_codes(edits, self.encode_pixels)
+        codes_BT, locked_BT = known_codes(edits, self.encode_once)
 
         def decoded(codes_BT: Tensor) -> Tensor:
             return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
@@ -450,31 +412,36 @@ class UFCPipeline:
         def on_step(step: int, canvas: Canvas) -> bool:
             if callback_on_step_end is not None:
                 state = step_state(
-                    canvas, lambda codes: as_pictures(decoded(codes), edits), settings.watched
+                    canvas, lambda codes: as_pictures(decoded(codes), edits), sampler.watched
                 ) | {"stop": call.stop}
                 callback_on_step_end(self, step, step, state)
             return call.stopped
 
-        refined = self.refine(
-            items,
-            negatives,
-            codes_BT.to(self.device),
-            locked_BT.to(self.device),
-            config.guidance_scale,
-            settings,
-            generators,
-            on_step,
-            self.reranker(
-                [one.prompt for one in conditioning], config.contrastive_weight, frame.grid
-            ),
-            config.best_of,
-            frame.grid,
-        )
+        reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
+        with self.at_work(self.transformer):
+            refined = generate_tokens(
+                self.transformer,
+                items,
+                negatives,
+                Problem(
+                    codes_BT.to(self.device),
+                    locked_BT.to(self.device),
+                    codebook,
+                    generators,
+                    frame.grid,
+                    self.alike,
+                ),
+                sampler,
+                guidance_scale=config.guidance_scale,
+                best_of=config.best_of,
+                apart=self.deterministic,
+                rescore=lambda score: rerank(score, reranker),
+                on_step=on_step,
+            )
         codes_BT = refined.canvas.codes
         if config.original_size and output_type == "pil":
-            images = at_original_size(
-                conditioning, edits, self.decode(codes_BT, frame.grid), config.feather
-            )
+            pixels_BCHW = self.decode(codes_BT, frame.grid)
+            images = at_original_size(edits, pixels_BCHW, frame.stretch, config.feather)
         else:
             images = present(decoded(codes_BT), codes_BT, edits, output_type)
         return make_output(
@@ -486,7 +453,7 @@ class UFCPipeline:
             time.monotonic() - started,
             notices,
             frame.grid,
-            [one.prompt for one in conditioning],
+            prompts,
         )
 
     def reranker(
@@ -527,7 +494,12 @@ class UFCPipeline:
 
     def encode_reference(self, picture: Image.Image) -> Tensor:
         """Codes of a picture in the grid that suits its proportions, (rows, columns)."""
-        return self.encode([picture], self.frames.choose(picture.size))[0]
+        fitted = to_srgb(self.frames.choose(picture.size).fit(picture))
+        return self.encode_once(to_tensor(fitted))[0]
+
+    def encode_once(self, pixels_BCHW: Tensor) -> Tensor:
+        """`encode_pixels`, or what came of it for the same pixels before."""
+        return self.encoded.get(pixels_BCHW, self.encode_pixels)
 
     @torch.no_grad()
     def encode_pixels(self, pixels_BCHW: Tensor) -> Tensor:
@@ -568,40 +540,3 @@ class UFCPipeline:
     def decode_pil(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
         return to_pil(self.decode(torch.as_tensor(codes), grid))
-
-    @torch.no_grad()
-    def refine(
-        self,
-        items: list[ControlItem],
-        negatives: list[ControlItem],
-        codes_BT: Tensor,
-        locked_BT: Tensor,
-        guidance_scale: float,
-        settings: SamplerConfig,
-        generators: Sequence[torch.Generator],
-        on_step: Callable[[int, Canvas], bool],
-        reranker: Reranker | None = None,
-        best_of: int = 1,
-        grid: tuple[int, int] | None = None,
-    ) -> Refined:
-        """Run the sampler under the controls."""
-        with self.at_work(self.transformer):
-            return generate_tokens(
-                self.transformer,
-                items,
-                negatives,
-                Problem(
-                    codes_BT,
-                    locked_BT,
-                    self.transformer.config.codes,
-                    generators,
-                    grid or self.grid_size,
-                    self.alike,
-                ),
-                settings,
-                guidance_scale=guidance_scale,
-                best_of=best_of,
-                apart=self.deterministic,
-                rescore=lambda score: rerank(score, reranker),
-                on_step=on_step,
-            )

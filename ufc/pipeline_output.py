@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.edits.original_size import restore
 from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back
-from ufc.conditioning.original_size import restore
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
@@ -105,20 +104,15 @@ def present(
 
 
 def at_original_size(
-    conditioning: Sequence[Conditioning],
-    edits: Sequence[EditCanvas],
-    pixels_BCHW: Tensor,
-    feather: int,
+    edits: Sequence[EditCanvas], pixels_BCHW: Tensor, stretch: float, feather: int
 ) -> list[Image.Image]:
     """Edits in the photographs that they are of; pictures without one as they were decoded."""
     pictures = as_pictures(paste_back(pixels_BCHW, edits, feather), edits)
     return [
         picture
-        if one.photograph is None
-        else restore(one.photograph, edit, decoded_CHW, one.frame.stretch, feather)
-        for picture, one, edit, decoded_CHW in zip(
-            pictures, conditioning, edits, pixels_BCHW, strict=True
-        )
+        if edit.photograph is None
+        else restore(edit.photograph, edit, decoded_CHW, stretch, feather)
+        for picture, edit, decoded_CHW in zip(pictures, edits, pixels_BCHW, strict=True)
     ]
 
 

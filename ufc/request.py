@@ -1,4 +1,4 @@
-"""What is asked for and what came of it: `Request` and `Result`, plain data, JSON both ways.
+"""What is requested and what came of it: `Request` and `Result`, plain data, JSON both ways.
 
 The editor saves requests, the command line reads them and every picture embeds its own, so that
 it can be made again. Everything here is checked on construction; nothing here needs torch.
@@ -10,13 +10,19 @@ Blocks are the cells of the model's token grid, counted row by row from 0 at the
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from ufc.conditioning.controls import further_controls
-from ufc.conditioning.normalise import normalise
+from ufc.conditioning.conditioning import Conditioning, control_fields, request_controls
+from ufc.conditioning.kinds import (
+    MAX_BLOCKS,
+    Reference,
+    check_added,
+    format_blocks,
+    parse_blocks,
+)
 from ufc.io.validation import (
     AllKeptError,
     RequestError,
@@ -24,15 +30,13 @@ from ufc.io.validation import (
     check_integer,
     check_number,
     check_output,
-    check_path,
     check_range,
     check_text,
     listed,
     refuse_unknown,
-    shortened,
     shown,
 )
-from ufc.sampling.generation_config import SETTINGS, check_settings, current_names
+from ufc.sampling.generation_config import REQUEST_SETTINGS, GenerationConfig, current_names
 from ufc.sampling.seeds import MAX_SEED, count_up
 
 __all__ = [
@@ -41,247 +45,157 @@ __all__ = [
     "Request",
     "RequestError",
     "Result",
+    "Row",
+    "check_added",
     "format_blocks",
     "parse_blocks",
 ]
 
 LANGUAGES = ("en", "zh")
 STATUSES = ("pending", "done", "failed")
-MAX_BLOCKS = 2**16
-MOST_ADDED = 32  # blocks on a side, by outpainting
-
-_TEXTS = ("prompt", "expand_prompt", "expanded_prompt", "negative_prompt", "output")
-_PATHS = ("image", "mask_image")
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A reference image and how much it counts.
-
-    Raises:
-        RequestError: an ill-typed path, or a weight outside 0 < weight <= 10.
-    """
-
-    path: str
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_path("reference_images path", self.path)
-        if not self.path:
-            raise RequestError("reference_images: got an empty path, wanted a picture file")
-        check_number("reference_images weight", self.weight, 0.0, 10.0)
-        if self.weight == 0:
-            raise RequestError("reference_images: got weight 0; leave the reference out instead")
-
-    @classmethod
-    def from_json(cls, value: object) -> Reference:
-        """From `"path"` or `{"path": …, "weight": …}`."""
-        if isinstance(value, Mapping):
-            refuse_unknown(value, ("path", "weight"), "reference_images")
-            if "path" not in value:
-                raise RequestError("reference_images: an entry has no path")
-            return cls(**value)
-        return cls(value)  # type: ignore[arg-type]  # checked on construction
-
-    def to_json(self) -> str | dict[str, Any]:
-        """The path alone where the weight is 1."""
-        return self.path if self.weight == 1 else {"path": self.path, "weight": self.weight}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Request:
-    """One line of a prompts file: which controls, which recipe, how many pictures.
+    """One line of a prompts file: the conditioning, the settings, how many pictures.
 
-    None means "not said": the command line's flags, then the checkpoint's own defaults, decide.
-    `controls` are further controls by name (`ufc.conditioning.controls`), a picture by its path;
-    in JSON they are fields like any other. `expand_prompt` names a chat model that is to rewrite
-    the prompt, `expanded_prompt` is what it made of it, used in its place and without the model.
-    White in a mask (after `invert_mask`) is generated anew, black is kept. Picture `i` of a request
-    uses seed `seed + i`.
+    Controls and settings are read and given by their own names too, `request.prompt` and
+    `Request(prompt="coat", seed=1)`; those given go before the two models'. None means "not set":
+    the command line's flags, then the checkpoint's own defaults, decide. White in a mask (after
+    `invert_mask`) is regenerated, black is kept. `expand_prompt` names a chat model that is to
+    rewrite the prompt, `expanded_prompt` is what it made of it, used in its place and without the
+    model. Picture `i` of a request uses seed `seed + i`.
 
     Raises:
         RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
     """
 
-    id: str | None = None
-    prompt: str | None = None
-    expand_prompt: str | None = None
-    expanded_prompt: str | None = None
-    negative_prompt: str | None = None
-    lang: str | None = None
-    reference_images: tuple[Reference, ...] = ()
-    image: str | None = None
-    mask_image: str | None = None
-    invert_mask: bool = False
-    preserve_blocks: tuple[int, ...] | None = None
-    outpaint: tuple[int, ...] | None = None
-    height: int | None = None
-    width: int | None = None
-    seed: int | None = None
-    num_images_per_prompt: int | None = None
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    choice_temperature: float | None = None
-    num_candidates: int | None = None
-    best_of: int | None = None
-    compliance_weight: float | None = None
-    contrastive_weight: float | None = None
-    patience: int | None = None
-    time_budget: float | None = None
-    order: str | None = None
-    feather: int | None = None
-    original_size: bool | None = None
-    output: str | None = None
-    controls: Mapping[str, str] = field(default_factory=dict)
+    id: str | None
+    conditioning: Conditioning
+    expand_prompt: str | None
+    expanded_prompt: str | None
+    lang: str | None
+    settings: GenerationConfig
+    output: str | None
 
-    def __post_init__(self) -> None:
-        for name, value in self.controls.items():
-            check = check_path if further_controls()[name].kind == "picture" else check_text
-            check(name, value)
-        if self.id is not None:
-            check_id(self.id)
-        for name in _TEXTS:
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        conditioning: Conditioning | None = None,
+        expand_prompt: str | None = None,
+        expanded_prompt: str | None = None,
+        lang: str | None = None,
+        settings: GenerationConfig | None = None,
+        output: str | None = None,
+        **given: Any,
+    ) -> None:
+        known = control_fields()
+        controls = {name: given.pop(name) for name in list(given) if name in known}
+        if controls or conditioning is None:
+            conditioning = Conditioning(**(conditioning.said() if conditioning else {}) | controls)
+        if given or settings is None:
+            settings = GenerationConfig(**(settings.said() if settings else {}) | given)
+        for name, value in (
+            ("id", id), ("conditioning", conditioning), ("expand_prompt", expand_prompt),
+            ("expanded_prompt", expanded_prompt), ("lang", lang), ("settings", settings),
+            ("output", output),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+        if id is not None:
+            check_id(id)
+        for name in ("expand_prompt", "expanded_prompt"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
-        for name in _PATHS:
-            if getattr(self, name) is not None:
-                check_path(name, getattr(self, name))
-        if self.expanded_prompt and not self.prompt:
+        if expanded_prompt and not conditioning.prompt:
             raise RequestError("expanded_prompt: needs the prompt it is made from; give one too")
-        if self.lang is not None and self.lang not in LANGUAGES:
-            raise RequestError(f"lang: got {shown(self.lang)}, wanted one of {listed(LANGUAGES)}")
-        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in SETTINGS}
-        for name, value in check_settings(settings).items():
-            object.__setattr__(self, name, value)
-        if not isinstance(self.invert_mask, bool):
-            raise RequestError(f"invert_mask: got {shown(self.invert_mask)}, wanted true or false")
-        if self.seed is not None:
-            count_up(self.seed, self.num_images_per_prompt or 1)
-        if self.output is not None:
-            check_output(self.output)
-        self._check_blocks_are_integers()
-        self._check_editing()
+        if lang is not None and lang not in LANGUAGES:
+            raise RequestError(f"lang: got {shown(lang)}, wanted one of {listed(LANGUAGES)}")
+        if output is not None:
+            check_output(output)
+        conditioning.check_request()
+        if settings.seed is not None:
+            count_up(settings.seed, settings.num_images_per_prompt)
 
-    def _check_blocks_are_integers(self) -> None:
-        for block in self.preserve_blocks or ():
-            check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
-        if self.outpaint is not None:
-            object.__setattr__(self, "outpaint", check_added(self.outpaint))
-
-    def _check_editing(self) -> None:
-        if self.invert_mask and not self.mask_image:
-            raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
-        if self.image is None:
-            for name in ("mask_image", "preserve_blocks", "outpaint"):
-                if getattr(self, name):
-                    raise RequestError(f"{name}: needs the image it belongs to; give an image too")
-        elif not self.mask_image and not self.preserve_blocks and not self.outpaint:
-            raise RequestError(
-                "image: nothing says what to keep of it; give a mask_image, preserve_blocks or "
-                "outpaint, or give it as a reference image"
-            )
-        given = [n for n in ("mask_image", "preserve_blocks", "outpaint") if getattr(self, n)]
-        if len(given) > 1:
-            raise RequestError(f"got both {' and '.join(given)}; give one of them")
+    def __getattr__(self, name: str) -> Any:
+        """A control, or a setting; None for what is not set."""
+        if name in control_fields():
+            return getattr(self.conditioning, name, None)
+        if name in REQUEST_SETTINGS:
+            return self.settings.said().get(name)
+        raise AttributeError(f"a request has no {name!r}")
 
     @classmethod
     def from_json(cls, value: object) -> Request:
         """From a JSON object; unknown and ill-typed fields are errors.
 
         `preserve_blocks` may be a list of numbers or text such as "0-47,60"; a number given as
-        `id` is taken as text; null means "not said"; old names of settings are understood.
+        `id` is taken as text; null means "not set"; old names of settings are understood.
         """
         if not isinstance(value, Mapping):
             raise RequestError(f"got {shown(value)}, wanted a JSON object with fields")
+        controls = request_controls()
         value = current_names(value)
-        further = further_controls()
-        names = tuple(field.name for field in fields(cls) if field.name != "controls")
-        refuse_unknown(value, (*names, *further), "request")
+        refuse_unknown(value, request_names(), "request")
         data = {name: item for name, item in value.items() if item is not None}
-        data["controls"] = {name: data.pop(name) for name in further if name in data}
         if isinstance(data.get("id"), int) and not isinstance(data["id"], bool):
             data["id"] = str(data["id"])
-        if "reference_images" in data:
-            references = data["reference_images"]
-            if not isinstance(references, list):
-                raise RequestError(f"reference_images: got {shown(references)}, wanted a list")
-            data["reference_images"] = tuple(Reference.from_json(item) for item in references)
-        if "outpaint" in data:
-            data["outpaint"] = check_added(data["outpaint"])
-        blocks = data.get("preserve_blocks")
-        if isinstance(blocks, str):
-            data["preserve_blocks"] = parse_blocks(blocks)
-        elif isinstance(blocks, list):
-            for block in blocks:
-                check_integer("preserve_blocks", block, 0, MAX_BLOCKS - 1)
-            data["preserve_blocks"] = tuple(sorted(set(blocks)))
-        elif blocks is not None:
-            raise RequestError(f'preserve_blocks: got {shown(blocks)}, wanted a list or "0-47,60"')
+        for name in data.keys() & controls.keys():
+            data[name] = controls[name].kind.from_json(name, data[name])
         return cls(**data)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the fields that say something; `from_json` gives the same back."""
-        data: dict[str, Any] = {}
-        for name in (one.name for one in fields(self) if one.name != "controls"):
-            value = getattr(self, name)
-            if value is not None and value is not False and value != ():
-                data[name] = list(value) if isinstance(value, tuple) else value
-        if self.reference_images:
-            data["reference_images"] = [item.to_json() for item in self.reference_images]
-        return data | dict(self.controls)
+        return self._named(self.conditioning.to_json())
 
     @property
     def used_prompt(self) -> str | None:
-        """The words to generate from: the expanded prompt where there is one."""
-        return self.expanded_prompt or self.prompt
+        """The words that the picture is generated from."""
+        return self.expanded_prompt or self.conditioning.prompt
 
-    @property
-    def paths(self) -> list[str]:
-        """Every file that it names, in a fixed order."""
-        own = [item.path for item in self.reference_images]
-        own += [path for path in (self.image, self.mask_image) if path is not None]
-        return own + list(self.picture_controls.values())
+    def described(self, digests: Mapping[str, str]) -> dict[str, Any]:
+        """As a finished picture tells it: its files by sha256 (`digests` has them by path) only."""
+        chat = self.expand_prompt
+        if chat is not None and Path(chat).is_dir():
+            chat = Path(chat).name  # the folder is of this machine
+        told = replace(self, output=None, expand_prompt=chat)
+        return told._named(self.conditioning.described(digests))
 
-    @property
-    def picture_controls(self) -> dict[str, str]:
-        """Further controls that are picture files, by name."""
-        known = further_controls()
-        return {name: path for name, path in self.controls.items() if known[name].kind == "picture"}
+    def _named(self, controls: Mapping[str, Any]) -> dict[str, Any]:
+        own = {"id": self.id, "lang": self.lang}
+        own |= {name: getattr(self, name) for name in ("expand_prompt", "expanded_prompt")}
+        data = {**own, **controls, **self.settings.said(), "output": self.output}
+        return {name: value for name, value in data.items() if value is not None}
 
-    def with_paths(self, place: Callable[[str], str]) -> Request:
+    def with_pictures(self, place: Callable[[str], str]) -> Request:
         """The same request with each of its files at `place(path)`."""
-        placed = {name: place(path) for name, path in self.picture_controls.items()}
-        return replace(
-            self,
-            reference_images=tuple(
-                replace(item, path=place(item.path)) for item in self.reference_images
-            ),
-            image=self.image and place(self.image),
-            mask_image=self.mask_image and place(self.mask_image),
-            controls={**self.controls, **placed},
-        )
+        return replace(self, conditioning=self.conditioning.with_pictures(place))
+
+    def changed(self, **fields: Any) -> Request:
+        """The same request with other fields, controls or settings."""
+        known = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Request(**known | fields)
 
     def check_controls(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""
-        own = normalise(self.prompt or "") or self.reference_images or self.image is not None
-        if not own and not self.controls:
-            raise RequestError(
-                "nothing says what to generate: give a prompt, a reference image or an image "
-                "to edit"
-            )
+        self.conditioning.check_not_empty()
 
     def check_blocks(self, num_blocks: int) -> None:
         """Raise `RequestError` for blocks outside 0..num_blocks-1, or where all are kept."""
-        if self.preserve_blocks:
-            check_range(self.preserve_blocks, num_blocks)
-            if len(set(self.preserve_blocks)) == num_blocks:
+        blocks = self.conditioning.preserve_blocks
+        if blocks:
+            check_range(blocks, num_blocks)
+            if len(blocks) == num_blocks:
                 raise AllKeptError(
                     f"preserve_blocks: all {num_blocks} blocks are kept, so there is nothing "
                     "to generate; leave some out"
                 )
+
+
+def request_names() -> tuple[str, ...]:
+    """The fields of a request in a file."""
+    words = "expand_prompt", "expanded_prompt"
+    return ("id", *request_controls(), *words, "lang", *REQUEST_SETTINGS, "output")
 
 
 @dataclass(frozen=True)
@@ -355,58 +269,33 @@ class Result:
 RESULT_FIELDS = frozenset(field.name for field in fields(Result)) - {"seed"}
 
 
-def check_added(added: object) -> tuple[int, ...]:
-    """Blocks that are added at top, right, bottom and left, from four numbers or "0,2,0,2".
+@dataclass(frozen=True)
+class Row:
+    """A request, the line it is from, and where it is for one picture alone what came of that.
 
-    Raises:
-        RequestError: not four whole numbers from 0 on, or nothing is added.
+    Lines of a manifest have a result, and so have the pictures that `ufc.io.batch_plan.plan` makes
+    of the others: `result.index` and `result.group` say which it is and what it is generated
+    together with.
     """
-    said = added.split(",") if isinstance(added, str) else added
-    wanted = f'wanted blocks at top, right, bottom, left, 0 to {MOST_ADDED}, such as "0,2,0,2"'
-    if not isinstance(said, list | tuple) or len(said) != 4:
-        raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
-    counts = []
-    for one in said:
-        text = one.strip() if isinstance(one, str) else one
-        if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 4:
-            text = int(text)
-        if not isinstance(text, int) or isinstance(text, bool) or not 0 <= text <= MOST_ADDED:
-            raise RequestError(f"outpaint: got {shown(added)}, {wanted}")
-        counts.append(text)
-    if not any(counts):
-        raise RequestError(f"outpaint: got {shown(added)}, which adds nothing; {wanted}")
-    return tuple(counts)
 
+    request: Request
+    where: str
+    result: Result | None = None
 
-def parse_blocks(text: str, num_blocks: int | None = None) -> tuple[int, ...]:
-    """Blocks from text such as "0-47,60": sorted, each once.
+    @property
+    def picture(self) -> Result:
+        """The result of a row that is one picture."""
+        assert self.result is not None
+        return self.result
 
-    Raises:
-        RequestError: not of that form, or a block outside 0..num_blocks-1.
-    """
-    limit = MAX_BLOCKS if num_blocks is None else num_blocks
-    blocks: set[int] = set()
-    for part in text.replace("，", ",").split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
-        if match is None:
-            raise RequestError(
-                f'preserve_blocks: got "{shortened(text)}", '
-                "wanted numbers and ranges such as 0-47,60"
-            )
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise RequestError(f"preserve_blocks: the range {first}-{last} runs backwards")
-        check_range((first, last), limit)
-        blocks.update(range(first, last + 1))
-    return tuple(sorted(blocks))
+    @property
+    def file_name(self) -> str:
+        return self.picture.file_name
 
+    def of(self, message: str) -> str:
+        """A message with the line that it is about, where there is one."""
+        return f"{self.where}: {message}" if self.where else message
 
-def format_blocks(blocks: Iterable[int]) -> str:
-    """The shortest text that `parse_blocks` reads back as the same blocks."""
-    runs: list[list[int]] = []
-    for block in sorted(set(blocks)):
-        if runs and block == runs[-1][1] + 1:
-            runs[-1][1] = block
-        else:
-            runs.append([block, block])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    def changed(self, **fields: Any) -> Row:
+        """The row with other fields of its request."""
+        return replace(self, request=self.request.changed(**fields))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from ufc.conditioning.controls import further_controls
-from ufc.sampling.generation_config import SETTINGS, kind_of
+from ufc.conditioning.conditioning import ControlField, request_controls
+from ufc.conditioning.kinds import Blocks, Picture, Reference, References, Sides, Switch
+from ufc.io.validation import RequestError
+from ufc.request import Request
+from ufc.sampling.generation_config import REQUEST_SETTINGS, SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
 from ufc_base.program import flag_types, option, switch, with_flags
 
@@ -22,13 +25,8 @@ PictureFormat = Literal["png", "jpg", "webp"]
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
-OF_THE_CONTROLS = (
-    "feather",
-    "height",
-    "width",
-    "original_size",
-)  # settings that are listed with them
-NO_FLAG = ("score_steps",)  # what it brings is in no file
+# Settings that are listed with the controls.
+OF_THE_CONTROLS = ("feather", "height", "width", "original_size")
 
 
 def orders_beginning(incomplete: str) -> list[str]:
@@ -40,13 +38,12 @@ def orders_beginning(incomplete: str) -> list[str]:
 class GenerationFlags:
     """What `generate` and `edit` have in common. None means "not said".
 
-    `settings` are those of `GenerationConfig` and `controls` the further controls, by name: each
-    is a flag that is derived from there.
+    `controls` and `settings` hold those that are derived from the controls of `Conditioning` and
+    the settings of `GenerationConfig`, by the flags' names.
     """
 
+    controls: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    controls: Mapping[str, str] = field(default_factory=dict)
-    prompt: Annotated[str | None, option("Words, English or Chinese.", CONTROLS)] = None
     expand_prompt: Annotated[
         str | None,
         option(
@@ -55,54 +52,7 @@ class GenerationFlags:
             metavar="MODEL",
         ),
     ] = None
-    negative_prompt: Annotated[str | None, option("What to keep away from.", CONTROLS)] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
-    reference_image: Annotated[
-        list[str] | None,
-        option("A picture to follow; may be given several times.", CONTROLS, metavar="FILE"),
-    ] = None
-    reference_weight: Annotated[
-        list[float] | None,
-        option("How much each reference counts, in their order (1).", CONTROLS, metavar="NUMBER"),
-    ] = None
-    image: Annotated[
-        str | None,
-        option(
-            "A picture to keep parts of. It is fitted into the grid of blocks that is nearest to "
-            "its proportions (a model of squares lays it into its square, white beside it).",
-            CONTROLS,
-            metavar="FILE",
-        ),
-    ] = None
-    mask_image: Annotated[
-        str | None,
-        option(
-            "White is regenerated, black is kept; the image's size or proportions.",
-            CONTROLS,
-            metavar="FILE",
-        ),
-    ] = None
-    invert_mask: Annotated[
-        bool, switch("--invert-mask", "Black is regenerated, white is kept.", CONTROLS)
-    ] = False
-    preserve_blocks: Annotated[
-        str | None,
-        option(
-            "Blocks to keep, such as 0-47,60: cells of the model's grid, counted row by row "
-            "from 0 at the top left.",
-            CONTROLS,
-            metavar="BLOCKS",
-        ),
-    ] = None
-    outpaint: Annotated[
-        str | None,
-        option(
-            "Blocks to add to the image at top, right, bottom and left, such as 0,2,0,2.",
-            CONTROLS,
-            metavar="T,R,B,L",
-        ),
-    ] = None
-
     batch_size: Annotated[
         int | None,
         option("Pictures of a batch (1; a manifest fed back keeps its own).", SAMPLING, min=1),
@@ -209,36 +159,97 @@ def command(
     flags: type[Flags], run: Callable[[Flags], int], help: str, without: Sequence[str] = ()
 ) -> Callable[..., int]:
     """A function that typer can read, with one option for each field of `flags` not `without`."""
-
-    derived = {} if not issubclass(flags, GenerationFlags) else derived_flags()
+    derived: dict[str, dict[str, Any]] = {}
+    if issubclass(flags, GenerationFlags):
+        derived = {"controls": control_flags(), "settings": setting_flags()}
 
     def invoke(**values: Any) -> int:
         groups = {
-            group: {name: values.pop(name) for name in kinds} for group, kinds in derived.items()
+            group: {name: values.pop(name) for name in kinds if name in values}
+            for group, kinds in derived.items()
         }
         said = {
-            group: {name: value for name, value in given.items() if value is not None}
+            group: {name: v for name, v in given.items() if v is not None and v is not False}
             for group, given in groups.items()
         }
         return run(flags(**values, **said))
 
-    types = flag_types(flags, without=[*derived, *without])
-    for kinds in derived.values():
-        types |= {name: (kind, None) for name, kind in kinds.items()}
+    types = {
+        name: (kind, False if get_args(kind)[0] is bool else None)
+        for kinds in derived.values()
+        for name, kind in kinds.items()
+        if name not in without
+    }
+    types |= flag_types(flags, without=[*derived, *without])
     return with_flags(invoke, types, help)
 
 
-def derived_flags() -> dict[str, dict[str, Any]]:
-    """Types of the flags of sampling settings and of further controls, by the fields they fill."""
-    settings = {name: setting_flag(name) for name in SETTINGS if name not in NO_FLAG}
-    controls = {
-        name: Annotated[
-            str | None,
-            option(control.help, CONTROLS, metavar="FILE" if control.kind == "picture" else None),
-        ]
-        for name, control in further_controls().items()
-    }
-    return {"settings": settings, "controls": controls}
+def request_from_flags(flags: GenerationFlags) -> Request:
+    """What the flags say, as a request without id.
+
+    Raises:
+        RequestError: a value out of range, or weights that do not match the references.
+    """
+    given: dict[str, Any] = {}
+    for name, control in request_controls().items():
+        value = flags.controls.get(flag_of(name, control))
+        if isinstance(control.kind, References):
+            weights = flags.controls.get(weight_of(name)) or []
+            value = _weighed(name, value or [], weights)
+        elif isinstance(value, str):
+            value = control.kind.from_words(name, value, None)
+        given[name] = value
+    given |= {"lang": flags.lang, "expand_prompt": flags.expand_prompt}
+    return Request(**given, **flags.settings)
+
+
+def _weighed(name: str, paths: list[str], weights: list[float]) -> tuple[Reference, ...]:
+    if weights and len(weights) != len(paths):
+        flag = weight_of(name).replace("_", "-")
+        raise RequestError(
+            f"--{flag}: got {len(weights)} for {len(paths)} reference images; give one for each"
+        )
+    return tuple(map(Reference, paths, weights or [1.0] * len(paths)))
+
+
+def flag_of(name: str, control: ControlField | None = None) -> str:
+    """The flag of a field of requests, with underscores: one of several is given at a time."""
+    control = control or request_controls().get(name)
+    several = control is not None and isinstance(control.kind, References)
+    return name.removesuffix("s") if several else name
+
+
+def weight_of(name: str) -> str:
+    """The flag of the weights of pictures that are weighed."""
+    return name.removesuffix("images") + "weight"
+
+
+def setting_flags() -> dict[str, Any]:
+    """Types of the flags of sampling settings, by name."""
+    return {name: setting_flag(name) for name in REQUEST_SETTINGS}
+
+
+def control_flags() -> dict[str, Any]:
+    """Types of the flags of controls, by the flags' names."""
+    flags: dict[str, Any] = {}
+    for name, control in request_controls().items():
+        flags[flag_of(name, control)] = control_flag(name, control)
+        if isinstance(control.kind, References):
+            help = "How much each reference counts, in their order (1)."
+            weights = option(help, CONTROLS, metavar="NUMBER")
+            flags[weight_of(name)] = Annotated[list[float] | None, weights]
+    return flags
+
+
+def control_flag(name: str, control: ControlField) -> Any:
+    """The type of the flag of a control, with the help of `Conditioning`."""
+    kind, help = control
+    if isinstance(kind, Switch):
+        return Annotated[bool, switch("--" + name.replace("_", "-"), help, CONTROLS)]
+    if isinstance(kind, References):
+        return Annotated[list[str] | None, option(help, CONTROLS, metavar="FILE")]
+    named = {Picture: "FILE", Blocks: "BLOCKS", Sides: "T,R,B,L"}.get(type(kind))
+    return Annotated[str | None, option(help, CONTROLS, metavar=named)]
 
 
 def setting_flag(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -13,59 +15,92 @@ from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem, join_items
 from ufc.conditioning.controls import CONTROLS, Encoders
 from ufc.conditioning.known_tokens import EditCanvas
+from ufc_base.inference import WeightWatch
+
+MOST_ENCODED = 256  # pictures whose codes are held
 
 
 def control_items(
     given: Sequence[Conditioning],
-    encode_text: Callable[[str | None, list[str], str], list[int]],
+    encode_text: Callable[..., list[int]],
     encode_picture: Callable[[Image.Image], Tensor],
 ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
     """Control tokens of each picture, those of its negative branch, and its notices.
 
     Args:
-        given: the pictures' conditioning; equal pictures among them are encoded once.
-        encode_text: words to ids, called with a list for notices and what the words are.
+        given: the pictures' conditioning.
+        encode_text: words to ids, called with a list for `notices` and `what` the words are.
         encode_picture: a picture to codes (rows, columns), of its own proportions.
     """
-    known: dict[tuple[tuple[int, int], bytes], Tensor] = {}
-
-    def codes_of(picture: Image.Image) -> Tensor:
-        key = picture.size, picture.tobytes()
-        if key not in known:
-            known[key] = encode_picture(picture)
-        return known[key]
-
-    def words(said: list[str], name: str, text: str) -> list[int]:
-        return encode_text(text, said, name)
-
     items, negatives, notices = [], [], []
     for one in given:
-        said: list[str] = []
+        values, told = one.said(), list[str]()
         parts = [
-            control.tokens(one, Encoders(partial(words, said, name), codes_of))
+            control.encode(
+                values[name],
+                Encoders(partial(encode_text, notices=told, what=name), encode_picture),
+            )
             for name, control in CONTROLS.items()
+            if name in values
         ]
         items.append(join_items(parts))
-        negatives.append(ControlItem(encode_text(one.negative_prompt, said, "negative prompt")))
-        notices.append(said)
+        negative = encode_text(one.negative_prompt, told, "negative prompt")
+        negatives.append(ControlItem(negative))
+        notices.append(told)
     return items, negatives, notices
 
 
 def known_codes(
-    edits: Sequence[EditCanvas], encode_pixels: Callable[[Tensor], Tensor]
+    edits: Sequence[EditCanvas], encode: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Known tokens and where they are, (B, T) each.
 
-    Pictures whose codes are not known are encoded by `encode_pixels`, (B, 3, H, W) to (B, h, w).
+    Pictures whose codes are not known are encoded by `encode`, (1, 3, H, W) to (1, h, w).
     """
     locked = torch.stack([edit.locked_T for edit in edits])
     codes = torch.zeros(locked.shape, dtype=torch.int64)
-    known: dict[int, Tensor] = {}
     for row, edit in enumerate(edits):
         if edit.codes_T is not None:
             codes[row] = edit.codes_T
         elif edit.locked_T.any():
-            if id(edit) not in known:
-                known[id(edit)] = encode_pixels(edit.erased_CHW[None]).flatten()
-            codes[row] = known[id(edit)]
+            codes[row] = encode(edit.erased_CHW[None]).flatten()
     return codes, locked
+
+
+class EncodedPictures:
+    """Codes of pictures by their content, so that equal ones are encoded once in a run.
+
+    They are forgotten when the tokenizer's weights change: `watch` is its watch.
+    """
+
+    def __init__(self, watch: WeightWatch) -> None:
+        self.watch = watch
+        self.weights: object = None
+        self.codes: dict[bytes, Tensor] = {}
+        self.lock = threading.Lock()
+
+    def get(self, pixels_BCHW: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `encode` makes of these pixels, from the last time if they are the same."""
+        tensors = list(self.watch.module.parameters())
+        if any(weight.is_inference() for weight in tensors):
+            return encode(pixels_BCHW)
+        weights = self.watch.seen, [weight._version for weight in tensors]
+        content = str(tuple(pixels_BCHW.shape)).encode() + pixels_BCHW.numpy().tobytes()
+        key = hashlib.sha256(content).digest()
+        with self.lock:
+            if weights != self.weights:
+                self.codes.clear()
+                self.weights = weights
+            codes = self.codes.get(key)
+        if codes is None:
+            codes = encode(pixels_BCHW)
+            with self.lock:
+                self.codes[key] = codes
+                for old in list(self.codes)[:-MOST_ENCODED]:
+                    del self.codes[old]
+        return codes
+
+    def clear(self) -> None:
+        """Forget all: another device may encode otherwise."""
+        with self.lock:
+            self.codes.clear()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from ufc_base.images import (
 )
 from ufc_base.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
+if TYPE_CHECKING:
+    from ufc.conditioning.edits.original_size import Photograph
+
 
 @dataclass(frozen=True)
 class EditCanvas:
@@ -42,6 +46,7 @@ class EditCanvas:
         erased_CHW: the picture in sRGB, with everything else filled from the kept pixels around it.
         codes_T: codes of the picture where they are known; it is then not encoded again.
         profile: the colour profile that its numbers are meant in; None for sRGB.
+        photograph: what it is a part of, where it comes back at the photograph's own size.
     """
 
     pixels_CHW: Tensor
@@ -50,6 +55,7 @@ class EditCanvas:
     erased_CHW: Tensor
     codes_T: Tensor | None = None
     profile: bytes | None = None
+    photograph: Photograph | None = None
 
 
 def blank_edit(grid: Grid, resolution: Grid) -> EditCanvas:

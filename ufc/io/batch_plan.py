@@ -9,38 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ufc.io.prompts_file import Row
+from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning
 from ufc.io.validation import RequestError, folded, is_device
-from ufc.request import Request
-from ufc.sampling.generation_config import SETTINGS
+from ufc.request import Request, Result, Row
+from ufc.sampling.generation_config import BATCH_SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
 
-# What pictures of one batch must have in common.
-RECIPE = tuple(
-    field.name
-    for field in fields(Request)
-    if field.name in SETTINGS and field.name not in ("seed", "num_images_per_prompt")
-)
-_CONTROLS_OF_AN_EDIT = ("image", "mask_image", "invert_mask", "preserve_blocks", "outpaint")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to generate: a request with its own seed, for one image.
-
-    `index` counts the pictures of the request it came from, `where` names its line for messages,
-    `group` the batch it was generated in when a manifest is fed back.
-    """
-
-    request: Request
-    file_name: str
-    index: int
-    where: str
-    group: str | None = None
+_EDIT = ("image", "invert_mask", *OF_AN_EDIT)
 
 
 def with_defaults(request: Request, defaults: Request) -> Request:
@@ -48,22 +27,22 @@ def with_defaults(request: Request, defaults: Request) -> Request:
 
     The image, its mask and its blocks go together: they are taken over as one or not at all.
     """
-    together = (*_CONTROLS_OF_AN_EDIT, "controls")
-    names = [field.name for field in fields(Request) if field.name not in together]
-    if request.image is None:
-        names.extend(_CONTROLS_OF_AN_EDIT)
-    changes = {name: getattr(defaults, name) for name in names if _open(getattr(request, name))}
-    return replace(request, **changes, controls={**defaults.controls, **request.controls})
+    controls = defaults.conditioning.said()
+    if request.conditioning.image is not None:
+        controls = {k: value for k, value in controls.items() if k not in _EDIT}
+    return replace(
+        request,
+        id=request.id or defaults.id,
+        conditioning=Conditioning(**controls | request.conditioning.said()),
+        lang=request.lang or defaults.lang,
+        settings=GenerationConfig.over(defaults.settings.said(), request.settings.said()),
+        output=request.output or defaults.output,
+    )
 
 
-def with_recipe(job: Job, defaults: Mapping[str, Any]) -> Job:
-    """The job, with what its recipe leaves open taken from a checkpoint's own `defaults`."""
-    changes = {
-        name: defaults[name]
-        for name in RECIPE
-        if getattr(job.request, name) is None and defaults.get(name) is not None
-    }
-    return replace(job, request=replace(job.request, **changes))
+def with_model_defaults(row: Row, defaults: Mapping[str, Any]) -> Row:
+    """The row, with the settings that it leaves open taken from a checkpoint's own `defaults`."""
+    return row.changed(settings=GenerationConfig.over(defaults, row.request.settings.said()))
 
 
 def plan(
@@ -72,8 +51,8 @@ def plan(
     suffix: str | None = None,
     known_seeds: Mapping[str, int] | None = None,
     new_seed: Callable[[], int] | None = None,
-) -> list[Job]:
-    """One job for every picture, in order, with seeds and file names settled.
+) -> list[Row]:
+    """One row for every picture, in order, with seeds and file names settled.
 
     Picture `i` of a request has seed `seed + i` and the name `{id}-{seed}-{i}{suffix}`, or the
     request's own `output` (numbered where there are several). Without a seed the one in
@@ -84,41 +63,41 @@ def plan(
         RequestError: two pictures would have the same name on some system, or one the name of
             another's folder.
     """
-    jobs: list[Job] = []
+    pictures: list[Row] = []
     for row in rows:
-        jobs.extend(
-            _manifest_jobs(row, suffix) if row.result else _jobs(row, suffix, known_seeds, new_seed)
+        pictures.extend(
+            [_again(row, suffix)] if row.result else _pictures(row, suffix, known_seeds, new_seed)
         )
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        other = seen.setdefault(folded(job.file_name), job)
-        if other is not job:
+    seen: dict[str, Row] = {}
+    for one in pictures:
+        other = seen.setdefault(folded(one.file_name), one)
+        if other is not one:
             raise RequestError(
-                f"{job.where}: its picture {job.file_name} would have the name of another "
+                f"{one.where}: its picture {one.file_name} would have the name of another "
                 f"({other.where}); give it its own id or output"
             )
-    for job in jobs:
-        for parent in PurePosixPath(folded(job.file_name)).parents:
+    for one in pictures:
+        for parent in PurePosixPath(folded(one.file_name)).parents:
             if str(parent) in seen:
                 raise RequestError(
-                    f"{job.where}: its picture {job.file_name} would lie in a folder that has the "
+                    f"{one.where}: its picture {one.file_name} would lie in a folder that has the "
                     f"name of another picture ({seen[str(parent)].where}); give it its own output"
                 )
-    return jobs
+    return pictures
 
 
-def form_batches(jobs: Sequence[Job], batch_size: int | None) -> list[list[Job]]:
-    """Consecutive jobs that share a recipe, at most `batch_size` of them together.
+def form_batches(rows: Sequence[Row], batch_size: int | None) -> list[list[Row]]:
+    """Consecutive pictures that share their settings, at most `batch_size` of them together.
 
-    With None the groups that a manifest recorded are formed again, and other jobs stand alone.
+    With None the groups that a manifest recorded are formed again, and other pictures stand alone.
     """
-    batches: list[list[Job]] = []
-    for job in jobs:
+    batches: list[list[Row]] = []
+    for row in rows:
         last = batches[-1] if batches else []
-        if last and _may_join(job, last, batch_size):
-            last.append(job)
+        if last and _may_join(row, last, batch_size):
+            last.append(row)
         else:
-            batches.append([job])
+            batches.append([row])
     return batches
 
 
@@ -150,37 +129,42 @@ def name_from_prompt(prompt: str | None) -> str:
     return f"picture-{name}" if is_device(name) else name
 
 
-def edit_of(request: Request) -> tuple[Any, ...]:
+def batch_settings(request: Request) -> dict[str, Any]:
+    """What pictures of one batch must have in common."""
+    return {k: v for k, v in request.settings.said().items() if k in BATCH_SETTINGS}
+
+
+def edit_of(request: Request) -> dict[str, Any]:
     """What of an image is edited."""
-    return tuple(getattr(request, name) for name in _CONTROLS_OF_AN_EDIT)
+    return {k: v for k, v in request.conditioning.said().items() if k in _EDIT}
 
 
-def _may_join(job: Job, batch: Sequence[Job], batch_size: int | None) -> bool:
+def _may_join(row: Row, batch: Sequence[Row], batch_size: int | None) -> bool:
     first = batch[0]
-    if any(getattr(job.request, name) != getattr(first.request, name) for name in RECIPE):
+    if batch_settings(row.request) != batch_settings(first.request):
         return False
-    if job.request.original_size and edit_of(job.request) != edit_of(first.request):
+    if row.request.original_size and edit_of(row.request) != edit_of(first.request):
         return False  # each has a part, and so a shape, of its own
     if batch_size is None:
-        return job.group is not None and job.group == first.group
+        return row.picture.group is not None and row.picture.group == first.picture.group
     return len(batch) < batch_size
 
 
-def _jobs(
+def _pictures(
     row: Row,
     suffix: str | None,
     known_seeds: Mapping[str, int] | None,
     new_seed: Callable[[], int] | None,
-) -> list[Job]:
+) -> list[Row]:
     request = row.request
     name = name_of(request)
-    seed = request.seed
+    seed = request.settings.seed
     if seed is None:
         seed = (known_seeds or {}).get(name)
     if seed is None:
         seed = (new_seed or random_seed)()
-    count = request.num_images_per_prompt or 1
-    jobs = []
+    count = request.settings.num_images_per_prompt
+    rows = []
     for index, own in enumerate(count_up(seed, count)):
         if request.output is None:
             file_name, output = f"{name}-{own}-{index}{suffix or '.png'}", None
@@ -188,21 +172,18 @@ def _jobs(
             path = PurePosixPath(request.output)
             number = f"-{index}" if count > 1 else ""
             file_name = output = str(path.with_name(path.stem + number + path.suffix))
-        one = replace(request, id=name, seed=own, num_images_per_prompt=1, output=output)
-        jobs.append(Job(one, file_name, index, row.where))
-    return jobs
+        one = row.changed(id=name, seed=own, num_images_per_prompt=1, output=output)
+        rows.append(replace(one, result=Result(file_name, seed=own, index=index)))
+    return rows
 
 
-def _manifest_jobs(row: Row, suffix: str | None) -> list[Job]:
-    assert row.result is not None
-    file_name = row.result.file_name
+def _again(row: Row, suffix: str | None) -> Row:
+    """A line of a manifest as a picture to generate: what came of it is open again."""
+    old, file_name = row.picture, row.file_name
+    if row.request.settings.seed is None:
+        raise RequestError(f"{row.where}: this manifest line has no seed")
     if suffix is not None and row.request.output is None:
         file_name = str(PurePosixPath(file_name).with_suffix(suffix))
-    request = replace(row.request, num_images_per_prompt=1)
-    if request.seed is None:
-        raise RequestError(f"{row.where}: this manifest line has no seed")
-    return [Job(request, file_name, row.result.index, row.where, row.result.group)]
-
-
-def _open(value: object) -> bool:
-    return value is None or value == () or value is False
+    seed = row.request.settings.seed
+    result = Result(file_name, seed=seed, index=old.index, group=old.group)
+    return replace(row.changed(num_images_per_prompt=1), result=result)

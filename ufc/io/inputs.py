@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from ufc.conditioning.conditioning import Conditioning, control_fields
 from ufc.conditioning.frame import Frame
-from ufc.io.batch_plan import Job
+from ufc.conditioning.kinds import Picture
 from ufc.io.png.block_record import BlockRecord
 from ufc.io.png.metadata import metadata_of
 from ufc.io.validation import RequestError
-from ufc.request import Request
+from ufc.request import Request, Row
 from ufc_base.checkpoint import sha256
 from ufc_base.images import (
     ImageError,
@@ -30,20 +32,6 @@ from ufc_base.reading import read_picture
 HELD_PIXELS = 2**26  # of decoded input files, about 200 MB
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Pictures of one request: references and image RGB, mask L (white is regenerated).
-
-    References are in sRGB; the image has its own colours, and its profile. `further` are the
-    values of further controls by name.
-    """
-
-    references: tuple[Image.Image, ...] = ()
-    image: Image.Image | None = None
-    mask: Image.Image | None = None
-    further: Mapping[str, Any] = field(default_factory=dict)
-
-
 class InputFile:
     """One picture file, decoded and hashed once."""
 
@@ -52,17 +40,11 @@ class InputFile:
         self.stored = read_picture(path)
         self.sha256 = sha256(Path(path))
 
-    def picture(self) -> Image.Image:
-        """Upright RGB in sRGB, as a reference is seen."""
-        return load_image(self.stored)
-
-    def original(self) -> Image.Image:
-        """Upright RGB in its own colours, with its profile."""
-        return load_original(self.stored)
-
-    def mask(self, invert: bool) -> Image.Image:
-        """As a mask, L: white is regenerated."""
-        return load_mask(self.stored, invert=invert)
+    def open(self, seen: str, invert_mask: bool = False) -> Image.Image:
+        """Upright, as a kind of picture is `seen`: RGB, or for masks L with white to regenerate."""
+        if seen == "mask":
+            return load_mask(self.stored, invert=invert_mask)
+        return load_original(self.stored) if seen == "own" else load_image(self.stored)
 
     def blocks(self) -> BlockRecord | None:
         """What it says of its blocks; None where it says nothing that can be read."""
@@ -98,40 +80,42 @@ class InputFiles:
             held -= oldest.stored.width * oldest.stored.height
         return file
 
-    def load(self, request: Request) -> Inputs:
-        """Every picture of a request; the mask comes back in the size of its image.
+    def load(self, given: Conditioning) -> Conditioning:
+        """A request's conditioning with its files opened, a mask in the size of its image.
 
         Raises:
             ImageError: a file that cannot be read, or a mask that does not fit its image.
         """
-        references = tuple(self[item.path].picture() for item in request.reference_images)
-        pictures = {name: self[at].picture() for name, at in request.picture_controls.items()}
-        further: dict[str, Any] = {**request.controls, **pictures}
-        if request.image is None:
-            return Inputs(references, further=further)
-        image = self[request.image].original()
-        if request.mask_image is None:
-            return Inputs(references, image, further=further)
+        fields = control_fields()
+        kinds = {name: kind for name in fields if isinstance(kind := fields[name].kind, Picture)}
+        opened = given.with_pictures(
+            {name: partial(self._open, kind.seen, given) for name, kind in kinds.items()}
+        )
+        if opened.mask_image is None:
+            return opened
         try:
-            mask = match_mask(self[request.mask_image].mask(request.invert_mask), image.size)
+            mask = match_mask(opened.mask_image, opened.image.size)
         except ImageError as error:
-            said = str(error).removeprefix("image: ").removeprefix(f"{request.mask_image}: ")
-            raise ImageError(f"{request.mask_image}: {said}") from None
-        return Inputs(references, image, mask, further)
+            said = str(error).removeprefix("image: ").removeprefix(f"{given.mask_image}: ")
+            raise ImageError(f"{given.mask_image}: {said}") from None
+        return Conditioning(**opened.said() | {"mask_image": mask, "invert_mask": None})
 
-    def hashes(self, request: Request) -> dict[str, str]:
+    def _open(self, seen: str, given: Conditioning, path: Any) -> Image.Image:
+        return self[path].open(seen, given.invert_mask)
+
+    def hashes(self, given: Conditioning) -> dict[str, str]:
         """sha256 of every file of a request, by its path."""
-        return {path: self[path].sha256 for path in request.paths}
+        return {path: self[path].sha256 for path in given.paths}
 
 
 def check_inputs(
-    jobs: Iterable[Job],
+    rows: Iterable[Row],
     files: InputFiles,
     frame_of: Callable[[Request, Image.Image | None], Frame],
 ) -> list[Frame]:
-    """Open the files of all jobs once, to find what is wrong before anything is generated.
+    """Open the files of all pictures once, to find what is wrong before anything is generated.
 
-    Returns the size of each job's picture, as `frame_of` finds it from a request and its image.
+    Returns the size of each picture, as `frame_of` finds it from a request and its image.
 
     Raises:
         RequestError: a file that cannot be used, a size that is none of the model's, or a mask
@@ -139,31 +123,28 @@ def check_inputs(
     """
     known: dict[object, Frame] = {}
     frames = []
-    for job in jobs:
-        request = job.request
-        named = tuple(request.paths), request.mask_image, request.invert_mask
-        case = named, request.height, request.width
+    for row in rows:
+        request = row.request
+        case = json.dumps(request.conditioning.to_json()), request.height, request.width
         if case not in known:
-            known[case] = _checked(job, files, frame_of)
+            known[case] = _checked(row, files, frame_of)
         frames.append(known[case])
     return frames
 
 
 def _checked(
-    job: Job, files: InputFiles, frame_of: Callable[[Request, Image.Image | None], Frame]
+    row: Row, files: InputFiles, frame_of: Callable[[Request, Image.Image | None], Frame]
 ) -> Frame:
-    request = job.request
     try:
-        inputs = files.load(request)
-        frame = frame_of(request, inputs.image)
+        opened = files.load(row.request.conditioning)
+        frame = frame_of(row.request, opened.image)
     except (ImageError, RequestError) as error:
-        raise RequestError(located(job, str(error))) from None
-    if inputs.mask is not None and frame.fit_mask(inputs.mask).getbbox() is None:
+        raise RequestError(row.of(str(error))) from None
+    if opened.mask_image is not None and frame.fit_mask(opened.mask_image).getbbox() is None:
         raise RequestError(
-            located(
-                job,
-                f"{request.mask_image}: keeps the whole image, so there is nothing to generate; "
-                "paint white what is to be regenerated, or invert the mask",
+            row.of(
+                f"{row.request.mask_image}: keeps the whole image, so there is nothing to "
+                "generate; paint white what is to be regenerated, or invert the mask"
             )
         )
     return frame
@@ -174,8 +155,3 @@ def input_digest(hashes: Mapping[str, str]) -> str | None:
     if not hashes:
         return None
     return hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12]
-
-
-def located(job: Job, message: str) -> str:
-    """A message with the line that it is about, where there is one."""
-    return f"{job.where}: {message}" if job.where else message

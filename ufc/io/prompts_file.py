@@ -13,15 +13,16 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ufc.conditioning.controls import further_controls
+from ufc.conditioning.conditioning import request_controls
+from ufc.conditioning.kinds import Text
 from ufc.io.validation import RequestError, shortened
-from ufc.request import RESULT_FIELDS, Reference, Request, Result, check_added, parse_blocks
-from ufc.sampling.generation_config import OLD_NAMES, SETTINGS, kind_of
+from ufc.request import RESULT_FIELDS, Request, Result, Row, request_names
+from ufc.sampling.generation_config import OLD_NAMES, REQUEST_SETTINGS, kind_of
 
 # What other tools, and earlier versions, call our fields, in text files.
 _ALIASES = OLD_NAMES | {
@@ -30,29 +31,7 @@ _ALIASES = OLD_NAMES | {
     "n_iter": "num_images_per_prompt",
     "reference_image": "reference_images",
 }
-_SETTINGS = [field.name for field in fields(Request) if field.name in SETTINGS]
-_WHOLE = tuple(name for name in _SETTINGS if kind_of(name) is int)
-_FRACTIONS = tuple(name for name in _SETTINGS if kind_of(name) is float)
-_TEXTS = (
-    "id", "prompt", "expand_prompt", "expanded_prompt", "negative_prompt", "lang", "image",
-    "mask_image", "order", "output",
-)  # fmt: skip
-# May be given without quotation marks.
-_FREE_TEXTS = ("prompt", "expanded_prompt", "negative_prompt")
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A request and where it stands; `result` is set where the line is from a manifest.
-
-    A manifest has one line per picture: such a request is for that one picture only, and
-    `result.index` and `result.group` say which it was and what it was generated together with.
-    """
-
-    request: Request
-    where: str
-    result: Result | None = None
 
 
 def read_rows(path: str | PathLike[str]) -> list[Row]:
@@ -169,42 +148,39 @@ def _take_flag(words: list[str], data: dict[str, Any]) -> None:
     name = _ALIASES.get(name, name)
     if not flag.startswith("--"):
         raise RequestError(f'got "{shortened(flag)}", wanted a flag such as --seed')
-    further = further_controls()
-    own = (*_WHOLE, *_FRACTIONS, *_TEXTS, "reference_images", "preserve_blocks", "outpaint")
-    if name not in (*own, *further):
+    if name not in request_names():
         raise RequestError(f"{shortened(flag)} is not a flag of prompt files")
+    control = request_controls().get(name)
     if not joined:
         if not words or words[0].startswith("--"):
             raise RequestError(f"{flag} has no value")
         value = words.pop(0)
-        free = name in _FREE_TEXTS or (name in further and further[name].kind == "text")
-        while free and words and not words[0].startswith("--"):
+        # Text may be given without quotation marks.
+        while control and isinstance(control.kind, Text) and words and words[0][:2] != "--":
             value += " " + words.pop(0)
-    if (name in data or name in data.get("controls", {})) and name != "reference_images":
+    if name in data and name != "reference_images":
         raise RequestError(f"{flag} is given twice, or beside the prompt it stands for")
-    if name in further:
-        data["controls"] = {**data.get("controls", {}), name: value}
+    if control:
+        data[name] = control.kind.from_words(name, value, data.get(name))
     else:
-        data[name] = _typed(name, flag, value, data)
+        data[name] = _setting(name, flag, value) if name in REQUEST_SETTINGS else value
 
 
-def _typed(name: str, flag: str, value: str, data: Mapping[str, Any]) -> Any:
-    if name == "reference_images":
-        return (*data.get(name, ()), Reference(value))
-    if name == "outpaint":
-        return check_added(value)
-    if name == "preserve_blocks":
-        return parse_blocks(value)
+def _setting(name: str, flag: str, value: str) -> Any:
+    kind = kind_of(name)
     try:
-        if name in _WHOLE:
+        if kind is int:
             return None if (name, value) == ("seed", "-1") else int(value)  # -1: any seed
-        return float(value) if name in _FRACTIONS else value
-    except ValueError:
-        raise RequestError(f'{flag}: got "{shortened(value)}", wanted a number') from None
+        if kind is bool:
+            return {"true": True, "false": False}[value.lower()]
+        return float(value) if kind is float else value
+    except (ValueError, KeyError):
+        wanted = "true or false" if kind is bool else "a number"
+        raise RequestError(f'{flag}: got "{shortened(value)}", wanted {wanted}') from None
 
 
 def _resolve_paths(request: Request, folder: Path) -> Request:
-    return request.with_paths(lambda path: str(folder / os.path.expanduser(path)))
+    return request.with_pictures(lambda path: str(folder / os.path.expanduser(path)))
 
 
 def _refuse_shared_ids(rows: list[Row]) -> None:

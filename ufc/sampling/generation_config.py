@@ -19,6 +19,9 @@ from ufc.sampling.seeds import MAX_SEED
 # Names that files of earlier versions have.
 OLD_NAMES = {"num_drafts": "best_of"}
 
+# What no request has: what it brings is in no file.
+_OF_NO_REQUEST = ("score_steps",)
+
 # What belongs to one call and never to a checkpoint.
 _OF_A_CALL = (
     "height",
@@ -158,6 +161,13 @@ class GenerationConfig(BaseModel):
 
 
 SETTINGS: Mapping[str, FieldInfo] = GenerationConfig.model_fields
+
+REQUEST_SETTINGS = tuple(name for name in SETTINGS if name not in _OF_NO_REQUEST)
+
+# What pictures of one batch must have in common.
+BATCH_SETTINGS = tuple(
+    name for name in REQUEST_SETTINGS if name not in ("seed", "num_images_per_prompt")
+)
 
 # What a model folder may name defaults for, and what counts where it names none.
 DEFAULTS: dict[str, Any] = {

@@ -13,15 +13,22 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from ufc.conditioning.controls import Control, further_controls
 from ufc.io.validation import AllKeptError, RequestError
 from ufc_base.images import load_image
-from webui.sessions.state import MAY_BE_NONE, RANGES, Picture, Session, Settings
+from webui.sessions.state import (
+    MAY_BE_NONE,
+    RANGES,
+    Picture,
+    Session,
+    Settings,
+    further_settings,
+    word_controls,
+)
 from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
-WIDGETS = [field for field in fields(Settings) if field.name != "controls"]
+DERIVED = ("controls", "sampling")  # fields of settings that hold values by name
 SHOWN_SIDE = 512  # pixels of the picture on the canvas
 
 
@@ -102,36 +109,42 @@ def widget(name: str) -> str:
     return f"setting_{name}"
 
 
-def word_controls() -> dict[str, Control]:
-    """The further controls that are words; pictures are given as references here."""
-    return {name: one for name, one in further_controls().items() if one.kind == "text"}
+def widget_values(settings: Settings) -> dict[str, Any]:
+    """What each widget shows, by the setting that it holds."""
+    own = {one.name: getattr(settings, one.name) for one in fields(Settings)}
+    for name in MAY_BE_NONE:
+        own[name] = own[name] or type(RANGES[name][0])()  # the widget's way to say none
+    words = {name: settings.controls.get(name, "") for name in word_controls()}
+    further = {name: settings.sampling.get(name) for name in further_settings()}
+    return {name: value for name, value in own.items() if name not in DERIVED} | words | further
 
 
 def fill_widgets(settings: Settings) -> None:
     """Give every widget the setting's value, where that was changed by other means."""
     before = st.session_state.get("settings_seen")
-    for field in WIDGETS:
-        value = getattr(settings, field.name)
-        changed = before is None or getattr(before, field.name) != value
-        if changed or widget(field.name) not in st.session_state:
-            if field.name in MAY_BE_NONE:
-                value = value or type(RANGES[field.name][0])()  # the widget's way to say none
-            st.session_state[widget(field.name)] = value
+    seen = widget_values(before) if before is not None else {}
+    for name, value in widget_values(settings).items():
+        changed = name not in seen or seen[name] != value
+        if changed or widget(name) not in st.session_state:
+            st.session_state[widget(name)] = value
     st.session_state["settings_seen"] = settings
 
 
 def read_widgets(page: Page) -> None:
     """Take over into the session what the widgets hold."""
     said: dict[str, Any] = {}
-    for field in WIDGETS:
-        if widget(field.name) in st.session_state:
-            value = st.session_state[widget(field.name)]
-            if field.name in MAY_BE_NONE:
+    for name in (one.name for one in fields(Settings) if one.name not in DERIVED):
+        if widget(name) in st.session_state:
+            value = st.session_state[widget(name)]
+            if name in MAY_BE_NONE:
                 value = value or None
-            if value is not None or field.name in MAY_BE_NONE:
-                said[field.name] = value
-    controls = {name: st.session_state.get(widget(name), "") for name in word_controls()}
-    said["controls"] = {name: words for name, words in controls.items() if words}
+            if value is not None or name in MAY_BE_NONE:
+                said[name] = value
+    held = page.session.settings
+    for group, names in (("controls", word_controls()), ("sampling", further_settings())):
+        values = dict(getattr(held, group))
+        values |= {n: st.session_state[widget(n)] for n in names if widget(n) in st.session_state}
+        said[group] = {name: value for name, value in values.items() if value not in (None, "")}
     page.update(lambda session: replace(session, settings=replace(session.settings, **said)))
     st.session_state["settings_seen"] = page.session.settings
 

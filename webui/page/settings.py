@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
 from ufc.sampling.orders import ORDERS
-from webui.page.context import Page, widget, word_controls
-from webui.sessions.state import MAX_SEED, MOST_LETTERS, RANGES, SHAPES
+from webui.page.context import Page, widget
+from webui.page.references import FORMATS
+from webui.sessions.state import (
+    MAX_SEED,
+    MOST_LETTERS,
+    RANGES,
+    SHAPES,
+    further_settings,
+    picture_controls,
+    word_controls,
+)
 from webui.sessions.studio import random_seed
+from webui.strings import strings
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"steps": 6, "pictures": 1, "candidates": 1},
@@ -42,9 +54,7 @@ def recipe(page: Page) -> None:
             max_chars=MOST_LETTERS,
             help=say("negative_help"),
         )
-        for name, control in word_controls().items():
-            label = name.replace("_", " ").capitalize()
-            st.text_input(label, key=widget(name), max_chars=MOST_LETTERS, help=control.help)
+        registered(page)
         number(page, "steps")
     with st.expander(say("fine"), key="panel_fine", icon=":material/instant_mix:"):
         number(page, "guidance_scale", 0.5, "%.1f")
@@ -62,6 +72,8 @@ def recipe(page: Page) -> None:
         number(page, "patience")
         number(page, "time_budget", 1.0, "%d")
         number(page, "feather")
+        for name in further_settings():
+            derived(page, name)
 
 
 def orders(page: Page) -> list[str]:
@@ -75,6 +87,41 @@ def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> 
     low, high = RANGES[name]
     key, help = widget(name), page.say(f"{name}_help")
     st.slider(page.say(name), low, high, step=step, format=shown, key=key, help=help)
+
+
+def registered(page: Page) -> None:
+    """A widget for each registered control, by its kind."""
+    for name, control in word_controls().items():
+        st.text_input(
+            named(page, name), key=widget(name), max_chars=MOST_LETTERS, help=control.help
+        )
+    for name, control in picture_controls().items():
+        file = st.file_uploader(named(page, name), FORMATS, key=widget(name), help=control.help)
+        data = None if file is None else file.getvalue()
+        if data != st.session_state.get(f"given_{name}"):
+            st.session_state[f"given_{name}"] = data
+            page.attempt(partial(page.studio.give_picture, page.key, name, data))
+
+
+def derived(page: Page, name: str) -> None:
+    """A widget for a sampling setting, by its kind; empty is the model's own."""
+    kind, key, help = kind_of(name), widget(name), SETTINGS[name].description
+    if kind is bool:
+        st.checkbox(named(page, name), key=key, help=help)
+    elif kind is str:
+        st.text_input(named(page, name), key=key, help=help)
+    else:
+        low, high = (kind(end) for end in range_of(name))
+        st.number_input(
+            named(page, name), low, high, None, key=key, help=help,
+            step=kind(1) if kind is int else 0.1, placeholder=page.say("own_setting"),
+        )  # fmt: skip
+
+
+def named(page: Page, name: str) -> str:
+    """The words for a setting or control, or its name where the page has none."""
+    known = strings(page.session.settings.lang)
+    return known.get(name) or name.replace("_", " ").capitalize()
 
 
 def shape(page: Page) -> None:

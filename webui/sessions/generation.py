@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.cli.generating.model_choice import Loaded
+from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.frame import Grid, cells
-from ufc.io.batch_plan import RECIPE
+from ufc.io.batch_plan import batch_settings
 from ufc.io.embedded_tokens import block_record
 from ufc.io.inputs import InputFiles
 from ufc.io.manifest import save_picture
@@ -69,33 +70,31 @@ class GenerationJob:
         film = Film(ticket)
         before = self.reopen() if self.repair else None
         request = self.request
-        recipe = {name: getattr(request, name) for name in RECIPE}
-        references = self.references()
         out = pipe(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            reference_images=references or None,
-            reference_weights=[r.weight for r in request.reference_images] or None,
-            image=self.base_image,
-            preserve_blocks=list(request.preserve_blocks or ()) if self.base else None,
-            codes=list(self.base.codes) if self.base and self.base.codes else None,
+            conditioning=self.conditioning(),
             seed=request.seed,
-            num_images_per_prompt=request.num_images_per_prompt or 1,
+            num_images_per_prompt=request.num_images_per_prompt,
             score_steps=True,
             callback_on_step_end=film.watch,
-            **{name: value for name, value in recipe.items() if value is not None},
+            **batch_settings(request),
         )
         better = before is None or self.compare(before, out, ticket)
         self.store.update(self.key, lambda session: self.deliver(session, out, film, better))
 
-    def references(self) -> list[Image.Image]:
-        """The reference images of the request."""
-        return [self.store.open_picture(self.key, r.path) for r in self.request.reference_images]
+    def conditioning(self) -> Conditioning:
+        """The request's conditioning with its pictures opened, and the codes of the image."""
+        known = {self.base.file: self.base_image} if self.base else {}
+        given = self.request.conditioning.with_pictures(
+            lambda name: known.get(name) or self.store.open_picture(self.key, name)
+        )
+        codes = self.base.codes if self.base else None
+        return Conditioning(**given.given() | {"codes": codes or None})
 
     def assess(self, codes: Sequence[int]) -> Assessment:
         """What the model thinks of codes as an answer to the request."""
-        references = self.references()
-        return assess(self.loaded.pipe, codes, self.request.prompt, references, self.grid)
+        given = self.conditioning()
+        references = [one.picture for one in given.reference_images]
+        return assess(self.loaded.pipe, codes, given.prompt, references, self.grid)
 
     def reopen(self) -> Assessment:
         """Ask for the weakest blocks of the base to be regenerated; returns its assessment."""
@@ -106,7 +105,7 @@ class GenerationJob:
         codes = self.base.codes or pipe.encode([self.base_image], frame).flatten().tolist()
         found = self.assess(codes)
         kept = invert(weakest(found.confidence, self.repair), self.grid)
-        self.request = replace(self.request, preserve_blocks=kept)
+        self.request = self.request.changed(preserve_blocks=kept)
         return found
 
     def compare(self, before: Assessment, out: PipelineOutput, ticket: Ticket) -> bool:
@@ -159,7 +158,7 @@ class GenerationJob:
 
     def request_of(self, out: PipelineOutput, index: int) -> Request:
         """The request that makes picture `index` alone."""
-        return replace(self.request, seed=out.seeds[index], num_images_per_prompt=1)
+        return self.request.changed(seed=out.seeds[index], num_images_per_prompt=1)
 
     def details(self, out: PipelineOutput, index: int, name: str, film: Film) -> dict[str, Any]:
         """What is known of picture `index` block by block and step by step."""
@@ -300,7 +299,7 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
     """sha256 of a request's files, by the names that it has for them."""
     files = InputFiles()
-    return {name: files[str(store.path(key, name))].sha256 for name in request.paths}
+    return {name: files[str(store.path(key, name))].sha256 for name in request.conditioning.paths}
 
 
 def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:

@@ -11,8 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ufc.conditioning.conditioning import ControlField, registered_controls
 from ufc.conditioning.frame import Grid, cells
+from ufc.conditioning.kinds import Picture as KindOfPicture
+from ufc.conditioning.kinds import Text
 from ufc.request import Reference, Request
+from ufc.sampling.generation_config import REQUEST_SETTINGS
 from webui.drawing.blocks import Blocks, invert
 
 MOST_UNDONE = 200
@@ -39,6 +43,24 @@ RANGES: dict[str, tuple[float, float]] = {
 SHAPES: dict[str, tuple[int, int] | None] = {
     "same": None, "portrait": (3, 4), "square": (1, 1), "landscape": (4, 3),
 }  # fmt: skip
+# The settings that have widgets of their own, by their names here, and those that have none.
+OWN_SETTINGS = {
+    "seed": "seed",
+    "num_images_per_prompt": "pictures",
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance_scale",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "order": "order",
+    "num_candidates": "candidates",
+    "patience": "patience",
+    "time_budget": "time_budget",
+    "feather": "feather",
+}
+NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight", "original_size")
+_OR_NONE = {"feather": "feather"}  # 0 is not written
+_ALWAYS = {name: mine for name, mine in OWN_SETTINGS.items() if name not in _OR_NONE}
 KINDS = ("drawn", "upload", "step", "cross")
 
 
@@ -63,7 +85,8 @@ class Settings:
     time_budget: float | None = None
     feather: int = 0
     shape: str = "same"
-    controls: Mapping[str, str] = field(default_factory=dict)  # words of further controls
+    controls: Mapping[str, str] = field(default_factory=dict)  # registered ones: words, or a file
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # of `further_settings`
 
 
 @dataclass(frozen=True)
@@ -350,6 +373,7 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
     edited = picture is not None and len(change) < cells(grid)
+    controls: dict[str, Any] = {n: value for n, value in settings.controls.items() if value.strip()}
     request = Request(
         prompt=settings.prompt.strip() or None,
         negative_prompt=settings.negative_prompt.strip() or None,
@@ -360,20 +384,11 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         preserve_blocks=invert(change, grid) if edited else None,
         height=size and size[0],
         width=size and size[1],
-        seed=settings.seed,
-        num_images_per_prompt=settings.pictures,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        num_candidates=settings.candidates,
         best_of=1,  # a visitor chooses among pictures, and sees each being generated
-        patience=settings.patience,
-        time_budget=settings.time_budget,
-        order=settings.order,
-        feather=settings.feather or None,
-        controls={name: text for name, text in settings.controls.items() if text.strip()},
+        **{name: getattr(settings, mine) or None for name, mine in _OR_NONE.items()},
+        **{name: getattr(settings, mine) for name, mine in _ALWAYS.items()},
+        **settings.sampling,
+        **controls,
     )
     request.check_controls()
     request.check_blocks(cells(grid))
@@ -385,29 +400,46 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
 
     Raises `RequestError` where the request is none: it comes from a file that anybody may write.
     """
-    names = {
-        "prompt": "prompt",
-        "negative_prompt": "negative_prompt",
-        "seed": "seed",
-        "num_inference_steps": "steps",
-        "guidance_scale": "guidance_scale",
-        "temperature": "temperature",
-        "top_k": "top_k",
-        "top_p": "top_p",
-        "num_candidates": "candidates",
-        "order": "order",
-        "patience": "patience",
-        "time_budget": "time_budget",
-        "feather": "feather",
-    }
-    known = (*names, "expanded_prompt")
-    request = Request.from_json({name: asked[name] for name in known if name in asked})
-    said = {mine: getattr(request, theirs) for theirs, mine in names.items()}
+    own = {"prompt": "prompt", "negative_prompt": "negative_prompt"} | OWN_SETTINGS
+    names = {*own, "expanded_prompt", *further_settings(), *word_controls()}
+    request = Request.from_json({name: asked[name] for name in names if name in asked})
+    said = {mine: getattr(request, theirs) for theirs, mine in own.items()}
     said["prompt"] = request.used_prompt
     none = {"prompt": "", "negative_prompt": "", "feather": 0}
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}
-    return within(replace(settings, **said, seed_locked=True, pictures=1))
+    set_here = request.settings.said()
+    more: dict[str, Any] = {
+        "controls": {name: text for name in word_controls() if (text := getattr(request, name))},
+        "sampling": {name: set_here[name] for name in further_settings() if name in set_here},
+    }
+    said |= {"pictures": 1}
+    return within(replace(settings, **said, **more, seed_locked=True))
+
+
+def set_control(session: Session, name: str, value: str | None) -> Session:
+    """Give a registered control its words or its file, or take it away."""
+    controls = {key: old for key, old in session.settings.controls.items() if key != name}
+    controls |= {} if value is None else {name: value}
+    return replace(session, settings=replace(session.settings, controls=controls))
+
+
+def further_settings() -> tuple[str, ...]:
+    """The sampling settings whose widgets are derived from their kind; unset is the model's own."""
+    known = (*OWN_SETTINGS, *NOT_ON_THE_PAGE)
+    return tuple(name for name in REQUEST_SETTINGS if name not in known)
+
+
+def word_controls() -> dict[str, ControlField]:
+    """The registered controls that are words; their widgets are derived."""
+    found = registered_controls().items()
+    return {name: control for name, control in found if isinstance(control.kind, Text)}
+
+
+def picture_controls() -> dict[str, ControlField]:
+    """The registered controls that are one picture; their widgets are derived."""
+    found = registered_controls().items()
+    return {name: control for name, control in found if type(control.kind) is KindOfPicture}
 
 
 def within(settings: Settings) -> Settings:

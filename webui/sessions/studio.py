@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ class Studio:
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
-        request = replace(self.request(some), num_images_per_prompt=1)
+        request = self.request(some).changed(num_images_per_prompt=1)
         job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
         self.worker.submit(key, self.most_steps(session, request), job.run)
 
@@ -231,7 +232,7 @@ class Studio:
         return differences(result, {**self.loaded.backend, **self.loaded.versions})
 
     def find_references(self, key: str, request: Mapping[str, Any]) -> int:
-        """Use the references of a request again, where this session has them; counts the others."""
+        """Use the pictures of a request again, where this session has them; counts the others."""
         asked = request.get("reference_images") or ()
         found: dict[str, float] = {}
         missing = 0
@@ -244,7 +245,25 @@ class Studio:
             else:
                 missing += 1
         self.store.update(key, lambda session: state.use_references(session, found))
+        for control in state.picture_controls():
+            picture = request.get(control)
+            file = (
+                self.store.find_reference(key, picture.get("sha256"))
+                if isinstance(picture, dict)
+                else None
+            )
+            missing += bool(picture) and not file
+            self.store.update(key, partial(state.set_control, name=control, value=file))
         return missing
+
+    def give_picture(self, key: str, control: str, data: bytes | None) -> None:
+        """Take a visitor's picture for a control of its own, or take it away.
+
+        Raises:
+            ImageError: too large, no picture, or damaged.
+        """
+        file = None if data is None else self.store.keep_reference(key, self.fitted(data))
+        self.store.update(key, lambda session: state.set_control(session, control, file))
 
     def add_reference(self, key: str, data: bytes, name: str) -> None:
         """Take a visitor's picture as a reference.
@@ -253,9 +272,8 @@ class Studio:
             ImageError: too large, no picture, or damaged.
             ValueError: there are as many as the model reads.
         """
-        image = to_srgb(self.open_upload(data))
-        fitted = self.frames.choose(image.size).fit(image)
-        item = ReferenceItem(self.store.keep_reference(key, fitted), shortened(name, 80))
+        file = self.store.keep_reference(key, self.fitted(data))
+        item = ReferenceItem(file, shortened(name, 80))
         self.store.update(key, lambda session: state.add_reference(session, item))
 
     def picture_as_reference(self, key: str, picture: str) -> None:
@@ -283,6 +301,11 @@ class Studio:
         frame = self.frame(session)
         change = state.blocks_to_change(session.view, frame.grid)
         return png_bytes(blocks.to_mask(change, frame.grid, frame.size))
+
+    def fitted(self, data: bytes) -> Image.Image:
+        """A visitor's picture in sRGB, in the size that suits its proportions."""
+        image = to_srgb(self.open_upload(data))
+        return self.frames.choose(image.size).fit(image)
 
     def open_upload(self, data: bytes) -> Image.Image:
         """A visitor's picture in its own colours, checked as the command line checks files."""
@@ -400,12 +423,7 @@ class Studio:
         for picture in pictures:
             if picture.kind == "drawn":
                 lines.append(self._manifest_line(key, picture))
-                request = picture.request
-                files |= {
-                    item if isinstance(item, str) else item["path"]
-                    for item in request.get("reference_images", ())
-                }
-                files |= {request["image"]} if request.get("image") else set()
+                files |= set(Request.from_json(picture.request).conditioning.paths)
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(name, self.store.read(key, name))

@@ -70,9 +70,9 @@ def test_every_flag_that_users_are_told_of():
     """A flag that goes or changes its name breaks people's scripts."""
     from dataclasses import fields
 
-    from ufc.cli.flags import GenerateFlags, derived_flags
+    from ufc.cli.flags import GenerateFlags, control_flags, setting_flags
 
-    names = {field.name for field in fields(GenerateFlags)} | set(derived_flags()["settings"])
+    names = {field.name for field in fields(GenerateFlags)} | {*control_flags(), *setting_flags()}
     assert names >= {
         "prompt",
         "negative_prompt",

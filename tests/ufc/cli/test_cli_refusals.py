@@ -136,6 +136,6 @@ def test_bad_checkpoints(damage, message, model, tmp_path, monkeypatch, capsys):
 
 
 def test_unforeseen_errors_are_one_line(ufc, monkeypatch):
-    monkeypatch.setattr(batch_runner, "check_jobs", lambda *_: 1 / 0)
+    monkeypatch.setattr(batch_runner, "check_rows", lambda *_: 1 / 0)
     code, _, err = ufc("generate", "--prompt", "a")
     assert code == 1 and one_line(err) and "ZeroDivisionError" in err and "UFC_DEBUG" in err

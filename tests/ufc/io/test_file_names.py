@@ -11,9 +11,9 @@ from cli_helpers import manifest, one_line, write
 from picture_files import encode, noise
 
 from ufc.io.batch_plan import name_from_prompt, plan
-from ufc.io.prompts_file import Row, read_rows
+from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
-from ufc.request import Request
+from ufc.request import Request, Row
 from ufc_base.data.datasets import DataError, open_dataset
 from ufc_base.data.records import parse_record
 

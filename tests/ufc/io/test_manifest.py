@@ -13,7 +13,7 @@ from ufc.io.batch_plan import (
     plan,
     random_seed,
     with_defaults,
-    with_recipe,
+    with_model_defaults,
 )
 from ufc.io.contact_sheet import contact_sheet, log_page, write_log, write_sheet
 from ufc.io.manifest import (
@@ -26,8 +26,7 @@ from ufc.io.manifest import (
     write_atomically,
     write_json,
 )
-from ufc.io.prompts_file import Row
-from ufc.request import Request, RequestError, Result
+from ufc.request import Request, RequestError, Result, Row
 
 
 def picture(colour: str = "red") -> Image.Image:
@@ -201,7 +200,8 @@ def test_manifest_lines_keep_names_and_groups():
     result = Result("a-6-1.jpg", status="done", seed=6, index=1, group="r-0")
     manifest_row = Row(Request(id="a", seed=6), "line 1", result)
     [job] = plan([manifest_row])
-    assert (job.file_name, job.index, job.request.seed, job.group) == ("a-6-1.jpg", 1, 6, "r-0")
+    assert job.picture == Result("a-6-1.jpg", seed=6, index=1, group="r-0")
+    assert job.request.seed == 6
     assert plan([manifest_row], suffix=".png")[0].file_name == "a-6-1.png"
 
 
@@ -229,7 +229,7 @@ def test_defaults_fill_what_is_open():
     assert with_defaults(Request(id="b"), defaults).preserve_blocks == (1,)
     [job] = plan(rows(Request(id="a", seed=1, order="halton")))
     recipe = {"order": "pnag", "num_inference_steps": 8, "compliance_weight": 0.5}
-    request = with_recipe(job, recipe).request
+    request = with_model_defaults(job, recipe).request
     assert (request.order, request.num_inference_steps) == ("halton", 8)
 
 

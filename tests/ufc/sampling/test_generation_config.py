@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,19 @@ import pytest
 import torch
 from conftest import picture
 
-from ufc.cli.flags import derived_flags
-from ufc.io.batch_plan import RECIPE
+from ufc.cli.flags import setting_flags
 from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
-from ufc.request import Request
-from ufc.sampling.generation_config import DEFAULTS, SETTINGS, GenerationConfig, kind_of, range_of
+from ufc.request import Request, request_names
+from ufc.sampling.generation_config import (
+    BATCH_SETTINGS,
+    DEFAULTS,
+    SETTINGS,
+    GenerationConfig,
+    kind_of,
+    range_of,
+)
 from ufc_base.checkpoint import CheckpointError
 
 WRONG = [
@@ -95,14 +100,12 @@ def test_what_is_not_said_is_the_default() -> None:
 
 
 def test_nobody_has_fewer_settings() -> None:
-    """Signature, flags and requests name what the model does; another step may derive them."""
+    """Flags, requests and batches have what the model has."""
     called = inspect.signature(UFCPipeline.__call__).parameters
-    assert SETTINGS.keys() <= called.keys()
     of_requests = SETTINGS.keys() - {"score_steps"}
-    assert of_requests <= {field.name for field in fields(Request)}
-    assert of_requests == set(derived_flags()["settings"])
-    assert set(RECIPE) == of_requests - {"seed", "num_images_per_prompt"}
-    assert DEFAULTS.keys() <= set(RECIPE)
+    assert of_requests <= set(request_names()) and of_requests == setting_flags().keys()
+    assert set(BATCH_SETTINGS) == of_requests - {"seed", "num_images_per_prompt"}
+    assert DEFAULTS.keys() <= set(BATCH_SETTINGS)
     for name in SETTINGS:
         default = called[name].default
         assert default is None or default == SETTINGS[name].default

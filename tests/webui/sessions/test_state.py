@@ -141,7 +141,7 @@ def test_the_request_says_what_the_page_shows() -> None:
     request = state.to_request(session, 2)
     assert request.image == "pictures/0001.png"
     assert request.preserve_blocks == (0, 3)
-    assert [item.path for item in request.reference_images] == ["references/a.png"]
+    assert [item.picture for item in request.reference_images] == ["references/a.png"]
     assert request.prompt == "bag"
     whole = state.to_request(state.mark(session, ()), 2)
     assert whole.image is None

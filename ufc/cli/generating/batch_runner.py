@@ -13,19 +13,19 @@ from PIL import Image
 
 from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
-from ufc.conditioning.controls import further_controls
+from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.frame import Frame
-from ufc.conditioning.outpainting import extended_size
 from ufc.conditioning.sequence import MAX_REFERENCES
-from ufc.io.batch_plan import RECIPE, Job
+from ufc.io.batch_plan import batch_settings
 from ufc.io.embedded_tokens import block_record, carried_codes
-from ufc.io.inputs import InputFiles, check_inputs, input_digest, located
+from ufc.io.inputs import InputFiles, check_inputs, input_digest
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.png.block_record import Origin
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
-from ufc.request import Request, Result
+from ufc.request import Request, Result, Row
 from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
 
@@ -33,32 +33,33 @@ from ufc_base.entry import reason
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 
-def check_jobs(jobs: Sequence[Job], pipe: UFCPipeline, files: InputFiles) -> list[Job]:
+def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> list[Row]:
     """Find what does not fit the model or cannot be opened, before anything is generated.
 
-    Returns the jobs with the height and width of those edits whose image chose another size than
+    Returns the rows with the height and width of those edits whose image chose another size than
     the model's own, so that only pictures of one size are generated together.
 
     Raises:
         RequestError: with the line that it comes from.
     """
-    for job in jobs:
+    for row in rows:
         try:
-            job.request.check_controls()
-            check_references(job.request)
-            check_order(job.request, pipe)
-            pipe.frames.choose(None, job.request.height, job.request.width)
+            row.request.check_controls()
+            check_references(row.request)
+            check_order(row.request, pipe)
+            pipe.frames.choose(None, row.request.height, row.request.width)
         except RequestError as error:
-            raise RequestError(located(job, str(error))) from None
-    frames = check_inputs(jobs, files, lambda request, image: frame_of(pipe, request, image, files))
+            raise RequestError(row.of(str(error))) from None
+    frames = check_inputs(rows, files, lambda request, image: frame_of(pipe, request, image, files))
     shaped = []
-    for job, frame in zip(jobs, frames, strict=True):
+    for row, frame in zip(rows, frames, strict=True):
         try:
-            job.request.check_blocks(frame.cells)
+            row.request.check_blocks(frame.cells)
         except RequestError as error:
-            raise RequestError(located(job, str(error))) from None
-        own_shape = job.request.original_size or frame == pipe.frames.default
-        shaped.append(job if own_shape else sized(job, frame))
+            raise RequestError(row.of(str(error))) from None
+        height, width = frame.size
+        own_shape = row.request.original_size or frame == pipe.frames.default
+        shaped.append(row if own_shape else row.changed(height=height, width=width))
     return shaped
 
 
@@ -82,12 +83,6 @@ def frame_of(
         if carried_codes(pipe, image, files[request.image].blocks()) is not None:
             return frame
     return pipe.frames.choose(image.size, request.height, request.width)
-
-
-def sized(job: Job, frame: Frame) -> Job:
-    """The job with the height and width of its picture in its request."""
-    height, width = frame.size
-    return replace(job, request=replace(job.request, height=height, width=width))
 
 
 def check_references(request: Request) -> None:
@@ -130,35 +125,32 @@ class BatchRunner:
         self.generated = 0
         self.failed = 0
 
-    def plan(self, groups: Mapping[str, Sequence[Job]]) -> list[dict[str, Any]]:
+    def plan(self, groups: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
         """The manifest lines of all pictures before any is generated, by their batches."""
         rows = []
         for group, batch in groups.items():
-            for job in batch:
-                digest = input_digest(self.files.hashes(job.request))
-                rows.append(self.row(job, group, inputs=digest))
+            for row in batch:
+                digest = input_digest(self.files.hashes(row.request.conditioning))
+                rows.append(self.line(row, group, inputs=digest))
         return rows
 
-    def row(self, job: Job, group: str, **outcome: Any) -> dict[str, Any]:
+    def line(self, row: Row, group: str, **outcome: Any) -> dict[str, Any]:
         """The manifest line of a picture, "pending" unless `outcome` says more."""
-        request = relative_to(job.request, self.folder)
-        return request.to_json() | self.result(job, group, **outcome).to_json()
+        request = row.request.with_pictures(lambda path: seen_from(self.folder, path))
+        return request.to_json() | self.result(row, group, **outcome).to_json()
 
-    def result(self, job: Job, group: str, **outcome: Any) -> Result:
+    def result(self, row: Row, group: str, **outcome: Any) -> Result:
         """What a picture's manifest line says beyond its request."""
-        return Result(
-            job.file_name,
-            seed=job.request.seed,
-            index=job.index,
-            model=self.loaded.name,
-            backend=self.loaded.backend,
-            versions=self.loaded.versions,
-            group=group,
-            **outcome,
-        )
+        loaded = self.loaded
+        made: dict[str, Any] = {
+            "model": loaded.name,
+            "backend": loaded.backend,
+            "versions": loaded.versions,
+        }
+        return replace(row.picture, group=group, **made, **outcome)
 
     def generate(
-        self, batch: Sequence[Job], group: str, wanted: set[str], manifest: Manifest
+        self, batch: Sequence[Row], group: str, wanted: set[str], manifest: Manifest
     ) -> None:
         """Generate a whole batch, write those of its pictures that are `wanted`.
 
@@ -169,39 +161,39 @@ class BatchRunner:
             OSError: the disk is full or fails, or the manifest cannot be written.
         """
         try:
-            hashes = [self.files.hashes(job.request) for job in batch]
+            hashes = [self.files.hashes(row.request.conditioning) for row in batch]
             out = generate_batch(self.loaded.pipe, batch, self.files, self._on_step(batch, wanted))
         except Exception as error:  # whatever it is, the other pictures are generated
             if len(batch) > 1:
                 self.terminal.notice(
                     f"a batch failed ({error}); generating its pictures one by one"
                 )
-                for number, job in enumerate(batch):
-                    if job.file_name in wanted:
-                        self.generate([job], f"{group}.{number}", wanted, manifest)
+                for number, row in enumerate(batch):
+                    if row.file_name in wanted:
+                        self.generate([row], f"{group}.{number}", wanted, manifest)
             else:
                 self._fail(batch[0], group, error, manifest)
             return
-        places = [i for i, job in enumerate(batch) if job.file_name in wanted]
-        said = [located(batch[i], notice) for i in places for notice in out.notices[i]]
+        places = [i for i, row in enumerate(batch) if row.file_name in wanted]
+        said = [batch[i].of(notice) for i in places for notice in out.notices[i]]
         for notice in dict.fromkeys(said):  # pictures of one line say the same
             self.terminal.notice(notice)
         for i in places:
-            job = batch[i]
+            row = batch[i]
             try:
-                row = self._write(job, group, out, i, hashes[i])
+                line = self._write(row, group, out, i, hashes[i])
             except Exception as error:  # as above
                 if isinstance(error, OSError) and error.errno in _DISK_FAILED:
                     raise
-                self._fail(job, group, error, manifest)
+                self._fail(row, group, error, manifest)
             else:
-                manifest.record(row)
+                manifest.record(line)
                 self.generated += 1
                 self.terminal.reach(self.generated + self.failed)
-                self.terminal.result(f"{self.folder / job.file_name}  {scores(row)}", row)
+                self.terminal.result(f"{self.folder / row.file_name}  {scores(line)}", line)
 
     def _write(
-        self, job: Job, group: str, out: PipelineOutput, i: int, hashes: Mapping[str, str]
+        self, row: Row, group: str, out: PipelineOutput, i: int, hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         """Write picture `i` of a batch; returns its manifest line."""
         scored = {
@@ -212,11 +204,11 @@ class BatchRunner:
         }
         metadata = None
         if self.with_metadata:
-            metadata = self._metadata(job, out, i, hashes, self.result(job, group, **scored))
-        path = self.folder / job.file_name
+            metadata = self._metadata(row, out, i, hashes, self.result(row, group, **scored))
+        path = self.folder / row.file_name
         save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
-        return self.row(
-            job,
+        return self.line(
+            row,
             group,
             seconds=round(out.seconds / len(out.images), 3),
             inputs=input_digest(hashes),
@@ -225,7 +217,7 @@ class BatchRunner:
         )
 
     def _metadata(
-        self, job: Job, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
+        self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
     ) -> Metadata:
         origins = [
             Origin(True)
@@ -238,11 +230,11 @@ class BatchRunner:
             for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
         ]
         blocks = None
-        if not job.request.original_size:  # its blocks are those of a part of the picture
+        if not row.request.original_size:  # its blocks are those of a part of the picture
             codes = out.codes[i].tolist()
             blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
         return describe(
-            job.request,
+            row.request,
             replace(result, model=Path(self.loaded.name).name),
             hashes,
             out.images[i].size,
@@ -250,21 +242,20 @@ class BatchRunner:
             blocks=blocks,
         )
 
-    def _fail(self, job: Job, group: str, error: Exception, manifest: Manifest) -> None:
+    def _fail(self, row: Row, group: str, error: Exception, manifest: Manifest) -> None:
         text = reason(error)
         said = text.replace("\0", "").encode(errors="backslashreplace").decode()
-        row = self.row(job, group, status="failed", error=said)
-        manifest.record(row)
+        manifest.record(self.line(row, group, status="failed", error=said))
         self.failed += 1
         self.terminal.reach(self.generated + self.failed)
-        self.terminal.error(f"ufc: {located(job, f'{job.file_name} failed: {text}')}")
+        self.terminal.error(f"ufc: {row.of(f'{row.file_name} failed: {text}')}")
 
-    def _on_step(self, batch: Sequence[Job], wanted: set[str]) -> Any:
+    def _on_step(self, batch: Sequence[Row], wanted: set[str]) -> Any:
         request, pipe = batch[0].request, self.loaded.pipe
         order = find_order(request.order or pipe.defaults["order"])
         cells = pipe.frames.choose(None, request.height, request.width).cells
         steps = order.steps(request.num_inference_steps or 1, cells)
-        share = sum(job.file_name in wanted for job in batch) / steps
+        share = sum(row.file_name in wanted for row in batch) / steps
 
         def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
             self.terminal.advance(share)
@@ -273,64 +264,42 @@ class BatchRunner:
 
 
 def generate_batch(
-    pipe: UFCPipeline, batch: Sequence[Job], files: InputFiles, on_step: Any
+    pipe: UFCPipeline, batch: Sequence[Row], files: InputFiles, on_step: Any
 ) -> PipelineOutput:
-    """Hand a batch to the pipeline; the pictures of a batch share a recipe."""
-    requests = [job.request for job in batch]
-    inputs = [files.load(request) for request in requests]
-    codes = [
-        own_codes(pipe, request, item.image, files)
-        for request, item in zip(requests, inputs, strict=True)
-    ]
-    recipe = {name: getattr(requests[0], name) for name in RECIPE}
-    said: dict[str, Any] = {name: value for name, value in recipe.items() if value is not None}
-    said |= {name: [item.further.get(name) for item in inputs] for name in further_controls()}
+    """Hand a batch to the pipeline; its pictures have the same settings."""
+    requests = [row.request for row in batch]
     return pipe(
-        prompt=[request.used_prompt for request in requests],
-        negative_prompt=[request.negative_prompt for request in requests],
-        reference_images=[list(item.references) for item in inputs],
-        reference_weights=[[r.weight for r in request.reference_images] for request in requests],
-        image=[item.image for item in inputs],
-        mask_image=[item.mask for item in inputs],
-        preserve_blocks=[
-            list(request.preserve_blocks) if request.preserve_blocks else None
-            for request in requests
-        ],
-        outpaint=[request.outpaint and list(request.outpaint) for request in requests],
-        codes=codes,
+        conditioning=[opened(pipe, request, files) for request in requests],
         seed=[request.seed or 0 for request in requests],
         callback_on_step_end=on_step,
-        **said,
+        **batch_settings(requests[0]),
     )
 
 
-def own_codes(
-    pipe: UFCPipeline, request: Request, image: Image.Image | None, files: InputFiles
-) -> tuple[int, ...] | None:
-    """The codes that an image's file carries, where it is edited in the size that it has."""
-    if image is None or request.image is None or request.outpaint:
-        return None
-    frame = pipe.frames.choose(image.size, request.height, request.width)
-    if not frame.holds(image.size):
-        return None
-    return carried_codes(pipe, image, files[request.image].blocks())
+def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioning:
+    """A request's conditioning with its files opened, and the codes that the image's file carries,
+    where it is edited in the size that it has."""
+    given = files.load(request.conditioning)
+    if request.expanded_prompt:
+        given = Conditioning(**given.said() | {"prompt": request.used_prompt})
+    if given.image is None or given.outpaint:
+        return given
+    frame = pipe.frames.choose(given.image.size, request.height, request.width)
+    if not frame.holds(given.image.size):
+        return given
+    codes = carried_codes(pipe, given.image, files[request.image].blocks())
+    return Conditioning(**given.said() | {"codes": codes})
 
 
-def relative_to(request: Request, folder: Path) -> Request:
-    """The request with its paths as seen from the output folder, so that both can be moved."""
-
-    def seen(path: str) -> str:
-        try:
-            return Path(
-                os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
-            ).as_posix()
-        except ValueError:  # another drive
-            return os.path.realpath(path)
-
-    return request.with_paths(seen)
+def seen_from(folder: Path, path: str) -> str:
+    """A path as seen from the output folder, so that both can be moved."""
+    try:
+        return Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder))).as_posix()
+    except ValueError:  # another drive
+        return os.path.realpath(path)
 
 
-def scores(row: dict[str, Any]) -> str:
+def scores(line: dict[str, Any]) -> str:
     """Compliance, fidelity and time of a manifest line, for people."""
-    said = [f"{name} {row[name]:.2f}" for name in ("compliance", "fidelity") if name in row]
-    return "  ".join([*said, f"{row['seconds']:.2f} s"])
+    said = [f"{name} {line[name]:.2f}" for name in ("compliance", "fidelity") if name in line]
+    return "  ".join([*said, f"{line['seconds']:.2f} s"])

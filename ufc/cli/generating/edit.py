@@ -5,6 +5,7 @@ from __future__ import annotations
 from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.generate import row_from_flags
 from ufc.cli.generating.run import run_batch
+from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError
 
 HELP = """Keep parts of an image, exactly, and regenerate the rest.
@@ -19,9 +20,9 @@ equals the fitted image pixel by pixel."""
 
 def run(flags: GenerationFlags) -> int:
     """Carry out the command; returns the exit code."""
-    if flags.image is None:
+    if "image" not in flags.controls:
         raise RequestError("--image: is missing; say which picture to edit")
-    if flags.mask_image is None and flags.preserve_blocks is None and flags.outpaint is None:
+    if not flags.controls.keys() & set(OF_AN_EDIT):
         raise RequestError(
             "give --mask-image or --preserve-blocks, to say what to keep, or --outpaint"
         )

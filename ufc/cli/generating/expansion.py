@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ufc.cli.generating.model_choice import ModelSettings
 from ufc.cli.terminal import Terminal
-from ufc.io.batch_plan import Job
-from ufc.io.inputs import located
 from ufc.io.validation import RequestError
-from ufc.request import Request
+from ufc.request import Request, Row
 
 if TYPE_CHECKING:
     from ufc.conditioning.expansion import PromptExpander
 
 
 def expand_prompts(
-    jobs: Sequence[Job],
+    jobs: Sequence[Row],
     old: Mapping[str, Mapping[str, Any]],
     settings: ModelSettings,
     terminal: Terminal,
     *,
     alone: bool = True,
-) -> list[Job]:
+) -> list[Row]:
     """The jobs with the captions that are used for their prompts, where a model is to write them.
 
     The pictures of a request share one, by the seed of the first. `old` are the manifest's lines,
@@ -58,7 +55,7 @@ def expand_prompts(
                 device=settings.device,
             )
         expansion = models[name].expand(prompt, request.seed or 0, request.lang)
-        terminal.notice(located(job, expansion.notice))
+        terminal.notice(job.of(expansion.notice))
         found[wish] = expansion.prompt
     return [with_prompt(job, found[key(job)]) if key(job) in found else job for job in jobs]
 
@@ -68,12 +65,12 @@ def is_wish(request: Request) -> bool:
     return bool(request.expand_prompt and request.prompt and not request.expanded_prompt)
 
 
-def key(job: Job) -> tuple[str | None, ...]:
-    request = job.request
+def key(row: Row) -> tuple[str | None, ...]:
+    request = row.request
     return request.id, request.prompt, request.expand_prompt, request.expanded_prompt
 
 
-def used_before(job: Job, row: Mapping[str, Any]) -> Job:
+def used_before(job: Row, row: Mapping[str, Any]) -> Row:
     """The job with the caption that the manifest's line has for the same wish and model."""
     same = all(row.get(name) == getattr(job.request, name) for name in ("prompt", "expand_prompt"))
     caption = row.get("expanded_prompt")
@@ -82,5 +79,5 @@ def used_before(job: Job, row: Mapping[str, Any]) -> Job:
     return with_prompt(job, caption)
 
 
-def with_prompt(job: Job, caption: str) -> Job:
-    return replace(job, request=replace(job.request, expanded_prompt=caption))
+def with_prompt(row: Row, caption: str) -> Row:
+    return row.changed(expanded_prompt=caption)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ufc.cli.flags import GenerateFlags, GenerationFlags
+from ufc.cli.flags import GenerateFlags, GenerationFlags, flag_of, request_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import say
 from ufc.io.batch_plan import name_from_prompt, with_defaults
 from ufc.io.png.picture_row import is_picture, read_picture_row
-from ufc.io.prompts_file import Row, read_rows
+from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
-from ufc.request import Reference, Request, check_added, parse_blocks
+from ufc.request import Request, Row
 
 HELP = """Draw pictures from words, reference images and kept blocks, in any combination.
 
@@ -25,7 +25,7 @@ def run(flags: GenerateFlags) -> int:
         if flags.limit is not None:
             raise RequestError("--limit: counts the lines of a --prompts-file; give one")
         return run_batch(flags, [row_from_flags(flags)])
-    if flags.prompt is not None:
+    if flags.controls.get("prompt") is not None:
         raise RequestError("got both --prompt and --prompts-file; give one of them")
     path = flags.prompts_file
     rows = [read_picture_row(path)] if is_picture(path) else read_rows(path)[: flags.limit]
@@ -45,10 +45,8 @@ def flags_without_effect(rows: list[Row], defaults: Request) -> list[str]:
         own = [fields.get(name) for fields in given]
         kept = sum(bool(mine) and mine != value for mine in own)
         if kept:
-            flag = "--" + name.removesuffix("s" if name == "reference_images" else "")
-            lines.append(
-                f"{flag.replace('_', '-')}: {kept} of {len(rows)} lines have their own and keep it"
-            )
+            flag = "--" + flag_of(name).replace("_", "-")
+            lines.append(f"{flag}: {kept} of {len(rows)} lines have their own and keep it")
     return lines
 
 
@@ -57,34 +55,3 @@ def row_from_flags(flags: GenerationFlags) -> Row:
     request = request_from_flags(flags)
     request.check_controls()
     return Row(replace(request, id=name_from_prompt(request.prompt)), where="")
-
-
-def request_from_flags(flags: GenerationFlags) -> Request:
-    """What the flags say, as a request without id.
-
-    Raises:
-        RequestError: a value out of range, or weights that do not match the references.
-    """
-    paths = flags.reference_image or []
-    weights = flags.reference_weight or [1.0] * len(paths)
-    if len(weights) != len(paths):
-        raise RequestError(
-            f"--reference-weight: got {len(weights)} for {len(paths)} reference images; "
-            "give one for each"
-        )
-    return Request(
-        prompt=flags.prompt,
-        expand_prompt=flags.expand_prompt,
-        negative_prompt=flags.negative_prompt,
-        lang=flags.lang,
-        reference_images=tuple(map(Reference, paths, weights)),
-        image=flags.image,
-        mask_image=flags.mask_image,
-        invert_mask=flags.invert_mask,
-        preserve_blocks=None
-        if flags.preserve_blocks is None
-        else parse_blocks(flags.preserve_blocks),
-        outpaint=None if flags.outpaint is None else check_added(flags.outpaint),
-        controls=flags.controls,
-        **flags.settings,
-    )

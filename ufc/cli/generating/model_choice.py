@@ -14,8 +14,8 @@ from ufc.cli.env import versions
 from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.replay import agreed, differences
 from ufc.cli.terminal import Terminal
-from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
+from ufc.request import Row
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ufc.cli.generating.expansion import expand_prompts
 from ufc.cli.generating.model_choice import choose_settings, load, tell_differences
 from ufc.cli.generating.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
-from ufc.io.batch_plan import Job, agreed_seed, form_batches, name_of, plan, with_recipe
+from ufc.io.batch_plan import agreed_seed, form_batches, name_of, plan, with_model_defaults
 from ufc.io.contact_sheet import write_log, write_sheet
 from ufc.io.manifest import (
     Manifest,
@@ -30,9 +30,8 @@ from ufc.io.manifest import (
     refuse_changed,
     refuse_existing,
 )
-from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
-from ufc.request import Request
+from ufc.request import Row, request_names
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 
@@ -52,10 +51,10 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
     folder = Path(flags.output_dir or Path("outputs") / date.today().isoformat())
     ranks = ranks_from_environment()
     with Terminal(quiet=flags.quiet or not ranks.first, as_json=flags.json) as terminal:
-        jobs = plan_in(folder, flags, rows, ranks)
+        pictures = plan_in(folder, flags, rows, ranks)
         settings = choose_settings(flags, rows)
 
-        from ufc.cli.generating.batch_runner import BatchRunner, check_jobs
+        from ufc.cli.generating.batch_runner import BatchRunner, check_rows
         from ufc.io.inputs import InputFiles
 
         choose_device(ranks)
@@ -64,11 +63,11 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
             terminal.notice(notice)
         loaded = load(settings)
         tell_differences(loaded, rows, terminal)
-        jobs = [with_recipe(job, loaded.pipe.defaults) for job in jobs]
+        pictures = [with_model_defaults(one, loaded.pipe.defaults) for one in pictures]
         files = InputFiles()
-        jobs = check_jobs(jobs, loaded.pipe, files)
+        pictures = check_rows(pictures, loaded.pipe, files)
         old = read_folder(folder) if flags.resume else {}
-        jobs = expand_prompts(jobs, old, settings, terminal, alone=ranks.alone)
+        pictures = expand_prompts(pictures, old, settings, terminal, alone=ranks.alone)
         runner = BatchRunner(
             loaded,
             folder,
@@ -77,32 +76,32 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
             with_metadata=not flags.no_metadata,
             overwrite=flags.overwrite or flags.resume,
         )
-        groups = name_groups(form_batches(jobs, 1 if flags.low_mem else flags.batch_size))
+        groups = name_groups(form_batches(pictures, 1 if flags.low_mem else flags.batch_size))
         pending = runner.plan(groups)
-        everything = [job.file_name for job in jobs]
+        everything = [one.file_name for one in pictures]
         groups = {group: groups[group] for group in ranks.share(list(groups))}
-        jobs = [job for batch in groups.values() for job in batch]
+        pictures = [one for batch in groups.values() for one in batch]
         if not ranks.alone:  # the other processes may be generating theirs already
-            refuse_taken(folder, flags, jobs)
+            refuse_taken(folder, flags, pictures)
         if flags.resume:
-            refuse_changed(folder, pending, [field.name for field in fields(Request)])
+            refuse_changed(folder, pending, request_names())
         if flags.dry_run:
             for row in pending if ranks.first else ():
                 terminal.result(f"{folder / row['file_name']}  would be generated", row)
             return DONE
         manifest = open_manifest(open_folder(folder), ranks, pending)
-        wanted = {job.file_name for job in jobs}
+        wanted = {one.file_name for one in pictures}
         if flags.resume:
             wanted -= done_before(manifest, folder)
         manifest.begin(row for row in pending if row["file_name"] in wanted)
-        terminal.start(len(wanted), "drawing")
+        terminal.start(len(wanted), "generating")
         with closing_books(manifest, folder):
             for group, batch in groups.items():
-                if any(job.file_name in wanted for job in batch):
+                if any(one.file_name in wanted for one in batch):
                     runner.generate(batch, group, wanted, manifest)
         if flags.grid:  # of several processes the last one to end has all pictures
             write_sheet(folder, everything)
-        skipped = len(jobs) - len(wanted)
+        skipped = len(pictures) - len(wanted)
         counts = f"{runner.generated} generated, {skipped} done before, {runner.failed} failed"
         told = f"{counts}; see {folder}"
         if ranks.alone:
@@ -116,7 +115,7 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
     return SOME_FAILED if runner.failed else DONE
 
 
-def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ranks) -> list[Job]:
+def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ranks) -> list[Row]:
     """The pictures to generate, by all processes; a resumed run finds its random seeds again.
 
     Raises:
@@ -128,18 +127,23 @@ def plan_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row], ranks: Ra
     if not ranks.alone:
         unseeded = {name_of(row.request) for row in rows if row.request.seed is None} - seeds.keys()
         seeds |= {name: agreed_seed(ranks.run, name) for name in sorted(unseeded)}
-    jobs = plan(rows, suffix=suffix, known_seeds=seeds)
+    pictures = plan(rows, suffix=suffix, known_seeds=seeds)
     if ranks.alone:
-        refuse_taken(folder, flags, jobs)
-    groups = {name: row.get("group") for name, row in old.items()}
-    return [replace(job, group=groups.get(job.file_name) or job.group) for job in jobs]
+        refuse_taken(folder, flags, pictures)
+    groups = {name: line.get("group") for name, line in old.items()}
+    return [
+        replace(
+            one, result=replace(one.picture, group=groups.get(one.file_name) or one.picture.group)
+        )
+        for one in pictures
+    ]
 
 
-def refuse_taken(folder: Path, flags: GenerationFlags, jobs: Iterable[Job]) -> None:
+def refuse_taken(folder: Path, flags: GenerationFlags, pictures: Iterable[Row]) -> None:
     """Raise `RequestError` where pictures are there that this run may not replace."""
     if not flags.overwrite:
         old = read_folder(folder) if flags.resume else {}
-        refuse_existing(folder, (job.file_name for job in jobs if job.file_name not in old))
+        refuse_existing(folder, (one.file_name for one in pictures if one.file_name not in old))
 
 
 def choose_device(ranks: Ranks) -> None:
@@ -160,12 +164,12 @@ def open_manifest(folder: Path, ranks: Ranks, plan: Sequence[Mapping[str, Any]])
     return SharedManifest(folder, ranks, plan)
 
 
-def name_groups(batches: Sequence[list[Job]]) -> dict[str, list[Job]]:
+def name_groups(batches: Sequence[list[Row]]) -> dict[str, list[Row]]:
     """Batches by name: the one that a manifest recorded for all of its pictures, or a new one."""
     run = secrets.token_hex(3)
-    groups: dict[str, list[Job]] = {}
+    groups: dict[str, list[Row]] = {}
     for number, batch in enumerate(batches):
-        recorded = {job.group for job in batch}
+        recorded = {one.picture.group for one in batch}
         name = recorded.pop() if len(recorded) == 1 else None
         groups[f"{run}-{number}" if name is None or name in groups else name] = batch
     return groups

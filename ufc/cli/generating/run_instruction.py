@@ -10,6 +10,7 @@ from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.generate import row_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import DONE, Terminal
+from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError, listed
 from ufc.tasks.attributes import IMAGE
 from ufc.tasks.describe import describe
@@ -26,7 +27,6 @@ The name of a built-in task does as well: ufc run text-to-image --slot caption="
 called base is one to keep parts of: say which with --mask-image or --preserve-blocks, or add
 blocks around it with --outpaint."""
 
-OF_A_BASE = ("mask_image", "preserve_blocks", "outpaint")  # any of them says what is kept
 FROM_SLOTS = ("prompt", "reference_image", "image")  # flags that an instruction's slots stand for
 
 
@@ -82,16 +82,19 @@ def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> 
     given = {one.name: getattr(flags, one.name) for one in fields(GenerationFlags)}
     return replace(
         GenerationFlags(**given),
-        prompt=words_of(plan.instruction, values) or None,
-        reference_image=[values[slot.name] for slot in plan.references] or None,
-        image=values[plan.base.name] if plan.base else None,
+        controls={
+            **flags.controls,
+            "prompt": words_of(plan.instruction, values) or None,
+            "reference_image": [values[slot.name] for slot in plan.references] or None,
+            "image": values[plan.base.name] if plan.base else None,
+        },
         settings=settings_with_order(flags, plan),
     )
 
 
 def check_mask(flags: RunFlags, plan: Plan) -> None:
     """Raise `RequestError` where a base has no mask, or a mask no base."""
-    masks = [name for name in OF_A_BASE if getattr(flags, name) is not None]
+    masks = [name for name in OF_AN_EDIT if name in flags.controls]
     if plan.base is not None and not masks:
         raise RequestError(
             f"nothing says what to keep of {plan.base.name}; give --mask-image or "

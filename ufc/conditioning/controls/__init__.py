@@ -1,17 +1,11 @@
-"""The controls of a picture, a file each; importing the package registers all that are here."""
+"""The controls that become tokens, a file each; importing the package registers those here."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ufc.conditioning.controls.base import (
-    CONTROLS,
-    Control,
-    Encoders,
-    further_controls,
-    register_control,
-)
+from ufc.conditioning.controls.base import CONTROLS, Control, Encoders, register_control
 
-__all__ = ["CONTROLS", "Control", "Encoders", "further_controls", "register_control"]
+__all__ = ["CONTROLS", "Control", "Encoders", "register_control"]
 
 for _module in sorted(iter_modules(__path__), key=lambda module: module.name):
     if _module.name != "base":

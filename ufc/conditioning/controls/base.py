@@ -1,19 +1,18 @@
-"""What a control is, and the registry that a picture's conditioning is put together from.
+"""How controls become tokens, and the registry of those that do.
 
 To add one, put a file into this folder with a subclass under `@register_control`. Its name is then
-a keyword of the pipeline's call, a field of prompts files and manifests, a flag of `ufc generate`
-and `ufc edit`, and a field of the editor; every picture records it, and is generated again with it.
-No checkpoint changes by it: what it adds are tokens of kinds that the transformer knows, text ids
-and grids of codes, of which it learns more by training.
+a field of `Conditioning` like any other: a keyword of the pipeline's call, a field of prompts files
+and manifests, a flag of `ufc generate` and `ufc edit`, and a widget of the editor; every picture
+records it, and is generated again with it. No checkpoint changes by it: what it adds are tokens of
+kinds that the transformer knows, text ids and grids of codes, of which it learns more by training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
 
 if TYPE_CHECKING:  # requests and help texts do not wait for torch
@@ -39,21 +38,13 @@ class Control:
 
     Attributes:
         name: what it is called everywhere.
-        kind: `text`, or `picture` (a file in requests, a picture in calls).
-        help: a line for help texts.
-        own_fields: whether requests and calls have fields of their own for it; those of further
-            controls are derived from the registry.
+        kind: a name of `ufc.conditioning.kinds.KINDS`, such as `text` or `picture`.
+        help: a line for help texts; the field of `Conditioning` goes before both, if there is one.
     """
 
     name: ClassVar[str]
-    kind: ClassVar[Literal["text", "picture"]] = "text"
+    kind: ClassVar[str] = "text"
     help: ClassVar[str] = ""
-    own_fields: ClassVar[bool] = False
-
-    def tokens(self, given: Conditioning, encoders: Encoders) -> ControlItem:
-        """What it adds to a picture's control sequence; nothing where it is not given."""
-        value = given.further.get(self.name)
-        return ControlItem() if value is None else self.encode(value, encoders)
 
     def encode(self, value: Any, encoders: Encoders) -> ControlItem:
         """The tokens of a value that is given."""
@@ -61,15 +52,10 @@ class Control:
 
 
 CONTROLS: dict[str, Control] = {}
-Kind = TypeVar("Kind", bound=type[Control])
+Registered = TypeVar("Registered", bound=type[Control])
 
 
-def register_control(kind: Kind) -> Kind:
+def register_control(control: Registered) -> Registered:
     """Make a control known by its name."""
-    CONTROLS[kind.name] = kind()
-    return kind
-
-
-def further_controls() -> dict[str, Control]:
-    """Those whose fields, flags and keywords are derived from the registry."""
-    return {name: control for name, control in CONTROLS.items() if not control.own_fields}
+    CONTROLS[control.name] = control()
+    return control

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.controls.base import Control, Encoders, register_control
 
@@ -10,8 +9,6 @@ from ufc.conditioning.controls.base import Control, Encoders, register_control
 @register_control
 class Prompt(Control):
     name = "prompt"
-    help = "What to generate, in English or Chinese."
-    own_fields = True
 
-    def tokens(self, given: Conditioning, encoders: Encoders) -> ControlItem:
-        return ControlItem(encoders.text(given.prompt or ""))
+    def encode(self, value: str, encoders: Encoders) -> ControlItem:
+        return ControlItem(encoders.text(value))

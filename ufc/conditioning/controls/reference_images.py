@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from ufc.conditioning.conditioning import Conditioning
+from collections.abc import Sequence
+
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.controls.base import Control, Encoders, register_control
+from ufc.conditioning.kinds import Reference
 
 
 @register_control
 class ReferenceImages(Control):
     name = "reference_images"
-    kind = "picture"
-    help = "Pictures to follow."
-    own_fields = True
+    kind = "references"
 
-    def tokens(self, given: Conditioning, encoders: Encoders) -> ControlItem:
-        pairs = zip(given.references, given.reference_weights, strict=True)
-        used = [(picture, weight) for picture, weight in pairs if weight > 0]
+    def encode(self, value: Sequence[Reference], encoders: Encoders) -> ControlItem:
+        used = [one for one in value if one.weight > 0]
         return ControlItem(
-            references=[encoders.picture(picture) for picture, _ in used],
-            weights=[weight for _, weight in used],
+            references=[encoders.picture(one.picture) for one in used],
+            weights=[one.weight for one in used],
         )

@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -73,22 +72,11 @@ def describe(
     `hashes` gives the sha256 of every input file by the path the request has for it; `curves`
     are the scores of every step.
     """
-    asked = request.to_json()
-    asked.pop("output", None)
-    if request.expand_prompt and Path(request.expand_prompt).is_dir():
-        asked["expand_prompt"] = Path(request.expand_prompt).name  # the folder is of this machine
-    for name in ("image", "mask_image", *request.picture_controls):
-        if name in asked:
-            asked[name] = {"sha256": hashes[asked[name]]}
-    if request.reference_images:
-        asked["reference_images"] = [
-            {"sha256": hashes[item.path], "weight": item.weight}
-            for item in request.reference_images
-        ]
     told = result.to_json()
     for name in ("file_name", "status", "seconds", "group", "seed"):
         told.pop(name, None)
-    payload = {"format": FORMAT, "request": asked, "width": size[0], "height": size[1], **told}
+    made = {"width": size[0], "height": size[1], **told}
+    payload = {"format": FORMAT, "request": request.described(hashes), **made}
     if curves:
         payload["curves"] = [{k: rounded(v) for k, v in point.items()} for point in curves]
     return Metadata(parameters_text(request, result, size), payload, blocks)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ufc.conditioning.controls import further_controls
+from ufc.conditioning.conditioning import control_fields
+from ufc.conditioning.kinds import Picture
 from ufc.io.png.metadata import read_metadata
-from ufc.io.prompts_file import Row
 from ufc.io.validation import RequestError
-from ufc.request import RESULT_FIELDS, Request, Result
+from ufc.request import RESULT_FIELDS, Request, Result, Row
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -30,8 +30,8 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     asked = said.get("request") if said else None
     if said is None or not isinstance(asked, dict):
         raise RequestError(f"{path}: holds no request; give a picture that ufc generated")
-    pictures = [name for name, one in further_controls().items() if one.kind == "picture"]
-    if any(asked.get(name) for name in ("reference_images", "image", *pictures)):
+    fields = control_fields().items()
+    if any(asked.get(name) for name, field in fields if isinstance(field.kind, Picture)):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"

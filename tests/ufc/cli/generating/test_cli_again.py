@@ -140,7 +140,7 @@ def test_one_failing_picture_does_not_stop_the_others(ufc, tmp_path, monkeypatch
     real = batch_runner.generate_batch
 
     def generate(pipe, batch, files, on_step):
-        if any(job.request.id == "b" for job in batch):
+        if any(row.request.id == "b" for row in batch):
             raise RuntimeError("out of\nluck")
         return real(pipe, batch, files, on_step)
 

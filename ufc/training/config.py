@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ufc.training.lexicon.mixture import LEXICON, PARAPHRASES, refuse_share
 from ufc_base.settings import LoopSettings, setting
 
 PROMPTS = (
@@ -52,6 +53,8 @@ class TrainConfig(LoopSettings):
     new_vocabulary: bool = setting(
         False, "With --init-from: learn the words of these data anew, from what is known of them."
     )
+    paraphrase_share: float = setting(0.0, PARAPHRASES)
+    lexicon: str | None = setting(None, LEXICON)
     augmentations: int = setting(2, "Augmented versions of a picture to serve as references.", 0)
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
@@ -82,6 +85,10 @@ class TrainConfig(LoopSettings):
     validation_prompts: tuple[str, ...] = setting(
         PROMPTS, "Prompts whose pictures are generated at each validation."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_share(self.paraphrase_share, self.lexicon)
 
     def objective_weights(self) -> dict[str, float]:
         """The objectives beside the masked codes and their weights.

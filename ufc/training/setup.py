@@ -15,16 +15,25 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import ControlOdds, captions, training_texts
+from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
+from ufc.training.lexicon.mixture import Mixture, mixture
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
-from ufc_base.data.opening import look_at_stream, no_captions, open_training_set, reading_of
+from ufc_base.data.opening import (
+    FIRST_SAMPLES,
+    look_at_stream,
+    no_captions,
+    open_training_set,
+    reading_of,
+    tell,
+)
 from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
-from vqgan.model import VQGAN
+from vqgan.model import VQGAN, VQGANConfig
+from vqgan.quantizer import name_codes
 from vqgan.training.data import Ahead, stream_of
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
@@ -58,29 +67,34 @@ def open_training(
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
     urls = shard_urls(config.train_data_dir, "train")
+    words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if streams(urls, config.streaming):
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
+        if words and engine.first:
+            tell(config, words.told(first_records(urls, FIRST_SAMPLES, reading_of(config))))
         stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
 
         def texts_of() -> list[str]:
             records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
-            return [text for record in records for text in captions(record)]
+            return texts_of_records(records, words)
 
         with engine.first_alone():
             text = load_text(config, texts_of, again)
         augment = config.augmentations > 0
         return text, StreamedBatches(
             stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment,
-            odds=ControlOdds(text_only=config.text_only),
+            odds=ControlOdds(text_only=config.text_only), mixture=words,
         )  # fmt: skip
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
+    if words and engine.first:
+        tell(config, words.told(map(samples.record, range(len(samples)))))
     with engine.first_alone():
-        text = load_text(config, lambda: training_texts(samples), again)
+        text = load_text(config, lambda: training_texts(samples, words), again)
         file = Path(config.output_dir) / "codes.safetensors"
-        batches = stored_batches(config, tokenizer, samples, text, file, places)
+        batches = stored_batches(config, tokenizer, samples, text, file, places, words)
     if engine.device.type == "cuda" and config.data_workers:
         return text, Ahead(batches, config.data_workers)
     return text, batches
@@ -106,6 +120,7 @@ def stored_batches(
     text: TextTokenizer,
     file: Path,
     places: range,
+    words: Mixture | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
@@ -124,6 +139,7 @@ def stored_batches(
         neighbour_keys=config.neighbour_keys,
         places=places,
         odds=ControlOdds(text_only=config.text_only),
+        mixture=words,
     )
 
 
@@ -141,7 +157,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         model = with_parts(
             model, config.estimators, model.config.autoregressive or config.autoregressive
         )
-        check_fits(model.config, config, codebook_VD)
+        check_fits(model.config, config, tokenizer.config)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
         model.config = replace(
@@ -160,7 +176,8 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         return model
     model = UFCTransformer(
         UFCConfig(
-            codes=tokenizer.config.n_embed,
+            codes=tokenizer.config.codes,
+            codebooks=tokenizer.config.codebooks,
             code_width=tokenizer.config.embed_dim,
             text_vocabulary=text.size,
             grid=tokenizer.config.grid_size,
@@ -203,14 +220,15 @@ def with_parts(
     return other
 
 
-def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> None:
+def check_fits(known: UFCConfig, config: TrainConfig, tokenizer: VQGANConfig) -> None:
     """Raise `CheckpointError` where a model to go on from is not what the run is to train."""
-    codes, width = codebook_VD.shape
-    if (known.codes, known.code_width) != (codes, width):
+    theirs = tokenizer.codebooks, tokenizer.n_embed, tokenizer.embed_dim
+    if (known.codebooks, known.codebook_size, known.code_width) != theirs:
+        named = name_codes(known.codebooks, known.codebook_size)
         raise CheckpointError(
-            f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
-            f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
-            "start anew without --init-from"
+            f"{config.init_from} is for {named} codes of width {known.code_width}, the tokenizer "
+            f"has {name_codes(*theirs[:2])} of width {theirs[2]}: give --tokenizer "
+            f"{config.init_from}, or start anew without --init-from"
         )
     if config.ffn not in (None, known.ffn):
         raise CheckpointError(

@@ -30,9 +30,9 @@ from ufc_base.data.opening import no_captions, reading_of
 from ufc_base.data.records import MAX_UNREADABLE, has_caption
 from ufc_base.data.samples import IndexedSamples
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
-from ufc_base.training.loop import Checkpoints, Run, WeightAverage, go_on, learning_rate_scale
+from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
-from vqgan.training.export import read_averages
+from vqgan.training.export import load_averages, read_averages
 
 TIED = 0.2  # share of pairs whose words tie
 UNKNOWN = 0.15  # share of words shown by their n-grams alone
@@ -256,9 +256,9 @@ def export_contradiction(
         CheckpointError: the checkpoint cannot be used.
     """
     state = read_averages(checkpoint, config.output_dir, "a contradiction model", "contradiction")
-    trainer = Trainer(config)
-    go_on(trainer, state)
-    finish(trainer).save_pretrained(config.output_dir, dtype)
+    model = ContradictionModel(ContradictionConfig.from_dict(state["config"]))
+    load_averages(model, state)
+    model.save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)
 
 

@@ -144,6 +144,10 @@ class Request:
         data = {**own, **controls, **self.settings.said(), "output": self.output}
         return {name: value for name, value in data.items() if value is not None}
 
+    def changed(self, **fields: Any) -> Request:
+        """The request with other fields, controls and settings by their own names among them."""
+        return replace(self, **fields)
+
     def with_pictures(self, place: Callable[[str], str]) -> Request:
         """The same request with each of its files at `place(path)`."""
         return replace(self, conditioning=self.conditioning.with_pictures(place))
@@ -269,4 +273,4 @@ class Row:
 
     def changed(self, **fields: Any) -> Row:
         """The row with other fields of its request."""
-        return replace(self, request=replace(self.request, **fields))
+        return replace(self, request=self.request.changed(**fields))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ufc.conditioning.controls import CONTROLS
 from ufc.conditioning.kinds import KINDS, Kind, Place, Reference
 from ufc.conditioning.normalise import normalise
-from ufc.io.validation import RequestError, refuse_unknown
+from ufc.io.validation import RequestError, check_path, refuse_unknown
 
 OF_AN_EDIT = ("mask_image", "preserve_blocks", "outpaint")  # one of them says what is kept
 
@@ -134,7 +134,7 @@ class Conditioning(BaseModel):
         """Raise `RequestError` unless it can stand in a file: pictures by path, edits complete."""
         for name, paths in self.pictures.items():
             for path in paths:
-                KINDS["text"].check(name, path)
+                check_path(name, path)
         if self.invert_mask and not self.mask_image:
             raise RequestError("invert_mask: there is no mask to invert; give a mask_image")
         given = [name for name in OF_AN_EDIT if getattr(self, name)]

@@ -105,7 +105,7 @@ class GenerationJob:
         codes = self.base.codes or pipe.encode([self.base_image], frame).flatten().tolist()
         found = self.assess(codes)
         kept = invert(weakest(found.confidence, self.repair), self.grid)
-        self.request = replace(self.request, preserve_blocks=kept)
+        self.request = self.request.changed(preserve_blocks=kept)
         return found
 
     def compare(self, before: Assessment, out: PipelineOutput, ticket: Ticket) -> bool:
@@ -158,7 +158,7 @@ class GenerationJob:
 
     def request_of(self, out: PipelineOutput, index: int) -> Request:
         """The request that makes picture `index` alone."""
-        return replace(self.request, seed=out.seeds[index], num_images_per_prompt=1)
+        return self.request.changed(seed=out.seeds[index], num_images_per_prompt=1)
 
     def details(self, out: PipelineOutput, index: int, name: str, film: Film) -> dict[str, Any]:
         """What is known of picture `index` block by block and step by step."""

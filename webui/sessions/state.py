@@ -59,8 +59,6 @@ OWN_SETTINGS = {
     "feather": "feather",
 }
 NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight", "original_size")
-_OR_NONE = {"feather": "feather"}  # 0 is not written
-_ALWAYS = {name: mine for name, mine in OWN_SETTINGS.items() if name not in _OR_NONE}
 KINDS = ("drawn", "upload", "step", "cross")
 
 
@@ -373,6 +371,9 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
     edited = picture is not None and len(change) < cells(grid)
+    given: dict[str, Any] = {name: getattr(settings, mine) for name, mine in OWN_SETTINGS.items()}
+    given |= {**settings.sampling, "feather": settings.feather or None}
+    given |= {name: value for name, value in settings.controls.items() if value.strip()}
     request = Request(
         prompt=settings.prompt.strip() or None,
         negative_prompt=settings.negative_prompt.strip() or None,
@@ -384,10 +385,7 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         height=size and size[0],
         width=size and size[1],
         best_of=1,  # a visitor chooses among pictures, and sees each being generated
-        **{name: getattr(settings, mine) or None for name, mine in _OR_NONE.items()},
-        **{name: getattr(settings, mine) for name, mine in _ALWAYS.items()},
-        **settings.sampling,
-        **{name: value for name, value in settings.controls.items() if value.strip()},
+        **given,
     )
     request.check_controls()
     request.check_blocks(cells(grid))
@@ -400,6 +398,7 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     Raises `RequestError` where the request is none: it comes from a file that anybody may write.
     """
     own = {"prompt": "prompt", "negative_prompt": "negative_prompt"} | OWN_SETTINGS
+    del own["num_images_per_prompt"]  # one is made again at a time
     names = {*own, *further_settings(), *word_controls()}
     request = Request.from_json({name: asked[name] for name in names if name in asked})
     said = {mine: getattr(request, theirs) for theirs, mine in own.items()}
@@ -407,7 +406,7 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}
     set_here = request.settings.said()
-    more = {
+    more: dict[str, Any] = {
         "controls": {name: text for name in word_controls() if (text := getattr(request, name))},
         "sampling": {name: set_here[name] for name in further_settings() if name in set_here},
     }

@@ -148,7 +148,7 @@ class Studio:
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
-        request = replace(self.request(some), num_images_per_prompt=1)
+        request = self.request(some).changed(num_images_per_prompt=1)
         job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
         self.worker.submit(key, self.most_steps(session, request), job.run)
 
@@ -246,13 +246,10 @@ class Studio:
                 missing += 1
         self.store.update(key, lambda session: state.use_references(session, found))
         for control in state.picture_controls():
-            said = request.get(control)
-            file = (
-                self.store.find_reference(key, said.get("sha256"))
-                if isinstance(said, dict)
-                else None
-            )
-            missing += bool(said) and not file
+            told = request.get(control)
+            digest = told.get("sha256") if isinstance(told, dict) else None
+            file = self.store.find_reference(key, digest)
+            missing += bool(told) and not file
             self.store.update(key, partial(state.set_control, name=control, value=file))
         return missing
 

@@ -142,8 +142,14 @@ class BatchRunner:
     def result(self, row: Row, group: str, **outcome: Any) -> Result:
         """What a picture's manifest line says beyond its request."""
         loaded = self.loaded
-        made = {"model": loaded.name, "backend": loaded.backend, "versions": loaded.versions}
-        return replace(row.picture, group=group, **made, **outcome)
+        return replace(
+            row.picture,
+            group=group,
+            model=loaded.name,
+            backend=loaded.backend,
+            versions=loaded.versions,
+            **outcome,
+        )
 
     def generate(
         self, batch: Sequence[Row], group: str, wanted: set[str], manifest: Manifest

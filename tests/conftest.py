@@ -92,6 +92,15 @@ def model(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def chat_model(tmp_path_factory) -> Path:
+    """A tiny chat model as a folder; see `toy_chat`."""
+    pytest.importorskip("transformers")
+    from toy_chat import write_chat_model
+
+    return write_chat_model(tmp_path_factory.mktemp("chat") / "tiny")
+
+
 @pytest.fixture
 def ufc(model, tmp_path, monkeypatch, capsys):
     """Run `ufc generate` or `edit` with the tiny model into tmp_path/out: (code, out, err)."""

@@ -26,6 +26,7 @@ EXTRAS = (
     "torch_fidelity",
     "torchmetrics",
     "torchvision",
+    "transformers",
     "webdataset",
     "xformers",
 )

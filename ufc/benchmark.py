@@ -154,7 +154,8 @@ def matmul_rate(dtype: torch.dtype, device: torch.device, size: int | None = Non
 
 def forward_operations(config: UFCConfig, cells: int, controls: int) -> int:
     """Multiplications and additions of a forward pass over one grid, its output layer left out."""
-    of_a_cell = 4 * config.width**2 + 3 * config.width * config.feed_forward
+    fed = config.feed_forward * (config.prototypes if config.ffn == "moe" else 1)
+    of_a_cell = 4 * config.width**2 + 3 * config.width * fed
     attention = 2 * config.width * (cells + controls)
     return 2 * config.depth * cells * (of_a_cell + attention)
 

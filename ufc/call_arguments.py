@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.conditioning.conditioning import Conditioning, control_fields
+from ufc.conditioning.edits.original_size import prepare
+from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.kinds import Picture, Reference
 from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas
-from ufc.conditioning.original_size import prepare
-from ufc.conditioning.outpainting import extend
 from ufc.io.validation import RequestError, check_integer, check_number
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig

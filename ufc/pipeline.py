@@ -28,6 +28,7 @@ from ufc.call_arguments import (
 )
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.encoding import EncodedPictures, control_items, known_codes
+from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import as_pictures, paste_back
 from ufc.conditioning.text import TextTokenizer
@@ -68,7 +69,9 @@ from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 
 # Arguments of a call that are neither controls nor settings of `GenerationConfig`.
-NO_SETTINGS = ("self", "further", "seed", "generator", "output_type", "callback_on_step_end")
+NO_SETTINGS = (
+    "self", "further", "seed", "generator", "output_type", "callback_on_step_end", "expand_prompt",
+)  # fmt: skip
 StepCallback = Callable[["UFCPipeline", int, int, dict[str, Any]], dict[str, Any] | None]
 
 
@@ -297,6 +300,7 @@ class UFCPipeline:
         score_steps: bool = False,
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
+        expand_prompt: ExpandPrompt | None = None,
         conditioning: Conditioning | Sequence[Conditioning] | None = None,
         invert_mask: bool | Sequence[bool] = False,
         **further: Any,
@@ -357,6 +361,9 @@ class UFCPipeline:
                 pixels in it; may call `state["stop"]()` to stop this call (or set
                 `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
                 else the last. What it returns is not used.
+            expand_prompt: rewrites prompts as captions: a `PromptExpander`, or any function of a
+                wish that returns words. What cannot be used leaves the prompt as it is; a notice
+                says so, and `prompts` of the output are those that were used.
             conditioning: all controls of a picture in one, or a list of such; instead of those by
                 name.
             invert_mask: black is regenerated, white is kept.
@@ -380,6 +387,12 @@ class UFCPipeline:
         copies, seed = config.num_images_per_prompt, plain(seed)
         rows = count_rows(copies, controls, (seed, generator))
         pictures = per_picture(controls, rows, copies)
+        prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
+        if expand_prompt is not None:
+            pictures = [
+                Conditioning(**one.given() | {"prompt": prompt})
+                for one, prompt in zip(pictures, prompts, strict=True)
+            ]
         codebook = self.transformer.config.codes
         frame, edits = prepare_edits(pictures, self.frames, config, codebook)
         sampler = sampler_config(config)
@@ -388,6 +401,7 @@ class UFCPipeline:
         seeds = spread_seeds(seed, rows, copies, generator)
         generators = make_generators(seeds, generator)
         items, negatives, notices = control_items(pictures, self.encode_text, self.encode_reference)
+        notices = [[*first, *then] for first, then in zip(told, notices, strict=True)]
         codes_BT, locked_BT = known_codes(edits, self.encode_once)
 
         def decoded(codes_BT: Tensor) -> Tensor:
@@ -403,7 +417,6 @@ class UFCPipeline:
                 callback_on_step_end(self, step, step, state)
             return call.stopped
 
-        prompts = [one.prompt for one in pictures]
         reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
         with self.at_work(self.transformer):
             refined = generate_tokens(
@@ -440,6 +453,7 @@ class UFCPipeline:
             time.monotonic() - started,
             notices,
             frame.grid,
+            prompts,
         )
 
     def reranker(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.edits.original_size import restore
 from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back
-from ufc.conditioning.original_size import restore
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
@@ -37,6 +37,7 @@ class PipelineOutput:
         seconds: wall time of the whole call.
         notices: what was changed on a picture's way in (a prompt that was shortened, say), as
             a list of lines for each.
+        prompts: the words that each was generated from; see `expand_prompt` of the call.
     """
 
     images: Any
@@ -50,6 +51,7 @@ class PipelineOutput:
     seeds: list[int | None]
     seconds: float
     notices: list[list[str]]
+    prompts: list[str | None] = field(default_factory=list)
 
 
 def make_output(
@@ -61,6 +63,7 @@ def make_output(
     seconds: float,
     notices: list[list[str]],
     grid: tuple[int, int],
+    prompts: list[str | None],
 ) -> PipelineOutput:
     """What a call gives back of a refinement of a `grid` under these controls and edits."""
     canvas = refined.canvas
@@ -79,6 +82,7 @@ def make_output(
         seeds=seeds,
         seconds=seconds,
         notices=notices,
+        prompts=prompts,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ufc.conditioning.conditioning import Conditioning, control_fields, request_controls
@@ -61,7 +62,9 @@ class Request:
     Controls and settings are read and given by their own names too, `request.prompt` and
     `Request(prompt="coat", seed=1)`; those given go before the two models'. None means "not set":
     the command line's flags, then the checkpoint's own defaults, decide. White in a mask (after
-    `invert_mask`) is regenerated, black is kept. Picture `i` of a request uses seed `seed + i`.
+    `invert_mask`) is regenerated, black is kept. `expand_prompt` names a chat model that is to
+    rewrite the prompt, `expanded_prompt` is what it made of it, used in its place and without the
+    model. Picture `i` of a request uses seed `seed + i`.
 
     Raises:
         RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
@@ -69,6 +72,8 @@ class Request:
 
     id: str | None
     conditioning: Conditioning
+    expand_prompt: str | None
+    expanded_prompt: str | None
     lang: str | None
     settings: GenerationConfig
     output: str | None
@@ -78,6 +83,8 @@ class Request:
         *,
         id: str | None = None,
         conditioning: Conditioning | None = None,
+        expand_prompt: str | None = None,
+        expanded_prompt: str | None = None,
         lang: str | None = None,
         settings: GenerationConfig | None = None,
         output: str | None = None,
@@ -90,12 +97,18 @@ class Request:
         if given or settings is None:
             settings = GenerationConfig(**(settings.said() if settings else {}) | given)
         for name, value in (
-            ("id", id), ("conditioning", conditioning), ("lang", lang), ("settings", settings),
+            ("id", id), ("conditioning", conditioning), ("expand_prompt", expand_prompt),
+            ("expanded_prompt", expanded_prompt), ("lang", lang), ("settings", settings),
             ("output", output),
         ):  # fmt: skip
             object.__setattr__(self, name, value)
         if id is not None:
             check_id(id)
+        for name in ("expand_prompt", "expanded_prompt"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        if expanded_prompt and not conditioning.prompt:
+            raise RequestError("expanded_prompt: needs the prompt it is made from; give one too")
         if lang is not None and lang not in LANGUAGES:
             raise RequestError(f"lang: got {shown(lang)}, wanted one of {listed(LANGUAGES)}")
         if output is not None:
@@ -135,12 +148,22 @@ class Request:
         """A JSON object with the fields that say something; `from_json` gives the same back."""
         return self._named(self.conditioning.to_json())
 
+    @property
+    def used_prompt(self) -> str | None:
+        """The words that the picture is generated from."""
+        return self.expanded_prompt or self.conditioning.prompt
+
     def described(self, digests: Mapping[str, str]) -> dict[str, Any]:
         """As a finished picture tells it: its files by sha256 (`digests` has them by path) only."""
-        return replace(self, output=None)._named(self.conditioning.described(digests))
+        chat = self.expand_prompt
+        if chat is not None and Path(chat).is_dir():
+            chat = Path(chat).name  # the folder is of this machine
+        told = replace(self, output=None, expand_prompt=chat)
+        return told._named(self.conditioning.described(digests))
 
     def _named(self, controls: Mapping[str, Any]) -> dict[str, Any]:
         own = {"id": self.id, "lang": self.lang}
+        own |= {name: getattr(self, name) for name in ("expand_prompt", "expanded_prompt")}
         data = {**own, **controls, **self.settings.said(), "output": self.output}
         return {name: value for name, value in data.items() if value is not None}
 
@@ -170,7 +193,8 @@ class Request:
 
 def request_names() -> tuple[str, ...]:
     """The fields of a request in a file."""
-    return ("id", *request_controls(), "lang", *REQUEST_SETTINGS, "output")
+    words = "expand_prompt", "expanded_prompt"
+    return ("id", *request_controls(), *words, "lang", *REQUEST_SETTINGS, "output")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ EXTRA_OF = {
     "torch_fidelity": "eval",
     "torchmetrics": "eval",
     "torchvision": "train",
+    "transformers": "expand",
     "webdataset": "train",
     "xformers": "gpu",
 }

@@ -130,7 +130,7 @@ def test_the_contrastive_estimator_sees_white_beside_the_picture() -> None:
         return x.mean((2, 3))
 
     estimator = ContrastiveEstimator.__new__(ContrastiveEstimator)
-    config = SimpleNamespace(image=SimpleNamespace(resolution=24))
+    config = SimpleNamespace(image=SimpleNamespace(size=(24, 24)))
     estimator.model = SimpleNamespace(config=config, image=image)  # type: ignore[assignment]
     estimator.embed_pixels(torch.zeros(1, 3, 24, 16))
     assert seen[0].shape == (1, 3, 24, 24)

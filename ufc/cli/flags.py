@@ -44,6 +44,14 @@ class GenerationFlags:
 
     controls: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    expand_prompt: Annotated[
+        str | None,
+        option(
+            "Chat model (folder or hub id) that rewrites the prompt, a free wish, as a caption.",
+            CONTROLS,
+            metavar="MODEL",
+        ),
+    ] = None
     lang: Annotated[Language | None, option("Language of the prompt; a note.", CONTROLS)] = None
     batch_size: Annotated[
         int | None,
@@ -191,7 +199,8 @@ def request_from_flags(flags: GenerationFlags) -> Request:
         elif isinstance(value, str):
             value = control.kind.from_words(name, value, None)
         given[name] = value
-    return Request(lang=flags.lang, **given, **flags.settings)
+    given |= {"lang": flags.lang, "expand_prompt": flags.expand_prompt}
+    return Request(**given, **flags.settings)
 
 
 def _weighed(name: str, paths: list[str], weights: list[float]) -> tuple[Reference, ...]:

@@ -1,4 +1,4 @@
-"""`ufc train-tokenizer`, `train`, `train-contrastive`: flags from the trainers' configurations.
+"""`ufc train` and its kin: commands whose flags are the trainers' configurations.
 
 A recipe file (`--config`) gives values and flags override them. The trainers are imported only
 when one of these commands runs, so their flags are read in a second pass.
@@ -67,6 +67,20 @@ def train_contrastive() -> Trainer:
     return Trainer("train-contrastive", ContrastiveTrainConfig, main, export_contrastive, help)
 
 
+def train_contradiction() -> Trainer:
+    """The trainer of the model that compares captions with prompts."""
+    from estimators.contradiction.training import (
+        ContradictionTrainConfig,
+        export_contradiction,
+        main,
+    )
+
+    help = "Train the judge of whether a caption contradicts a prompt on the captions of a set."
+    return Trainer(
+        "train-contradiction", ContradictionTrainConfig, main, export_contradiction, help
+    )
+
+
 def later(trainer: Callable[[], Trainer], help: str) -> Later:
     """A trainer's command, built when it is needed."""
 
@@ -84,6 +98,10 @@ TRAINERS = {
     "train": later(train, "Train the second stage, controls to codes, on your own pictures."),
     "train-contrastive": later(
         train_contrastive, "Train the contrastive estimator, the judge of retrieval figures."
+    ),
+    "train-contradiction": later(
+        train_contradiction,
+        "Train the judge of whether a caption contradicts a prompt, and in what.",
     ),
 }
 

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from PIL import Image
@@ -78,6 +79,10 @@ class EncodedPictures:
         self.weights: object = None
         self.codes: dict[bytes, Tensor] = {}
         self.lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy begins with nothing."""
+        return EncodedPictures, (self.watch,)
 
     def get(self, pixels_BCHW: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
         """What `encode` makes of these pixels, from the last time if they are the same."""

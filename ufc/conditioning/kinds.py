@@ -119,7 +119,7 @@ class Reference:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.picture == "" and isinstance(self.picture, str):
+        if isinstance(self.picture, str) and not self.picture:
             raise RequestError("reference_images: got an empty path, wanted a picture file")
         if isinstance(self.picture, str):
             check_path("reference_images path", self.picture)

@@ -32,7 +32,7 @@ from ufc_base.images import (
 from ufc_base.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
 if TYPE_CHECKING:
-    from ufc.conditioning.original_size import Photograph
+    from ufc.conditioning.edits.original_size import Photograph
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,11 @@ class InputFile:
     def open(self, seen: str, invert_mask: bool = False) -> Image.Image:
         """Upright, as a kind of picture is `seen`: RGB, or for masks L with white to regenerate."""
         if seen == "mask":
-            return load_mask(self.stored, invert=invert_mask)
+            try:
+                return load_mask(self.stored, invert=invert_mask)
+            except ImageError as error:
+                said = str(error).removeprefix("image: ")
+                raise ImageError(f"{self.path}: {said}") from None
         return load_original(self.stored) if seen == "own" else load_image(self.stored)
 
     def blocks(self) -> BlockRecord | None:

@@ -69,7 +69,9 @@ def unit(x: Tensor) -> Tensor:
 
 
 def is_lean(block: Block) -> bool:
-    """Whether the block's layers are torch's own, unheard of by hooks, and not too wide."""
+    """Whether the block is dense, its layers torch's own, unheard of by hooks, not too wide."""
+    if block.experts is not None:
+        return False
     layers = block.qkv, block.out, block.gate_up, block.down
     norms = block.norm1, block.norm2, block.q_norm, block.k_norm
     return is_untouched(*layers, *norms) and block.qkv.in_features <= WIDEST

@@ -168,6 +168,16 @@ class Layout:
         fdl = Piece(q[:, -1:], k[:, 1 + controls :], v[:, 1 + controls :])
         return [rel, fdl] if only else [rel, middle, fdl]
 
+    def present(self, tokens: int) -> Tensor | None:
+        """Which of a pass's own tokens are there, (B, S), and no padding; None where all are."""
+        bias = self.bias_BC
+        if bias is None or (bias.ndim == 2 and not self.inside):
+            return None
+        if bias.ndim == 4:  # controls among themselves: the first one sees all that are there
+            return ~bias[:, 0, 0].isneginf()
+        behind = tokens - self.inside - self.scores
+        return F.pad(~bias.isneginf(), (int(self.scores), behind), value=True)
+
     def assemble(self, mixed: list[Tensor], only_scores: bool) -> Tensor:
         """What `pieces` took apart, put together again: (B, S, N, D)."""
         each = (2 if only_scores else 3) if self.scores else 1

@@ -40,6 +40,7 @@ from estimators.registry import find_estimators
 from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
 from ufc.model.attention import attend_pieces, rotary_table, rotate
 from ufc.model.causal import CausalCache
+from ufc.model.experts import Experts
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
 from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
@@ -63,6 +64,11 @@ class UFCConfig:
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
     autoregressive: bool = False  # whether it also tells each code from those before it
+    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
+    experts: int = 4  # of a block, in all its prototypes
+    prototypes: int = 1  # groups of experts; a token sees one expert of each
+    capacity_factor: float = 1.25  # tokens that an expert takes in training, over its even share
+    balance_weight: float = 0.0  # of the experts' balance loss
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, int):
@@ -81,6 +87,18 @@ class UFCConfig:
             raise ValueError(
                 "an autoregressive model needs control_attention 'prefix', got 'full': with it "
                 "controls look at the cells that are to be told from them"
+            )
+        if self.ffn not in ("dense", "moe"):
+            raise ValueError(f"ffn is {self.ffn!r}, wanted 'dense' or 'moe'")
+        if min(self.experts, self.prototypes) < 1 or self.experts % self.prototypes:
+            raise ValueError(
+                f"{self.experts} experts do not make {self.prototypes} prototypes of one size: "
+                "give a multiple of prototypes as experts"
+            )
+        if self.capacity_factor <= 0 or self.balance_weight < 0:
+            raise ValueError(
+                f"capacity_factor is {self.capacity_factor} and balance_weight "
+                f"{self.balance_weight}, wanted more than 0 and 0 or more"
             )
 
     @property
@@ -123,7 +141,7 @@ class Hidden:
 
 
 class Block(nn.Module):
-    """Attention and SwiGLU, each behind an RMSNorm and around a skip connection."""
+    """Attention and SwiGLU (or several, `Experts`), each behind an RMSNorm and with a skip."""
 
     def __init__(self, config: UFCConfig) -> None:
         super().__init__()
@@ -135,8 +153,18 @@ class Block(nn.Module):
         self.k_norm = nn.RMSNorm(self.head_width)
         self.out = nn.Linear(config.width, config.width, bias=False)
         self.norm2 = nn.RMSNorm(config.width)
-        self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
-        self.down = nn.Linear(config.feed_forward, config.width, bias=False)
+        self.experts: Experts | None = None
+        if config.ffn == "moe":
+            self.experts = Experts(
+                config.width,
+                config.feed_forward,
+                config.experts,
+                config.prototypes,
+                config.capacity_factor,
+            )
+        else:
+            self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
+            self.down = nn.Linear(config.feed_forward, config.width, bias=False)
         self.dropout = config.dropout
 
     def forward(
@@ -165,6 +193,8 @@ class Block(nn.Module):
             x = torch.stack([x[:, 0], x[:, -1]], dim=1)
         elif only is not None:
             x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
+        if self.experts is not None and only is None:
+            return self.finish(x, mixed, layout.present(x.shape[1])), (k, v)
         return arithmetic.finish(x, mixed), (k, v)
 
     def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,12 +207,20 @@ class Block(nn.Module):
         q, k = rotate(both, table).unbind(2)
         return q, k, qkv[:, :, 2]
 
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """Behind the attention: output layer and feed-forward part, with what they are added to."""
+    def finish(self, x: Tensor, mixed: Tensor, present: Tensor | None = None) -> Tensor:
+        """Behind the attention: output layer and feed-forward part, with what they are added to.
+
+        Tokens that are not `present` (B, S) are padding, which takes no expert's time.
+        """
         x = x + F.dropout(self.out(mixed), self.dropout, self.training)
-        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
-        fed = self.down(F.silu(gate) * up)
+        fed = self.feed(self.norm2(x), present)
         return x + F.dropout(fed, self.dropout, self.training)
+
+    def feed(self, x: Tensor, present: Tensor | None) -> Tensor:
+        if self.experts is not None:
+            return self.experts(x, present)
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
 
 
 class UFCTransformer(nn.Module):
@@ -221,6 +259,9 @@ class UFCTransformer(nn.Module):
         if config.autoregressive:  # last: what else a seed starts with is the same without
             self.causal_marks = nn.Embedding(len(CAUSAL_MARKS), config.width)
             self.initialise(self.causal_marks)
+        for block in self.layers():
+            if block.experts is not None:
+                block.experts.initialise(std_down=0.02 / (2 * config.depth) ** 0.5)
 
     @staticmethod
     def initialise(module: nn.Module) -> None:

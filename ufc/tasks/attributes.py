@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LEFT, RIGHT = "left", "right"  # of the arrow
 TEXT, IMAGE, BOX, CATEGORY = "TEXT", "IMAGE", "BOX", "CATEGORY"
-AUTOREGRESSIVE = "autoregressive"  # not a refinement, so no order of the sampler's registry
+AUTOREGRESSIVE = "autoregressive"  # the order that has a training objective of its own
 
 # A value is checked by a function that returns what was wanted, or None where it is right. The
 # value is None where an attribute stands without "=".

@@ -7,7 +7,7 @@ was about to see; a stream knows where it stands.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from ufc.training.conditioning_dropout import (
     sample_rng,
     step_references,
 )
+from ufc.training.lexicon.mixture import Mixture
 from ufc.training.token_cache import CodeCache, reference_augmentation
 from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
@@ -85,6 +86,7 @@ class Batches:
         odds: ControlOdds | None = None,
         neighbour_keys: Sequence[str] = ("type", "colour", "gender"),
         places: range | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         self.cache = cache
         self.records = [samples.record(index) for index in range(len(samples))]
@@ -96,6 +98,7 @@ class Batches:
         self.ids = [[text.encode(caption) for caption in captions(r)] for r in self.records]
         self.rivals = Rivals(self.records, neighbour_keys, self.ids)
         self.places = places if places is not None else range(batch_size)
+        self.mixture = mixture
 
     def __call__(self, step: int) -> TrainBatch:
         """The batch of a step."""
@@ -105,14 +108,23 @@ class Batches:
         codes, masks, items, labels, rivals = [], [], [], [], []
         for index, place in zip(indices, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
-            draw = sample_controls(self.ids[index], references, self.odds, self.text.size, rng)
+            put = self.paraphraser(index, step, place)
+            texts = [put(index)] if put else self.ids[index]
+            draw = sample_controls(texts, references, self.odds, self.text.size, rng)
             pictures = [self.sample_reference(index, rng, draw.own) for _ in range(draw.references)]
             codes.append(self.cache.target(index, rng.random() < 0.5))
             masks.append(sample_mask(self.cache.grid, rng))
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
-            rivals.append(self.rivals.sample(index, draw.form, rng))
+            rivals.append(self.rivals.sample(index, draw.form, rng, put))
         return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals)
+
+    def paraphraser(self, index: int, step: int, place: int) -> Callable[[int], list[int]] | None:
+        """What puts samples in other words where this one gets a paraphrase, as ids."""
+        phrase = self.mixture.phrase(step, place) if self.mixture else None
+        if phrase is None or not phrase(self.records[index]):
+            return None
+        return lambda sample: self.text.encode(phrase(self.records[sample]))
 
     def sample_reference(self, index: int, rng: random.Random, own: bool) -> Tensor:
         """An augmented picture of the sample itself, or of a neighbour."""
@@ -146,6 +158,7 @@ class StreamedBatches:
         seed: int,
         augment: bool,
         odds: ControlOdds | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         self.stream = stream
         self.tokenizer = tokenizer
@@ -155,6 +168,7 @@ class StreamedBatches:
         self.seed = seed
         self.augment = reference_augmentation() if augment else None
         self.odds = odds or ControlOdds()
+        self.mixture = mixture
 
     def __call__(self, step: int) -> TrainBatch:
         """The next batch, drawn as that of the step."""
@@ -163,7 +177,9 @@ class StreamedBatches:
         flips, masks, draws = [], [], []
         for record, place in zip(records, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
-            texts = [self.text.encode(rng.choice(captions(record) or [""]))]
+            caption = rng.choice(captions(record) or [""])
+            phrase = self.mixture.phrase(step, place) if self.mixture else None
+            texts = [self.text.encode((phrase(record) if phrase else "") or caption)]
             draws.append(sample_controls(texts, references, self.odds, self.text.size, rng))
             flips.append(rng.random() < 0.5)
             masks.append(sample_mask(self.tokenizer.config.grid_size, rng))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ufc.training.lexicon.mixture import Mixture
 from ufc.training.masks import training_masks
 from ufc_base.data.datasets import Samples
 
@@ -56,9 +57,18 @@ def captions(record: dict[str, Any]) -> list[str]:
     return [text for text in (*canonical, *others, *canonical) if text and isinstance(text, str)]
 
 
-def training_texts(samples: Samples) -> list[str]:
-    """Every text of a set, to learn a vocabulary from."""
-    return [text for index in range(len(samples)) for text in captions(samples.record(index))]
+def training_texts(samples: Samples, mixture: Mixture | None = None) -> list[str]:
+    """Every text of a set, and paraphrases if it has some, to learn a vocabulary from."""
+    return texts_of_records((samples.record(i) for i in range(len(samples))), mixture)
+
+
+def texts_of_records(
+    records: Iterable[dict[str, Any]], mixture: Mixture | None = None
+) -> list[str]:
+    """Every text of records, and paraphrases if there are some."""
+    records = list(records)
+    texts = [text for record in records for text in captions(record)]
+    return texts + (mixture.vocabulary(records) if mixture else [])
 
 
 def attribute_neighbours(records: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[list[int]]:
@@ -91,16 +101,28 @@ class Rivals:
             for key, groups in enumerate(self.alike):
                 groups[values[:key] + values[key + 1 :]].append(index)
 
-    def sample(self, index: int, form: int, rng: random.Random) -> list[int]:
+    def sample(
+        self,
+        index: int,
+        form: int,
+        rng: random.Random,
+        put: Callable[[int], list[int]] | None = None,
+    ) -> list[int]:
         """Ids of such a text, put as the sample's own text number `form`; empty if none is found.
 
-        A form may leave out the one thing: then it is no rival, and another is tried.
+        With `put` it is what that makes of the other sample, as it made the sample's own text:
+        paraphrases have paraphrases for rivals, or their being one would give them away. A form
+        may leave out the one thing: then it is no rival, and another is tried.
         """
-        own, values = self.ids[index], self.values[index]
+
+        def texts(sample: int) -> list[list[int]]:
+            return [put(sample)] if put else self.ids[sample]
+
+        own, values = texts(index), self.values[index]
         for _ in range(4 if own and self.alike else 0):
             key = rng.randrange(len(self.alike))
             other = rng.choice(self.alike[key][values[:key] + values[key + 1 :]])
-            theirs = self.ids[other]
+            theirs = texts(other)
             differs = self.values[other][key] != values[key] and len(theirs) == len(own)
             if differs and theirs[form] not in own:
                 return theirs[form]

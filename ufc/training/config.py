@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ufc.training.lexicon.mixture import LEXICON, PARAPHRASES, refuse_share
 from ufc_base.settings import LoopSettings, setting
 
 PROMPTS = (
@@ -25,6 +26,21 @@ class TrainConfig(LoopSettings):
     depth: int = setting(6, "Blocks.")
     heads: int = setting(4, "Attention heads.")
     feed_forward: int = setting(704, "Width inside the SwiGLU.")
+    ffn: str | None = setting(
+        None,
+        "dense, or moe (sparse experts); if not said, that of --init-from, else dense.",
+    )
+    experts: int = setting(4, "With --ffn moe: experts of a block.", 1)
+    prototypes: int = setting(
+        1, "Groups of experts; a token sees one expert of each. Experts are a multiple.", 1
+    )
+    capacity_factor: float | None = setting(
+        None,
+        "Tokens an expert takes, over its even share; if not said, that of --init-from, else 1.25.",
+    )
+    balance_weight: float | None = setting(
+        None, "Weight of the experts' balance loss; if not said, that of --init-from, else 0."
+    )
     dropout: float | None = setting(
         None, "Dropout after attention and SwiGLU; if not said, that of --init-from, else 0."
     )
@@ -37,6 +53,8 @@ class TrainConfig(LoopSettings):
     new_vocabulary: bool = setting(
         False, "With --init-from: learn the words of these data anew, from what is known of them."
     )
+    paraphrase_share: float = setting(0.0, PARAPHRASES)
+    lexicon: str | None = setting(None, LEXICON)
     augmentations: int = setting(2, "Augmented versions of a picture to serve as references.", 0)
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
@@ -68,6 +86,10 @@ class TrainConfig(LoopSettings):
         PROMPTS, "Prompts whose pictures are generated at each validation."
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_share(self.paraphrase_share, self.lexicon)
+
     def objective_weights(self) -> dict[str, float]:
         """The objectives beside the masked codes and their weights.
 
@@ -81,6 +103,7 @@ class TrainConfig(LoopSettings):
                 weights[name.strip()] = float(weight if equals else "")
             except ValueError:
                 raise ValueError(f"objectives: got {text!r}, wanted name=weight") from None
+        weights["experts"] = weights.pop("experts", 1.0)  # last: it tells of all passes of a step
         return weights
 
     @property

@@ -27,9 +27,16 @@ from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
 from ufc.training.conditioning_dropout import captions
+from ufc.training.lexicon.mixture import (
+    LEXICON,
+    PARAPHRASES,
+    Mixture,
+    mixture,
+    refuse_share,
+)
 from ufc.training.trainer import parameter_groups
 from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
-from ufc_base.data.opening import no_captions, open_training_set, open_validation_set
+from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
 from ufc_base.data.records import MAX_UNREADABLE
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
 from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
@@ -54,6 +61,8 @@ class ContrastiveTrainConfig(Settings):
     caption_column: str | None = setting(None, CAPTION_COLUMN)
     image_column: str | None = setting(None, IMAGE_COLUMN)
     max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
+    paraphrase_share: float = setting(0.0, PARAPHRASES)
+    lexicon: str | None = setting(None, LEXICON)
     image_width: int = setting(160, "Width of the blocks over the encoder's cells.")
     image_depth: int = setting(1, "Such blocks.", 0)
     text_width: int = setting(160, "Width of the text tower.")
@@ -81,13 +90,24 @@ class ContrastiveTrainConfig(Settings):
     )
     seed: int = setting(0, "Seed of the run.", 0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_share(self.paraphrase_share, self.lexicon)
+
 
 class Minibatches:
     """What a step shows: pictures, a caption of each, and which captions say the same."""
 
-    def __init__(self, samples: Samples, pixels: Pixels, text: TextTokenizer, seed: int) -> None:
-        self.pixels, self.seed = pixels, seed
-        records = [samples.record(index) for index in range(len(samples))]
+    def __init__(
+        self,
+        samples: Samples,
+        pixels: Pixels,
+        text: TextTokenizer,
+        seed: int,
+        mixture: Mixture | None = None,
+    ) -> None:
+        self.pixels, self.seed, self.text, self.mixture = pixels, seed, text, mixture
+        self.records = records = [samples.record(index) for index in range(len(samples))]
         bare = sum(not captions(record) for record in records)
         if bare:
             raise DataError(
@@ -103,8 +123,15 @@ class Minibatches:
         indices = batch_indices(len(self.ids), batch, step, self.seed)
         rng = random.Random(self.seed * 1_000_003 + step)
         texts = [rng.choice(self.ids[index]) for index in indices]
+        for place, index in enumerate(indices if self.mixture else ()):
+            texts[place] = self.paraphrase(index, step, place) or texts[place]
         meaning_B = self.meaning[indices]
         return indices, texts, meaning_B[:, None] == meaning_B
+
+    def paraphrase(self, index: int, step: int, place: int) -> list[int]:
+        """Ids of a sample in other words, where this place of a step gets them; else none."""
+        phrase = self.mixture.phrase(step, place) if self.mixture else None
+        return self.text.encode(phrase(self.records[index])) if phrase else []
 
     def pictures(self, indices: list[int], step: int) -> Tensor:
         """Pixels (B, 3, H, W), half of them mirrored, half of them softened.
@@ -242,7 +269,10 @@ def start(
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
     pixels = Pixels(samples, tokenizer.config.size)
-    minibatches = Minibatches(samples, pixels, text, config.seed)
+    words = mixture(config.paraphrase_share, config.seed, config.lexicon)
+    if words:
+        tell(config, words.told(map(samples.record, range(len(samples)))))
+    minibatches = Minibatches(samples, pixels, text, config.seed, words)
     return Trainer(config, tokenizer, text.size), minibatches, text
 
 

@@ -15,12 +15,20 @@ from ufc.io.hub import resolve_model
 from ufc.io.serialisation import read_defaults
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.training.batches import Batches, StreamedBatches
-from ufc.training.conditioning_dropout import ControlOdds, captions, training_texts
+from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
+from ufc.training.lexicon.mixture import Mixture, mixture
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
-from ufc_base.data.opening import look_at_stream, no_captions, open_training_set, reading_of
+from ufc_base.data.opening import (
+    FIRST_SAMPLES,
+    look_at_stream,
+    no_captions,
+    open_training_set,
+    reading_of,
+    tell,
+)
 from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
@@ -58,29 +66,34 @@ def open_training(
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
     urls = shard_urls(config.train_data_dir, "train")
+    words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if streams(urls, config.streaming):
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
+        if words and engine.first:
+            tell(config, words.told(first_records(urls, FIRST_SAMPLES, reading_of(config))))
         stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
 
         def texts_of() -> list[str]:
             records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
-            return [text for record in records for text in captions(record)]
+            return texts_of_records(records, words)
 
         with engine.first_alone():
             text = load_text(config, texts_of, again)
         augment = config.augmentations > 0
         return text, StreamedBatches(
             stream, tokenizer, text, engine, places=places, seed=config.seed, augment=augment,
-            odds=ControlOdds(text_only=config.text_only),
+            odds=ControlOdds(text_only=config.text_only), mixture=words,
         )  # fmt: skip
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
+    if words and engine.first:
+        tell(config, words.told(map(samples.record, range(len(samples)))))
     with engine.first_alone():
-        text = load_text(config, lambda: training_texts(samples), again)
+        text = load_text(config, lambda: training_texts(samples, words), again)
         file = Path(config.output_dir) / "codes.safetensors"
-        batches = stored_batches(config, tokenizer, samples, text, file, places)
+        batches = stored_batches(config, tokenizer, samples, text, file, places, words)
     if engine.device.type == "cuda" and config.data_workers:
         return text, Ahead(batches, config.data_workers)
     return text, batches
@@ -106,6 +119,7 @@ def stored_batches(
     text: TextTokenizer,
     file: Path,
     places: range,
+    words: Mixture | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
     cache = CodeCache.build(
@@ -124,6 +138,7 @@ def stored_batches(
         neighbour_keys=config.neighbour_keys,
         places=places,
         odds=ControlOdds(text_only=config.text_only),
+        mixture=words,
     )
 
 
@@ -144,9 +159,16 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         check_fits(model.config, config, codebook_VD)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
-        model.config = replace(model.config, grid=tokenizer.config.grid_size, dropout=dropout)
+        model.config = replace(
+            model.config,
+            grid=tokenizer.config.grid_size,
+            dropout=dropout,
+            **said(config, "capacity_factor", "balance_weight"),
+        )
         for block in model.layers():
             block.dropout = dropout
+            if block.experts is not None:
+                block.experts.capacity_factor = model.config.capacity_factor
         meet_codebook(model, codebook_VD)
         if config.new_vocabulary:
             return with_words(model, TextTokenizer.load(folder / "tokenizer.json"), text)
@@ -165,10 +187,20 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
             autoregressive=config.autoregressive,
+            ffn=config.ffn or "dense",
+            experts=config.experts,
+            prototypes=config.prototypes,
+            **said(config, "capacity_factor", "balance_weight"),
         )
     )
     model.know_codebook(codebook_VD)
     return model
+
+
+def said(config: TrainConfig, *names: str) -> dict[str, Any]:
+    """Those of the settings that are not left to what the run starts from."""
+    values = {name: getattr(config, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def with_parts(
@@ -194,6 +226,11 @@ def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> No
             f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
             f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
             "start anew without --init-from"
+        )
+    if config.ffn not in (None, known.ffn):
+        raise CheckpointError(
+            f"{config.init_from} has ffn {known.ffn!r}, got {config.ffn!r}: leave it out, or start "
+            "anew without --init-from"
         )
     if config.control_attention not in (None, known.control_attention):
         raise CheckpointError(

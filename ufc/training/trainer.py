@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
+from ufc.model.experts import take_routing
 from ufc.model.transformer import Block, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
@@ -61,6 +62,7 @@ class StepLoss(nn.Module):
         auxiliary: AuxiliaryStep | None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
+        take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
         context = Context(self.model, batch, found, code_share, text_share, auxiliary)
         loss = code_share * found.loss

@@ -49,7 +49,7 @@ def open_training_set(settings: DataSettings, engine: Engine | None = None) -> D
     if engine is None or engine.first:
         lines = [count_line(len(samples), samples.captioned), *samples.said()]
         lines += changes(Path(settings.output_dir), samples.digests)
-        _tell(settings, lines)
+        tell(settings, lines)
     return samples
 
 
@@ -61,7 +61,7 @@ def open_validation_set(settings: DataSettings) -> DataSet:
     """
     assert settings.val_data_dir is not None
     samples = open_dataset(settings.val_data_dir, reading_of(settings), "validation")
-    _tell(settings, [f"held-out data: {line}" for line in samples.said()])
+    tell(settings, [f"held-out data: {line}" for line in samples.said()])
     return samples
 
 
@@ -72,7 +72,7 @@ def look_at_stream(settings: DataSettings, urls: Sequence[str], engine: Engine) 
     if engine.first:
         files = {url.rpartition("/")[2]: _size(url) for url in urls}
         line = f"the first {count_line(len(records), captioned)}"
-        _tell(settings, [line, *changes(Path(settings.output_dir), files)])
+        tell(settings, [line, *changes(Path(settings.output_dir), files)])
     return captioned
 
 
@@ -128,7 +128,8 @@ def _size(url: str) -> str:
     return f"{path.stat().st_size} bytes" if path.is_file() else ""
 
 
-def _tell(settings: DataSettings, lines: Sequence[str]) -> None:
+def tell(settings: DataSettings, lines: Sequence[str]) -> None:
+    """Say lines on standard error and in the log of a run."""
     log = MetricsLog(settings.output_dir, sys.stderr)
     for line in lines:
         log.tell(line)

@@ -399,9 +399,10 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     """
     own = {"prompt": "prompt", "negative_prompt": "negative_prompt"} | OWN_SETTINGS
     del own["num_images_per_prompt"]  # one is made again at a time
-    names = {*own, *further_settings(), *word_controls()}
+    names = {*own, "expanded_prompt", *further_settings(), *word_controls()}
     request = Request.from_json({name: asked[name] for name in names if name in asked})
     said = {mine: getattr(request, theirs) for theirs, mine in own.items()}
+    said["prompt"] = request.used_prompt
     none = {"prompt": "", "negative_prompt": "", "feather": 0}
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}

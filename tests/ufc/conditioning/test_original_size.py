@@ -10,7 +10,7 @@ import torch
 from cli_helpers import manifest
 from PIL import Image, ImageCms
 
-from ufc.conditioning.original_size import (
+from ufc.conditioning.edits.original_size import (
     changed_by_blocks,
     fade,
     grain,

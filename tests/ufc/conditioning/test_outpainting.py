@@ -9,7 +9,7 @@ import pytest
 from cli_helpers import manifest
 from PIL import Image
 
-from ufc.conditioning.outpainting import extend, extended_size
+from ufc.conditioning.edits.outpainting import extend, extended_size
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.request import Request, check_added

@@ -107,9 +107,9 @@ def test_a_stop_right_after_the_start_is_not_lost(monkeypatch: pytest.MonkeyPatc
     pipe = make_pipeline()
     real = pipe.encode_text
 
-    def at_the_start(*arguments: Any) -> list[int]:
+    def at_the_start(*arguments: Any, **named: Any) -> list[int]:
         threading.Thread(target=pipe.interrupt).run()
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(pipe, "encode_text", at_the_start)
     assert generate(pipe) == [1]

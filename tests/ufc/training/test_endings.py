@@ -19,9 +19,12 @@ from safetensors.torch import load_file
 from toy_data import write_folder, write_shards
 from toy_training import model_config, tokenizer_config
 
+import estimators.contradiction.training as trees_training
 import ufc.training.contrastive_training as towers_training
 import ufc.training.trainer
 import vqgan.training.trainer as first_stage
+from estimators.contradiction.training import ContradictionTrainConfig
+from estimators.contradiction.verdicts import contradiction
 from ufc.cli import main as cli
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.pipeline import UFCPipeline
@@ -35,7 +38,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Kind:
-    """A trainer of the three: its command, settings for a folder, and where its steps are."""
+    """A trainer of the four: its command, settings for a folder, and where its steps are."""
 
     command: str
     config: Callable[[Path], Any]
@@ -48,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data") / "folder", 12)
 
 
-@pytest.fixture(params=["train-tokenizer", "train", "train-contrastive"])
+@pytest.fixture(params=["train-tokenizer", "train", "train-contrastive", "train-contradiction"])
 def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
     often: dict[str, Any] = {"max_train_steps": 8, "checkpointing_steps": 2, "logging_steps": 1}
 
@@ -66,11 +69,20 @@ def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
             text_width=16, text_depth=1, embedding=8, train_batch_size=4, frozen_steps=3, **often,
         )  # fmt: skip
 
+    def trees(folder: Path) -> Any:
+        return ContradictionTrainConfig(
+            train_data_dir=str(data), output_dir=str(folder), embedding=4, channels=8, hidden=8,
+            train_batch_size=4, pairs=30, **often,
+        )  # fmt: skip
+
     kinds = {
         "train-tokenizer": (first, first_stage.main, first_stage.TokenizerTrainer),
         "train": (second, ufc.training.trainer.main, ufc.training.trainer.Trainer),
         "train-contrastive": (
             towers, towers_training.main, towers_training.Trainer,
+        ),
+        "train-contradiction": (
+            trees, trees_training.main, trees_training.Trainer,
         ),
     }  # fmt: skip
     return Kind(request.param, *kinds[request.param])  # type: ignore[arg-type]
@@ -161,6 +173,8 @@ def test_what_is_exported_can_be_used(kind: Kind, at_step: Any, tmp_path: Path) 
         assert UFCPipeline.from_pretrained(tmp_path)("red bag", seed=0, num_inference_steps=2)
     elif kind.command == "train-tokenizer":
         assert VQGAN.from_pretrained(tmp_path).config.n_embed == 16
+    elif kind.command == "train-contradiction":
+        assert contradiction("red bag", "blue bag", tmp_path).overall.probability > 0
     else:
         estimator = ContrastiveEstimator.from_pretrained(tmp_path)
         assert estimator.embed_texts(["red bag"]).isfinite().all()

@@ -17,7 +17,7 @@ pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 from streamlit.testing.v1 import AppTest
 
 from webui.sessions import state
-from webui.sessions.state import Session
+from webui.sessions.state import Session, further_settings
 from webui.strings import strings
 
 ROOT = Path(__file__).parents[3]
@@ -239,6 +239,7 @@ def test_every_string_is_used_and_every_used_one_is_there() -> None:
     files = sorted((ROOT / "webui").rglob("*.py"))
     text = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("'", '"')
     whole = set(re.findall(r'"([a-z][a-z_0-9]+)"', text))
+    whole |= {*further_settings()}  # they are derived
     begun = tuple(re.findall(r'f"([a-z_]+_)\{[\w.]+\}"', text))
     ended = set(re.findall(r'f"\{\w+\}(_[a-z]+)"', text))
     for name in strings("en"):

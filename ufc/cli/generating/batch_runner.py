@@ -14,8 +14,8 @@ from PIL import Image
 from ufc.cli.generating.model_choice import Loaded
 from ufc.cli.terminal import Terminal
 from ufc.conditioning.conditioning import Conditioning
+from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.frame import Frame
-from ufc.conditioning.outpainting import extended_size
 from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import batch_settings
 from ufc.io.embedded_tokens import block_record, carried_codes
@@ -282,6 +282,8 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     """A request's conditioning with its files opened, and the codes that the image's file carries,
     where it is edited in the size that it has."""
     given = files.load(request.conditioning)
+    if request.expanded_prompt:
+        given = Conditioning(**given.given() | {"prompt": request.used_prompt})
     if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ufc.cli.flags import GenerationFlags
+from ufc.cli.generating.expansion import expand_prompts
 from ufc.cli.generating.model_choice import choose_settings, load, tell_differences
 from ufc.cli.generating.replay import have_here
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal
@@ -65,6 +66,8 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row]) -> int:
         pictures = [with_model_defaults(one, loaded.pipe.defaults) for one in pictures]
         files = InputFiles()
         pictures = check_rows(pictures, loaded.pipe, files)
+        old = read_folder(folder) if flags.resume else {}
+        pictures = expand_prompts(pictures, old, settings, terminal, alone=ranks.alone)
         runner = BatchRunner(
             loaded,
             folder,

@@ -1,0 +1,1 @@
+"""Words that captions never use, and captions put in them; for training only."""

@@ -102,7 +102,7 @@ class InputFiles:
         except ImageError as error:
             said = str(error).removeprefix("image: ").removeprefix(f"{given.mask_image}: ")
             raise ImageError(f"{given.mask_image}: {said}") from None
-        return Conditioning(**opened.said() | {"mask_image": mask, "invert_mask": None})
+        return Conditioning(**opened.present() | {"mask_image": mask, "invert_mask": None})
 
     def _open(self, seen: str, given: Conditioning, path: Any) -> Image.Image:
         return self[path].open(seen, given.invert_mask)

@@ -263,7 +263,7 @@ def just_drawn(session: Session, grid: Grid) -> bool:
 
 
 def blocks_to_change(view: View, grid: Grid) -> Blocks:
-    """The blocks that the next drawing makes anew; all of them where none is marked."""
+    """The blocks that are generated next; all of them where none is marked."""
     if not view.marks or view.picture is None:
         return tuple(range(cells(grid)))
     return invert(view.marks, grid) if view.keep else view.marks
@@ -406,7 +406,7 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     none = {"prompt": "", "negative_prompt": "", "feather": 0}
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}
-    set_here = request.settings.said()
+    set_here = request.settings.explicit()
     more: dict[str, Any] = {
         "controls": {name: text for name in word_controls() if (text := getattr(request, name))},
         "sampling": {name: set_here[name] for name in further_settings() if name in set_here},

@@ -283,14 +283,14 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     where it is edited in the size that it has."""
     given = files.load(request.conditioning)
     if request.expanded_prompt:
-        given = Conditioning(**given.given() | {"prompt": request.used_prompt})
+        given = Conditioning(**given.explicit() | {"prompt": request.used_prompt})
     if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)
     if not frame.holds(given.image.size):
         return given
     codes = carried_codes(pipe, given.image, files[request.image].blocks())
-    return Conditioning(**given.said() | {"codes": codes})
+    return Conditioning(**given.present() | {"codes": codes})
 
 
 def seen_from(folder: Path, path: str) -> str:

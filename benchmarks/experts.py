@@ -254,7 +254,7 @@ def main() -> int:
     rows = [row_of(one, contenders[0], held_out) for one in contenders]
     report = {"machine": machine(), "settings": vars(options), "steps": steps, "rows": rows}
     write_report(Path(options.output), report)
-    chance = math.log(tokenizer.config.n_embed)
+    chance = math.log(tokenizer.config.codes)
     print(f"{steps} steps of {options.batch_size}; a loss of {chance:.2f} is chance\n")
     print("\n".join(table(rows)))
     return 0

@@ -40,6 +40,7 @@ from ufc.model.quantisation import quantise_linears
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
+from ufc.sampling.token_sampling import Prediction
 from ufc_base.data.datasets import open_dataset
 from ufc_base.processor import processor_features
 
@@ -140,7 +141,9 @@ def speed(rounds: int) -> Iterator[Row]:
                     }
 
 
-def guided_pass(model: UFCTransformer, grid: tuple[int, int], batch: int) -> Callable[[], Tensor]:
+def guided_pass(
+    model: UFCTransformer, grid: tuple[int, int], batch: int
+) -> Callable[[], Prediction]:
     """A prediction by a prompt of 12 tokens against none, over grids of which half is masked."""
     chance = torch.Generator().manual_seed(0)
     shape = batch, grid[0] * grid[1]
@@ -152,13 +155,13 @@ def guided_pass(model: UFCTransformer, grid: tuple[int, int], batch: int) -> Cal
         predict = make_predict(model, prefix, empty, 3.0, grid)
 
     @torch.no_grad()
-    def run() -> Tensor:
+    def run() -> Prediction:
         return predict(codes_BT, torch.arange(batch), ask_BT)
 
     return run
 
 
-def take_turns(runs: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
+def take_turns(runs: dict[str, Callable[[], Prediction]], rounds: int) -> dict[str, float]:
     """Median seconds of each, after two passes to warm up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 2):
@@ -220,7 +223,9 @@ def choices_on(pipeline: UFCPipeline, prompts: list[str], codes_BT: Tensor) -> T
     items = [ControlItem(pipeline.encode_text(prompt, [])) for prompt in prompts]
     predict = make_predict(model, make_prefix(model, items), None, 1.0, pipeline.grid_size)
     masked_BT = codes_BT.masked_fill(ask_BT, model.config.codes)
-    return predict(masked_BT, torch.arange(len(codes_BT)), ask_BT).float()
+    logits_NV = predict(masked_BT, torch.arange(len(codes_BT)), ask_BT)
+    assert isinstance(logits_NV, Tensor)  # the bundled model has one codebook
+    return logits_NV.float()
 
 
 def held_out_codes(pipeline: UFCPipeline, data: str, count: int) -> tuple[list[str], Tensor]:

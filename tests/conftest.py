@@ -141,6 +141,7 @@ NUMERICS = (
     "ufc/sampling",
     "ufc/training",
     "ufc/test_alone_or_in_a_batch.py",
+    "ufc/test_two_codebooks.py",
     "ufc/test_pipeline.py",
     "ufc_base/training",
     "vqgan",

@@ -28,6 +28,7 @@ from ufc.model.quantisation import DTYPES
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix
+from ufc.sampling.token_sampling import sample_codes
 from vqgan.model import VQGAN, VQGANConfig
 
 PROMPT = "men's navy blue striped polo t-shirt"
@@ -370,7 +371,9 @@ def first_choices(pipeline: UFCPipeline, codes_BT: torch.Tensor) -> torch.Tensor
     codes_BT = codes_BT.to(pipeline.device)
     item = ControlItem(pipeline.text.encode_all(PROMPT))
     hidden = model(codes_BT, make_prefix(model, [item] * len(codes_BT))).target
-    return model.code_logits(hidden[codes_BT == model.config.codes]).argmax(-1).cpu()
+    states = model.code_states(hidden[codes_BT == model.config.codes])
+    codes_N, _ = sample_codes(states, torch.zeros(len(states.hidden_ND)), temperature=0)
+    return codes_N.cpu()
 
 
 def rates(device: torch.device, precision: str) -> dict[str, float]:

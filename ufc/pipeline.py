@@ -67,6 +67,7 @@ from ufc_base.inference import WeightWatch
 from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
+from vqgan.quantizer import name_codes
 
 # Arguments of a call that are neither controls nor settings of `GenerationConfig`.
 NO_SETTINGS = (
@@ -87,10 +88,12 @@ class UFCPipeline:
         name: str = "unnamed",
     ) -> None:
         prepare_process()
-        if tokenizer.config.n_embed != transformer.config.codes:
+        known = transformer.config
+        codes = tokenizer.config.codebooks, tokenizer.config.n_embed
+        if codes != (known.codebooks, known.codebook_size):
             raise CheckpointError(
-                f"the tokenizer has {tokenizer.config.n_embed} codes, the transformer was made "
-                f"for {transformer.config.codes}: they are not of one model"
+                f"the tokenizer has {name_codes(*codes)} codes, the transformer was made for "
+                f"{name_codes(known.codebooks, known.codebook_size)}: they are not of one model"
             )
         if text.size != transformer.config.text_vocabulary:
             raise CheckpointError(
@@ -104,7 +107,7 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
-        self.alike = alike_codes(tokenizer.quantize.codebook())
+        self.alike = alike_codes(tokenizer.quantize.books())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
         self.compiled = self.low_mem = self.cpu_offload = self.deterministic = False
@@ -514,7 +517,7 @@ class UFCPipeline:
 
         The codes are of a `grid` of (rows, columns), the trained one if none is given.
         """
-        codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.n_embed, 0)
+        codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.codes, 0)
         grids = self.portions(codes.view(-1, *(grid or self.grid_size)))
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]

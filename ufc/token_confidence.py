@@ -14,7 +14,7 @@ from ufc.conditioning.frame import Grid, sides
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
-from ufc.sampling.token_sampling import confidence_in
+from ufc.sampling.token_sampling import confidence_of
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def assess(
     owner_M = torch.zeros(len(ask_MT), dtype=torch.int64, device=pipe.device)
     grids_MT = torch.where(ask_MT, pipe.transformer.config.codes, known_T)
     predict = make_predict(pipe.transformer, prefix, None, 1.0, grid)
-    logits_NV = predict(grids_MT, owner_M, ask_MT)
+    prediction = predict(grids_MT, owner_M, ask_MT)
     asked_N = known_T.expand_as(ask_MT)[ask_MT]
     confidence_T = torch.empty(len(known_T))
-    sure_N = confidence_in(asked_N, logits_NV.float().softmax(-1), pipe.alike)
+    sure_N = confidence_of(prediction, asked_N, pipe.alike)
     confidence_T[ask_MT.nonzero()[:, 1].cpu()] = sure_N.cpu()
     score = make_score(pipe.transformer, prefix, grid)
     scores = {name: float(value) for name, value in score(known_T[None], owner_M[:1]).items()}

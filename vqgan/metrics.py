@@ -44,7 +44,7 @@ def reconstruction_report(
         y = model.decode(codes)
         if on_batch is not None:
             on_batch(y)
-        counts_V += torch.bincount(codes.flatten(), minlength=len(counts_V))
+        counts_V += torch.bincount(model.split(codes).flatten(), minlength=len(counts_V))
         garment = (x.amin(1, keepdim=True) < 0.8).float()
         error = (chroma(x) - chroma(y)).abs().mean(1, keepdim=True) * garment
         totals[0] += psnr(x, y).sum()

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
 from ufc_base.inference import Derived, is_plain, is_untouched
 from vqgan.packed_convolution import Conv2d
-from vqgan.quantizer import VectorQuantizer
+from vqgan.quantizer import VectorQuantizer, join_codes, split_codes
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ class VQGANConfig:
     def downsampling(self) -> int:
         """Pixels per grid cell along one side."""
         return self.patch_size * 2 ** (len(self.ch_mult) - 1)
+
+    @property
+    def codes(self) -> int:
+        """How many joint codes a cell may have, those of all codebooks together."""
+        return self.n_embed**self.codebooks
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -360,8 +365,21 @@ class VQGAN(nn.Module):
         return self.quant_conv(self.encoder(x))
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
-        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64; see `VectorQuantizer.codes`."""
-        return self.quantize.codes(self.features(x_BCHW))
+        """Images in -1..1, (B, 3, H, W), to codes (B, h, w) int64.
+
+        With several codebooks a cell's code is the joint one of them all, see `join_codes`.
+        """
+        codes = self.quantize.codes(self.features(x_BCHW))
+        return codes if self.config.codebooks == 1 else join_codes(codes, self.config.n_embed)
+
+    def split(self, codes: Tensor) -> Tensor:
+        """Codes by codebook, (...) to (..., codebooks); they count through the codebooks."""
+        return split_codes(codes, self.config.n_embed, self.config.codebooks)
+
+    def vectors(self, codes_BHW: Tensor) -> Tensor:
+        """Codebook vectors of codes, (B, D, h, w)."""
+        single = self.config.codebooks == 1
+        return self.quantize.vectors(codes_BHW if single else self.split(codes_BHW))
 
     def decode_vectors(self, vectors_BDHW: Tensor) -> Tensor:
         """Codebook vectors (B, D, h, w) to images near -1..1, not clamped."""
@@ -370,10 +388,10 @@ class VQGAN(nn.Module):
 
     def decode(self, codes_BHW: Tensor) -> Tensor:
         """Codes (B, h, w) to images in -1..1, (B, 3, H, W)."""
-        return self.decode_vectors(self.quantize.vectors(codes_BHW)).clamp(-1, 1)
+        return self.decode_vectors(self.vectors(codes_BHW)).clamp(-1, 1)
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction (B, 3, H, W), commitment loss, codes (B, h, w)."""
+        """Reconstruction (B, 3, H, W), commitment loss, codes as `VectorQuantizer` has them."""
         quantised, commitment, codes_BHW = self.quantize(self.features(x_BCHW))
         return self.decode_vectors(quantised), commitment, codes_BHW
 

@@ -36,6 +36,10 @@ class VectorQuantizer(nn.Module):
         weight = self.embedding.weight
         return F.normalize(weight, dim=-1) if self.l2_norm else weight
 
+    def books(self) -> Tensor:
+        """The same by codebook, (codebooks, V, D / codebooks)."""
+        return self.codebook().unflatten(0, (self.codebooks, -1))
+
     def normalise(self, z_BDHW: Tensor) -> Tensor:
         """Put encoder output on the surface the codebook lives on."""
         return F.normalize(z_BDHW, dim=1) if self.l2_norm else z_BDHW
@@ -76,6 +80,29 @@ class VectorQuantizer(nn.Module):
         quantised = self.vectors(codes_BHW).detach()
         commitment = F.mse_loss(z, quantised)
         return z + (quantised - z).detach(), commitment, codes_BHW
+
+
+def join_codes(codes: Tensor, size: int) -> Tensor:
+    """One number for all codes of a cell, (..., codebooks) to (...): its digits in base V = `size`.
+
+    It is in 0 .. V ** codebooks - 1, with the first codebook's digit in front; the codes count
+    through the codebooks, as those of `VectorQuantizer` do.
+    """
+    joint = codes[..., 0]
+    for k in range(1, codes.shape[-1]):
+        joint = joint * size + (codes[..., k] - k * size)
+    return joint
+
+
+def split_codes(joint: Tensor, size: int, codebooks: int) -> Tensor:
+    """The codes of every cell, (..., codebooks), which count through them: `join_codes` undone."""
+    digits = [joint // size ** (codebooks - 1 - k) % size + k * size for k in range(codebooks)]
+    return torch.stack(digits, dim=-1)
+
+
+def name_codes(codebooks: int, size: int) -> str:
+    """How many codes there are, in words: "4096", or "2 x 4096"."""
+    return str(size) if codebooks == 1 else f"{codebooks} x {size}"
 
 
 def nearest_codes(z_ND: Tensor, codebook_VD: Tensor) -> Tensor:
@@ -225,6 +252,24 @@ def code_neighbours(
         return indices_VK, torch.ones_like(nearest_VK)
     scale = width * nearest_VK[:, 1].median().clamp_min(1e-12)
     return indices_VK, (-0.5 * (nearest_VK / scale).square()).softmax(-1)
+
+
+def neighbours_by_book(
+    books_KVD: Tensor, count: int = 16, width: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """`code_neighbours` within each codebook, one after another, (codebooks V, count) each.
+
+    Indices count within their codebook, 0 .. V - 1.
+    """
+    found = [code_neighbours(book_VD, count, width) for book_VD in books_KVD]
+    indices, weights = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return indices, weights
+
+
+def of_book(of_codes: tuple[Tensor, Tensor], k: int, size: int) -> tuple[Tensor, Tensor]:
+    """The rows of codebook `k` in what is kept for the codes of all, (V, n) each."""
+    indices, weights = (part[k * size : (k + 1) * size] for part in of_codes)
+    return indices, weights
 
 
 def codebook_usage(counts_V: Tensor) -> tuple[int, float]:

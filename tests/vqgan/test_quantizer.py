@@ -10,7 +10,10 @@ from vqgan.quantizer import (
     VectorQuantizer,
     code_neighbours,
     codebook_usage,
+    join_codes,
     nearest_codes,
+    neighbours_by_book,
+    split_codes,
 )
 
 
@@ -91,3 +94,22 @@ def test_alike_codes_share_a_label_and_lonely_ones_keep_theirs() -> None:
     torch.testing.assert_close(weights.sum(1), torch.ones(40))
     assert weights[:20, 0].max() < weights[20:, 0].min()
     assert (indices[:20] < 20).all()
+
+
+def test_joint_codes_are_digits_and_split_again() -> None:
+    codes = torch.tensor([[0, 4], [3, 7], [2, 5]])  # of two codebooks of 4
+    joint = join_codes(codes, 4)
+    assert joint.tolist() == [0, 15, 9]
+    assert torch.equal(split_codes(joint, 4, 2), codes)
+    every = torch.arange(5**3)
+    assert torch.equal(join_codes(split_codes(every, 5, 3), 5), every)
+    assert torch.equal(join_codes(split_codes(every, 125, 1), 125), every)
+
+
+def test_neighbours_are_of_the_same_codebook() -> None:
+    books = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    indices, weights = neighbours_by_book(books, 3)
+    for k in range(2):
+        own = code_neighbours(books[k], 3)
+        assert torch.equal(indices[6 * k : 6 * k + 6], own[0])
+        assert torch.equal(weights[6 * k : 6 * k + 6], own[1])

@@ -17,18 +17,26 @@ import torch
 from torch import Tensor
 
 from ufc.conditioning.control_item import ControlItem
+from vqgan.quantizer import split_codes
 
 SEGMENT_TEXT, SEGMENT_TARGET, SEGMENT_SCORE, SEGMENT_REFERENCE = range(4)
 MAX_REFERENCES = 8
 SEGMENTS = SEGMENT_REFERENCE + MAX_REFERENCES
+MOST_CODES = 2**53  # whole numbers that every reader of JSON keeps exactly
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One id space for everything that is embedded: text, codes, and the marks between them."""
+    """One id space for everything that is embedded: text, codes, and the marks between them.
+
+    With several `codebooks` a code is the joint one of them all (`vqgan.quantizer.join_codes`), of
+    which there are too many for a row of the embedding table each: it has one for each code of
+    each codebook, and where there is one codebook, a row for each id.
+    """
 
     text: int
     codes: int
+    codebooks: int = 1
 
     @property
     def code_base(self) -> int:
@@ -51,8 +59,56 @@ class Vocabulary:
         return self.code_mask + 3
 
     @property
-    def size(self) -> int:
-        return self.code_mask + 4
+    def codebook_size(self) -> int:
+        """Codes of one codebook."""
+        return root(self.codes, self.codebooks)
+
+    @property
+    def code_rows(self) -> slice:
+        """The rows of codes in the embedding table, codebook by codebook."""
+        return slice(self.code_base, self.code_base + self.codebooks * self.codebook_size)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return self.code_rows.stop + 4
+
+    def row(self, mark: int) -> int:
+        """The row of a mark behind the codes."""
+        return self.code_rows.stop + mark - self.code_mask
+
+    def rows_of(self, ids: Tensor) -> Tensor:
+        """The rows that an id's embedding is the sum of, (..., codebooks).
+
+        Where they are fewer than there are codebooks, the others are `rows`: nothing.
+        """
+        is_code = (ids >= self.code_base) & (ids < self.code_mask)
+        joint = torch.where(is_code, ids - self.code_base, 0)
+        of_codes = split_codes(joint, self.codebook_size, self.codebooks) + self.code_base
+        behind = ids - self.code_mask + self.code_rows.stop
+        single = torch.where(ids < self.code_base, ids, behind)
+        nothing = torch.full_like(single, self.rows)
+        others = torch.stack([single, *[nothing] * (self.codebooks - 1)], dim=-1)
+        return torch.where(is_code[..., None], of_codes, others)
+
+
+def root(codes: int, codebooks: int) -> int:
+    """V of V ** codebooks codes, or what is nearest to it."""
+    return round(codes ** (1 / codebooks))
+
+
+def check_codebooks(codes: int, codebooks: int) -> None:
+    """Raise `ValueError` where there cannot be so many joint codes of so many codebooks."""
+    if codebooks < 1 or root(codes, codebooks) ** codebooks != codes:
+        raise ValueError(
+            f"codes is {codes} with {codebooks} codebooks, wanted V ** codebooks, the joint codes "
+            "of codebooks of V each"
+        )
+    if codes > MOST_CODES:
+        raise ValueError(
+            f"a cell has {codes:,} joint codes, wanted at most 2**53, which pictures' metadata can "
+            "say: train a tokenizer of fewer or smaller codebooks"
+        )
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,9 @@ def reconstruction_figures(
 ) -> dict[str, Any]:
     """PSNR in dB, SSIM and LPIPS (means), codes in use and their perplexity."""
     x, y = to_tensor(real.fitted), to_tensor(rebuilt)
-    codes = pipeline.tokenizer.config.n_embed
-    counts_V = torch.bincount(real.codes_NT.flatten(), minlength=codes).float()
+    tokenizer = pipeline.tokenizer
+    codes = tokenizer.config.codebooks * tokenizer.config.n_embed
+    counts_V = torch.bincount(tokenizer.split(real.codes_NT).flatten(), minlength=codes).float()
     used, perplexity = codebook_usage(counts_V)
     return {
         "psnr": float(psnr(y, x).mean()),

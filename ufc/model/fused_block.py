@@ -27,7 +27,7 @@ from ufc.model.attention import rotate
 from ufc_base.inference import is_untouched
 
 if TYPE_CHECKING:
-    from ufc.model.transformer import Block
+    from ufc.model.block import Block
 
 # Beyond this width the products take nearly all of the time, and copies of them much memory.
 WIDEST = 1024

@@ -27,7 +27,7 @@ D width, V codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from typing import Any, cast
@@ -37,21 +37,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from estimators.registry import find_estimators
-from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS, Controls, Vocabulary
-from ufc.model.attention import attend_pieces, rotary_table, rotate
+from ufc.conditioning.sequence import Controls, Vocabulary, check_codebooks
+from ufc.model.attention import rotary_table
+from ufc.model.block import Block
 from ufc.model.causal import CausalCache
-from ufc.model.experts import Experts
+from ufc.model.code_head import CodeStates, Link, make_links
+from ufc.model.embedding import CAUSAL_MARKS, Embedding
 from ufc.model.fused_block import LeanBlock, is_lean, make_lean
-from ufc.model.prefix_cache import KeysValues, Layout, Prefix, along, prefix_layout, see_itself
+from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
-from ufc_base.inference import Derived, is_plain
+from ufc_base.inference import is_plain
 
 
 @dataclass(frozen=True)
 class UFCConfig:
     """Sizes of the transformer."""
 
-    codes: int = 2048
+    codes: int = 2048  # that a cell may have: joint ones, of all its codebooks together
     code_width: int = 8
     text_vocabulary: int = 2000
     grid: int | tuple[int, int] = 8  # cells a side, or (rows, columns)
@@ -69,6 +71,7 @@ class UFCConfig:
     prototypes: int = 1  # groups of experts; a token sees one expert of each
     capacity_factor: float = 1.25  # tokens that an expert takes in training, over its even share
     balance_weight: float = 0.0  # of the experts' balance loss
+    codebooks: int = 1  # codes a cell; each of them is one of codes ** (1 / codebooks)
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, int):
@@ -79,6 +82,7 @@ class UFCConfig:
             raise ValueError(
                 f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"
             )
+        check_codebooks(self.codes, self.codebooks)
         if self.control_attention not in ("prefix", "full"):
             raise ValueError(
                 f"control_attention is {self.control_attention!r}, wanted 'prefix' or 'full'"
@@ -108,7 +112,12 @@ class UFCConfig:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.text_vocabulary, self.codes)
+        return Vocabulary(self.text_vocabulary, self.codes, self.codebooks)
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes of one codebook."""
+        return self.vocabulary.codebook_size
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,9 +135,6 @@ class UFCConfig:
 
 # Weights by the names that they had in earlier files.
 OLD_WEIGHTS = {"rel_head.": "heads.compliance.", "fdl_head.": "heads.fidelity."}
-PLACE_FEATURES = 16
-LOOK_WIDTH = 64
-CAUSAL_MARKS = ("start", "next code")  # in the place of the first cell's input; added to all
 
 
 @dataclass(frozen=True)
@@ -140,112 +146,16 @@ class Hidden:
     fdl: Tensor | None = None
 
 
-class Block(nn.Module):
-    """Attention and SwiGLU (or several, `Experts`), each behind an RMSNorm and with a skip."""
-
-    def __init__(self, config: UFCConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.head_width = config.width // config.heads
-        self.norm1 = nn.RMSNorm(config.width)
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.q_norm = nn.RMSNorm(self.head_width)
-        self.k_norm = nn.RMSNorm(self.head_width)
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        self.norm2 = nn.RMSNorm(config.width)
-        self.experts: Experts | None = None
-        if config.ffn == "moe":
-            self.experts = Experts(
-                config.width,
-                config.feed_forward,
-                config.experts,
-                config.prototypes,
-                config.capacity_factor,
-            )
-        else:
-            self.gate_up = nn.Linear(config.width, 2 * config.feed_forward, bias=False)
-            self.down = nn.Linear(config.feed_forward, config.width, bias=False)
-        self.dropout = config.dropout
-
-    def forward(
-        self,
-        x_BSD: Tensor,
-        table: Tensor,
-        layout: Layout,
-        past: KeysValues | None,
-        backend: str,
-        only: Tensor | None = None,
-        lean: LeanBlock | None = None,
-    ) -> tuple[Tensor, KeysValues]:
-        """New hidden states (B, S, D), and this block's own keys and values.
-
-        `only` is for the last block, which nothing follows: places in the flattened targets whose
-        states are wanted, (M, D); or with scores, [REL] and [FDL] alone, (B, 2, D). `lean` does
-        this block's arithmetic faster where there is one.
-        """
-        arithmetic = lean or self
-        q, k, v = arithmetic.project(x_BSD, table)
-        only_scores = only is not None and layout.scores
-        pieces = layout.pieces(q, k, v, past, only_scores)
-        mixed = layout.assemble(attend_pieces(pieces, backend), only_scores).flatten(2)
-        x = x_BSD
-        if only_scores:
-            x = torch.stack([x[:, 0], x[:, -1]], dim=1)
-        elif only is not None:
-            x, mixed = (t[:, layout.inside :].flatten(0, 1)[only] for t in (x, mixed))
-        if self.experts is not None and only is None:
-            return self.finish(x, mixed, layout.present(x.shape[1])), (k, v)
-        return arithmetic.finish(x, mixed), (k, v)
-
-    def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries and keys, normed and turned, and values: (B, S, N, D / N) each."""
-        batch, length, _ = x_BSD.shape
-        qkv = self.qkv(self.norm1(x_BSD)).view(batch, length, 3, self.heads, self.head_width)
-        # Queries and keys are normed and turned together, where they lie.
-        scale = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
-        both = F.rms_norm(qkv[:, :, :2], (self.head_width,)) * scale
-        q, k = rotate(both, table).unbind(2)
-        return q, k, qkv[:, :, 2]
-
-    def finish(self, x: Tensor, mixed: Tensor, present: Tensor | None = None) -> Tensor:
-        """Behind the attention: output layer and feed-forward part, with what they are added to.
-
-        Tokens that are not `present` (B, S) are padding, which takes no expert's time.
-        """
-        x = x + F.dropout(self.out(mixed), self.dropout, self.training)
-        fed = self.feed(self.norm2(x), present)
-        return x + F.dropout(fed, self.dropout, self.training)
-
-    def feed(self, x: Tensor, present: Tensor | None) -> Tensor:
-        if self.experts is not None:
-            return self.experts(x, present)
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
-
-
-class UFCTransformer(nn.Module):
+class UFCTransformer(Embedding):
     """M6-UFC's second stage (Zhang et al. 2021): heads for codes, text, [REL] and [FDL]."""
 
     def __init__(self, config: UFCConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.vocabulary = config.vocabulary
+        super().__init__(config)
         self.backend = "sdpa"
         self.lockstep = False  # every pass runs every block: processes that share them must agree
-        self.embedding = nn.Embedding(self.vocabulary.size, config.width)
-        self.segment = nn.Embedding(SEGMENTS, config.width)
-        self.place = nn.Linear(PLACE_FEATURES, config.width)
-        self.looks: Tensor
-        self.register_buffer("looks", torch.zeros(config.codes, config.code_width))
-        self.look = nn.Sequential(
-            nn.Linear(config.code_width, LOOK_WIDTH),
-            nn.SiLU(),
-            nn.Linear(LOOK_WIDTH, config.width),
-        )
-        self.derived = Derived()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
-        self.code_bias = nn.Parameter(torch.zeros(config.codes))
+        self.code_bias = nn.Parameter(torch.zeros(len(self.looks)))
         self.text_bias = nn.Parameter(torch.zeros(config.text_vocabulary))
         self.estimators = find_estimators(config.estimators)
         self.heads = nn.ModuleDict(
@@ -262,37 +172,7 @@ class UFCTransformer(nn.Module):
         for block in self.layers():
             if block.experts is not None:
                 block.experts.initialise(std_down=0.02 / (2 * config.depth) ** 0.5)
-
-    @staticmethod
-    def initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-    @torch.no_grad()
-    def know_codebook(self, codebook_VD: Tensor) -> None:
-        """Tell what the codes look like, so that what is learnt of one serves those like it."""
-        spread = codebook_VD.std(0).clamp_min(1e-6)
-        self.looks.copy_((codebook_VD - codebook_VD.mean(0)) / spread)
-
-    def keep(self, key: Any, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
-        """What `make` returns, computed once while nothing is learnt and `weights` stay the same.
-
-        Under autocast it is computed anew, since its precision is of the moment.
-        """
-        device = self.embedding.weight.device.type
-        if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device):
-            return make()
-        return self.derived.get(key, weights, make)
-
-    def train(self, mode: bool = True) -> UFCTransformer:
-        self.derived.forget()  # its memory is wanted elsewhere
-        return super().train(mode)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> UFCTransformer:
-        self.derived.forget()
-        return super()._apply(fn, recurse)
+        self.links = make_links(config.width, config.codebooks)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
@@ -307,30 +187,6 @@ class UFCTransformer(nn.Module):
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None
         return self.keep(("lean", number), weights, lambda: make_lean(block))
-
-    def code_rows(self) -> Tensor:
-        """Embeddings of the codes, (V, D): a row of its own each, and what its look says.
-
-        They also are the output layer.
-        """
-
-        def make() -> Tensor:
-            own = self.embedding.weight[self.vocabulary.code_base : self.vocabulary.code_mask]
-            return own + self.look(self.looks)
-
-        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
-        return self.keep("code rows", sources, make)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of any ids of the vocabulary, (..., D)."""
-
-        def make() -> Tensor:
-            base, mask = self.vocabulary.code_base, self.vocabulary.code_mask
-            weight = self.embedding.weight
-            return torch.cat([weight[:base], self.code_rows(), weight[mask:]])
-
-        sources = [self.embedding.weight, self.looks, *self.look.parameters()]
-        return F.embedding(ids, self.keep("all rows", sources, make))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
@@ -369,7 +225,7 @@ class UFCTransformer(nn.Module):
         """Hidden states of a target grid under its controls.
 
         `codes_BT` is the row-major `grid` of (rows, columns), the model's own if none is given,
-        with V for a masked cell.
+        with V for a masked cell; of several codebooks they are the joint ones.
 
         With `scores`, [REL] and [FDL] are run along. With `ask_N`, places in the flattened grids,
         the target states are those of the cells asked for, (N, D), and the last block spares the
@@ -428,70 +284,14 @@ class UFCTransformer(nn.Module):
             x_BSD, _ = block(x_BSD, table, layout, past, self.backend, only, lean)
         return self.norm(x_BSD)
 
-    def check_autoregressive(self) -> None:
-        """Raise `ValueError` where the model has not learnt to tell codes one by one."""
-        if not self.config.autoregressive:
-            raise ValueError(
-                "this model does not generate autoregressively: choose another order, or train it "
-                "with the objective, `objectives: [autoregressive=0.3]` in its recipe (with "
-                "--init-from, from this one)"
-            )
-
-    def embed_causal(
-        self, codes_BT: Tensor, cells: range, grid: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Some cells of a grid, each with the code before it, (B, n, D), and their rotary table."""
-        self.check_autoregressive()
-        check_grid(codes_BT, grid)
-        start_D, next_D = self.causal_marks.weight
-        before = codes_BT[:, max(0, cells.start - 1) : cells.stop - 1]
-        x_BnD = self.embed(before + self.vocabulary.code_base)
-        if cells.start == 0:
-            x_BnD = torch.cat([start_D.expand(len(codes_BT), 1, -1), x_BnD], dim=1)
-        around_SD, table = self.kept_places(grid, False)
-        at = slice(cells.start, cells.stop)
-        return x_BnD + (around_SD[at] + next_D), table[:, at]
-
-    def embed_target(
-        self, codes_BT: Tensor, scores: bool, grid: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Embedded grid between the score tokens, (B, S, D), and its rotary table."""
-        check_grid(codes_BT, grid)
-        around_SD, table = self.kept_places(grid, scores)
-        x_BSD = self.embed(codes_BT + self.vocabulary.code_base)
-        if not scores:
-            return x_BSD + around_SD, table
-        x_BSD = x_BSD + around_SD[1:-1]
-        rel, fdl = (around_SD[at].expand(x_BSD.shape[0], 1, -1) for at in (0, -1))
-        return torch.cat([rel, x_BSD, fdl], dim=1), table
-
-    def kept_places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
-        """`places`, computed once for a grid."""
-        weights = [self.embedding.weight, self.segment.weight, *self.place.parameters()]
-        made: tuple[Tensor, Tensor] = self.keep(
-            ("places", grid, scores), weights, lambda: self.places(grid, scores)
-        )
-        return made
-
-    def places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
-        """What every grid of a size has in common: segment and place (S, D), rotary table."""
-        config, vocabulary, device = self.config, self.vocabulary, self.embedding.weight.device
-        place = torch.arange(grid[0] * grid[1], device=device)
-        rows, cols = place // grid[1], place % grid[1]
-        # Rotary positions are relative: among nothing but masks, only this tells a cell its place.
-        features = place_features(rows, cols, grid).to(self.embedding.weight.dtype)
-        around_SD = self.segment.weight[SEGMENT_TARGET] + self.place(features)
-        if scores:
-            marks = self.embedding.weight[[vocabulary.rel, vocabulary.fdl]]
-            rel, fdl = (marks + self.segment.weight[SEGMENT_SCORE]).split(1)
-            around_SD = torch.cat([rel, around_SD, fdl])
-            rows, cols = F.pad(rows, (1, 1)), F.pad(cols, (1, 1))
-        table = rotary_table(rows, cols, config.width // config.heads, config.rope_base)
-        return around_SD, table[:, :, None, None].to(around_SD.dtype)
+    def code_states(self, hidden_MD: Tensor) -> CodeStates:
+        """States of the cells that ask, (M, D), with what tells their codes from them."""
+        links = cast(list[Link], list(self.links))
+        return CodeStates(hidden_MD, self.code_rows(), self.code_bias, links)
 
     def code_logits(self, hidden_MD: Tensor) -> Tensor:
-        """Logits over the V codes for the cells that ask, (M, V)."""
-        return F.linear(hidden_MD, self.code_rows(), self.code_bias)
+        """Logits over the V codes of the cells that ask, (M, V), those of the first codebook."""
+        return self.code_states(hidden_MD).first
 
     def text_logits(self, hidden_MD: Tensor) -> Tensor:
         """Logits over text ids, (M, text_vocabulary)."""
@@ -523,20 +323,3 @@ class UFCTransformer(nn.Module):
         return load_module(
             folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
         ).eval()
-
-
-def check_grid(codes_BT: Tensor, grid: tuple[int, int]) -> None:
-    """Raise `ValueError` where a grid of (rows, columns) has not as many cells as there are."""
-    rows, columns = grid
-    if rows * columns != codes_BT.shape[1]:
-        raise ValueError(
-            f"got {codes_BT.shape[1]} cells for a grid of {rows} x {columns}: say which grid"
-        )
-
-
-def place_features(rows_T: Tensor, cols_T: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Where a cell lies in the whole picture, on any grid: sines and cosines, (T, 16)."""
-    centres_T2 = torch.stack([(rows_T + 0.5) / grid[0], (cols_T + 0.5) / grid[1]], dim=-1)
-    octaves = torch.pi * 2.0 ** torch.arange(PLACE_FEATURES // 4, device=rows_T.device)
-    angles = (centres_T2[..., None] * octaves).flatten(1)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -17,18 +17,19 @@ from torch import Tensor
 
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Predict, Score
+from ufc.sampling.token_sampling import Prediction, together
 
 
 def join_predicts(rows: Sequence[Predict]) -> Predict:
     """One function for a batch, of one for each of its images, which is its image 0."""
 
-    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Tensor:
+    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Prediction:
         parts = [
             rows[image](codes_MT[span], torch.zeros_like(owner_M[span]), ask_MT[span])
             for image, span in spans(owner_M)
             if bool(ask_MT[span].any())
         ]
-        return torch.cat(parts)
+        return together(parts)
 
     return predict
 

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from ufc.model.causal import CausalCache
+from ufc.model.code_head import prediction
 from ufc.model.prefix_cache import Prefix, join
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.canvas import Canvas, Refined, blank_canvas, curve_point
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.loop import OnStep, Predict, Problem, Score
-from ufc.sampling.token_sampling import sample_codes
+from ufc.sampling.token_sampling import Prediction, sample_codes
 
 
 @torch.no_grad()
@@ -111,7 +112,7 @@ def make_causal_predict(
     owners: list[int] = []
     cache: CausalCache | None = None
 
-    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Tensor:
+    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Prediction:
         nonlocal owners, cache
         asked = ask_MT.any(0).nonzero().squeeze(1).tolist()
         if len(asked) > 1:
@@ -126,6 +127,6 @@ def make_causal_predict(
         if guided:
             half = len(hidden_MD) // 2
             hidden_MD = torch.lerp(hidden_MD[half:], hidden_MD[:half], guidance_scale)
-        return model.code_logits(hidden_MD[ask_MT[:, cell]])
+        return prediction(model.code_states(hidden_MD[ask_MT[:, cell]]))
 
     return predict

@@ -22,20 +22,21 @@ import torch
 from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem, assemble
+from ufc.model.code_head import prediction
 from ufc.model.prefix_cache import Prefix, join
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Predict, Score
-from ufc.sampling.token_sampling import Alike
-from vqgan.quantizer import code_neighbours
+from ufc.sampling.token_sampling import Alike, Prediction
+from vqgan.quantizer import neighbours_by_book
 
 ALIKE_CODES = 64
 UNSEEN = ControlItem(references=[torch.zeros(1, 1, dtype=torch.int64)], weights=[0.0])
 
 
-def alike_codes(codebook_VD: Tensor, count: int = ALIKE_CODES) -> Alike:
-    """For each code those that look like it, and how much, 1 for itself; see `sample_codes`."""
-    indices, weights = code_neighbours(codebook_VD, count)
+def alike_codes(books_KVD: Tensor, count: int = ALIKE_CODES) -> Alike:
+    """For each code of each codebook those that look like it, and how much, 1 for itself."""
+    indices, weights = neighbours_by_book(books_KVD, count)
     return indices, weights / weights[:, :1]
 
 
@@ -63,7 +64,7 @@ def make_predict(
     images = len(prefix.lengths)
     take = remember_last(join(prefix, negative) if guided and negative is not None else prefix)
 
-    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Tensor:
+    def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Prediction:
         codes, owner, ask, places_N = without_doubles(codes_MT, owner_M, ask_MT)
         ask_N = ask.flatten().nonzero().squeeze(1)
         if guided:
@@ -75,7 +76,7 @@ def make_predict(
             hidden_ND = torch.lerp(hidden_ND[half:], hidden_ND[:half], guidance_scale)
         if places_N is not None:
             hidden_ND = hidden_ND[places_N]
-        return model.code_logits(hidden_ND)
+        return prediction(model.code_states(hidden_ND))
 
     return predict
 

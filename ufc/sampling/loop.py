@@ -4,7 +4,8 @@ One loop serves every order of filling (`ufc.sampling.orders`) but those that br
 (`Order.loop`). It knows neither transformer nor
 estimators; it asks two functions:
 
-  predict(codes_MT, owner_M, ask_MT) -> logits (cells asked for, V), row-major
+  predict(codes_MT, owner_M, ask_MT) -> logits (cells asked for, V), row-major; or of several
+                                        codebooks `token_sampling.Cells`
   score(codes_MT, owner_M)           -> by estimator, 0..1: {"compliance": (M,), ...}
 
 where `owner_M` says which image of the batch each canvas belongs to. Candidates never share
@@ -27,9 +28,9 @@ from torch import Tensor
 from ufc.sampling.canvas import Canvas, Refined, Scores, blank_canvas, curve_point, total_score
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.orders import Order, StepView
-from ufc.sampling.token_sampling import Alike, sample_codes
+from ufc.sampling.token_sampling import Alike, Prediction, sample_codes
 
-Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor, Tensor, Tensor], Prediction]
 Score = Callable[[Tensor, Tensor], Scores]
 OnStep = Callable[[int, Canvas], bool]
 
@@ -41,7 +42,7 @@ class Problem:
     Attributes:
         codes_BT: int64, codes at the locked cells; whatever stands elsewhere is replaced.
         locked_BT: known cells; they are never touched, and counted out of every schedule.
-        codes: size V of the codebook.
+        codes: size V of the codebook, V ** codebooks of several: a cell's code is the joint one.
         generators: a CPU generator for each image.
         grid: (rows, columns) of the T cells, row-major.
         alike: codes that look nearly the same, counted as agreeing in confidence.
@@ -152,11 +153,11 @@ def attempt(
     current = state.codes[at_work, None].expand(-1, candidates, -1)
     blank_MT = torch.where(masked, problem.codes, current).flatten(0, 1)
     owner_M = at_work.to(device).repeat_interleave(candidates)
-    logits_NV = predict(blank_MT, owner_M, masked.flatten(0, 1))
+    prediction = predict(blank_MT, owner_M, masked.flatten(0, 1))
     temperature = config.rule.temperature(config.temperature)
     uniform_N = noise_AK2T[:, :, 1][masked]
     sampled_N, probability_N = sample_codes(
-        logits_NV, uniform_N, temperature, problem.alike, config.top_k, config.top_p
+        prediction, uniform_N, temperature, problem.alike, config.top_k, config.top_p
     )
     filled, confidence = current.clone(), state.confidence[at_work, None].repeat(1, candidates, 1)
     filled[masked] = sampled_N

@@ -61,11 +61,10 @@ def no_value(value: str | None) -> str | None:
 
 
 def order_name(value: str | None) -> str | None:
-    """An order of filling that there is, or autoregressive."""
+    """An order of filling that there is."""
     from ufc.sampling.orders import ORDERS
 
-    known = list(dict.fromkeys([*ORDERS, AUTOREGRESSIVE]))
-    return None if value in known else "one of " + ", ".join(known)
+    return None if value in ORDERS else "one of " + ", ".join(ORDERS)
 
 
 RULES = (

@@ -142,7 +142,7 @@ def plan_image(instruction: Instruction) -> Plan:
     what = "all but the known blocks" if bases else "all blocks"
     made = Part(target, "target", f"{CODES} on the grid, decoded to pixels", what)
     if order == AUTOREGRESSIVE:
-        objective = ("next-codes", "cross-entropy of each block's code from those before it")
+        objective = ("autoregressive", "cross-entropy of each block's code from those before it")
         sampler = "autoregressive, code by code in raster order with cached keys and values"
     else:
         objective = ("masked-codes", "cross-entropy of the masked blocks' codes")
@@ -230,7 +230,7 @@ def base_mask(slot: Slot) -> str:
     trained = share_masked(slot, "its blocks")
     if not slot.has("mask_ratio"):
         trained = ", ".join(filter(None, ["in training a random share or box", trained]))
-    return f"white of --mask-image, or all but --preserve-blocks; {trained}"
+    return f"white of --mask-image, all but --preserve-blocks, or --outpaint; {trained}"
 
 
 FAMILIES = (

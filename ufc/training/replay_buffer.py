@@ -20,6 +20,7 @@ from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generate import generate_tokens, last_is_best
 from ufc.sampling.loop import Problem
 from ufc.sampling.token_sampling import Alike
+from ufc.training.token_cache import dtype_of
 
 
 class ReplayBuffer:
@@ -31,13 +32,14 @@ class ReplayBuffer:
         self.items: list[ControlItem] = []
 
     def add(self, codes_BT: Tensor, items: Sequence[ControlItem]) -> None:
-        self.codes = [*self.codes, *codes_BT.to(torch.int32).cpu()][-self.capacity :]
+        dtype = dtype_of(max(2**31, int(codes_BT.max()) + 1))
+        self.codes = [*self.codes, *codes_BT.to(dtype).cpu()][-self.capacity :]
         self.items = [*self.items, *items][-self.capacity :]
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[ControlItem]]:
         """`count` of them, with replacement: codes (count, T) int64 and their controls."""
         picks = torch.randint(len(self.codes), (count,), generator=generator).tolist()
-        return torch.stack([self.codes[i] for i in picks]).long(), [self.items[i] for i in picks]
+        return torch.stack([self.codes[i].long() for i in picks]), [self.items[i] for i in picks]
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -32,7 +32,8 @@ from ufc_base.data.opening import (
 from ufc_base.data.streams import first_records
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
-from vqgan.model import VQGAN
+from vqgan.model import VQGAN, VQGANConfig
+from vqgan.quantizer import name_codes
 from vqgan.training.data import Ahead, stream_of
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
@@ -156,7 +157,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         model = with_parts(
             model, config.estimators, model.config.autoregressive or config.autoregressive
         )
-        check_fits(model.config, config, codebook_VD)
+        check_fits(model.config, config, tokenizer.config)
         # No weight depends on these, so a model may go on with others, as at another resolution.
         dropout = model.config.dropout if config.dropout is None else config.dropout
         model.config = replace(
@@ -175,7 +176,8 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         return model
     model = UFCTransformer(
         UFCConfig(
-            codes=tokenizer.config.n_embed,
+            codes=tokenizer.config.codes,
+            codebooks=tokenizer.config.codebooks,
             code_width=tokenizer.config.embed_dim,
             text_vocabulary=text.size,
             grid=tokenizer.config.grid_size,
@@ -218,14 +220,15 @@ def with_parts(
     return other
 
 
-def check_fits(known: UFCConfig, config: TrainConfig, codebook_VD: Tensor) -> None:
+def check_fits(known: UFCConfig, config: TrainConfig, tokenizer: VQGANConfig) -> None:
     """Raise `CheckpointError` where a model to go on from is not what the run is to train."""
-    codes, width = codebook_VD.shape
-    if (known.codes, known.code_width) != (codes, width):
+    theirs = tokenizer.codebooks, tokenizer.n_embed, tokenizer.embed_dim
+    if (known.codebooks, known.codebook_size, known.code_width) != theirs:
+        named = name_codes(known.codebooks, known.codebook_size)
         raise CheckpointError(
-            f"{config.init_from} is for {known.codes} codes of width {known.code_width}, the "
-            f"tokenizer has {codes} of width {width}: give --tokenizer {config.init_from}, or "
-            "start anew without --init-from"
+            f"{config.init_from} is for {named} codes of width {known.code_width}, the tokenizer "
+            f"has {name_codes(*theirs[:2])} of width {theirs[2]}: give --tokenizer "
+            f"{config.init_from}, or start anew without --init-from"
         )
     if config.ffn not in (None, known.ffn):
         raise CheckpointError(

@@ -22,7 +22,7 @@ class CodeCache:
     """Codes of every picture: as it is, flipped, and augmented `augmentations` times.
 
     Kept in one safetensors file beside the run, under a key of tokenizer and data; as int16, or
-    int32 where a codebook has more codes than that can count.
+    int32 or int64 where there are more codes than that can count.
     """
 
     def __init__(self, codes_NVT: Tensor, grid: tuple[int, int]) -> None:
@@ -98,10 +98,10 @@ def encode_all(
     progress: Callable[[int, int], None] | None,
     batch_size: int = 64,
 ) -> Tensor:
-    """Codes of a set, (N, 2 + augmentations, T) int16 or int32."""
+    """Codes of a set, (N, 2 + augmentations, T) of `dtype_of` their number."""
     device = next(tokenizer.parameters()).device
     augment = reference_augmentation() if augmentations else None
-    dtype = torch.int16 if tokenizer.config.n_embed <= 2**15 else torch.int32
+    dtype = dtype_of(tokenizer.config.codes)
     cells = math.prod(tokenizer.config.grid_size)
     out = torch.empty(len(pixels), 2 + augmentations, cells, dtype=dtype)
     with torch.random.fork_rng():
@@ -116,6 +116,12 @@ def encode_all(
             if progress is not None:
                 progress(rows.stop, len(pixels))
     return out
+
+
+def dtype_of(codes: int) -> torch.dtype:
+    """The narrowest of int16, int32 and int64 that counts so many codes."""
+    counting = torch.int16, torch.int32, torch.int64
+    return next(dtype for dtype in counting if codes - 1 <= torch.iinfo(dtype).max)
 
 
 def reference_augmentation() -> Callable[[Tensor], Tensor]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
+from ufc.model.block import Block
 from ufc.model.experts import take_routing
-from ufc.model.transformer import Block, UFCTransformer
+from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
@@ -40,19 +41,19 @@ from ufc_base.training.loop import (
 )
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.model import VQGAN
-from vqgan.quantizer import code_neighbours
+from vqgan.quantizer import neighbours_by_book
 
 
 class StepLoss(nn.Module):
     """A step's losses as one forward pass, so that processes can share its gradients."""
 
-    def __init__(self, model: UFCTransformer, config: TrainConfig, codebook_VD: Tensor) -> None:
+    def __init__(self, model: UFCTransformer, config: TrainConfig, books_KVD: Tensor) -> None:
         super().__init__()
         self.model = model
         self.config = config
-        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
+        self.neighbours = neighbours_by_book(books_KVD, max(1, config.alike_codes))
         self.weights = config.objective_weights()
-        self.objectives = make_objectives(config, codebook_VD)
+        self.objectives = make_objectives(config, books_KVD)
 
     def forward(
         self,
@@ -75,7 +76,7 @@ class StepLoss(nn.Module):
         return loss, values | accuracy_by_ratio(batch, found)
 
 
-def make_objectives(config: TrainConfig, codebook_VD: Tensor) -> dict[str, Objective]:
+def make_objectives(config: TrainConfig, books_KVD: Tensor) -> dict[str, Objective]:
     """The objectives that have a weight, by name.
 
     Raises:
@@ -85,7 +86,7 @@ def make_objectives(config: TrainConfig, codebook_VD: Tensor) -> dict[str, Objec
     unknown = [name for name in names if name not in OBJECTIVES]
     if unknown:
         raise ValueError(f"there is no objective {unknown}; choose from {', '.join(OBJECTIVES)}")
-    return {name: OBJECTIVES[name](config, codebook_VD) for name in names}
+    return {name: OBJECTIVES[name](config, books_KVD) for name in names}
 
 
 class Trainer:
@@ -113,8 +114,8 @@ class Trainer:
             betas=(0.9, 0.96),
             fused=True,
         )
-        codebook_VD = tokenizer.quantize.codebook().detach().to(self.device)
-        core = StepLoss(self.model, config, codebook_VD)
+        books_KVD = tokenizer.quantize.books().detach().to(self.device)
+        core = StepLoss(self.model, config, books_KVD)
         self.objectives = core.objectives
         self.objective = engine.prepare(core, self.optimizer)
         self.average = WeightAverage(self.model, config.ema_decay)
@@ -291,7 +292,7 @@ def validate(
             drawn_BT = generate_canvases(pipeline.transformer, asked, pipeline.alike, generator)
             canvases = estimator_batch(
                 batch,
-                found.logits_NV,
+                found.prediction,
                 drawn_BT,
                 asked,
                 pipeline.transformer.config,

@@ -68,7 +68,7 @@ class Autoencoder(nn.Module):
         if self.frozen:
             # In float32: the decoder is to learn the codes that the finished encoder gives.
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                vectors = model.quantize.vectors(model.encode(x)).detach()
+                vectors = model.vectors(model.encode(x)).detach()
             return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
         z = model.features(x)
         if not decode:

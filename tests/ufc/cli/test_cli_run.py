@@ -56,12 +56,14 @@ def test_the_order_of_the_target(ufc):
     assert code == 2 and "the instruction says order=halton" in err and one_line(err)
 
 
-def test_an_order_that_the_sampler_lacks(ufc, monkeypatch):
-    from ufc.sampling.orders import ORDERS
-
-    monkeypatch.delitem(ORDERS, "autoregressive", raising=False)
-    code, _, err = ufc("run", "autoregressive", "--slot", "caption=bag")
-    assert code == 2 and "order=autoregressive: this version cannot" in err and one_line(err)
+def test_blocks_are_added_to_a_base_as_edit_adds_them(ufc, photo):
+    arguments = ("--outpaint", "0,1,0,1", "--seed", 3)
+    slots = ("--slot", "caption=bag", "--slot", f"base={photo}")
+    code, _, err = ufc("run", "inpainting", *slots, *arguments)
+    assert code == 0, err
+    flags = ("--prompt", "bag", "--image", photo)
+    assert ufc("edit", *flags, *arguments, output_dir="again")[0] == 0
+    assert pictures() == pictures("again")
 
 
 def test_a_plan_is_shown_and_nothing_done(tmp_path, capsys, monkeypatch):

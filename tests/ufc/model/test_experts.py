@@ -12,9 +12,10 @@ from conftest import make_pipeline, tiny_transformer
 from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
+from ufc.model.block import Block
 from ufc.model.experts import Experts, take_routing
 from ufc.model.quantisation import Int8Linear, quantise_linears
-from ufc.model.transformer import Block, UFCConfig, UFCTransformer
+from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import make_prefix
 
 SIZES = {"width": 8, "feed_forward": 12}

@@ -56,7 +56,7 @@ def test_roles_of_words() -> None:
 
 def test_order_chooses_objective_and_sampler() -> None:
     plan = make_plan(parse("[TEXT:a] -> [IMAGE:b,order=autoregressive]"))
-    assert plan.objective[0] == "next-codes" and plan.sampler.startswith("autoregressive")
+    assert plan.objective[0] == "autoregressive" and plan.sampler.startswith("autoregressive")
     plan = make_plan(parse("[TEXT:a] -> [IMAGE:b,order=pnag]"))
     assert plan.objective[0] == "masked-codes" and plan.sampler.endswith("order pnag")
 

@@ -10,6 +10,7 @@ from ufc.cli.flags import GenerationFlags
 from ufc.cli.generating.generate import row_from_flags
 from ufc.cli.generating.run import run_batch
 from ufc.cli.terminal import DONE, Terminal
+from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError, listed
 from ufc.tasks.attributes import IMAGE
 from ufc.tasks.describe import describe
@@ -23,7 +24,8 @@ HELP = """Carry out one line of instruction, such as "[TEXT:caption] [IMAGE:ref]
 
 Left of the arrow stands what is given, each slot by --slot NAME=VALUE; right of it what is wanted.
 The name of a built-in task does as well: ufc run text-to-image --slot caption="red bag". An image
-called base is one to keep parts of: say which with --mask-image or --preserve-blocks."""
+called base is one to keep parts of: say which with --mask-image or --preserve-blocks, or add
+blocks around it with --outpaint."""
 
 FROM_SLOTS = ("prompt", "reference_image", "image")  # flags that an instruction's slots stand for
 
@@ -92,15 +94,16 @@ def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> 
 
 def check_mask(flags: RunFlags, plan: Plan) -> None:
     """Raise `RequestError` where a base has no mask, or a mask no base."""
-    masked = flags.controls.keys() & {"mask_image", "preserve_blocks"}
-    if plan.base is not None and not masked:
+    masks = [name for name in OF_AN_EDIT if name in flags.controls]
+    if plan.base is not None and not masks:
         raise RequestError(
-            f"nothing says what to keep of {plan.base.name}; give --mask-image or --preserve-blocks"
+            f"nothing says what to keep of {plan.base.name}; give --mask-image or "
+            "--preserve-blocks, or --outpaint"
         )
-    if plan.base is None and masked:
-        flag = "--mask-image" if "mask_image" in masked else "--preserve-blocks"
+    if plan.base is None and masks:
         raise RequestError(
-            f"{flag}: the instruction has no image to keep parts of; give it a slot [IMAGE:base]"
+            f"--{masks[0].replace('_', '-')}: the instruction has no image to keep parts of; "
+            "give it a slot [IMAGE:base]"
         )
 
 
@@ -108,21 +111,14 @@ def settings_with_order(flags: RunFlags, plan: Plan) -> Mapping[str, object]:
     """The sampling settings, with the order that the instruction asks for.
 
     Raises:
-        RequestError: a flag asks for another one, or the sampler has none of that name.
+        RequestError: a flag asks for another one.
     """
-    from ufc.sampling.orders import ORDERS
-
     if plan.order is None:
         return flags.settings
     if flags.settings.get("order", plan.order) != plan.order:
         raise RequestError(
             f"--order: got {flags.settings['order']}, and the instruction says order={plan.order}; "
             "leave one of them out"
-        )
-    if plan.order not in ORDERS:
-        raise RequestError(
-            f"order={plan.order}: this version cannot sample in that order; "
-            f"wanted one of {listed(ORDERS)}"
         )
     return {**flags.settings, "order": plan.order}
 

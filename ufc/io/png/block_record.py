@@ -20,7 +20,7 @@ from ufc.io.validation import RequestError, check_integer, check_number, shown
 
 FORMAT = 2
 MOST_BLOCKS_A_SIDE = 128
-_MOST_CODES = 2**24
+_MOST_CODES = 2**53  # joint codes of several codebooks
 _MOST_SEED = 2**63 - 1
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _NUMBER = re.compile(r"[0-9]{1,8}")

@@ -16,8 +16,8 @@ from ufc.model.prefix_cache import Prefix
 from ufc.model.transformer import UFCTransformer
 from ufc.training.config import TrainConfig
 from ufc.training.objectives.base import Context, Log, Objective, register_objective
-from ufc.training.objectives.masked_codes import Neighbours, soft_cross_entropy
-from vqgan.quantizer import code_neighbours
+from ufc.training.objectives.masked_codes import Neighbours, joint_loss
+from vqgan.quantizer import neighbours_by_book
 
 
 @register_objective
@@ -26,14 +26,14 @@ class Autoregressive(Objective):
 
     name = "autoregressive"
 
-    def __init__(self, config: TrainConfig, codebook_VD: Tensor) -> None:
-        super().__init__(config, codebook_VD)
+    def __init__(self, config: TrainConfig, books_KVD: Tensor) -> None:
+        super().__init__(config, books_KVD)
         if not 0 < config.autoregressive_share <= 1:
             raise ValueError(
                 f"autoregressive_share is {config.autoregressive_share}, wanted more than 0, at "
                 "most 1; without such samples leave the objective out"
             )
-        self.neighbours = code_neighbours(codebook_VD, max(1, config.alike_codes))
+        self.neighbours = neighbours_by_book(books_KVD, max(1, config.alike_codes))
 
     def loss(self, context: Context) -> tuple[Tensor, Log]:
         """Parts are equally large, and so are their shares of a step's samples."""
@@ -68,11 +68,10 @@ def next_codes(
 ) -> NextCodes:
     """Cross-entropy of every cell of grids under their prefixes, smoothed as masked codes are."""
     hidden_BTD = model(codes_BT, prefix, causal=True).target
-    logits_NV = model.code_logits(hidden_BTD.flatten(0, 1)).float()
-    labels_N = codes_BT.flatten()
-    loss = soft_cross_entropy(logits_NV, labels_N, label_smoothing, neighbours)
-    right = logits_NV.detach().argmax(-1) == labels_N
-    log = {"next_code_loss": loss.detach(), "next_code_accuracy": right.float().mean()}
+    states = model.code_states(hidden_BTD.flatten(0, 1))
+    loss, correct_NK = joint_loss(states, codes_BT.flatten(), label_smoothing, neighbours)
+    right_N = correct_NK.all(1)
+    log = {"next_code_loss": loss.detach(), "next_code_accuracy": right_N.float().mean()}
     return NextCodes(loss, log)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ufc.model.prefix_cache import Prefix
 from ufc.model.transformer import UFCTransformer
+from ufc.sampling.token_sampling import Prediction
 from ufc.training.batches import TrainBatch
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ class AuxiliaryStep:
 
 @dataclass(frozen=True)
 class CodeLoss:
-    """Loss of masked codes, with what other objectives and the log reuse."""
+    """Loss of masked codes, with what other objectives and the log reuse.
+
+    `correct_NK` says of each codebook's code whether it is the likeliest after those before it.
+    """
 
     loss: Tensor
-    logits_NV: Tensor
-    correct_N: Tensor
+    prediction: Prediction
+    correct_NK: Tensor
     prefix: Prefix
 
 
@@ -63,7 +67,7 @@ class Objective:
 
     name: str
 
-    def __init__(self, config: TrainConfig, codebook_VD: Tensor) -> None:
+    def __init__(self, config: TrainConfig, books_KVD: Tensor) -> None:
         self.config = config
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:

@@ -14,6 +14,7 @@ from estimators.registry import find_estimators
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import alike_codes, make_prefix
+from ufc.sampling.token_sampling import Prediction, draw_codes
 from ufc.training.batches import TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.masks import random_box, random_ratio_mask
@@ -29,9 +30,9 @@ class Estimators(Objective):
 
     name = "estimators"
 
-    def __init__(self, config: TrainConfig, codebook_VD: Tensor) -> None:
-        super().__init__(config, codebook_VD)
-        self.alike = alike_codes(codebook_VD)
+    def __init__(self, config: TrainConfig, books_KVD: Tensor) -> None:
+        super().__init__(config, books_KVD)
+        self.alike = alike_codes(books_KVD)
         self.buffer = ReplayBuffer(BUFFERED_PICTURES)
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
@@ -47,7 +48,7 @@ class Estimators(Objective):
         generated_BT, generated_items = self.buffer.sample(count, generator)
         canvases = estimator_batch(
             batch,
-            context.codes.logits_NV,
+            context.codes.prediction,
             generated_BT,
             generated_items,
             model.config,
@@ -92,7 +93,7 @@ def estimator_losses(
 @torch.no_grad()
 def estimator_batch(
     batch: TrainBatch,
-    logits_NV: Tensor,
+    prediction: Prediction,
     generated_BT: Tensor,
     generated_items: Sequence[ControlItem],
     config: UFCConfig,
@@ -125,7 +126,7 @@ def estimator_batch(
     complete = ~hidden_cells.any(1)
     seen_BT = real_BT.masked_fill(hidden_cells, config.codes)
     few, quarter, grid = count // 2, count // 4, config.grid_size
-    filled_BT = one_shot_fill(batch, logits_NV, generator)[:quarter]
+    filled_BT = one_shot_fill(batch, prediction, generator)[:quarter]
     wrong_BT = torch.cat(
         [filled_BT, corrupt(real_BT[quarter:few], batch.codes_BT, grid, generator)]
     )
@@ -159,11 +160,10 @@ def estimator_batch(
     )
 
 
-def one_shot_fill(batch: TrainBatch, logits_NV: Tensor, generator: torch.Generator) -> Tensor:
+def one_shot_fill(batch: TrainBatch, prediction: Prediction, generator: torch.Generator) -> Tensor:
     """The step's targets with the masked cells drawn from the model's own logits, (B, T)."""
-    drawn_N = torch.multinomial(logits_NV.detach().softmax(-1).cpu(), 1, generator=generator)
     filled = batch.codes_BT.clone()
-    filled[batch.masks_BT] = drawn_N.squeeze(1).to(filled.device)
+    filled[batch.masks_BT] = draw_codes(prediction, generator).to(filled.device)
     return filled
 
 

@@ -6,10 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ufc.model.code_head import prediction
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.guidance import make_prefix
+from ufc.sampling.token_sampling import Cells, logits_along
 from ufc.training.batches import TrainBatch
 from ufc.training.objectives.base import CodeLoss
+from vqgan.quantizer import of_book, split_codes
 
 Neighbours = tuple[Tensor, Tensor]
 
@@ -20,18 +23,33 @@ def code_loss(
     label_smoothing: float,
     neighbours: Neighbours | None = None,
 ) -> CodeLoss:
-    """Cross-entropy on the masked target cells.
+    """Cross-entropy on the masked target cells; of several codebooks the sum of theirs.
 
-    With `neighbours` (see `vqgan.quantizer.code_neighbours`) a part of each label goes to codes
-    that look nearly the same, so that choosing among them is not held against the model.
+    Each codebook's codes are told from the true ones before them. With `neighbours` (see
+    `vqgan.quantizer.neighbours_by_book`) a part of each label goes to codes that look nearly the
+    same, so that choosing among them is not held against the model.
     """
     prefix = make_prefix(model, batch.items)
     blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
     masked_N = batch.masks_BT.flatten().nonzero().squeeze(1)
-    logits_NV = model.code_logits(model(blank_BT, prefix, ask_N=masked_N).target).float()
+    states = model.code_states(model(blank_BT, prefix, ask_N=masked_N).target)
     labels_N = batch.codes_BT[batch.masks_BT]
-    loss = soft_cross_entropy(logits_NV, labels_N, label_smoothing, neighbours)
-    return CodeLoss(loss, logits_NV, logits_NV.detach().argmax(-1) == labels_N, prefix)
+    loss, correct_NK = joint_loss(states, labels_N, label_smoothing, neighbours)
+    return CodeLoss(loss, prediction(states), correct_NK, prefix)
+
+
+def joint_loss(
+    cells: Cells, labels_N: Tensor, label_smoothing: float, neighbours: Neighbours | None
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of joint codes, and which codes of which cell are told right, (N, K)."""
+    losses, correct = [], []
+    labels_NK = split_codes(labels_N, cells.size, cells.codebooks)
+    for k, logits in enumerate(logits_along(cells, labels_NK)):
+        logits_NV, own_N = logits.float(), labels_NK[:, k] - k * cells.size
+        alike = None if neighbours is None else of_book(neighbours, k, cells.size)
+        losses.append(soft_cross_entropy(logits_NV, own_N, label_smoothing, alike))
+        correct.append(logits_NV.detach().argmax(-1) == own_N)
+    return sum(losses[1:], losses[0]), torch.stack(correct, dim=1)
 
 
 def soft_cross_entropy(
@@ -50,13 +68,19 @@ def soft_cross_entropy(
 def accuracy_by_ratio(batch: TrainBatch, found: CodeLoss) -> dict[str, Tensor]:
     """Share of masked cells told right, by how much of the picture was masked.
 
+    Right is a cell with the right code of every codebook; where there are several,
+    `accuracy_codebook_k` is the share of right codes of the k-th.
+
     A healthy model on a few thousand codes is right on 5 to 15 % of the cells when all are
     masked and on 20 to 40 % when few are.
     """
-    sizes_B = batch.masks_BT.sum(1)
+    sizes_B, correct_N = batch.masks_BT.sum(1), found.correct_NK.all(1)
     ratio_B = sizes_B / batch.masks_BT.shape[1]
-    right_B = torch.stack([part.float().mean() for part in found.correct_N.split(sizes_B.tolist())])
+    right_B = torch.stack([part.float().mean() for part in correct_N.split(sizes_B.tolist())])
     out: dict[str, Tensor] = {}
+    if found.correct_NK.shape[1] > 1:
+        each_K = found.correct_NK.float().mean(0)
+        out |= {f"accuracy_codebook_{k}": share for k, share in enumerate(each_K)}
     for low, high in ((0.0, 0.35), (0.35, 0.7), (0.7, 1.01)):
         inside = (ratio_B >= low) & (ratio_B < high)
         if inside.any():

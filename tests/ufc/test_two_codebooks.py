@@ -13,8 +13,10 @@ from cli_helpers import manifest
 from conftest import make_pipeline, picture
 from PIL import Image
 from toy_books import CODES, SIZE, books_pipeline, books_tokenizer
+from toy_contrastive import tiny_model
 
 from ufc.cli.main import main
+from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.embedded_tokens import carried_codes
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
@@ -67,6 +69,13 @@ def test_deterministic_is_bit_for_bit_the_same(dtype: str) -> None:
         alone = generate(pipe, [row], **settings)
         assert torch.equal(alone.codes[0], batch.codes[row])
         assert (alone.confidence[0] == batch.confidence[row]).all()
+
+
+def test_the_reranker_looks_at_the_pictures_of_joint_codes() -> None:
+    pipe = books_pipeline()
+    pipe.contrastive = ContrastiveEstimator(tiny_model(pipe.text.size), pipe.text)
+    out = generate(pipe, [0, 1], contrastive_weight=0.5, best_of=2)
+    assert out.codes.max() < CODES and all(0 <= score <= 1 for score in out.compliance)
 
 
 def test_changed_weights_are_noticed(pipe: UFCPipeline) -> None:

@@ -215,8 +215,8 @@ class UFCPipeline:
         What is left out stays as it is. `compile` writes code for the transformer's pass when it
         is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
         tokenizer and transformer in main memory and takes each to the device only while it works.
-        `deterministic` gives every picture passes of its own, so that it is the same alone or in
-        a batch in every precision; torch's own switch of that name is left as it is.
+        `deterministic` gives every picture forward passes of its own, so that it is the same alone
+        or in a batch in every precision; torch's own switch of that name is left as it is.
 
         Raises:
             ValueError: a name that is unknown or not for this device, a device that is not here,
@@ -393,7 +393,7 @@ class UFCPipeline:
         prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
         if expand_prompt is not None:
             pictures = [
-                Conditioning(**one.said() | {"prompt": prompt})
+                Conditioning(**one.explicit() | {"prompt": prompt})
                 for one, prompt in zip(pictures, prompts, strict=True)
             ]
         codebook = self.transformer.config.codes

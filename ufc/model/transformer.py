@@ -43,7 +43,7 @@ from ufc.model.block import Block
 from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
-from ufc.model.fused_block import LeanBlock, is_lean, make_lean
+from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
 from ufc_base.inference import is_plain
@@ -177,16 +177,16 @@ class UFCTransformer(Embedding):
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
-    def lean_layers(self) -> list[LeanBlock | None]:
+    def lean_layers(self) -> list[Lean | None]:
         """The blocks' fused arithmetic (`fused_block`); None each where it is not for it."""
         return [self.lean_layer(number) for number in range(self.config.depth)]
 
-    def lean_layer(self, number: int) -> LeanBlock | None:
+    def lean_layer(self, number: int) -> Lean | None:
         block = self.layers()[number]
         weights = list(block.parameters())
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None
-        return self.keep(("lean", number), weights, lambda: make_lean(block))
+        return self.keep(("lean", number, type(block.qkv)), weights, lambda: make_lean(block))
 
     def encode_controls(self, controls: Controls) -> Prefix:
         """Run the controls by themselves; the result serves every step, candidate and score."""
@@ -205,7 +205,10 @@ class UFCTransformer(Embedding):
         if config.control_attention == "full":
             return prefix
         if controls.length == 0:
-            none = x_BCD.new_empty(len(x_BCD), 0, config.heads, config.width // config.heads)
+            lean = self.lean_layer(0)
+            dtype = x_BCD.dtype if lean is None else lean.attention_dtype
+            shape = len(x_BCD), 0, config.heads, config.width // config.heads
+            none = x_BCD.new_empty(shape, dtype=dtype)
             return replace(prefix, layers=[(none, none)] * config.depth)
         layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
         for block, lean in zip(self.layers(), self.lean_layers(), strict=True):

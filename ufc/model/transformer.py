@@ -66,6 +66,7 @@ class UFCConfig:
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
     autoregressive: bool = False  # whether it also tells each code from those before it
+    grounding: bool = False  # whether it also tells which blocks of a picture words are about
     ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
     experts: int = 4  # of a block, in all its prototypes
     prototypes: int = 1  # groups of experts; a token sees one expert of each
@@ -173,6 +174,9 @@ class UFCTransformer(Embedding):
             if block.experts is not None:
                 block.experts.initialise(std_down=0.02 / (2 * config.depth) ** 0.5)
         self.links = make_links(config.width, config.codebooks)
+        if config.grounding:
+            self.ground_head = nn.Linear(config.width, 1)
+            self.initialise(self.ground_head)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))

@@ -14,10 +14,12 @@ from toy_training import model_config
 
 from ufc.captioning.tell import Answer, Located, ToldText, carry_out
 from ufc.cli.main import main
+from ufc.evaluation.words import named, named_right
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
+from ufc.training.lexicon.words import load_lexicon
 from ufc.training.trainer import main as train
 
 MIXTURE = """
@@ -144,3 +146,28 @@ def test_lone_threads_tell_the_same(knowing: UFCPipeline) -> None:
     alone = [knowing.caption([one])[0] for one in pictures()]
     assert [one.text for one in together] == [one.text for one in alone]
     assert torch.is_grad_enabled()
+
+
+def test_what_it_tells_is_measured_beside_probes(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data", 8)
+    asked = ["evaluate", "words", "--model", str(trained), "--real", str(data), "--no-cache"]
+    asked += ["--train-data-dir", str(data), "--extractor", "toy_extractor:tiny_extractor", "--json"]
+    assert main([*asked, "--device", "cpu", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["pictures"] == 8 and found["probes"]["colour"] > 0.9
+    assert found["questions"] == {"question-colour": 1.0, "question-type-zh": 1.0}
+    assert 0 <= found["grounding"]["grounding"] <= 1
+
+
+def test_a_text_names_what_its_longest_word_is_of() -> None:
+    lexicon = load_lexicon()
+    assert named("women's navy blue jeans", "colours", lexicon, "en") == "Navy Blue"
+    assert named("women's blue jeans", "colours", lexicon, "en") == "Blue"
+    assert named("women's blue jeans", "owners", lexicon, "en") == "Women"
+    assert named("女士红色手提包", "owners", lexicon, "zh") == "Women"
+    assert named("something", "types", lexicon, "en") is None
+    records = [{"type": "Jeans", "colour": "Blue"}, {"type": "Jeans", "colour": "Red"}]
+    right = named_right(["blue jeans", "blue jeans"], records, lexicon, "en")
+    assert right == {"type": 1.0, "colour": 0.5}

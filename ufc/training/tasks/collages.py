@@ -31,7 +31,7 @@ from ufc.training.token_cache import cache_key, dtype_of, kept_tensors
 from ufc_base.data.datasets import DataError, Pixels
 from vqgan.model import VQGAN
 
-WHITE = 0.96  # pixels of 0..1 are ground from here on, in each channel
+WHITE = 0.92  # pixels of -1..1 are ground from here on, in each channel
 ABSENT = 0.1  # share of the questions about a thing that is not there
 CHOICES = ("type", "colour", "caption")  # what is asked for, if it tells the photographs apart
 

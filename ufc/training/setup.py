@@ -51,14 +51,21 @@ ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are near
 
 
 def load_tokenizer(config: TrainConfig) -> VQGAN:
-    """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder."""
+    """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder.
+
+    At another `picture_scale` it is one of smaller pictures, with the same weights.
+    """
     path = config.tokenizer or config.init_from
     if path is None:
         raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
     folder = Path(path)
     if not (folder / "config.json").is_file():
         folder = resolve_model(path) / "tokenizer"
-    return VQGAN.from_pretrained(folder)
+    tokenizer = VQGAN.from_pretrained(folder)
+    if config.picture_scale != 1:
+        height, width = (round(side * config.picture_scale) for side in tokenizer.config.size)
+        tokenizer.config = replace(tokenizer.config, height=height, width=width)
+    return tokenizer
 
 
 def base_defaults(base: str | None) -> dict[str, Any]:

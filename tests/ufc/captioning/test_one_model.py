@@ -153,7 +153,13 @@ def test_what_it_tells_is_measured_beside_probes(
 ) -> None:
     data = write_folder(tmp_path / "data", 8)
     asked = ["evaluate", "words", "--model", str(trained), "--real", str(data), "--no-cache"]
-    asked += ["--train-data-dir", str(data), "--extractor", "toy_extractor:tiny_extractor", "--json"]
+    asked += [
+        "--train-data-dir",
+        str(data),
+        "--extractor",
+        "toy_extractor:tiny_extractor",
+        "--json",
+    ]
     assert main([*asked, "--device", "cpu", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["pictures"] == 8 and found["probes"]["colour"] > 0.9

@@ -55,12 +55,13 @@ def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[st
     """What captions a picture and compares that with its prompt; None where it has no prompt."""
     from estimators.contradiction.model import ContradictionModel
     from ufc.captioning.contradictions import compare_with_prompts
-    from ufc.io.hub import resolve_model
+    from ufc.io.hub import bundled_folder
     from ufc.pipeline import UFCPipeline
     from ufc_base.reading import load_image
 
     pipeline = UFCPipeline.from_pretrained(model)
-    judge = ContradictionModel.from_pretrained(resolve_model(compared_by))
+    bundled = bundled_folder() / compared_by
+    judge = ContradictionModel.from_pretrained(bundled if bundled.is_dir() else compared_by)
 
     def compare(picture: str, metadata: Metadata) -> dict[str, Any] | None:
         prompt = (metadata.request or {}).get("prompt")

@@ -64,7 +64,7 @@ def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[st
     judge = ContradictionModel.from_pretrained(bundled if bundled.is_dir() else compared_by)
 
     def compare(picture: str, metadata: Metadata) -> dict[str, Any] | None:
-        prompt = (metadata.request or {}).get("prompt")
+        prompt = ((metadata.request or {}).get("request") or {}).get("prompt")
         if not isinstance(prompt, str) or not prompt:
             return None
         return compare_with_prompts(pipeline, [prompt], [load_image(picture)], judge)[0].to_json()

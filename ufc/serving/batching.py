@@ -181,13 +181,15 @@ class Batcher:
     def _take(self) -> list[Unit] | None:
         """The next batch, taken out of the queue; None when closed."""
         with self._changed:
+            idle = not self._queue
             self._changed.wait_for(lambda: self._queue or self.closed)
-            if self.wait > 0 and not self.closed:
-                full = lambda: len(self._company()) >= self.max_batch  # noqa: E731
-                self._changed.wait_for(lambda: self.closed or full(), self.wait)
+            if idle and self.wait > 0:
+                self._changed.wait_for(
+                    lambda: self.closed or len(self._company()) >= self.max_batch, self.wait
+                )
             if self.closed:
                 return None
-            batch = self._company()
+            batch = self._company()  # none where all were given up meanwhile
             taken = set(map(id, batch))
             self._queue = deque(unit for unit in self._queue if id(unit) not in taken)
             self.running = len(batch)

@@ -1,8 +1,8 @@
 """Bodies of requests as pydantic models, derived from `Conditioning` and `GenerationConfig`.
 
 A control that is registered, or a setting that is added, is a field here by itself. Two models
-have the same fields: one of JSON, with pictures in base64, and one of forms, with pictures as files.
-Neither takes a path or an address: no request reads a file of the server's.
+have the same fields: one of JSON, with pictures in base64, and one of forms, with pictures as
+files. Neither takes a path or an address: no request reads a file of the server's.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from ufc_base.entry import reason
 LOG = logging.getLogger(__name__)
 INVALID, UNAUTHORISED = "invalid_request_error", "authentication_error"
 LIMITED, OURS = "rate_limit_error", "server_error"
+CLIENT_LEFT = 499  # as nginx counts requests whose client did not wait
 _TYPES = {401: UNAUTHORISED, 429: LIMITED}
 
 

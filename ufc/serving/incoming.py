@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -175,14 +174,12 @@ def small(given: Conditioning, pipe: UFCPipeline) -> Conditioning:
     def fit(image: Image.Image) -> Image.Image:
         return pipe.frames.choose(image.size).fit(image)
 
+    def keep(image: Image.Image) -> Image.Image:
+        return image
+
     kinds = {name: field.kind for name, field in control_fields().items()}
     seen = {name: kind.seen for name, kind in kinds.items() if isinstance(kind, Picture)}
-    return given.with_pictures(
-        {
-            name: fit if kind == "rgb" else partial(lambda image: image)
-            for name, kind in seen.items()
-        }
-    )
+    return given.with_pictures({name: fit if how == "rgb" else keep for name, how in seen.items()})
 
 
 def count_tokens(given: Conditioning, pipe: UFCPipeline) -> tuple[int, int]:

@@ -31,6 +31,10 @@ ABOUT = (
 )
 REFUSALS = (400, 401, 404, 413, 415, 429, 500, 503, 504)
 PLAIN: dict[str, Any] = {"content": {CONTENT_TYPE: {}}}
+EVENTS: dict[str, Any] = {
+    "description": "All pictures; or with stream, events with previews and pictures.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
 KEY = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 
@@ -75,7 +79,8 @@ def create_app(
 
 def images(service: Service, gate: Gate) -> APIRouter:
     """Where pictures are generated and edited."""
-    router = APIRouter(prefix="/v1/images", tags=["images"], responses=refusals(REFUSALS))
+    answers = refusals(REFUSALS) | {200: EVENTS}
+    router = APIRouter(prefix="/v1/images", tags=["images"], responses=answers)
     of_json, of_forms = json_body(), form_body()
 
     @router.post(
@@ -176,10 +181,14 @@ def complete_schema(app: FastAPI, with_key: bool) -> None:
             schema = usual()
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).update(found["$defs"])
+            for name in ("HTTPValidationError", "ValidationError"):
+                components["schemas"].pop(name, None)
             if with_key:
                 components["securitySchemes"] = KEY
-                for path, item in schema["paths"].items():
-                    for operation in item.values() if path.startswith("/v1") else ():
+            for path, item in schema["paths"].items():
+                for operation in item.values():
+                    operation["responses"].pop("422", None)  # bad input has status 400 here
+                    if with_key and path.startswith("/v1"):
                         operation["security"] = [{name: []} for name in KEY]
             app.openapi_schema = schema
         return app.openapi_schema

@@ -52,7 +52,12 @@ def picture_bytes(value: Any) -> Any:
         raise ValueError("wanted a picture's bytes in base64; addresses are not fetched") from None
 
 
-_BASE64 = {"type": "string", "contentEncoding": "base64", "examples": ["data:image/png;base64,…"]}
+_BASE64 = {
+    "type": "string",
+    "format": "byte",
+    "contentEncoding": "base64",
+    "examples": ["data:image/png;base64,…"],
+}
 _FILE = {"type": "string", "format": "binary"}
 Picture64 = Annotated[bytes, BeforeValidator(picture_bytes), WithJsonSchema(_BASE64)]
 PictureFile = Annotated[bytes, WithJsonSchema(_FILE)]

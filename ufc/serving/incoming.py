@@ -59,6 +59,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     pipe, uploads = loaded.pipe, Uploads(settings.max_pixels)
     given = settings_of(body)
     controls = controls_of(body, uploads)
+    check_size(body, pipe)
     row = with_model_defaults(Row(Request(**controls, **given), ""), pipe.defaults)
     check_limits(row.request, pipe, settings)
     (row,) = check_rows([row], pipe, uploads)
@@ -68,12 +69,13 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     frame, (edit,) = prepare_edits([conditioning], pipe.frames, config, codes)
     check_area(frame.cells, pipe, settings)
     free = int((~edit.locked_T).sum())
+    shared = [name for name in BATCH_SETTINGS if name not in ("height", "width")]
     alone = next(_numbers) if config.original_size else None  # its part has a shape of its own
     return Wanted(
         plan([row], suffix=".png"),
         conditioning,
         uploads.hashes(row.request.conditioning),
-        (*(getattr(config, name) for name in BATCH_SETTINGS), frame.grid, alone),
+        (*(getattr(config, name) for name in shared), frame.grid, alone),
         frame.grid,
         find_order(config.order).steps(config.num_inference_steps, free),
         count_tokens(conditioning, pipe),
@@ -86,6 +88,14 @@ def settings_of(body: ImageRequest) -> dict[str, Any]:
     if body.sides and given.keys() & {"height", "width"}:
         raise RequestError("size: got height or width too; give one of them")
     return given | body.sides | {COUNT: body.n}
+
+
+def check_size(body: ImageRequest, pipe: UFCPipeline) -> None:
+    """Raise `RequestError`, which names the size, for one that the model has not."""
+    try:
+        pipe.frames.choose(None, **body.sides)
+    except RequestError as error:
+        raise RequestError(f'size: {error}; or give "auto"') from None
 
 
 def controls_of(body: ImageRequest, uploads: Uploads) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ufc.call_arguments import prepare_edits
 from ufc.cli.generating.batch_runner import check_rows, opened
 from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning, control_fields, request_controls
+from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.kinds import Picture, Reference, References
 from ufc.io.batch_plan import plan, with_model_defaults
 from ufc.io.validation import RequestError
@@ -63,6 +64,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     row = with_model_defaults(Row(Request(**controls, **given), ""), pipe.defaults)
     check_limits(row.request, pipe, settings)
     (row,) = check_rows([row], pipe, uploads)
+    check_extended(row.request, uploads, pipe, settings)
     conditioning = small(opened(pipe, row.request, uploads), pipe)
     config = GenerationConfig.over(pipe.defaults, row.request.settings.said())
     codes = pipe.transformer.config.codes
@@ -112,6 +114,8 @@ def controls_of(body: ImageRequest, uploads: Uploads) -> dict[str, Any]:
             given[name] = uploads.add(name, value)
         elif name != "image":
             given[name] = control.kind.from_json(name, value)
+    if getattr(body, WEIGHTS, None) and "reference_images" not in given:
+        raise RequestError(f"{WEIGHTS}: there are no reference_images that they weigh")
     if isinstance(getattr(body, "image", None), list):
         return edit_of(body, given, uploads)
     return given
@@ -176,6 +180,21 @@ def check_area(cells: int, pipe: UFCPipeline, settings: ServerSettings) -> None:
     most = int(settings.max_area * pipe.frames.default.cells)
     if cells > most:
         raise RequestError(f"size: got {cells} blocks, and this server allows {most}")
+
+
+def check_extended(
+    request: Request, uploads: Uploads, pipe: UFCPipeline, settings: ServerSettings
+) -> None:
+    """Raise `RequestError` for an image that outpainting would make larger than uploads may be."""
+    if request.image and request.outpaint:
+        size = uploads[request.image].stored.size
+        grid = pipe.frames.choose(size).grid
+        width, height = extended_size(size, request.outpaint, grid)
+        if width * height > settings.max_pixels:
+            raise RequestError(
+                f"outpaint: got {width} x {height} pixels, and this server allows "
+                f"{settings.max_pixels:,}; add fewer blocks, or shrink the image"
+            )
 
 
 def small(given: Conditioning, pipe: UFCPipeline) -> Conditioning:

@@ -116,9 +116,9 @@ def test_no_file_of_the_server_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_bytes(png(picture(1)))
     monkeypatch.chdir(tmp_path)
     for name in ("aaaa", str(path), f"file://{path}", "http://127.0.0.1/aaaa"):
-        with pytest.raises(ValueError, match="base64|not a picture"):
+        with pytest.raises(ValueError, match=r"base64|not a picture"):
             prepared(prompt="bag", reference_images=[name])
-        with pytest.raises(ValueError, match="base64|not a picture"):
+        with pytest.raises(ValueError, match=r"base64|not a picture"):
             prepared(prompt="bag", image=name, preserve_blocks=[0])
 
 

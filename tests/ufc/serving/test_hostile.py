@@ -89,7 +89,7 @@ BODIES: dict[str, Any] = {
     "a mask of another shape": {"image": IMAGE, "mask_image": b64(Image.new("L", (9, 16), 255))},
     "three sides": {"image": IMAGE, "outpaint": [1, 2, 3]},
     "sides in words": {"image": IMAGE, "outpaint": "all"},
-    "far too wide": {"image": IMAGE, "outpaint": [32, 32, 32, 32], "original_size": True},
+    "far too wide": {"image": IMAGE, "outpaint": [32, 32, 32, 32]},
     "codes": {"prompt": "bag", "codes": [1] * 16},
     "a chat model": {"prompt": "bag", "expand_prompt": "/etc"},
     "a place to write": {"prompt": "bag", "output": "../../a.png"},

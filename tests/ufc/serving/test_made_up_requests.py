@@ -34,6 +34,7 @@ CHECKS = [
     checks.content_type_conformance,
     checks.response_schema_conformance,
 ]
+PATIENCE = 100  # seconds that a busy machine may take for a request
 GOOD = [schemathesis.GenerationMode.POSITIVE]
 PICTURES = [picture(0), picture(1, (9, 30)), picture(2).convert("L"), picture(3).convert("RGBA")]
 SETTLED = hypothesis.settings(
@@ -75,7 +76,7 @@ def test_no_request_is_too_odd_for_the_server() -> None:
             def send(case: Any, sensible: bool) -> None:
                 if sensible and isinstance(case.body, dict):
                     case.body = made_sensible(case.body)
-                answer = case.call()
+                answer = case.call(timeout=PATIENCE)
                 seen[case.path, answer.status_code] += 1
                 case.validate_response(answer, checks=CHECKS)
 

@@ -33,7 +33,7 @@ REFUSALS = (400, 401, 404, 413, 415, 429, 500, 503, 504)
 PLAIN: dict[str, Any] = {"content": {CONTENT_TYPE: {}}}
 EVENTS: dict[str, Any] = {
     "description": "All pictures; or with stream, events with previews and pictures.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 KEY = {"bearer": {"type": "http", "scheme": "bearer"}}
 

@@ -336,7 +336,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
-    """A seed for every picture: each row counts up from its own, drawn where none was given.
+    """A seed for every picture: each row counts up from its own, a random one where none was given.
 
     Raises:
         ValueError: a seed beside a generator, or one out of range.
@@ -367,5 +367,5 @@ def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.G
         return given
     if len(given) != 1:
         raise ValueError(f"got {len(given)} generators for {len(seeds)} pictures: give one each")
-    drawn = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
-    return [torch.Generator().manual_seed(seed) for seed in drawn]
+    sampled = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in sampled]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from PIL import Image
@@ -26,6 +26,7 @@ from ufc.call_arguments import (
     sort_arguments,
     spread_seeds,
 )
+from ufc.captioning.known_tasks import KnownTasks
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.encoding import EncodedPictures, control_items, known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
@@ -34,7 +35,7 @@ from ufc.conditioning.known_tokens import as_pictures, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
+from ufc.io.serialisation import checkpoint_defaults, known_tasks, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
 from ufc.model.forking import prepare_process
 from ufc.model.placing import as_they_were, probe_device
@@ -69,6 +70,9 @@ from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
 
+if TYPE_CHECKING:
+    from ufc.captioning.tell import ToldText
+
 # Arguments of a call that are neither controls nor settings of `GenerationConfig`.
 NO_SETTINGS = (
     "self", "further", "seed", "generator", "output_type", "callback_on_step_end", "expand_prompt",
@@ -86,6 +90,7 @@ class UFCPipeline:
         text: TextTokenizer,
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
+        tasks: KnownTasks | None = None,
     ) -> None:
         prepare_process()
         known = transformer.config
@@ -107,6 +112,7 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
+        self.tasks = tasks or KnownTasks()
         self.alike = alike_codes(tokenizer.quantize.books())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
@@ -195,7 +201,8 @@ class UFCPipeline:
             ValueError: a device, dtype or backend that is not to be had; see `to`.
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
-        pipeline = cls(*read_parts(folder, variant), name=folder.name)
+        parts = read_parts(folder, variant)
+        pipeline = cls(*parts, name=folder.name, tasks=known_tasks(folder))
         return pipeline.to(
             device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
         )
@@ -215,8 +222,8 @@ class UFCPipeline:
         What is left out stays as it is. `compile` writes code for the transformer's pass when it
         is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
         tokenizer and transformer in main memory and takes each to the device only while it works.
-        `deterministic` gives every picture passes of its own, so that it is the same alone or in
-        a batch in every precision; torch's own switch of that name is left as it is.
+        `deterministic` gives every picture forward passes of its own, so that it is the same alone
+        or in a batch in every precision; torch's own switch of that name is left as it is.
 
         Raises:
             ValueError: a name that is unknown or not for this device, a device that is not here,
@@ -393,7 +400,7 @@ class UFCPipeline:
         prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
         if expand_prompt is not None:
             pictures = [
-                Conditioning(**one.said() | {"prompt": prompt})
+                Conditioning(**one.explicit() | {"prompt": prompt})
                 for one, prompt in zip(pictures, prompts, strict=True)
             ]
         codebook = self.transformer.config.codes
@@ -473,6 +480,16 @@ class UFCPipeline:
         return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
+
+    def caption(self, pictures: Sequence[Image.Image], lang: str = "en") -> list[ToldText]:
+        """What pictures show, in English (`en`) or Chinese (`zh`), with how sure each word is.
+
+        Raises:
+            RequestError: the model has not learnt it.
+        """
+        from ufc.captioning.tell import caption_plan, carry_out
+
+        return cast("list[ToldText]", carry_out(self, caption_plan(self, lang), {}, pictures))
 
     def encode_text(
         self, prompt: str | None, notices: list[str], what: str = "prompt"

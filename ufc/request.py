@@ -93,9 +93,11 @@ class Request:
         known = control_fields()
         controls = {name: given.pop(name) for name in list(given) if name in known}
         if controls or conditioning is None:
-            conditioning = Conditioning(**(conditioning.said() if conditioning else {}) | controls)
+            conditioning = Conditioning(
+                **(conditioning.present() if conditioning else {}) | controls
+            )
         if given or settings is None:
-            settings = GenerationConfig(**(settings.said() if settings else {}) | given)
+            settings = GenerationConfig(**(settings.explicit() if settings else {}) | given)
         for name, value in (
             ("id", id), ("conditioning", conditioning), ("expand_prompt", expand_prompt),
             ("expanded_prompt", expanded_prompt), ("lang", lang), ("settings", settings),
@@ -122,7 +124,7 @@ class Request:
         if name in control_fields():
             return getattr(self.conditioning, name, None)
         if name in REQUEST_SETTINGS:
-            return self.settings.said().get(name)
+            return self.settings.explicit().get(name)
         raise AttributeError(f"a request has no {name!r}")
 
     @classmethod
@@ -164,17 +166,16 @@ class Request:
     def _named(self, controls: Mapping[str, Any]) -> dict[str, Any]:
         own = {"id": self.id, "lang": self.lang}
         own |= {name: getattr(self, name) for name in ("expand_prompt", "expanded_prompt")}
-        data = {**own, **controls, **self.settings.said(), "output": self.output}
+        data = {**own, **controls, **self.settings.explicit(), "output": self.output}
         return {name: value for name, value in data.items() if value is not None}
+
+    def changed(self, **fields: Any) -> Request:
+        """The request with other fields, controls and settings by their own names among them."""
+        return replace(self, **fields)
 
     def with_pictures(self, place: Callable[[str], str]) -> Request:
         """The same request with each of its files at `place(path)`."""
         return replace(self, conditioning=self.conditioning.with_pictures(place))
-
-    def changed(self, **fields: Any) -> Request:
-        """The same request with other fields, controls or settings."""
-        known = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Request(**known | fields)
 
     def check_controls(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""

@@ -16,7 +16,7 @@ import typer
 from ufc.cli import app as editor
 from ufc.cli import env, info, serve, training
 from ufc.cli.flags import GenerateFlags, GenerationFlags, command
-from ufc.cli.generating import edit, generate, run_instruction
+from ufc.cli.generating import caption, edit, generate, run_instruction
 from ufc.cli.generating.run_instruction import RunFlags
 from ufc.cli.measuring import bench, evaluate
 from ufc.cli.program import Program, add, add_later
@@ -54,6 +54,7 @@ add(
     "run",
     command(RunFlags, run_instruction.run, run_instruction.HELP, run_instruction.FROM_SLOTS),
 )
+add(app, "caption", caption.caption)
 for trainer in training.TRAINERS:
     add_later(app, trainer, training.TRAINERS[trainer])
 add_later(app, "evaluate", evaluate.LATER)

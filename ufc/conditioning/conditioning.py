@@ -85,18 +85,18 @@ class Conditioning(BaseModel):
             }
         )
 
-    def given(self) -> dict[str, Any]:
+    def explicit(self) -> dict[str, Any]:
         """The controls that were given, by name."""
         own = {name: getattr(self, name) for name in self.model_fields_set}
         values = own | (self.model_extra or {})
         return {name: values[name] for name in control_fields() if name in values}
 
-    def said(self) -> dict[str, Any]:
+    def present(self) -> dict[str, Any]:
         """The controls that say something, by name."""
         empty = (False, ())
         return {
             name: value
-            for name, value in self.given().items()
+            for name, value in self.explicit().items()
             if not (isinstance(value, bool | tuple) and value in empty)
         }
 
@@ -104,7 +104,7 @@ class Conditioning(BaseModel):
     def pictures(self) -> dict[str, list[Any]]:
         """The pictures of each control that has some, or their paths."""
         fields = control_fields()
-        found = {name: fields[name].kind.pictures(value) for name, value in self.said().items()}
+        found = {name: fields[name].kind.pictures(value) for name, value in self.present().items()}
         return {name: pictures for name, pictures in found.items() if pictures}
 
     @property
@@ -114,7 +114,7 @@ class Conditioning(BaseModel):
 
     def with_pictures(self, place: Mapping[str, Place] | Place) -> Conditioning:
         """The same with `place(picture)` for each picture; one for all, or one for each control."""
-        fields, given = control_fields(), self.given()
+        fields, given = control_fields(), self.explicit()
         for name in self.pictures:
             own = place[name] if isinstance(place, Mapping) else place
             given[name] = fields[name].kind.with_pictures(given[name], own)
@@ -123,12 +123,14 @@ class Conditioning(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The controls that say something, as JSON."""
         fields = control_fields()
-        return {name: fields[name].kind.to_json(value) for name, value in self.said().items()}
+        return {name: fields[name].kind.to_json(value) for name, value in self.present().items()}
 
     def described(self, digests: Mapping[str, str]) -> dict[str, Any]:
         """As a finished picture tells it: files by the sha256 that `digests` has by path."""
-        fields, said = control_fields(), self.said()
-        return {name: fields[name].kind.described(value, digests) for name, value in said.items()}
+        fields, present = control_fields(), self.present()
+        return {
+            name: fields[name].kind.described(value, digests) for name, value in present.items()
+        }
 
     def check_request(self) -> None:
         """Raise `RequestError` unless it can stand in a file: pictures by path, edits complete."""
@@ -150,10 +152,12 @@ class Conditioning(BaseModel):
 
     def check_not_empty(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""
-        said = {name: value for name, value in self.said().items() if name != "negative_prompt"}
+        present = {
+            name: value for name, value in self.present().items() if name != "negative_prompt"
+        }
         if not normalise(self.prompt or ""):
-            said.pop("prompt", None)
-        if not said:
+            present.pop("prompt", None)
+        if not present:
             raise RequestError(
                 "nothing says what to generate: give a prompt, a reference image or an image "
                 "to edit"

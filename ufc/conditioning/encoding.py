@@ -35,7 +35,7 @@ def control_items(
     """
     items, negatives, notices = [], [], []
     for one in given:
-        values, told = one.said(), list[str]()
+        values, told = one.present(), list[str]()
         parts = [
             control.encode(
                 values[name],

@@ -27,22 +27,22 @@ def with_defaults(request: Request, defaults: Request) -> Request:
 
     The image, its mask and its blocks go together: they are taken over as one or not at all.
     """
-    controls = defaults.conditioning.said()
+    controls = defaults.conditioning.present()
     if request.conditioning.image is not None:
         controls = {k: value for k, value in controls.items() if k not in _EDIT}
     return replace(
         request,
         id=request.id or defaults.id,
-        conditioning=Conditioning(**controls | request.conditioning.said()),
+        conditioning=Conditioning(**controls | request.conditioning.present()),
         lang=request.lang or defaults.lang,
-        settings=GenerationConfig.over(defaults.settings.said(), request.settings.said()),
+        settings=GenerationConfig.over(defaults.settings.explicit(), request.settings.explicit()),
         output=request.output or defaults.output,
     )
 
 
 def with_model_defaults(row: Row, defaults: Mapping[str, Any]) -> Row:
     """The row, with the settings that it leaves open taken from a checkpoint's own `defaults`."""
-    return row.changed(settings=GenerationConfig.over(defaults, row.request.settings.said()))
+    return row.changed(settings=GenerationConfig.over(defaults, row.request.settings.explicit()))
 
 
 def plan(
@@ -131,12 +131,12 @@ def name_from_prompt(prompt: str | None) -> str:
 
 def batch_settings(request: Request) -> dict[str, Any]:
     """What pictures of one batch must have in common."""
-    return {k: v for k, v in request.settings.said().items() if k in BATCH_SETTINGS}
+    return {k: v for k, v in request.settings.explicit().items() if k in BATCH_SETTINGS}
 
 
 def edit_of(request: Request) -> dict[str, Any]:
     """What of an image is edited."""
-    return {k: v for k, v in request.conditioning.said().items() if k in _EDIT}
+    return {k: v for k, v in request.conditioning.present().items() if k in _EDIT}
 
 
 def _may_join(row: Row, batch: Sequence[Row], batch_size: int | None) -> bool:

@@ -121,8 +121,8 @@ def _parse_json_line(line: str) -> tuple[Request, Result | None]:
     value = parse_json(line)
     if isinstance(value, Mapping) and "status" in value and "file_name" in value:
         result = {k: v for k, v in value.items() if k in RESULT_FIELDS or k == "seed"}
-        asked = {k: v for k, v in value.items() if k not in RESULT_FIELDS}
-        return Request.from_json(asked), Result.from_json(result)
+        fields = {k: v for k, v in value.items() if k not in RESULT_FIELDS}
+        return Request.from_json(fields), Result.from_json(result)
     return Request.from_json(value), None
 
 

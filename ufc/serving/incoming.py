@@ -66,7 +66,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     (row,) = check_rows([row], pipe, uploads)
     check_extended(row.request, uploads, pipe, settings)
     conditioning = small(opened(pipe, row.request, uploads), pipe)
-    config = GenerationConfig.over(pipe.defaults, row.request.settings.said())
+    config = GenerationConfig.over(pipe.defaults, row.request.settings.explicit())
     codes = pipe.transformer.config.codes
     frame, (edit,) = prepare_edits([conditioning], pipe.frames, config, codes)
     check_area(frame.cells, pipe, settings)
@@ -161,7 +161,7 @@ def edit_of(body: Any, given: dict[str, Any], uploads: Uploads) -> dict[str, Any
 
 def check_limits(request: Request, pipe: UFCPipeline, settings: ServerSettings) -> None:
     """Raise `RequestError` for more than this server allows."""
-    config = GenerationConfig(**request.settings.said())
+    config = GenerationConfig(**request.settings.explicit())
     pictures = config.num_images_per_prompt
     canvases = pictures * config.num_candidates * config.best_of
     for name, got, most in (

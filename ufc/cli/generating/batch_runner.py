@@ -17,9 +17,9 @@ from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.frame import Frame
 from ufc.conditioning.sequence import MAX_REFERENCES
-from ufc.io.batch_plan import batch_settings
+from ufc.io.batch_plan import batch_settings, edit_of
 from ufc.io.embedded_tokens import block_record, carried_codes
-from ufc.io.inputs import InputFiles, check_inputs, input_digest
+from ufc.io.inputs import InputFiles, input_digest
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.png.block_record import Origin
 from ufc.io.png.metadata import Metadata, describe, rounded
@@ -28,6 +28,7 @@ from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result, Row
 from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
+from ufc_base.images import ImageError
 
 # Errors of the disk rather than of one picture: the next would not be written either.
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -42,25 +43,52 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
     Raises:
         RequestError: with the line that it comes from.
     """
-    for row in rows:
-        try:
-            row.request.check_controls()
-            check_references(row.request)
-            check_order(row.request, pipe)
-            pipe.frames.choose(None, row.request.height, row.request.width)
-        except RequestError as error:
-            raise RequestError(row.of(str(error))) from None
-    frames = check_inputs(rows, files, lambda request, image: frame_of(pipe, request, image, files))
+    frames: dict[object, Frame] = {}  # many pictures have the same files
     shaped = []
-    for row, frame in zip(rows, frames, strict=True):
+    for row in rows:
+        request = row.request
+        case = (
+            tuple(request.conditioning.paths),
+            str(edit_of(request)),
+            request.height,
+            request.width,
+        )
         try:
-            row.request.check_blocks(frame.cells)
-        except RequestError as error:
+            request.check_controls()
+            check_order(request, pipe)
+            if case not in frames:
+                frames[case] = check_inputs(request, pipe, files)
+        except (ImageError, RequestError) as error:
             raise RequestError(row.of(str(error))) from None
-        height, width = frame.size
-        own_shape = row.request.original_size or frame == pipe.frames.default
+        height, width = frames[case].size
+        own_shape = request.original_size or frames[case] == pipe.frames.default
         shaped.append(row if own_shape else row.changed(height=height, width=width))
     return shaped
+
+
+def check_inputs(request: Request, pipe: UFCPipeline, files: InputFiles) -> Frame:
+    """Open the files of a request, to find what is wrong with them; the size of its picture.
+
+    Raises:
+        ImageError: a file that cannot be used.
+        RequestError: more references than a model can tell apart, a size that is none of the
+            model's, blocks that are not there, or nothing is left to generate.
+    """
+    count = len(request.reference_images)
+    if count > MAX_REFERENCES:
+        raise RequestError(
+            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
+        )
+    pipe.frames.choose(None, request.height, request.width)
+    given = files.load(request.conditioning)
+    frame = frame_of(pipe, request, given.image, files)
+    if given.mask_image is not None and frame.fit_mask(given.mask_image).getbbox() is None:
+        raise RequestError(
+            f"{request.mask_image}: keeps the whole image, so there is nothing to generate; "
+            "paint white what is to be regenerated, or invert the mask"
+        )
+    request.check_blocks(frame.cells)
+    return frame
 
 
 def frame_of(
@@ -83,15 +111,6 @@ def frame_of(
         if carried_codes(pipe, image, files[request.image].blocks()) is not None:
             return frame
     return pipe.frames.choose(image.size, request.height, request.width)
-
-
-def check_references(request: Request) -> None:
-    """Raise `RequestError` where there are more references than a model can tell apart."""
-    count = len(request.reference_images)
-    if count > MAX_REFERENCES:
-        raise RequestError(
-            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
-        )
 
 
 def check_order(request: Request, pipe: UFCPipeline) -> None:
@@ -142,12 +161,14 @@ class BatchRunner:
     def result(self, row: Row, group: str, **outcome: Any) -> Result:
         """What a picture's manifest line says beyond its request."""
         loaded = self.loaded
-        made: dict[str, Any] = {
-            "model": loaded.name,
-            "backend": loaded.backend,
-            "versions": loaded.versions,
-        }
-        return replace(row.picture, group=group, **made, **outcome)
+        return replace(
+            row.picture,
+            group=group,
+            model=loaded.name,
+            backend=loaded.backend,
+            versions=loaded.versions,
+            **outcome,
+        )
 
     def generate(
         self, batch: Sequence[Row], group: str, wanted: set[str], manifest: Manifest
@@ -292,14 +313,14 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     where it is edited in the size that it has."""
     given = files.load(request.conditioning)
     if request.expanded_prompt:
-        given = Conditioning(**given.said() | {"prompt": request.used_prompt})
+        given = Conditioning(**given.explicit() | {"prompt": request.used_prompt})
     if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)
     if not frame.holds(given.image.size):
         return given
     codes = carried_codes(pipe, given.image, files[request.image].blocks())
-    return Conditioning(**given.said() | {"codes": codes})
+    return Conditioning(**given.present() | {"codes": codes})
 
 
 def seen_from(folder: Path, path: str) -> str:

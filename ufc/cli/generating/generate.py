@@ -13,7 +13,7 @@ from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Request, Row
 
-HELP = """Draw pictures from words, reference images and kept blocks, in any combination.
+HELP = """Generate pictures from words, reference images and kept blocks, in any combination.
 
 Each picture is written at once as {id}-{seed}-{index}.png, with its request inside, and
 manifest.jsonl tells them all; given as --prompts-file it makes the same pictures again."""

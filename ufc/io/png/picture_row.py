@@ -27,18 +27,18 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     """
     path = Path(path)
     said = read_metadata(path).request
-    asked = said.get("request") if said else None
-    if said is None or not isinstance(asked, dict):
+    fields = said.get("request") if said else None
+    if said is None or not isinstance(fields, dict):
         raise RequestError(f"{path}: holds no request; give a picture that ufc generated")
-    fields = control_fields().items()
-    if any(asked.get(name) for name, field in fields if isinstance(field.kind, Picture)):
+    controls = control_fields().items()
+    if any(fields.get(name) for name, field in controls if isinstance(field.kind, Picture)):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"
         )
     told = {name: value for name, value in said.items() if name in RESULT_FIELDS}
     try:
-        request = Request.from_json(asked)
+        request = Request.from_json(fields)
         result = Result.from_json({**told, "file_name": path.name, "seed": request.seed})
         request.check_controls()
     except RequestError as error:

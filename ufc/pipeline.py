@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from PIL import Image
@@ -26,6 +26,7 @@ from ufc.call_arguments import (
     sort_arguments,
     spread_seeds,
 )
+from ufc.captioning.known_tasks import KnownTasks
 from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
 from ufc.conditioning.controls import encode_controls
 from ufc.conditioning.encoding import EncodedPictures, known_codes
@@ -35,7 +36,7 @@ from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
+from ufc.io.serialisation import checkpoint_defaults, known_tasks, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
 from ufc.model.forking import prepare_process
 from ufc.model.placing import as_they_were, probe_device
@@ -70,6 +71,9 @@ from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
 
+if TYPE_CHECKING:
+    from ufc.captioning.tell import ToldText
+
 # Arguments of a call that are neither controls nor settings of `GenerationConfig`.
 NO_SETTINGS = (
     "self", "further", "seed", "generator", "output_type", "callback_on_step_end", "expand_prompt",
@@ -87,6 +91,7 @@ class UFCPipeline:
         text: TextTokenizer,
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
+        tasks: KnownTasks | None = None,
     ) -> None:
         prepare_process()
         known = transformer.config
@@ -108,6 +113,7 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
+        self.tasks = tasks or KnownTasks()
         self.alike = alike_codes(tokenizer.quantize.books())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
@@ -196,7 +202,8 @@ class UFCPipeline:
             ValueError: a device, dtype or backend that is not to be had; see `to`.
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
-        pipeline = cls(*read_parts(folder, variant), name=folder.name)
+        parts = read_parts(folder, variant)
+        pipeline = cls(*parts, name=folder.name, tasks=known_tasks(folder))
         return pipeline.to(
             device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
         )
@@ -501,6 +508,16 @@ class UFCPipeline:
         return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
+
+    def caption(self, pictures: Sequence[Image.Image], lang: str = "en") -> list[ToldText]:
+        """What pictures show, in English (`en`) or Chinese (`zh`), with how sure each word is.
+
+        Raises:
+            RequestError: the model has not learnt it.
+        """
+        from ufc.captioning.tell import caption_plan, carry_out
+
+        return cast("list[ToldText]", carry_out(self, caption_plan(self, lang), {}, pictures))
 
     def encode_text(
         self, prompt: str | None, notices: list[str], what: str = "prompt"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # requests are checked by their spelling, and do not wait for
     from tokenizers import Tokenizer
 
 MAX_TOKENS = 48
+END = "\u0100"  # how byte-level BPE writes the byte 0
 
 # What the keyboard has, and what word processors, phones and CJK keyboards write instead of it.
 _VARIANTS = {
@@ -75,6 +76,13 @@ class TextTokenizer:
     @property
     def size(self) -> int:
         return self.tokenizer.get_vocab_size()
+
+    @property
+    def end(self) -> int:
+        """The id that ends a text that is told: the byte 0, which no text holds."""
+        found = self.tokenizer.token_to_id(END)
+        assert found is not None  # a byte-level vocabulary has all bytes
+        return found
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, at most `max_tokens` of them."""

@@ -22,7 +22,7 @@ from ufc.io.embedded_tokens import block_record, carried_codes
 from ufc.io.inputs import InputFiles, input_digest
 from ufc.io.manifest import Manifest, save_picture
 from ufc.io.png.block_record import sampled_blocks
-from ufc.io.png.metadata import describe, rounded
+from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result, Row
@@ -140,17 +140,12 @@ class BatchRunner:
         self.generated = 0
         self.failed = 0
 
-    def plan(self, batches: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
-        """The manifest lines of all pictures before any is generated."""
-        rows = [row for batch in batches for row in batch]
-        hashes = [self.files.hashes(row.request.conditioning.pictures) for row in rows]
-        found = zip(rows, map(input_digest, hashes), strict=True)
-        return [self.line(row, inputs=digest) for row, digest in found]
-
-    def line(self, row: Row, **outcome: Any) -> dict[str, Any]:
-        """The manifest line of a picture, "pending" unless `outcome` says more."""
+    def line(self, row: Row, hashes: Mapping[str, str], **outcome: Any) -> dict[str, Any]:
+        """The manifest line of a picture made of files with these hashes, "pending" unless
+        `outcome` says more."""
         asked = row.request.to_json(lambda path: seen_from(self.folder, path))
-        return asked | self.result(row.picture, **outcome).to_json()
+        result = self.result(row.picture, inputs=input_digest(hashes), **outcome)
+        return asked | result.to_json()
 
     def result(self, picture: Result, **outcome: Any) -> Result:
         """What a picture's manifest line says beyond its request."""
@@ -208,7 +203,6 @@ class BatchRunner:
         self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         """Write picture `i` of a batch; returns its manifest line."""
-        image, request = out.images[i], row.request
         scored = {
             "status": "done",
             "compliance": rounded(out.compliance[i]),
@@ -217,24 +211,14 @@ class BatchRunner:
         }
         metadata = None
         if self.with_metadata:
-            confidence = out.confidence[i].flatten().tolist()
-            told = sampled_blocks(out.provenance[i], confidence, out.seeds[i])
-            metadata = describe(
-                request,
-                replace(self.result(row.picture, **scored), model=Path(self.loaded.name).name),
-                hashes,
-                image.size,
-                curves=out.curves[i],
-                blocks=None  # of an edit at original size they are those of a part of the picture
-                if request.original_size
-                else block_record(self.loaded.pipe, image, out.codes[i].tolist(), *told),
-            )
+            result = self.result(row.picture, **scored)
+            metadata = picture_metadata(self.loaded, row, out, i, hashes, result)
         path = self.folder / row.picture.file_name
-        save_picture(image, path, metadata, overwrite=self.overwrite)
+        save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
         return self.line(
             row,
+            hashes,
             seconds=round(out.seconds / len(out.images), 3),
-            inputs=input_digest(hashes),
             notices=tuple(out.notices[i]),
             **scored,
         )
@@ -243,7 +227,7 @@ class BatchRunner:
         """Record a picture as failed, and say why."""
         text = reason(error)
         said = text.replace("\0", "").encode(errors="backslashreplace").decode()
-        manifest.record(self.line(row, status="failed", error=said))
+        manifest.record(self.line(row, {}, status="failed", error=said))
         self.failed += 1
         self.terminal.reach(self.generated + self.failed)
         self.terminal.error(f"ufc: {row.of(f'{row.picture.file_name} failed: {text}')}")
@@ -253,6 +237,33 @@ class BatchRunner:
         cells = self.loaded.pipe.frames.choose(None, config.height, config.width).cells
         share = pictures / find_order(config.order).steps(config.num_inference_steps, cells)
         return lambda pipe, step, timestep, state: self.terminal.advance(share)
+
+
+def picture_metadata(
+    loaded: Loaded,
+    row: Row,
+    out: PipelineOutput,
+    i: int,
+    hashes: Mapping[str, str],
+    result: Result,
+) -> Metadata:
+    """What picture `i` of an output says of itself: its request, its scores, its blocks.
+
+    `hashes` gives the sha256 of every input picture by the path or name that the request has.
+    """
+    confidence = out.confidence[i].flatten().tolist()
+    told = sampled_blocks(out.provenance[i], confidence, out.seeds[i])
+    blocks = None
+    if not row.request.original_size:  # its blocks are those of a part of the picture
+        blocks = block_record(loaded.pipe, out.images[i], out.codes[i].tolist(), *told)
+    return describe(
+        row.request,
+        replace(result, model=Path(loaded.name).name),
+        hashes,
+        out.images[i].size,
+        curves=out.curves[i],
+        blocks=blocks,
+    )
 
 
 def generate_batch(

@@ -142,7 +142,8 @@ def plan_in(
     groups = {name: line.get("group") for name, line in old.items()}
     pictures = plan(rows, suffix=suffix, known_seeds=seeds, groups=groups)
     if ranks.alone and not flags.overwrite:
-        refuse_existing(folder, {one.picture.file_name for one in pictures} - old.keys())
+        names = (one.picture.file_name for one in pictures)
+        refuse_existing(folder, (name for name in names if name not in old))
     return pictures
 
 
@@ -151,7 +152,11 @@ def carry_out(
 ) -> int:
     """Generate this process's share of the batches into the folder; returns the exit code."""
     folder, terminal = runner.folder, runner.terminal
-    pending = runner.plan(batches)
+    pending = [
+        runner.line(one, runner.files.hashes(one.request.conditioning.pictures))
+        for batch in batches
+        for one in batch
+    ]
     mine = [batches[number] for number in ranks.share(range(len(batches)))]
     names = [one.picture.file_name for batch in mine for one in batch]
     if not ranks.alone and not flags.overwrite:  # the others may be generating theirs already

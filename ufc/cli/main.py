@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from ufc.cli import app as editor
-from ufc.cli import env, info, training
+from ufc.cli import env, info, serve, training
 from ufc.cli.flags import GenerateFlags, GenerationFlags, command
 from ufc.cli.generating import caption, edit, generate, run_instruction
 from ufc.cli.generating.run_instruction import RunFlags
@@ -61,6 +61,7 @@ add_later(app, "evaluate", evaluate.LATER)
 add(app, "info", info.info)
 add(app, "bench", command(bench.BenchFlags, bench.run, bench.HELP))
 add(app, "app", editor.app)
+add(app, "serve", command(serve.ServeFlags, serve.run, serve.HELP))
 add(app, "env", env.env)
 
 

@@ -192,8 +192,8 @@ class UFCTransformer(Embedding):
             return None
         return self.keep(("lean", number, type(block.qkv)), weights, lambda: make_lean(block))
 
-    def encode_controls(self, controls: Controls) -> Prefix:
-        """Run the controls by themselves; the result serves every step, candidate and score."""
+    def embed_controls(self, controls: Controls) -> Prefix:
+        """Controls before any block: a prefix without layers."""
         config = self.config
         x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
         table = rotary_table(
@@ -205,9 +205,14 @@ class UFCTransformer(Embedding):
         weighted = bool((weight_BC != (place <= lengths_B[:, None])).any())
         plain = not weighted and bool((lengths_B == controls.length).all())
         bias_BC = None if plain else weight_BC.log().to(x_BCD.dtype)
-        prefix = Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+        return Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+
+    def encode_controls(self, controls: Controls) -> Prefix:
+        """Run the controls by themselves; the result serves every step, candidate and score."""
+        config, prefix = self.config, self.embed_controls(controls)
         if config.control_attention == "full":
             return prefix
+        x_BCD, bias_BC = prefix.embedded_BCD, prefix.bias_BC
         if controls.length == 0:
             lean = self.lean_layer(0)
             dtype = x_BCD.dtype if lean is None else lean.attention_dtype
@@ -216,9 +221,23 @@ class UFCTransformer(Embedding):
             return replace(prefix, layers=[(none, none)] * config.depth)
         layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
         for block, lean in zip(self.layers(), self.lean_layers(), strict=True):
-            x_BCD, own = block(x_BCD, table, layout, None, self.backend, lean=lean)
+            x_BCD, own = block(x_BCD, prefix.table, layout, None, self.backend, lean=lean)
             prefix.layers.append(own)
         return replace(prefix, hidden_BCD=self.norm(x_BCD))
+
+    def last_attention(self, controls: Controls) -> Tensor:
+        """The last block's attention among controls, a mean over its heads: (B, C, C)."""
+        prefix = self.embed_controls(controls)
+        x_BCD, bias_BC = prefix.embedded_BCD, prefix.bias_BC
+        layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
+        *before, last = self.layers()
+        for block in before:
+            x_BCD, _ = block(x_BCD, prefix.table, layout, None, self.backend)
+        q, k, _ = last.project(x_BCD, prefix.table)
+        scores = torch.einsum("bqnd,bknd->bnqk", q.float(), k.float()) / q.shape[-1] ** 0.5
+        if layout.bias_BC is not None:
+            scores = scores + layout.bias_BC.float()
+        return scores.softmax(-1).mean(1)
 
     def forward(
         self,

@@ -67,11 +67,12 @@ class StepLoss(nn.Module):
         code_share: float,
         text_share: float | None,
         auxiliary: AuxiliaryStep | None,
+        progress: float = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
         take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
-        context = Context(self.model, batch, found, code_share, text_share, auxiliary)
+        context = Context(self.model, batch, found, code_share, text_share, auxiliary, progress)
         loss = code_share * found.loss
         values: dict[str, Any] = {"code_loss": loss.detach()}
         for name, objective in self.objectives.items():
@@ -145,7 +146,7 @@ class Trainer:
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
                 auxiliary = None if more else self.auxiliary_step(progress)
-                loss, log = self.objective(part, codes, words, auxiliary)
+                loss, log = self.objective(part, codes, words, auxiliary, progress)
                 self.engine.backward(loss)
             total = total + loss.detach()
             logs.append(log)

@@ -12,6 +12,12 @@ from PIL import Image
 from toy_data import toy_samples, write_folder
 from toy_training import model_config
 
+from estimators.contradiction.model import (
+    ContradictionConfig,
+    ContradictionModel,
+    known_words,
+)
+from ufc.captioning.contradictions import compare_with_prompts
 from ufc.captioning.tell import Answer, Located, ToldText, carry_out
 from ufc.cli.main import main
 from ufc.evaluation.words import named, named_right
@@ -177,3 +183,32 @@ def test_a_text_names_what_its_longest_word_is_of() -> None:
     records = [{"type": "Jeans", "colour": "Blue"}, {"type": "Jeans", "colour": "Red"}]
     right = named_right(["blue jeans", "blue jeans"], records, lexicon, "en")
     assert right == {"type": 1.0, "colour": 0.5}
+
+
+def judge(folder: Path) -> Path:
+    ContradictionModel(ContradictionConfig(vocabulary=known_words())).save_pretrained(folder)
+    return folder
+
+
+def test_pictures_are_compared_with_their_prompts(knowing: UFCPipeline, tmp_path: Path) -> None:
+    prompts = ["red bag", "红色包"]
+    found = compare_with_prompts(knowing, prompts, pictures()[:1] * 2, judge(tmp_path / "judge"))
+    assert [one.caption.replace(" ", "") for one in found] == ["redbag", "红色包"]
+    assert all("overall" in one.to_json() for one in found)
+
+
+def test_info_says_what_contradicts_a_prompt(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, fixed = tmp_path / "out", ["--model", str(trained), "--num-inference-steps", "2"]
+    assert main(["generate", "--prompt", "red bag", "--output-dir", str(out), *fixed]) == 0
+    made = next(out.glob("*.png")).name
+    capsys.readouterr()
+    checking = ["--check", str(trained), "--contradiction-model", str(judge(tmp_path / "judge"))]
+    assert main(["info", str(out / made), "--json", *checking]) == 0
+    check = json.loads(capsys.readouterr().out)["check"]
+    assert check["caption"] and check["colour"]["verdict"] in (
+        "entailment", "contradiction", "neutral",
+    )  # fmt: skip
+    assert main(["info", str(out / made), *checking]) == 0
+    assert "\ncheck: " in capsys.readouterr().out

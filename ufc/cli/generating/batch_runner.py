@@ -225,7 +225,8 @@ class BatchRunner:
         }
         metadata = None
         if self.with_metadata:
-            metadata = self._metadata(row, out, i, hashes, self.result(row, group, **scored))
+            result = self.result(row, group, **scored)
+            metadata = picture_metadata(self.loaded, row, out, i, hashes, result)
         path = self.folder / row.file_name
         save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
         return self.line(
@@ -235,32 +236,6 @@ class BatchRunner:
             inputs=input_digest(hashes),
             notices=tuple(out.notices[i]),
             **scored,
-        )
-
-    def _metadata(
-        self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
-    ) -> Metadata:
-        origins = [
-            Origin(True)
-            if story["kept"]
-            else Origin(False, story["step"], story["candidate"], out.seeds[i])
-            for story in out.provenance[i]
-        ]
-        confidence = [
-            None if origin.kept else sure
-            for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
-        ]
-        blocks = None
-        if not row.request.original_size:  # its blocks are those of a part of the picture
-            codes = out.codes[i].tolist()
-            blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
-        return describe(
-            row.request,
-            replace(result, model=Path(self.loaded.name).name),
-            hashes,
-            out.images[i].size,
-            curves=out.curves[i],
-            blocks=blocks,
         )
 
     def _fail(self, row: Row, group: str, error: Exception, manifest: Manifest) -> None:
@@ -282,6 +257,42 @@ class BatchRunner:
             self.terminal.advance(share)
 
         return advance
+
+
+def picture_metadata(
+    loaded: Loaded,
+    row: Row,
+    out: PipelineOutput,
+    i: int,
+    hashes: Mapping[str, str],
+    result: Result,
+) -> Metadata:
+    """What picture `i` of an output says of itself: its request, its scores, its blocks.
+
+    `hashes` gives the sha256 of every input picture by the path or name that the request has.
+    """
+    origins = [
+        Origin(True)
+        if story["kept"]
+        else Origin(False, story["step"], story["candidate"], out.seeds[i])
+        for story in out.provenance[i]
+    ]
+    confidence = [
+        None if origin.kept else sure
+        for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
+    ]
+    blocks = None
+    if not row.request.original_size:  # its blocks are those of a part of the picture
+        codes = out.codes[i].tolist()
+        blocks = block_record(loaded.pipe, out.images[i], codes, confidence, origins)
+    return describe(
+        row.request,
+        replace(result, model=Path(loaded.name).name),
+        hashes,
+        out.images[i].size,
+        curves=out.curves[i],
+        blocks=blocks,
+    )
 
 
 def generate_batch(

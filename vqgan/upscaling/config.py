@@ -67,6 +67,4 @@ class UpscalerTrainConfig(LoopSettings):
         return UpscalerConfig(self.width, self.depth, self.fold, self.smoothing_channels)
 
     def loss_weights(self) -> LossWeights:
-        return LossWeights(
-            self.l1_weight, 0.0, self.perceptual_weight, 0.0, edges=self.edge_weight
-        )
+        return LossWeights(self.l1_weight, 0.0, self.perceptual_weight, 0.0, edges=self.edge_weight)

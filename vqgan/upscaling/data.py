@@ -134,8 +134,7 @@ class Crops:
         generator = torch.Generator().manual_seed((config.seed << 32) + step)
         chances = torch.rand(batch, 5, generator=generator)[self.places.start : self.places.stop]
         crops = [
-            self.crop(index, one)
-            for index, one in zip(indices, chances.tolist(), strict=True)
+            self.crop(index, one) for index, one in zip(indices, chances.tolist(), strict=True)
         ]
         small, large = zip(*crops, strict=True)
         return as_float(torch.stack(small)), as_float(torch.stack(large))

@@ -60,7 +60,5 @@ def plain_reports(
     return {
         f"{figure}_{name}": value
         for name, enlarge in PLAIN.items()
-        for figure, value in enlargement_report(
-            enlarge, pairs, perceptual, indices, device
-        ).items()
+        for figure, value in enlargement_report(enlarge, pairs, perceptual, indices, device).items()
     }

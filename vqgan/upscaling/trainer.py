@@ -67,8 +67,8 @@ class UpscalerTrainer:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         logs: list[dict[str, Tensor]] = []
-        small, large = (one.to(self.device) for one in pair)
-        for number, (x, target) in enumerate(zip(small.chunk(count), large.chunk(count)), 1):
+        parts = [one.to(self.device).chunk(count) for one in pair]
+        for number, (x, target) in enumerate(zip(*parts, strict=True), 1):
             with self.engine.accumulating(self.upscaler, more=number < count):
                 loss, log = self.loss(self.upscaler(x), target)
                 self.engine.backward(loss / count)

@@ -571,8 +571,8 @@ class UFCPipeline:
         if (upscale or 1) > 1 and self.upscaler is None:
             raise RequestError(
                 f"upscale: got {upscale}, and the model {self.name} has no upscaler; leave it out, "
-                "or put the output folder of `ufc train-upscaler` into the model's folder as "
-                f"{UPSCALER}/"
+                f"or put what `ufc train-upscaler` wrote (config.json and model.safetensors) into "
+                f"{UPSCALER}/ of the model's folder"
             )
 
     @torch.no_grad()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import uvicorn
 from PIL import Image
 
 from ufc.cli.generating.model_choice import Loaded
-from ufc.pipeline import UFCPipeline
 from ufc.serving.app import create_app
 from ufc.serving.service import Service
 from ufc.serving.settings import ServerSettings
 
+PATIENCE = 60.0  # seconds
 
-def loaded(pipe: UFCPipeline) -> Loaded:
+
+def loaded(pipe: Any) -> Loaded:
     """A pipeline as the command line has loaded it."""
     return Loaded(pipe, "tiny", {"device": "cpu", "dtype": pipe.precision}, {"ufc": "test"})
 
@@ -35,7 +39,7 @@ class Running:
 
 @contextmanager
 def running(
-    pipe: UFCPipeline, settings: ServerSettings | None = None, keys: tuple[str, ...] = ()
+    pipe: Any, settings: ServerSettings | None = None, keys: tuple[str, ...] = ()
 ) -> Iterator[Running]:
     """A server while the context lasts."""
     app = create_app(loaded(pipe), settings, keys)
@@ -49,10 +53,30 @@ def running(
         yield Running(port, app.state.service)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
-def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
+def get(url: str, **more: Any) -> Any:
+    """`httpx.get` with patience for a busy machine."""
+    return httpx.get(url, timeout=PATIENCE, **more)
+
+
+def post(url: str, **more: Any) -> Any:
+    """`httpx.post` with patience for a busy machine."""
+    return httpx.post(url, timeout=PATIENCE, **more)
+
+
+def sent(server: Running, **body: Any) -> socket.socket:
+    """The connection of a request whose answer nobody has waited for yet."""
+    data = json.dumps(body).encode()
+    head = "POST /v1/images/generations HTTP/1.1", "host: here", "content-type: application/json"
+    lines = [*head, f"content-length: {len(data)}", "", ""]
+    connection = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    connection.sendall("\r\n".join(lines).encode() + data)
+    return connection
+
+
+def until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():

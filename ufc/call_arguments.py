@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning, control_fields
+from ufc.conditioning.conditioning import Conditioning, control_fields, picture_kinds
 from ufc.conditioning.edits.original_size import prepare
 from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
@@ -66,8 +66,9 @@ def per_picture(controls: Mapping[str, Any], rows: int, copies: int) -> list[Con
         found = spread(controls["conditioning"], rows, "conditioning")
     else:
         found = [Conditioning(**values) for values in spread_controls(controls, rows)]
-    opened = Opened()
-    return [one for one in map(opened.conditioning, found) for _ in range(copies)]
+    made: dict[tuple[str, int], Image.Image] = {}
+    places = {name: partial(opened, made, name, kind) for name, kind in picture_kinds().items()}
+    return [one for given in found for one in [given.with_pictures(places)] * copies]
 
 
 def spread_controls(controls: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:
@@ -283,34 +284,22 @@ def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> T
     return torch.tensor(codes, dtype=torch.int64)
 
 
-class Opened:
-    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+def opened(made: dict[tuple[str, int], Image.Image], name: str, kind: Picture, picture: Any) -> Any:
+    """A picture as a file's would be: upright, 8-bit RGB, alpha on white; `made` has the others.
 
-    def __init__(self) -> None:
-        self.made: dict[tuple[str, int], Image.Image] = {}
-
-    def conditioning(self, given: Conditioning) -> Conditioning:
-        """The same with its pictures opened; a mask is left for the edit that it is part of.
-
-        Raises `ValueError` where one is no picture, or cannot be read.
-        """
-        fields = control_fields()
-        return given.with_pictures(
-            {name: partial(self.open, name, fields[name].kind) for name in given.pictures}
-        )
-
-    def open(self, name: str, kind: Any, picture: Any) -> Any:
-        """One picture, as its kind is seen."""
-        check_picture(name, picture)
-        key = kind.seen, id(picture)
-        if kind.seen == "mask":
-            return picture
-        if key not in self.made:
-            try:
-                self.made[key] = (load_original if kind.seen == "own" else load_image)(picture)
-            except ImageError as error:
-                raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
-        return self.made[key]
+    A mask is left for the edit that it is part of. Raises `ValueError` where it is no picture, or
+    cannot be read.
+    """
+    check_picture(name, picture)
+    key = kind.seen, id(picture)
+    if kind.seen == "mask":
+        return picture
+    if key not in made:
+        try:
+            made[key] = (load_original if kind.seen == "own" else load_image)(picture)
+        except ImageError as error:
+            raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
+    return made[key]
 
 
 def check_picture(name: str, picture: Any) -> None:

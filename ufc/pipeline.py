@@ -27,11 +27,12 @@ from ufc.call_arguments import (
     spread_seeds,
 )
 from ufc.captioning.known_tasks import KnownTasks
-from ufc.conditioning.conditioning import Conditioning
-from ufc.conditioning.encoding import EncodedPictures, control_items, known_codes
+from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
+from ufc.conditioning.controls import encode_controls
+from ufc.conditioning.encoding import EncodedPictures, known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.known_tokens import as_pictures, paste_back
+from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
@@ -62,7 +63,7 @@ from ufc.pipeline_output import (
     at_original_size,
     check_output_type,
     finished,
-    make_output,
+    measured,
     present,
     step_state,
 )
@@ -71,7 +72,7 @@ from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import DEFAULTS, GenerationConfig
 from ufc.sampling.guidance import alike_codes
 from ufc.sampling.loop import Problem
-from ufc.sampling.stopping import Call, own_call, stoppable
+from ufc.sampling.stopping import Call, own_call, running
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.inference import WeightWatch
@@ -290,7 +291,6 @@ class UFCPipeline:
         """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
         return push(self, repo_id, private, token)
 
-    @stoppable
     def __call__(
         self,
         prompt: str | Sequence[str | None] | None = None,
@@ -405,91 +405,119 @@ class UFCPipeline:
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         given = locals() | further  # spelled out for who calls it; a test holds it to the models
+        controls, settings = sort_arguments(
+            {name: value for name, value in given.items() if name not in NO_SETTINGS}
+        )
+        config = GenerationConfig.over(self.defaults, settings)
+        copies, seed = config.num_images_per_prompt, plain(seed)
+        rows = count_rows(copies, controls, (seed, generator))
+        return self.generate(
+            per_picture(controls, rows, copies),
+            config,
+            spread_seeds(seed, rows, copies, generator),
+            generator=generator,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            expand_prompt=expand_prompt,
+        )
+
+    def generate(
+        self,
+        given: Sequence[Conditioning],
+        config: GenerationConfig,
+        seeds: Sequence[int | None],
+        *,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+        expand_prompt: ExpandPrompt | None = None,
+    ) -> PipelineOutput:
+        """Make a picture of each conditioning, with its own seed, all with the same settings.
+
+        What `__call__` comes to, and raises, once its arguments are sorted. Pictures are opened
+        already: upright and 8-bit, the image to edit by `load_original`, others by `load_image`.
+        """
         started = time.monotonic()
         prepare_process()
         for watch in self.watches:
             watch.look()
         check_output_type(output_type)
-        controls, settings = sort_arguments(
-            {name: value for name, value in given.items() if name not in NO_SETTINGS}
-        )
-        config = GenerationConfig.over(self.defaults, settings)
         self.check_upscale(config.upscale)
-        copies, seed = config.num_images_per_prompt, plain(seed)
-        rows = count_rows(copies, controls, (seed, generator))
-        pictures = per_picture(controls, rows, copies)
-        prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
-        if expand_prompt is not None:
-            pictures = [
-                Conditioning(**one.explicit() | {"prompt": prompt})
-                for one, prompt in zip(pictures, prompts, strict=True)
-            ]
         codebook = self.transformer.config.codes
-        frame, edits = prepare_edits(pictures, self.frames, config, codebook)
-        sampler = sampler_config(config)
-        if sampler.rule.causal:
-            self.transformer.check_autoregressive()
-        seeds = spread_seeds(seed, rows, copies, generator)
-        generators = make_generators(seeds, generator)
-        items, negatives, notices = control_items(pictures, self.encode_text, self.encode_reference)
-        notices = [[*first, *then] for first, then in zip(told, notices, strict=True)]
-        codes_BT, locked_BT = known_codes(edits, self.encode_once)
+        with running(self.calls) as call:
+            told: list[list[str]] = [[] for _ in given]
+            if expand_prompt is not None:
+                prompts, told = expand_all([one.prompt for one in given], expand_prompt)
+                given = [
+                    one.model_copy(update={"prompt": prompt})
+                    for one, prompt in zip(given, prompts, strict=True)
+                ]
+            if any(OF_AN_IMAGE & one.model_fields_set for one in given):
+                frame, edits = prepare_edits(given, self.frames, config, codebook)
+            else:
+                frame = self.frames.choose(None, config.height, config.width)
+                edits = [blank_edit(frame.grid, frame.size)] * len(given)
+            sampler = sampler_config(config)
+            if sampler.rule.causal:
+                self.transformer.check_autoregressive()
+            generators = make_generators(seeds, generator)
+            tokens = [
+                encode_controls(one, self.encode_text, self.encode_reference) for one in given
+            ]
+            items, negatives, notices = map(list, zip(*tokens, strict=True))
+            codes_BT, locked_BT = known_codes(edits, self.encode_once)
 
-        def decoded(codes_BT: Tensor) -> Tensor:
-            return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
+            def decoded(codes_BT: Tensor) -> Tensor:
+                return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
-        call = own_call(self.calls) or Call()
+            def on_step(step: int, canvas: Canvas) -> bool:
+                if callback_on_step_end is not None:
+                    state = step_state(
+                        canvas, lambda codes: as_pictures(decoded(codes), edits), sampler.watched
+                    ) | {"stop": call.stop}
+                    callback_on_step_end(self, step, step, state)
+                return call.stopped
 
-        def on_step(step: int, canvas: Canvas) -> bool:
-            if callback_on_step_end is not None:
-                state = step_state(
-                    canvas, lambda codes: as_pictures(decoded(codes), edits), sampler.watched
-                ) | {"stop": call.stop}
-                callback_on_step_end(self, step, step, state)
-            return call.stopped
-
-        reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
-        with self.at_work(self.transformer):
-            refined = generate_tokens(
-                self.transformer,
-                items,
-                negatives,
-                Problem(
-                    codes_BT.to(self.device),
-                    locked_BT.to(self.device),
-                    codebook,
-                    generators,
-                    frame.grid,
-                    self.alike,
-                ),
-                sampler,
-                guidance_scale=config.guidance_scale,
-                best_of=config.best_of,
-                apart=self.deterministic,
-                rescore=lambda score: rerank(score, reranker),
-                on_step=on_step,
-            )
-        codes_BT = refined.canvas.codes
-        pixels_BCHW = self.decode(codes_BT, frame.grid)
-        larger = self.enlarge if config.upscale > 1 else None
-        finished_BCHW = finished(edits, pixels_BCHW, config.feather, larger)
-        if config.original_size and output_type == "pil":
-            images: Any = at_original_size(
-                edits, pixels_BCHW, finished_BCHW, frame.stretch, config.feather,
-                None if self.upscaler is None else self.enlarge,
-            )  # fmt: skip
-        else:
-            images = present(finished_BCHW, codes_BT, edits, output_type)
-        return make_output(
-            refined,
-            images,
-            seeds,
-            items,
-            edits,
-            time.monotonic() - started,
-            notices,
-            frame.grid,
-            prompts,
+            prompts = [one.prompt for one in given]
+            reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
+            with self.at_work(self.transformer):
+                refined = generate_tokens(
+                    self.transformer,
+                    items,
+                    negatives,
+                    Problem(
+                        codes_BT.to(self.device),
+                        locked_BT.to(self.device),
+                        codebook,
+                        generators,
+                        frame.grid,
+                        self.alike,
+                    ),
+                    sampler,
+                    guidance_scale=config.guidance_scale,
+                    best_of=config.best_of,
+                    apart=self.deterministic,
+                    rescore=lambda score: rerank(score, reranker),
+                    on_step=on_step,
+                )
+            codes_BT = refined.canvas.codes
+            pixels_BCHW = self.decode(codes_BT, frame.grid)
+            larger = self.enlarge if config.upscale > 1 else None
+            finished_BCHW = finished(edits, pixels_BCHW, config.feather, larger)
+            if config.original_size and output_type == "pil":
+                images: Any = at_original_size(
+                    edits, pixels_BCHW, finished_BCHW, frame.stretch, config.feather,
+                    None if self.upscaler is None else self.enlarge,
+                )  # fmt: skip
+            else:
+                images = present(finished_BCHW, codes_BT, edits, output_type)
+        return PipelineOutput(
+            images=images,
+            seeds=list(seeds),
+            seconds=time.monotonic() - started,
+            notices=[[*first, *then] for first, then in zip(told, notices, strict=True)],
+            prompts=prompts,
+            **measured(refined, items, edits, frame.grid),
         )
 
     def reranker(

@@ -19,14 +19,13 @@ from ufc.cli.flags import GenerateFlags, GenerationFlags, command
 from ufc.cli.generating import caption, edit, generate, run_instruction
 from ufc.cli.generating.run_instruction import RunFlags
 from ufc.cli.measuring import bench, evaluate
-from ufc.cli.program import Program, add, add_later
+from ufc.cli.program import add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 from ufc_base.entry import escape_what_cannot_be_shown, write_line
 from ufc_base.program import SETTINGS, switch
 
 app = typer.Typer(
     name="ufc",
-    cls=Program,
     help="Pictures from words, reference images and kept blocks, in any combination.",
     context_settings=SETTINGS,
     pretty_exceptions_enable=False,

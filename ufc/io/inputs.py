@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ufc.conditioning.conditioning import Conditioning, control_fields
-from ufc.conditioning.kinds import Picture
+from ufc.conditioning.conditioning import Conditioning, picture_kinds
 from ufc.io.png.block_record import BlockRecord
 from ufc.io.png.metadata import metadata_of
 from ufc.io.validation import RequestError
@@ -87,10 +86,8 @@ class InputFiles:
         Raises:
             ImageError: a file that cannot be read, or a mask that does not fit its image.
         """
-        fields = control_fields()
-        kinds = {name: kind for name in fields if isinstance(kind := fields[name].kind, Picture)}
         opened = given.with_pictures(
-            {name: partial(self._open, kind.seen, given) for name, kind in kinds.items()}
+            {name: partial(self._open, kind.seen, given) for name, kind in picture_kinds().items()}
         )
         if opened.mask_image is None:
             return opened
@@ -99,14 +96,14 @@ class InputFiles:
         except ImageError as error:
             said = str(error).removeprefix("image: ").removeprefix(f"{given.mask_image}: ")
             raise ImageError(f"{given.mask_image}: {said}") from None
-        return Conditioning(**opened.present() | {"mask_image": mask, "invert_mask": None})
+        return opened.model_copy(update={"mask_image": mask, "invert_mask": False})
 
     def _open(self, seen: str, given: Conditioning, path: Any) -> Image.Image:
         return self[path].open(seen, given.invert_mask)
 
-    def hashes(self, given: Conditioning) -> dict[str, str]:
-        """sha256 of every file of a request, by its path."""
-        return {path: self[path].sha256 for path in given.paths}
+    def hashes(self, files: Mapping[str, Iterable[str]]) -> dict[str, str]:
+        """sha256 of the files of `Conditioning.pictures`, by their paths."""
+        return {path: self[path].sha256 for paths in files.values() for path in paths}
 
 
 def input_digest(hashes: Mapping[str, str]) -> str | None:

@@ -12,9 +12,9 @@ from PIL import Image
 from ufc.call_arguments import prepare_edits
 from ufc.cli.generating.batch_runner import check_rows, opened
 from ufc.cli.generating.model_choice import Loaded
-from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning, control_fields, request_controls
+from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning, picture_kinds, request_controls
 from ufc.conditioning.edits.outpainting import extended_size
-from ufc.conditioning.kinds import Picture, Reference, References
+from ufc.conditioning.kinds import Reference, References
 from ufc.io.batch_plan import plan, with_model_defaults
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
@@ -76,7 +76,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     return Wanted(
         plan([row], suffix=".png"),
         conditioning,
-        uploads.hashes(row.request.conditioning),
+        uploads.hashes(row.request.conditioning.pictures),
         (*(getattr(config, name) for name in shared), frame.grid, alone),
         frame.grid,
         find_order(config.order).steps(config.num_inference_steps, free),
@@ -206,9 +206,8 @@ def small(given: Conditioning, pipe: UFCPipeline) -> Conditioning:
     def keep(image: Image.Image) -> Image.Image:
         return image
 
-    kinds = {name: field.kind for name, field in control_fields().items()}
-    seen = {name: kind.seen for name, kind in kinds.items() if isinstance(kind, Picture)}
-    return given.with_pictures({name: fit if how == "rgb" else keep for name, how in seen.items()})
+    kinds = picture_kinds().items()
+    return given.with_pictures({name: fit if one.seen == "rgb" else keep for name, one in kinds})
 
 
 def count_tokens(given: Conditioning, pipe: UFCPipeline) -> tuple[int, int]:

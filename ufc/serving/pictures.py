@@ -23,13 +23,10 @@ _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 class Upload(InputFile):
     """A picture that came with a request, decoded and hashed once."""
 
-    def __init__(self, name: str, data: bytes, max_pixels: int) -> None:
+    def __init__(self, name: str, stored: Image.Image, sha256: str) -> None:
         self.path = name
-        self.sha256 = hashlib.sha256(data).hexdigest()
-        try:
-            self.stored = read_picture(data, max_pixels=max_pixels)
-        except ImageError as error:
-            raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
+        self.stored = stored
+        self.sha256 = sha256
 
 
 class Uploads(InputFiles):
@@ -46,7 +43,11 @@ class Uploads(InputFiles):
         Raises:
             ImageError: no picture, damaged, or too large.
         """
-        self.uploads[name] = Upload(name, data, self.max_pixels)
+        try:
+            stored = read_picture(data, max_pixels=self.max_pixels)
+        except ImageError as error:
+            raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
+        self.uploads[name] = Upload(name, stored, hashlib.sha256(data).hexdigest())
         return name
 
     def __getitem__(self, path: str) -> InputFile:
@@ -65,11 +66,9 @@ class Uploads(InputFiles):
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() >= 128:
             return None
-        mask = Upload.__new__(Upload)
-        mask.path, mask.sha256 = name, upload.sha256
-        mask.stored = Image.fromarray(np.where(alpha < 128, np.uint8(255), np.uint8(0)))
-        mask.stored.getexif().update(image.getexif())
-        self.uploads[name] = mask
+        mask = Image.fromarray(np.where(alpha < 128, np.uint8(255), np.uint8(0)))
+        mask.getexif().update(image.getexif())  # it is turned as its picture is
+        self.uploads[name] = Upload(name, mask, upload.sha256)
         return name
 
 

@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ufc.conditioning.conditioning import request_controls
 from ufc.conditioning.kinds import References
-from ufc.io.prompts_file import parse_json
-from ufc.io.validation import RequestError
+from ufc.io.validation import RequestError, parse_json
 from ufc.serving.bodies import WEIGHTS, ImageRequest
 from ufc.serving.errors import ApiError, bad_input, invalid
 

@@ -90,7 +90,7 @@ class GenerationJob:
             lambda name: known.get(name) or self.store.open_picture(self.key, name)
         )
         codes = self.base.codes if self.base else None
-        return Conditioning(**given.explicit() | {"codes": codes or None})
+        return given.model_copy(update={"codes": codes or None})
 
     def assess(self, codes: Sequence[int]) -> Assessment:
         """What the model thinks of codes as an answer to the request."""
@@ -304,8 +304,8 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
     """sha256 of a request's files, by the names that it has for them."""
-    files = InputFiles()
-    return {name: files[str(store.path(key, name))].sha256 for name in request.conditioning.paths}
+    files, named = InputFiles(), request.conditioning.pictures.values()
+    return {name: files[str(store.path(key, name))].sha256 for names in named for name in names}
 
 
 def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:

@@ -421,7 +421,8 @@ class Studio:
         for picture in pictures:
             if picture.kind == "drawn":
                 lines.append(self._manifest_line(key, picture))
-                files |= set(Request.from_json(picture.request).conditioning.paths)
+                named = Request.from_json(picture.request).conditioning.pictures
+                files |= {name for names in named.values() for name in names}
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(name, self.store.read(key, name))

@@ -13,8 +13,7 @@ openai = pytest.importorskip("openai")
 for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
     pytest.importorskip(_needed)
 
-import httpx  # noqa: E402
-from toy_server import Running, picture_of, running, until  # noqa: E402
+from toy_server import Running, get, picture_of, running, sent, until  # noqa: E402
 
 from ufc.pipeline import UFCPipeline  # noqa: E402
 from ufc.pipeline_output import PipelineOutput  # noqa: E402
@@ -41,7 +40,7 @@ class Gated:
 
     def __call__(self, **arguments: Any) -> PipelineOutput:
         self.calls.append(len(arguments["conditioning"]))
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if self.bad in arguments["seed"]:
             raise RuntimeError("a secret of the server")
         self.done.append(self.pipe(**arguments))
@@ -60,13 +59,6 @@ def client(server: Running) -> Any:
 def ask(server: Running, seed: int = 1, steps: int = 2, **more: Any) -> Any:
     extra = {"seed": seed, "num_inference_steps": steps}
     return client(server).images.generate(prompt="bag", extra_body=extra, **more)
-
-
-def leave(server: Running, **body: Any) -> None:
-    """Ask, and do not wait for the answer."""
-    asked = {"prompt": "bag", **body}
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{server.url}/v1/images/generations", json=asked, timeout=0.2)
 
 
 def given_up(server: Running, why: str) -> float:
@@ -150,6 +142,7 @@ def test_time_is_out_in_the_queue_and_at_work(gated: Gated) -> None:
         until(lambda: server.service.batcher.running == 0)
         assert gated.done[-1].steps[0] < LONG  # it ended after its step
         assert given_up(server, "time was out") == 2
+        server.service.settings.request_timeout = 60
         assert ask(server).data
 
 
@@ -163,8 +156,10 @@ def test_a_stream_tells_that_its_time_is_out(gated: Gated) -> None:
 def test_generating_stops_when_the_client_goes_away(gated: Gated) -> None:
     gated.gate.set()
     with running(gated, ServerSettings(max_steps=LONG)) as server:
-        leave(server, num_inference_steps=LONG)
-        until(lambda: server.service.batcher.running == 0)
+        connection = sent(server, prompt="bag", num_inference_steps=LONG)
+        until(lambda: gated.calls == [1])
+        connection.close()
+        until(lambda: gated.done)
         assert gated.done[-1].steps[0] < LONG
         until(lambda: given_up(server, "client left") == 1)
 
@@ -177,7 +172,7 @@ def test_a_stream_stops_when_its_reader_goes_away(gated: Gated) -> None:
         )
         assert next(iter(stream)).type == "image_generation.partial_image"
         stream.close()
-        until(lambda: server.service.batcher.running == 0)
+        until(lambda: gated.done)
         assert gated.done[-1].steps[0] < LONG
         until(lambda: given_up(server, "client left") == 1)
 
@@ -188,7 +183,9 @@ def test_who_leaves_ends_nobody_elses(gated: Gated) -> None:
         until(lambda: gated.calls == [1])
         stays = pool.submit(ask, server, 2)
         until(lambda: server.service.batcher.waiting == 1)
-        leave(server, num_inference_steps=2, n=2)
+        connection = sent(server, prompt="bag", num_inference_steps=2, n=2)
+        until(lambda: server.service.batcher.waiting == 3)
+        connection.close()
         until(lambda: server.service.batcher.waiting == 1)  # what waited of it is gone
         gated.gate.set()
         assert first.result().data and stays.result().data
@@ -205,7 +202,7 @@ def test_who_waits_is_told_when_the_server_stops(gated: Gated) -> None:
         with pytest.raises(openai.InternalServerError) as caught:
             second.result()
         assert caught.value.status_code == 503 and caught.value.body["code"] == "stopping"
-        assert httpx.get(f"{server.url}/health").status_code == 503
+        assert get(f"{server.url}/health").status_code == 503
         gated.gate.set()
         with pytest.raises(openai.InternalServerError):
             first.result()

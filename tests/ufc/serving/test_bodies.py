@@ -14,8 +14,7 @@ from pydantic import ValidationError
 for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
     pytest.importorskip(_needed)
 
-import httpx  # noqa: E402
-from toy_server import b64, loaded, picture_of, png, running  # noqa: E402
+from toy_server import b64, get, loaded, picture_of, png, post, running  # noqa: E402
 
 from ufc.conditioning.conditioning import request_controls  # noqa: E402
 from ufc.conditioning.control_item import ControlItem  # noqa: E402
@@ -90,10 +89,10 @@ def test_a_control_that_is_registered_is_a_field_by_itself() -> None:
     more = {"num_inference_steps": 2, "seed": 1}
     expected = pipe("bag", fabric="leather", sketch_image=sketch, **more).images[0]
     with running(pipe) as server:
-        schema = httpx.get(f"{server.url}/openapi.json").json()["components"]["schemas"]
+        schema = get(f"{server.url}/openapi.json").json()["components"]["schemas"]
         body = {"prompt": "bag", "fabric": "leather", "sketch_image": b64(sketch), **more}
-        first = httpx.post(f"{server.url}/v1/images/generations", json=body).json()
-        second = httpx.post(
+        first = post(f"{server.url}/v1/images/generations", json=body).json()
+        second = post(
             f"{server.url}/v1/images/edits",
             data={"prompt": "bag", "fabric": "leather", "preserve_blocks": "0-3", **more},
             files={"image": png(picture(1)), "sketch_image": png(sketch)},

@@ -17,8 +17,7 @@ for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
 
 import base64  # noqa: E402
 
-import httpx  # noqa: E402
-from toy_server import Running, b64, png, running  # noqa: E402
+from toy_server import Running, b64, get, png, post, running  # noqa: E402
 
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
@@ -100,7 +99,7 @@ BODIES: dict[str, Any] = {
 def test_bodies_that_are_refused(server: Running, case: str) -> None:
     body = BODIES[case]
     sent = {"content": body} if isinstance(body, bytes) else {"json": body}
-    answer = httpx.post(f"{server.url}/v1/images/generations", headers=JSON, **sent)
+    answer = post(f"{server.url}/v1/images/generations", headers=JSON, **sent)
     assert answer.status_code in (400, 404), answer.text
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error" and set(error) == {
@@ -128,7 +127,7 @@ FORMS: dict[str, tuple[str, bytes]] = {
 @pytest.mark.parametrize("case", FORMS)
 def test_forms_that_are_refused(server: Running, case: str) -> None:
     content_type, body = FORMS[case]
-    answer = httpx.post(
+    answer = post(
         f"{server.url}/v1/images/edits", content=body, headers={"content-type": content_type}
     )
     assert answer.status_code == 400 and answer.json()["error"]["message"]
@@ -145,27 +144,27 @@ def test_fields_of_forms_are_checked(server: Running) -> None:
         (mask, {}, "mask_image too"),
         ({"mask": png(picture(1))}, {}, "image"),
     ):
-        answer = httpx.post(f"{server.url}/v1/images/edits", files=files, data=data)
+        answer = post(f"{server.url}/v1/images/edits", files=files, data=data)
         assert answer.status_code == 400 and said in answer.json()["error"]["message"]
 
 
 def test_other_addresses_methods_and_types(server: Running) -> None:
     generations = f"{server.url}/v1/images/generations"
     for answer, status in (
-        (httpx.get(f"{server.url}/v2"), 404),
-        (httpx.get(f"{server.url}/v1/models/a/b%00c"), 404),
-        (httpx.get(generations), 405),
-        (httpx.post(generations, data={"prompt": "bag"}), 415),
-        (httpx.post(f"{server.url}/v1/images/edits", json={}), 415),
-        (httpx.post(generations, content=b"{}"), 415),
+        (get(f"{server.url}/v2"), 404),
+        (get(f"{server.url}/v1/models/a/b%00c"), 404),
+        (get(generations), 405),
+        (post(generations, data={"prompt": "bag"}), 415),
+        (post(f"{server.url}/v1/images/edits", json={}), 415),
+        (post(generations, content=b"{}"), 415),
     ):
         assert answer.status_code == status and answer.json()["error"]["message"]
 
 
 def test_what_is_too_large_is_not_read(server: Running) -> None:
     generations = f"{server.url}/v1/images/generations"
-    said = httpx.post(generations, content=b"x" * 400_000, headers=JSON)
-    unsaid = httpx.post(generations, content=(b"x" * 50_000 for _ in range(8)), headers=JSON)
+    said = post(generations, content=b"x" * 400_000, headers=JSON)
+    unsaid = post(generations, content=(b"x" * 50_000 for _ in range(8)), headers=JSON)
     for answer in (said, unsaid):
         assert answer.status_code == 413
         assert answer.json()["error"]["code"] == "request_too_large"
@@ -177,4 +176,4 @@ def test_half_a_request_harms_nobody(server: Running) -> None:
         half.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n")
         half.sendall(b"content-type: application/json\r\n\r\n{")
     body = {"prompt": "bag", "num_inference_steps": 1}
-    assert httpx.post(f"{server.url}/v1/images/generations", json=body).status_code == 200
+    assert post(f"{server.url}/v1/images/generations", json=body).status_code == 200

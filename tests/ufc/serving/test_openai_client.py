@@ -14,8 +14,7 @@ openai = pytest.importorskip("openai")
 for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
     pytest.importorskip(_needed)
 
-import httpx  # noqa: E402
-from toy_server import Running, b64, picture_of, png, running  # noqa: E402
+from toy_server import Running, b64, get, picture_of, png, post, running  # noqa: E402
 
 from ufc.io.png.metadata import metadata_of  # noqa: E402
 from ufc.pipeline import UFCPipeline  # noqa: E402
@@ -98,7 +97,7 @@ def test_an_edit_regenerates_what_is_transparent(server: Running, client: Any, w
     if way == "mask_image":  # a file beside those that the client knows of
         files = {"image": png(given), "mask_image": png(white)}
         data = {"prompt": "bag", "num_inference_steps": "2", "seed": "3"}
-        answer = httpx.post(f"{server.url}/v1/images/edits", files=files, data=data)
+        answer = post(f"{server.url}/v1/images/edits", files=files, data=data)
         made = picture_of(answer.json()["data"][0]["b64_json"])
     else:
         masks = {"mask": clear, "white mask": white}
@@ -181,9 +180,9 @@ def test_refusals_say_what_is_wrong(client: Any) -> None:
 
 def test_health_and_metrics(server: Running, client: Any) -> None:
     client.images.generate(prompt="bag", extra_body=FEW)
-    health = httpx.get(f"{server.url}/health")
+    health = get(f"{server.url}/health")
     assert health.status_code == 200 and health.json()["status"] == "ok"
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    lines = get(f"{server.url}/metrics").text.splitlines()
     figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     asked = 'ufc_requests_total{endpoint="/v1/images/generations",status="200"}'
     assert float(figures[asked]) >= 1 and float(figures["ufc_pictures_total"]) >= 1
@@ -191,7 +190,7 @@ def test_health_and_metrics(server: Running, client: Any) -> None:
 
 
 def test_the_schema_describes_bodies_and_answers(server: Running) -> None:
-    schema = httpx.get(f"{server.url}/openapi.json").json()
+    schema = get(f"{server.url}/openapi.json").json()
     text, names = json.dumps(schema), schema["components"]["schemas"]
     assert all(f'"#/components/schemas/{name}"' in text for name in ("GenerationBody", "EditForm"))
     fields = set(names["GenerationBody"]["properties"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ufc.conditioning.conditioning import control_fields
-from ufc.conditioning.kinds import Picture
+from ufc.conditioning.conditioning import picture_kinds
 from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.request import RESULT_FIELDS, Request, Result, Row
@@ -30,8 +29,7 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     fields = said.get("request") if said else None
     if said is None or not isinstance(fields, dict):
         raise RequestError(f"{path}: holds no request; give a picture that ufc generated")
-    controls = control_fields().items()
-    if any(fields.get(name) for name, field in controls if isinstance(field.kind, Picture)):
+    if any(fields.get(name) for name in picture_kinds()):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"

@@ -81,6 +81,15 @@ def train_contradiction() -> Trainer:
     )
 
 
+def train_upscaler() -> Trainer:
+    """The trainer of the upscaler."""
+    from vqgan.upscaling.config import UpscalerTrainConfig
+    from vqgan.upscaling.trainer import export_upscaler, main
+
+    help = "Train the upscaler on the larger photographs of an ImageFolder or of shards."
+    return Trainer("train-upscaler", UpscalerTrainConfig, main, export_upscaler, help)
+
+
 def later(trainer: Callable[[], Trainer], help: str) -> Later:
     """A trainer's command, built when it is needed."""
 
@@ -102,6 +111,9 @@ TRAINERS = {
     "train-contradiction": later(
         train_contradiction,
         "Train the judge of whether a caption contradicts a prompt, and in what.",
+    ),
+    "train-upscaler": later(
+        train_upscaler, "Train the upscaler, pictures to twice their size, on your photographs."
     ),
 }
 

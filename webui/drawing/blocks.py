@@ -87,7 +87,9 @@ def from_mask(mask: Image.Image, grid: Grid, resolution: Grid, stretch: float = 
 
 
 def mix(one: Image.Image, other: Image.Image, blocks: Iterable[int], grid: Grid) -> Image.Image:
-    """The first picture in its own colours, with the given blocks taken from the second."""
+    """The first picture in its own colours and size, with the given blocks from the second."""
+    if other.size != one.size:  # one of them has been enlarged
+        other = other.resize(one.size, Image.Resampling.LANCZOS)
     profile = sound_profile(one)
     mixed = Image.composite(in_profile(other, profile), one, to_mask(blocks, grid, one.size[::-1]))
     mixed.info = {} if profile is None else {PROFILE: profile}

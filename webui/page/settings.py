@@ -73,7 +73,8 @@ def recipe(page: Page) -> None:
         number(page, "time_budget", 1.0, "%d")
         number(page, "feather")
         for name in further_settings():
-            derived(page, name)
+            if name != "upscale" or page.studio.loaded.pipe.upscaler is not None:
+                derived(page, name)
 
 
 def orders(page: Page) -> list[str]:

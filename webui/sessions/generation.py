@@ -195,16 +195,20 @@ class GenerationJob:
         if self.base_image is None or not kept:
             return {}
         pipe = self.loaded.pipe
-        image = out.images[index]
-        changed = set(differing_blocks(self.base_image, image, self.grid)) & set(kept)
+        image, frame, base = out.images[index], pipe.frames.of(self.grid), self.base_image
+        if base.width < image.width:  # kept blocks were enlarged with the rest
+            return {}
+        if base.size != image.size:
+            base = frame.fit(base)
+        changed = set(differing_blocks(base, image, self.grid)) & set(kept)
         shown = pipe.decode_pil(out.codes[index : index + 1], self.grid)[0]
-        errors = block_errors(to_srgb(self.base_image), shown, self.grid)
+        errors = block_errors(to_srgb(frame.fit(base)), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
         return {
             "kept": len(kept),
             "changed": sorted(changed),
-            "sha256_before": kept_digest(self.base_image, kept, self.grid),
+            "sha256_before": kept_digest(base, kept, self.grid),
             "sha256_after": kept_digest(image, kept, self.grid),
             "hard_to_code": [block for block in sorted(beside) if errors[block] > HARD_TO_CODE],
         }

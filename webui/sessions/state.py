@@ -99,7 +99,7 @@ class ReferenceItem:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the session; `file` is its PNG at the model's size.
+    """One picture of the session; `file` is its PNG at the model's size, or enlarged.
 
     Attributes:
         kind: `drawn`, `upload`, `step` (taken from a step of another) or `cross` (of two).

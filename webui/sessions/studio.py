@@ -185,9 +185,10 @@ class Studio:
         except RequestError:  # what it says about itself is damaged; its pixels are not
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
-        own = self.frames.whole(image.size) if codes else None
-        frame = self.frames.of(own) if own else self.frames.choose(image.size)
-        fitted = frame.fit(image)
+        frame = self.frames.choose(image.size)
+        if codes and metadata and metadata.blocks:
+            frame = self.frames.of(metadata.blocks.grid_size)
+        fitted = image if codes else frame.fit(image)
         said = dict(metadata.request or {}) if metadata else {}
         asked = said.get("request")
         request: dict[str, Any] = asked if isinstance(asked, dict) else {}

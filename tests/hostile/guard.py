@@ -22,6 +22,7 @@ from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 
 OWN = (RequestError, ImageError, DataError, CheckpointError)
+# Seconds of the processor's: what others do on the machine does not count.
 MOST_SECONDS, MOST_BYTES, MOST_LETTERS = 5.0, 2 * 2**30, 2000
 STARTED = ("os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "pty.spawn")
 OTHERS = ("socket.connect", "socket.bind", "ctypes.dlopen", "webbrowser.open")
@@ -81,7 +82,7 @@ def judged(read: Callable[[Path], object], folder: Path) -> Outcome:
     watch = guard()
     reset_peak()
     watch.seen, watch.allowed = [], folder.absolute()
-    before, start = resident(), time.perf_counter()
+    before, start = resident(), time.process_time()
     fault = ""
     try:
         with warnings.catch_warnings():
@@ -99,7 +100,7 @@ def judged(read: Callable[[Path], object], folder: Path) -> Outcome:
         place = f"{Path(where.filename).name}:{where.lineno}"
         fault = f"{type(error).__name__} at {place}: {error!s:.160}"
     watch.allowed = None
-    seconds, grown = time.perf_counter() - start, peak() - before
+    seconds, grown = time.process_time() - start, peak() - before
     if seconds > MOST_SECONDS:
         fault = fault or f"took {seconds:.1f} s"
     if grown > MOST_BYTES:

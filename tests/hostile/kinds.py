@@ -96,7 +96,11 @@ def opens(folder: Path) -> object:
 
 def says(folder: Path) -> object:
     info = Image.open(only(folder)).info
-    return info["exif"] if "exif" in info else info["ufc_metadata" if "ufc_metadata" in info else "ufc_blocks"]
+    return (
+        info["exif"]
+        if "exif" in info
+        else info["ufc_metadata" if "ufc_metadata" in info else "ufc_blocks"]
+    )
 
 
 def write_metadata(rng: Rng, folder: Path) -> None:
@@ -131,7 +135,11 @@ def told_something(folder: Path) -> object:
     if table.suffix == ".parquet":
         return data[:4] + data[-4:] == b"PAR1PAR1" or int("no parquet")
     text = data.decode()
-    return next(csv.reader(io.StringIO(text))) if table.suffix == ".csv" else json.loads(text.split("\n")[0])
+    return (
+        next(csv.reader(io.StringIO(text)))
+        if table.suffix == ".csv"
+        else json.loads(text.split("\n")[0])
+    )
 
 
 def read_all(folder: Path, source: Path) -> None:
@@ -174,7 +182,9 @@ def write_prompts(rng: Rng, folder: Path) -> None:
 
 
 def is_prompts(folder: Path) -> object:
-    return is_json(folder) if only(folder).suffix == ".jsonl" else only(folder).read_bytes().decode()
+    return (
+        is_json(folder) if only(folder).suffix == ".jsonl" else only(folder).read_bytes().decode()
+    )
 
 
 def write_manifest(rng: Rng, folder: Path) -> None:
@@ -225,7 +235,9 @@ def models() -> Path:
 
 
 def small_trainer() -> TokenizerTrainer:
-    config = tokenizer_config(Path("data"), Path("out"), mixed_precision="no", ch=4, codebook_start=1)
+    config = tokenizer_config(
+        Path("data"), Path("out"), mixed_precision="no", ch=4, codebook_start=1
+    )
     return TokenizerTrainer(config)
 
 
@@ -265,12 +277,19 @@ def read_part(folder: Path) -> object:
 
 def write_model(rng: Rng, folder: Path) -> None:
     model = copied("model", folder)
-    names = ("model_index.json", "tokenizer.json", "tokenizer/config.json", "transformer/config.json")
+    names = (
+        "model_index.json",
+        "tokenizer.json",
+        "tokenizer/config.json",
+        "transformer/config.json",
+    )
     path = model / rng.choice((*names, *names[2:]))
     value = json.loads(path.read_text(encoding="utf-8"))
     if path.name == "config.json" and rng.random() < 0.5:
         name = rng.choice(list(value))
-        value[name] = rng.choice((0, -1, 1, 3, 2**20, 2**40, 10**6, [2] * 40, [10**9], [], 0.5, "8", True))
+        value[name] = rng.choice(
+            (0, -1, 1, 3, 2**20, 2**40, 10**6, [2] * 40, [10**9], [], 0.5, "8", True)
+        )
         path.write_text(json.dumps(value))
     else:
         path.write_bytes(odd_json(rng, value))
@@ -327,7 +346,11 @@ def judge_arrays() -> dict[str, object]:
 
 def set_arrays() -> dict[str, object]:
     about = {"passes": 3, "seconds": 1.0, "steps": [1, 1], "recipe": {}}
-    return {"codes": np.zeros((2, 16), np.int64), "compliance": np.zeros(2), "about": np.array(json.dumps(about))}
+    return {
+        "codes": np.zeros((2, 16), np.int64),
+        "compliance": np.zeros(2),
+        "about": np.array(json.dumps(about)),
+    }
 
 
 def has_arrays(folder: Path) -> object:

@@ -3,8 +3,8 @@
     PYTHONPATH=.:tests python -m hostile.soak outputs/soak/hostile.jsonl [--share 0.1] [--only KIND]
     PYTHONPATH=.:tests python -m hostile.soak one KIND SEED       what one input comes to
 
-Each kind runs in a process of its own; one that hangs or dies costs the input at hand, which is a
-fault, and the next goes on behind it. Exit code 1 where there was a fault.
+Inputs are read in a process of their own; one that hangs or dies costs the input at hand, which is
+a fault, and the next goes on behind it. Exit code 1 where there was a fault.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HANGS = 40.0  # seconds for an input with all of its parsers, before it is given up
+Job = tuple[str, int, int]  # a kind, its first number, and the one behind its last
+HANGS = 300.0  # seconds for an input with all of its parsers, before it is given up
 
 
 def run_one(kind: str, seed: int, place: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def run_one(kind: str, seed: int, place: Path) -> dict[str, Any]:
     return {"kind": kind, "seed": seed, "past": past, "said": said, "faults": faults}
 
 
-def work(kind: str, start: int, stop: int) -> None:
+def work(jobs: list[Job]) -> None:
     """In a process of its own: a line of JSON for each input."""
     import torch
 
@@ -52,15 +53,19 @@ def work(kind: str, start: int, stop: int) -> None:
     sys.stdout = sys.stderr = open(os.devnull, "w")
     with tempfile.TemporaryDirectory(prefix="hostile-") as name:
         os.environ["XDG_CACHE_HOME"] = f"{name}/cache"
-        for seed in range(start, stop):
-            out.write(json.dumps(run_one(kind, seed, Path(name))) + "\n")
-            out.flush()
+        for kind, start, stop in jobs:
+            for seed in range(start, stop):
+                out.write(json.dumps(run_one(kind, seed, Path(name))) + "\n")
+                out.flush()
 
 
-def results(kind: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
+def results(jobs: list[Job]) -> Iterator[dict[str, Any]]:
     """Results of inputs in order, from as many processes as it takes."""
-    while start < stop:
-        command = [sys.executable, "-m", "hostile.soak", "work", kind, str(start), str(stop)]
+    left = [(kind, seed) for kind, start, stop in jobs for seed in range(start, stop)]
+    done = 0
+    while done < len(left):
+        todo = ranges(left[done:])
+        command = [sys.executable, "-m", "hostile.soak", "work", json.dumps(todo)]
         with subprocess.Popen(
             command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as worker:
@@ -69,14 +74,26 @@ def results(kind: str, start: int, stop: int) -> Iterator[dict[str, Any]]:
                 line = worker.stdout.readline()
                 if not line:
                     break
-                start += 1
+                done += 1
                 yield json.loads(line)
-            hung = worker.poll() is None
+            hung = worker.poll() is None and done < len(left)
             worker.kill()
-        if start < stop:
+        if done < len(left):
+            kind, seed = left[done]
             why = f"hangs for {HANGS:.0f} s" if hung else f"the process died ({worker.wait()})"
-            yield {"kind": kind, "seed": start, "past": False, "said": [], "faults": [why]}
-            start += 1
+            yield {"kind": kind, "seed": seed, "past": False, "said": [], "faults": [why]}
+            done += 1
+
+
+def ranges(inputs: list[tuple[str, int]]) -> list[Job]:
+    """The inputs as kind, first number and the one behind the last."""
+    found: list[Job] = []
+    for kind, seed in inputs:
+        if found and found[-1][0] == kind:
+            found[-1] = (kind, found[-1][1], seed + 1)
+        else:
+            found.append((kind, seed, seed + 1))
+    return found
 
 
 def figures(rows: list[dict[str, Any]]) -> str:
@@ -104,23 +121,24 @@ def soak(state: Path, share: float, kinds: list[str]) -> int:
     rows = [json.loads(line) for line in lines]
     if lines:  # without the end of a line that was cut short
         state.write_text("".join(f"{line}\n" for line in lines))
+    jobs = []
+    for kind in kinds or list(KINDS):
+        done = sum(row["kind"] == kind for row in rows)
+        jobs.append((kind, done, max(1, round(KINDS[kind].count * share))))
     with state.open("a") as log:
-        for kind in kinds or list(KINDS):
-            done = sum(row["kind"] == kind for row in rows)
-            wanted = max(1, round(KINDS[kind].count * share))
-            for row in results(kind, done, wanted):
-                rows.append(row)
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                for fault in row["faults"]:
-                    print(f"{kind} {row['seed']}: {fault}", flush=True)
+        for row in results([job for job in jobs if job[1] < job[2]]):
+            rows.append(row)
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            for fault in row["faults"]:
+                print(f"{row['kind']} {row['seed']}: {fault}", flush=True)
     print(figures(rows))
     return int(any(row["faults"] for row in rows))
 
 
 def main() -> int:
     if sys.argv[1:2] == ["work"]:
-        work(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        work(json.loads(sys.argv[2]))
         return 0
     if sys.argv[1:2] == ["one"]:
         with tempfile.TemporaryDirectory() as name:

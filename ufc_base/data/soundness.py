@@ -22,6 +22,7 @@ from ufc_base.data.names import DataError
 from ufc_base.data.records import USUAL, Reading, has_caption
 from ufc_base.data.samples import Index, IndexedSamples, Sample, Samples
 from ufc_base.images import ImageError
+from ufc_base.json_text import load_json
 
 AT_ONCE = 4096  # pictures handed to the threads at a time
 SHOWN = 3  # reasons that a message gives
@@ -140,7 +141,7 @@ def known_damage(samples: Samples, content: str) -> dict[int, str]:
     key = hashlib.sha256(f"{content} {reader}".encode()).hexdigest()[:24]
     file = user_cache() / "data" / f"pictures-{key}.json"
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = load_json(file.read_text(encoding="utf-8"))
         return {int(index): str(reason) for index, reason in stored["unreadable"].items()}
     except (OSError, ValueError, KeyError, AttributeError):
         found = find_damage(samples)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, TextIO
 
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 from ufc_base.entry import write_line
+from ufc_base.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole
@@ -181,10 +181,10 @@ class Checkpoints:
                 "folder of a run"
             )
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError, KeyError, UnpicklingError) as error:
+            state = load_tensors(file)
+        except CheckpointError as error:
             raise CheckpointError(
-                f"{file} is truncated or damaged ({shortly(error)}): {self.others(path)} "
+                f"{file} is truncated or damaged ({error}): {self.others(path)} "
                 "resume from an earlier checkpoint-N folder"
             ) from error
         if not isinstance(state, dict):
@@ -211,21 +211,11 @@ def sync_folder(folder: Path) -> None:
 
 def not_finite(state: Any, name: str = "") -> list[str]:
     """Names of the tensors of a state that hold NaN or infinity."""
-    if isinstance(state, Tensor):
-        unsound = state.is_floating_point() and not bool(state.isfinite().all())
-        return [name] if unsound else []
-    parts: Iterable[tuple[Any, Any]] = ()
-    if isinstance(state, Mapping):
-        parts = state.items()
-    elif isinstance(state, list | tuple):
-        parts = enumerate(state)
-    return [one for key, part in parts for one in not_finite(part, f"{name}.{key}".strip("."))]
-
-
-def shortly(error: Exception, most: int = 160) -> str:
-    """The beginning of what torch tells in many lines."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return [
+        one
+        for one, value in tensors_of(state, name)
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
 
 
 class MetricsLog:
@@ -329,11 +319,25 @@ def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
     """Load a checkpoint's state; `CheckpointError` where it is of a model of other sizes."""
     try:
         trainer.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the checkpoint does not fit this run ({shortly(error)}): give the sizes and data "
             "that it was made with, or start anew in another --output-dir"
         ) from error
+
+
+def refuse_unsound(path: Path, state: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` for a state that is none of a run, or whose weights are not finite."""
+    trainer, seconds = state.get("trainer"), state.get("seconds")
+    counts = [state.get("skipped", 0), trainer.get("step") if isinstance(trainer, dict) else None]
+    numbers = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+    if not numbers or not all(type(count) is int and count >= 0 for count in counts):
+        raise CheckpointError(f"{path} is no checkpoint of this kind of run")
+    if unsound := not_finite(trainer):
+        raise CheckpointError(
+            f"{path}: {unsound[0]} is not finite ({len(unsound)} tensors): resume from an earlier "
+            "checkpoint-N folder"
+        )
 
 
 class RunSettings(Protocol):
@@ -390,8 +394,7 @@ class Run:
         state = self.checkpoints.load(settings.resume_from_checkpoint)
         if path is None or state is None:
             return 0.0
-        if not {"trainer", "seconds"} <= set(state):
-            raise CheckpointError(f"{path} is no checkpoint of this kind of run")
+        refuse_unsound(path, state)
         go_on(self.trainer, state["trainer"])
         if self.data is not None:
             self.data.load_state_dict(state.get("data", {}))

@@ -20,6 +20,8 @@ from estimators.metrics.extractors.features import Features
 from estimators.metrics.fid import Statistics, frechet_distance, statistics
 from estimators.metrics.probes.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
 from estimators.metrics.sets.content import key_hash, write_whole
+from ufc_base.archives import number_of, read_arrays
+from ufc_base.data.names import DataError
 
 ATTRIBUTES = ("type", "colour", "gender")
 NATIVE = 0  # stands for pictures at the size they are stored in
@@ -168,22 +170,20 @@ def load_judge(path: str | Path) -> Judge:
         ValueError: the file is missing or no such archive.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, sizes = file["attributes"].tolist(), file["references"].tolist()
-            probes = {
-                n: Probe(
-                    tuple(file[f"classes/{n}"].tolist()), file[f"weight/{n}"], file[f"bias/{n}"]
-                )
-                for n in names
-            }
-            references = {
-                s: Statistics(file[f"mu/{s}"], file[f"sigma/{s}"], int(file[f"count/{s}"]))
-                for s in sizes
-            }
-            scaler = Scaler(file["mean"], file["scale"])
-            return Judge(str(file["about"]), int(file["size"]), scaler, probes, references)
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(
+        file = read_arrays(path)
+        names, sizes = file["attributes"].tolist(), file["references"].tolist()
+        probes = {
+            n: Probe(tuple(file[f"classes/{n}"].tolist()), file[f"weight/{n}"], file[f"bias/{n}"])
+            for n in names
+        }
+        references = {
+            s: Statistics(file[f"mu/{s}"], file[f"sigma/{s}"], number_of(file, f"count/{s}"))
+            for s in sizes
+        }
+        scaler = Scaler(file["mean"], file["scale"])
+        return Judge(str(file["about"]), number_of(file, "size"), scaler, probes, references)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
             f"{path}: not probes of this program ({error}); make them with "
             "`python -m estimators.metrics.probes fit`"
         ) from error

@@ -6,11 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ufc_base.archives import read_array
+
+MOST_FEATURES = 2**33  # bytes, of one set: a million pictures have 8 GB
 
 
 def cached(
@@ -26,8 +31,8 @@ def cached(
         return compute()
     path = Path(folder) / f"features-{key_hash(key)}.npy"
     if path.is_file():
-        loaded: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        return loaded
+        with suppress(ValueError):  # damaged: it is computed anew
+            return read_array(path, MOST_FEATURES)
     features = compute()
     write_whole(path, lambda stream: np.save(stream, features))
     return features

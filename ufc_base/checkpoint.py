@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
+from ufc_base.files import sync_folder, write_text
 from ufc_base.json_text import load_json
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -40,12 +44,32 @@ def save_module(
 ) -> None:
     """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("model*.safetensors*"):
-        stale.unlink()
     state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
-    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_weights(folder, state, max_shard_size)
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def write_weights(folder: Path, state: dict[str, Tensor], max_shard_size: str) -> None:
+    """Weight files in place of those of a folder, each there wholly or not at all.
+
+    The index comes last, and what belonged to the weights before goes after that.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".weights-*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
+        save_torch_state_dict(state, partial, max_shard_size=max_shard_size)
+        written = sorted(Path(partial).iterdir(), key=lambda path: (path.suffix == ".json", path))
+        for path in written:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        for path in written:
+            path.replace(folder / path.name)
+    names = {path.name for path in written}
+    for stale in folder.glob("model*.safetensors*"):
+        if stale.name not in names:
+            stale.unlink()
+    sync_folder(folder)
 
 
 def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]:
@@ -54,10 +78,8 @@ def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]
     Files and `model.safetensors.index.json` are laid out as on the Hugging Face hub.
     """
     folder = Path(folder)
-    state = read_weights(folder)
-    for stale in folder.glob("model*.safetensors*"):
-        stale.unlink()
-    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
+    state = {name: value.clone() for name, value in read_weights(folder).items()}
+    write_weights(folder, state, max_shard_size)
     return weight_files(folder)
 
 
@@ -191,7 +213,7 @@ def refuse_not_finite(state: Mapping[str, Tensor], where: str | PathLike[str]) -
 
 def some(names: list[str], most: int = 12) -> str:
     """Names for a message, not all of them where there are many."""
-    shown = ", ".join(name[:80] for name in names[:most])
+    shown = ", ".join(repr(name[:80]) for name in names[:most])
     return f"[{shown}{f' and {len(names) - most} more' * (len(names) > most)}]" if names else "none"
 
 

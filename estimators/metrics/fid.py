@@ -22,6 +22,7 @@ from estimators.metrics.extractors.features import Features
 from estimators.metrics.extractors.measuring import Measuring
 from ufc_base.archives import number_of, read_arrays
 from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
 
 FloatArray = NDArray[np.float64]
 
@@ -180,14 +181,13 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
 
     ``about`` says how the features were made; who compares must find the same words.
     """
-    with Path(path).open("wb") as stream:
-        np.savez(
-            stream,
-            mu=stats.mean,
-            sigma=stats.covariance,
-            count=np.array(stats.count),
-            about=np.array(about),
-        )
+    arrays: dict[str, Any] = {
+        "mu": stats.mean,
+        "sigma": stats.covariance,
+        "count": np.array(stats.count),
+        "about": np.array(about),
+    }
+    write_atomically(Path(path), lambda stream: np.savez(stream, **arrays))
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:

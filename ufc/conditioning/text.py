@@ -18,6 +18,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from ufc.conditioning.normalise import normalise
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.files import whole_file
 
 MAX_TOKENS = 48
 
@@ -52,7 +53,8 @@ class TextTokenizer:
         return [[piece.id for piece in older.tokenizer.model.tokenize(word)] for word, _ in words]
 
     def save(self, path: str | PathLike[str]) -> None:
-        self.tokenizer.save(str(path))
+        with whole_file(Path(path)) as partial:
+            self.tokenizer.save(str(partial))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TextTokenizer:

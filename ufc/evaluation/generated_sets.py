@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from estimators.metrics.sets.content import write_whole
 from ufc.call_arguments import sampler_config
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
@@ -30,6 +29,7 @@ from ufc.sampling.guidance import make_prefix, make_score
 from ufc.sampling.loop import Problem, Score
 from ufc_base.archives import read_arrays
 from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
 from ufc_base.json_text import load_json
 
 BATCH = 32
@@ -213,7 +213,7 @@ def kept_set(
     about = {n: getattr(found, n) for n in ("passes", "seconds", "steps", "recipe")}
     arrays: dict[str, Any] = {name: value.numpy() for name, value in found.scores.items()}
     arrays |= {"codes": found.codes_NT.numpy(), "about": np.array(json.dumps(about))}
-    write_whole(path, lambda stream: np.savez(stream, **arrays))
+    write_atomically(path, lambda stream: np.savez(stream, **arrays))
     return found
 
 

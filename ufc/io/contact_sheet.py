@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from ufc.io.manifest import write_atomically
+from ufc_base.files import write_atomically
 from ufc_base.profiles import to_srgb
 from ufc_base.reading import load_image
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
@@ -22,6 +21,7 @@ from ufc.io.png.metadata import Metadata, save_options
 from ufc.io.prompts_file import parse_json
 from ufc.io.validation import RequestError, listed
 from ufc.sampling.generation_config import DEFAULTS, current_names
+from ufc_base.files import write_atomically
 from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
@@ -48,24 +48,6 @@ def open_folder(path: str | os.PathLike[str]) -> Path:
             f"{folder}: cannot be written to ({error.strerror}); choose another --output-dir"
         ) from None
     return folder
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` with a temporary file in the same folder, then rename it to `path`.
-
-    A reader sees the old file or the whole new one. Nothing is left behind on an error.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".ufc-{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    try:
-        with open(partial, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

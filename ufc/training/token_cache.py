@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ufc_base.data.datasets import Pixels
 from ufc_base.data.soundness import content_of
+from ufc_base.files import whole_file
 from vqgan.model import VQGAN
 
 
@@ -61,10 +62,8 @@ class CodeCache:
         codes = read_codes(file, key)
         if codes is None:
             codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(file.name + ".partial")
-            save_file({"codes": codes}, partial, metadata={"key": key})
-            partial.replace(file)  # a kill never leaves half of one
+            with whole_file(file) as partial:
+                save_file({"codes": codes}, partial, metadata={"key": key})
         return cls(codes, grid)
 
 
@@ -74,7 +73,7 @@ def read_codes(file: Path, key: str) -> Tensor | None:
         with safe_open(file, framework="pt") as stored:
             fits = (stored.metadata() or {}).get("key") == key
             return stored.get_tensor("codes") if fits else None
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None
 
 

@@ -31,6 +31,7 @@ from ufc.training.setup import (
     stored_batches,
 )
 from ufc_base.data.opening import open_validation_set
+from ufc_base.files import write_atomically
 from ufc_base.training.loop import (
     Averages,
     Checkpoints,
@@ -309,6 +310,6 @@ def validate(
     prompts = list(trainer.config.validation_prompts)
     if prompts:
         pictures = pipeline(prompts, seed=list(range(len(prompts)))).images
-        contact_sheet(pictures, columns=len(pictures)).save(
-            output / f"preview-{trainer.step:06d}.png"
-        )
+        sheet = contact_sheet(pictures, columns=len(pictures))
+        path = output / f"preview-{trainer.step:06d}.png"
+        write_atomically(path, lambda file: sheet.save(file, "PNG"))

@@ -21,6 +21,7 @@ from ufc_base import images
 from ufc_base.data.names import DataError
 from ufc_base.data.records import USUAL, Reading, has_caption
 from ufc_base.data.samples import Index, IndexedSamples, Sample, Samples
+from ufc_base.files import write_text
 from ufc_base.images import ImageError
 from ufc_base.json_text import load_json
 
@@ -146,10 +147,7 @@ def known_damage(samples: Samples, content: str) -> dict[int, str]:
     except (OSError, ValueError, KeyError, AttributeError):
         found = find_damage(samples)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"unreadable": found}), encoding="utf-8")
-        part.replace(file)
+        write_text(file, json.dumps({"unreadable": found}))
     except OSError:
         pass  # a home that cannot be written to: it is looked at again the next time
     return found

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 from ufc_base.entry import write_line
+from ufc_base.files import sync_folder, write_atomically
 from ufc_base.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
@@ -198,17 +199,6 @@ class Checkpoints:
         return f"there is {found[-1]};" if found else "there is no other in this folder;"
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
 def not_finite(state: Any, name: str = "") -> list[str]:
     """Names of the tensors of a state that hold NaN or infinity."""
     return [
@@ -241,12 +231,45 @@ class MetricsLog:
             file.write(json.dumps(row) + "\n")
         self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
 
+    def go_back(self, step: int, validated: bool) -> None:
+        """Leave out what was logged after a step that the run goes on from, or half logged.
+
+        Of the step itself what held-out data said goes too, unless it was `validated`: it is
+        measured again.
+        """
+        if self.quiet or not self.path.is_file():
+            return
+        rows = [parsed(line) for line in self.path.read_bytes().split(b"\n")]
+        kept = [
+            row
+            for row in rows
+            if row is not None
+            and (
+                row["step"] < step or (row["step"] == step and (validated or not of_held_out(row)))
+            )
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+
     def tell(self, text: str) -> None:
         """A line on the stream alone."""
         if self.bar is not None:
             self.bar.line(text)
         elif self.stream is not None and not self.quiet:
             write_line(self.stream, text)
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """A row of the log; None for a line that is none, as a kill may leave the last."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def of_held_out(row: Mapping[str, Any]) -> bool:
+    return any(name.startswith("val_") for name in row)
 
 
 def plain(value: Any) -> Any:
@@ -263,6 +286,13 @@ class Averages:
 
     def __init__(self) -> None:
         self.values: dict[str, list[Any]] = defaultdict(list)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What the next line of the log is to be the mean of, so far."""
+        return {name: [float(value) for value in found] for name, found in self.values.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        self.values = defaultdict(list, {name: list(found) for name, found in state.items()})
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Keep values as they are: to look at one on a GPU would be to wait for it."""
@@ -393,14 +423,22 @@ class Run:
         path = self.checkpoints.find(settings.resume_from_checkpoint)
         state = self.checkpoints.load(settings.resume_from_checkpoint)
         if path is None or state is None:
+            if self.engine.first:
+                self.log.go_back(0, validated=False)  # of one that was killed before it
             return 0.0
         refuse_unsound(path, state)
         go_on(self.trainer, state["trainer"])
         if self.data is not None:
             self.data.load_state_dict(state.get("data", {}))
         self.skipped = state.get("skipped", 0)
+        self.in_a_row = state.get("in_a_row", 0)
         if self.checkpoints.holds(str(path)):
             self.saved = self.trainer.step
+        self.validated = state.get("validated", self.trainer.step)
+        averages = state.get("averages") or [{}]
+        self.averages.load_state_dict(averages[self.engine.ranks.rank % len(averages)])
+        if self.engine.first and self.checkpoints.holds(str(path)):
+            self.log.go_back(self.trainer.step, self.validated == self.trainer.step)
         if self.engine.first:
             self.checkpoints.remove_newer(self.trainer.step)
             if told := told_changes(path.parent, settings):
@@ -511,7 +549,13 @@ class Run:
         """
         if self.saved == self.trainer.step:
             return
-        state = {"trainer": self.trainer.state_dict(), "skipped": self.skipped}
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "skipped": self.skipped,
+            "in_a_row": self.in_a_row,
+            "validated": self.validated,
+            "averages": self.engine.gather_objects(self.averages.state_dict()),
+        }
         if self.data is not None:
             state["data"] = self.data.state_dict()
         if unsound := not_finite(state["trainer"]):
@@ -538,9 +582,13 @@ class Run:
             return
         self.validated = self.trainer.step
         alone = self.engine.ranks.alone
+        done = False
         with self.signals.breakable() if alone else nullcontext():
             if not (alone and self.signals.number):
                 validate(self.log)
+                done = True
+        if not done:  # whoever goes on from here measures it
+            self.validated = -1
 
     def finish(self, validate: Callable[[MetricsLog], None]) -> None:
         """Save and validate the last step, if that has not been done.
@@ -592,6 +640,8 @@ def train(
         Diverged: losses or weights are not finite.
     """
     with Run(trainer, settings, engine, source) as run:
+        if trainer.step and run.due(settings.validation_steps):
+            run.validate(validate)  # where the run was killed before it could
         while (progress := run.progress(trainer.step, settings.max_train_steps)) < 1:
             before_step(progress)
             run.took(trainer.train_step(run.batch(source), progress))

@@ -18,7 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.io.manifest import open_folder, write_atomically
+from ufc.io.manifest import open_folder
+from ufc_base.files import write_atomically
 from ufc_base.images import load_original
 from ufc_base.json_text import load_json
 from webui.sessions.state import Session

@@ -19,9 +19,10 @@ from estimators.metrics.extractors import Extractor
 from estimators.metrics.extractors.features import Features
 from estimators.metrics.fid import Statistics, frechet_distance, statistics
 from estimators.metrics.probes.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
-from estimators.metrics.sets.content import key_hash, write_whole
+from estimators.metrics.sets.content import key_hash
 from ufc_base.archives import number_of, read_arrays
 from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
 
 ATTRIBUTES = ("type", "colour", "gender")
 NATIVE = 0  # stands for pictures at the size they are stored in
@@ -140,8 +141,7 @@ def compare(generated: Scores, real: Scores, count: int) -> dict[str, Any]:
 
 def save_judge(path: str | Path, judge: Judge) -> None:
     """Write a judge as one `.npz`, without pickles."""
-    with Path(path).open("wb") as stream:
-        write_judge(stream, judge)
+    write_atomically(Path(path), lambda stream: write_judge(stream, judge))
 
 
 def write_judge(stream: IO[bytes], judge: Judge) -> None:
@@ -202,7 +202,7 @@ def kept_judge(
     if path.is_file():
         return load_judge(path)
     judge = fit()
-    write_whole(path, lambda stream: write_judge(stream, judge))
+    write_atomically(path, lambda stream: write_judge(stream, judge))
     return judge
 
 

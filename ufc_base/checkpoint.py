@@ -123,7 +123,8 @@ def built_for(
         with at_most(sum(value.numel() for value in state.values()), len(state)):
             return build()
     except (
-        TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError, MemoryError,
+        TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError,
+        MemoryError,
     ) as error:  # sizes of 0, below 0, of other types  # fmt: skip
         raise CheckpointError(f"{where}: {error!s:.300}") from error
 

@@ -78,9 +78,9 @@ class Models:
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(self.photo)
         self.prompts = write(
             folder / "p.jsonl",
-            {"id": "a", "prompt": "red bag", "num_images_per_prompt": 5},
+            {"id": "a", "prompt": "red bag", "seed": 1, "num_images_per_prompt": 5},
             {"id": "b", "prompt": "blue shirt", "seed": 9, "num_images_per_prompt": 3},
-            {"id": "c", "prompt": "黑色手表", "order": "pnag", "num_candidates": 2},
+            {"id": "c", "prompt": "黑色手表", "seed": 2, "order": "pnag", "num_candidates": 2},
         )
 
 
@@ -259,10 +259,11 @@ SEEDS = (1, 2, 3, 4)
 
 def session(models: Models, folder: Path) -> object:
     """A visitor who generates pictures one after another, and comes back to the same session."""
+    from ufc.cli.generating.model_choice import ModelSettings
     from webui.sessions.state import set_favourite
     from webui.sessions.studio import Studio
 
-    studio = Studio(str(models.model), folder)
+    studio = Studio(folder, ModelSettings(str(models.model)))
     place = folder / "key"
     key = place.read_text() if place.is_file() else ""
     if not key or not studio.has(key):
@@ -273,8 +274,8 @@ def session(models: Models, folder: Path) -> object:
     for seed in SEEDS[done:]:
         studio.store.update(key, lambda s, seed=seed: with_seed(s, seed))
         studio.generate(key)
-        while studio.busy(key):
-            time.sleep(0.01)
+        studio.worker.wait(key, 60)
+        studio.worker.forget(key)
         last = studio.store.load(key).pictures[-1].id
         studio.store.update(key, lambda s, last=last: set_favourite(s, last, True))
     return None

@@ -16,7 +16,6 @@ from safetensors.torch import save
 
 from .mutation import INTEGERS, odd_json, odd_value, spell, spoilt
 
-
 # safetensors
 
 

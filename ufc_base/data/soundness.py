@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -146,10 +147,8 @@ def known_damage(samples: Samples, content: str) -> dict[int, str]:
         return {int(index): str(reason) for index, reason in stored["unreadable"].items()}
     except (OSError, ValueError, KeyError, AttributeError):
         found = find_damage(samples)
-    try:
+    with suppress(OSError):  # a home that cannot be written to: it is looked at again next time
         write_text(file, json.dumps({"unreadable": found}))
-    except OSError:
-        pass  # a home that cannot be written to: it is looked at again the next time
     return found
 
 

@@ -244,9 +244,7 @@ class MetricsLog:
             row
             for row in rows
             if row is not None
-            and (
-                row["step"] < step or (row["step"] == step and (validated or not of_held_out(row)))
-            )
+            and (row["step"], not validated and of_held_out(row)) <= (step, False)
         ]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_atomically(self.path, lambda file: file.write(text.encode()))
@@ -357,7 +355,7 @@ def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
 
 
 def refuse_unsound(path: Path, state: Mapping[str, Any]) -> None:
-    """Raise `CheckpointError` for a state that is none of a run, or whose weights are not finite."""
+    """Raise `CheckpointError` for a state that is none of a run, or has weights not finite."""
     trainer, seconds = state.get("trainer"), state.get("seconds")
     counts = [state.get("skipped", 0), trainer.get("step") if isinstance(trainer, dict) else None]
     numbers = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0

@@ -211,8 +211,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         state = load_tensors(path)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{path}: is damaged, or a pickle that holds more than tensors, and is not read ({error}); "
-            "save its state dict alone, best as safetensors"
+            f"{path}: is damaged, or a pickle that holds more than tensors, and is not read "
+            f"({error}); save its state dict alone, best as safetensors"
         ) from error
     if isinstance(state, Mapping):
         state = state.get("state_dict", state)

@@ -167,13 +167,15 @@ def load_tensors(path: str | PathLike[str]) -> Any:
 
 
 def tensors_of(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a state with their names."""
-    if isinstance(state, Tensor):
-        yield name, state
-    elif isinstance(state, Mapping | list | tuple):
-        parts = state.items() if isinstance(state, Mapping) else enumerate(state)
-        for key, part in parts:
-            yield from tensors_of(part, f"{name}.{key}".strip("."))
+    """All tensors of a state with their names, in order, however deep."""
+    todo = [(name, state)]
+    while todo:
+        name, one = todo.pop()
+        if isinstance(one, Tensor):
+            yield name, one
+        elif isinstance(one, Mapping | list | tuple):
+            parts = list(one.items() if isinstance(one, Mapping) else enumerate(one))
+            todo += [(f"{name[:200]}.{key!s:.200}".strip("."), part) for key, part in parts[::-1]]
 
 
 def shortly(error: BaseException, most: int = 160) -> str:

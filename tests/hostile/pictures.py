@@ -78,7 +78,7 @@ def sound(format: str, mode: str, plain: bool = False) -> bytes:
     if format == "WEBP" and mode == "RGB":
         options["lossless"] = True
     if format == "TIFF" and mode in ("L", "RGB"):
-        options["compression"] = "tiff_lzw"
+        options = {"compression": "tiff_lzw"}  # Pillow writes no EXIF beside it
     if format == "JPEG" and mode == "RGB":
         options["progressive"] = True
     if format == "PNG" and not plain:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 Job = tuple[str, int, int]  # a kind, its first number, and the one behind its last
+PARTS = 20
 HANGS = 300.0  # seconds for an input with all of its parsers, before it is given up
 
 
@@ -122,9 +123,14 @@ def soak(state: Path, share: float, kinds: list[str]) -> int:
     if lines:  # without the end of a line that was cut short
         state.write_text("".join(f"{line}\n" for line in lines))
     jobs = []
-    for kind in kinds or list(KINDS):
-        done = sum(row["kind"] == kind for row in rows)
-        jobs.append((kind, done, max(1, round(KINDS[kind].count * share))))
+    for part in range(1, PARTS + 1):  # a run that is stopped has seen all kinds alike
+        for kind in kinds or list(KINDS):
+            done = sum(row["kind"] == kind for row in rows)
+            first, last = (
+                max(1, round(KINDS[kind].count * share * p / PARTS)) if p else 0
+                for p in (part - 1, part)
+            )
+            jobs.append((kind, max(done, first), last))
     with state.open("a") as log:
         for row in results([job for job in jobs if job[1] < job[2]]):
             rows.append(row)

@@ -13,6 +13,8 @@ import yaml
 
 MOST_BYTES = 100_000  # the scanner is slow; recipes have two thousand
 MOST_NESTED = 50
+# What PyYAML raises, beside its own errors, at an impossible date and its like.
+ODD_VALUES = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
 
 
 class BoundedLoader(yaml.SafeLoader):
@@ -67,7 +69,7 @@ def load_yaml(path: str | PathLike[str]) -> Any:
         return loader.get_single_data()  # type: ignore[no-untyped-call]
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML ({told(error)})") from None
-    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+    except ODD_VALUES as error:
         raise ValueError(f"holds a value that cannot be read ({error!s:.100})") from None
 
 

@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,8 @@ def unclear(error: BaseException) -> str:
 
 
 def reset_peak() -> None:
-    try:
+    with suppress(OSError):  # another system: the peak is then that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # another system: the peak is then that of the whole process
 
 
 def resident() -> int:

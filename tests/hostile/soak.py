@@ -51,7 +51,7 @@ def work(jobs: list[Job]) -> None:
 
     torch.set_num_threads(1)
     out = sys.stdout
-    sys.stdout = sys.stderr = open(os.devnull, "w")
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 to the end
     with tempfile.TemporaryDirectory(prefix="hostile-") as name:
         os.environ["XDG_CACHE_HOME"] = f"{name}/cache"
         for kind, start, stop in jobs:

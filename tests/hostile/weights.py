@@ -59,13 +59,6 @@ def codes_file() -> bytes:
 # Pickles
 
 
-class Call:
-    """Pickled as a call of anything."""
-
-    def __init__(self, module: str, name: str, *arguments: Any) -> None:
-        self.parts = module, name, arguments
-
-
 def code_calls(rng: random.Random) -> bytes:
     """A pickle that calls something, by the opcodes themselves."""
     module, name, argument = rng.choice(
@@ -118,8 +111,7 @@ def pickled(rng: random.Random, good: bytes) -> bytes:
     if kind == 5:
         return b"\x80\x04\x8e" + struct.pack("<Q", rng.choice((2**40, 2**63))) + b"x."
     if kind == 6:
-        odd = pickle.dumps({"state_dict": {"a": odd_value(rng), 3: None}, "b": odd_value(rng)}, 2)
-        return odd
+        return pickle.dumps({"state_dict": {"a": odd_value(rng), 3: None}, "b": odd_value(rng)}, 2)
     return spoilt(rng, good)
 
 
@@ -247,7 +239,7 @@ def arrays_file(rng: random.Random, arrays: dict[str, Any]) -> bytes:
 def arrays_bomb(name: str, arrays: dict[str, Any], size: int = 3 * 2**30) -> bytes:
     """An .npz whose array is some gigabytes of zeros, in a few megabytes."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for other, data in unzipped(npz_of(arrays)).items():
             if other != f"{name}.npy":
                 archive.writestr(other, data)

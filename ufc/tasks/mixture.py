@@ -23,7 +23,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.instruction import Instruction
 from ufc.tasks.plan import Plan
-from ufc_base.yaml_text import open_yaml
+from ufc_base.yaml_text import ODD_VALUES, open_yaml
 
 BUILTIN = Path(__file__).with_name("builtin.yaml")
 
@@ -169,7 +169,7 @@ def read_entries(path: Path) -> dict[str, Located]:
         line = f", line {mark.line + 1}" if mark else ""
         said = shortened(str(getattr(error, "problem", None) or error), 200)
         raise RequestError(f"{path.name}{line}: is not YAML ({said})") from None
-    except (ValueError, TypeError, ArithmeticError, LookupError):  # an impossible date
+    except ODD_VALUES:
         raise RequestError(f"{path.name}: holds a value that cannot be read") from None
 
 

@@ -248,10 +248,18 @@ def _add_rows(index: Index, table: Path, folders: Sequence[Path], reading: Readi
             place = Path(os.path.abspath(path))
             if place.is_relative_to(root) and not any(place.is_relative_to(s) for s in splits):
                 continue  # of another split
-            if path.is_file():
+            if is_file(path):
                 index.entries.append(Entry(path.stem, str(path), Member(path), row=row))
             else:
-                index.unread.append(f"{where}: there is no picture {path}")
+                index.unread.append(f"{where}: there is no picture {str(path)[:300]}")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; names that no file can have are none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _add_files(index: Index, paths: Sequence[Path], reading: Reading) -> None:

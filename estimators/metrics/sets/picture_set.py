@@ -13,6 +13,7 @@ from PIL import Image
 from ufc_base.data.datasets import DataError, DataSet, Reading, Sample, Samples, open_dataset
 from ufc_base.data.names import is_picture
 from ufc_base.data.records import USUAL, texts_of
+from ufc_base.data.samples import is_file
 from ufc_base.images import load_image
 from ufc_base.json_text import load_json
 
@@ -140,7 +141,7 @@ def file_formats(paths: Iterable[Path]) -> str:
 def _generated(folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
     """The finished pictures of a run and their manifest lines, with the prompts as captions."""
     rows = [row for row in _manifest_rows(folder) if row.get("status") == "done"]
-    there = [row for row in rows if (folder / row["file_name"]).is_file()]
+    there = [row for row in rows if is_file(folder / row["file_name"])]
     if not there:
         raise DataError(f"{folder}: its {MANIFEST} names no finished picture")
     records = [row | {"text": row.get("prompt"), "text_zh": row.get("prompt")} for row in there]

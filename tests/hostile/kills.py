@@ -233,7 +233,7 @@ def kept_statistics(folder: Path) -> Any:
 def save_weights(models: Models, folder: Path) -> object:
     """A model in place of another: split weights over whole ones, and back."""
     pipeline = UFCPipeline.from_pretrained(models.model)
-    for _ in range(20):
+    for _ in range(3):
         pipeline.save_pretrained(folder / "model")
         pipeline.save_pretrained(folder / "model", dtype=torch.float16)
     return pipeline.save_pretrained(folder / "model")

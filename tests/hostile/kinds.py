@@ -47,7 +47,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.mixture import find_instruction, read_mixture
 from ufc.training.config import TrainConfig
-from ufc.training.token_cache import read_codes
+from ufc.training.token_cache import kept_tensors
 from ufc_base.data.datasets import Reading, open_dataset
 from ufc_base.data.streams import decode, first_records, shard_samples
 from ufc_base.images import load_image, load_mask
@@ -451,7 +451,7 @@ KINDS: dict[str, Kind] = {
     "safetensors": Kind(
         1200, write_safetensors, header_is_json,
         {"from_pretrained": read_part,
-         "codes": lambda f: read_codes(part_of(f) / "model.safetensors", "k"),
+         "codes": lambda f: kept_tensors(part_of(f) / "model.safetensors", "k", dict),
          "extractor": lambda f: read_tensors(part_of(f) / "model.safetensors")},
     ),
     "model": Kind(

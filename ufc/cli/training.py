@@ -256,7 +256,7 @@ def typed(config: type, name: str, value: object) -> Any:
     hint = get_type_hints(config)[name]
     try:
         return _convert(hint, value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError):
         raise RequestError(f"{name}: got {shown(value)}, wanted {_wanted(hint)}") from None
 
 

@@ -415,7 +415,7 @@ PICTURE: dict[str, Read] = {
 
 KINDS: dict[str, Kind] = {
     "picture": Kind(5000, write("a.img", pictures.picture), opens, PICTURE),
-    "bomb": Kind(120, write("a.img", pictures.bomb), opens, PICTURE),
+    "bomb": Kind(40, write("a.img", pictures.bomb), opens, PICTURE),
     "metadata": Kind(
         2500, write_metadata, says,
         PICTURE | {

@@ -14,7 +14,9 @@ CONFIG ?=
 CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test nightly lint docs surface app bench bench-peers fid ablation report \
+SOAK := $(or $(OUT),outputs/soak)
+
+.PHONY: help setup run test soak nightly lint docs surface app bench bench-peers fid ablation report \
 	train-tokenizer train train-gpu
 
 help: ## list the commands
@@ -29,6 +31,10 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 	@$(BIN)/python -m pytest -q $(ARGS)
 	@$(if $(ARGS),,UFC_CPU_BF16=$$($(BIN)/python -c "from ufc_base.training.processes import \
 		cpu_has_bf16; print(int(not cpu_has_bf16()))") $(BIN)/python -m pytest -q -m numerics)
+
+soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, and work that is killed (hours; goes on where it stopped)
+	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.soak $(SOAK)/hostile.jsonl $(ARGS)
+	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.kills $(SOAK)/kills.jsonl
 
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules import module as registration
+
+from ufc_base.files import sync_folder, write_text
+from ufc_base.json_text import load_json
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -36,12 +44,32 @@ def save_module(
 ) -> None:
     """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("model*.safetensors*"):
-        stale.unlink()
     state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
-    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_weights(folder, state, max_shard_size)
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def write_weights(folder: Path, state: dict[str, Tensor], max_shard_size: str) -> None:
+    """Weight files in place of those of a folder, each there wholly or not at all.
+
+    The index comes last, and what belonged to the weights before goes after that.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".weights-*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
+        save_torch_state_dict(state, partial, max_shard_size=max_shard_size)
+        written = sorted(Path(partial).iterdir(), key=lambda path: (path.suffix == ".json", path))
+        for path in written:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        for path in written:
+            path.replace(folder / path.name)
+    names = {path.name for path in written}
+    for stale in folder.glob("model*.safetensors*"):
+        if stale.name not in names:
+            stale.unlink()
+    sync_folder(folder)
 
 
 def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]:
@@ -50,10 +78,8 @@ def split_weights(folder: str | PathLike[str], max_shard_size: str) -> list[str]
     Files and `model.safetensors.index.json` are laid out as on the Hugging Face hub.
     """
     folder = Path(folder)
-    state = read_weights(folder)
-    for stale in folder.glob("model*.safetensors*"):
-        stale.unlink()
-    save_torch_state_dict(state, folder, max_shard_size=max_shard_size)
+    state = {name: value.clone() for name, value in read_weights(folder).items()}
+    write_weights(folder, state, max_shard_size)
     return weight_files(folder)
 
 
@@ -79,13 +105,60 @@ def load_module(
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    try:
-        module = build(config)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # sizes of 0, below 0
-        raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     state = renamed(read_weights(folder, variant), old_names or {})
+    module = built_for(state, lambda: build(config), folder / "config.json")
     load_strictly(module, state, folder)
     return module
+
+
+def built_for(
+    state: Mapping[str, Tensor], build: Callable[[], Module], where: str | PathLike[str]
+) -> Module:
+    """A module that is to take these weights; one that needs far more is not built to its end.
+
+    Raises:
+        CheckpointError: its config, at `where`, is unsound, or asks for what the weights are not.
+    """
+    try:
+        with at_most(sum(value.numel() for value in state.values()), len(state)):
+            return build()
+    except (
+        TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError,
+        MemoryError,
+    ) as error:  # sizes of 0, below 0, of other types  # fmt: skip
+        raise CheckpointError(f"{where}: {error!s:.300}") from error
+
+
+@contextmanager
+def at_most(values: int, tensors: int) -> Iterator[None]:
+    """Raise `ValueError` as soon as modules that this thread builds need more than these weights.
+
+    Memory of a weight is not touched before it is registered, so that a config that asks for
+    terabytes costs nothing.
+    """
+    left = [2 * values + 2**22, 4 * tensors + 1000]  # weights that are shared or made anew
+    own = threading.get_ident()
+
+    def count(module: nn.Module, name: str, value: Tensor | None) -> None:
+        if value is None or threading.get_ident() != own:
+            return
+        left[0] -= value.numel()
+        left[1] -= 1
+        if min(left) < 0:
+            raise ValueError(
+                f"its sizes ask for far more weights than the {values:,} that there are: "
+                "was it taken from another model?"
+            )
+
+    handles = (
+        registration.register_module_parameter_registration_hook(count),
+        registration.register_module_buffer_registration_hook(count),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def renamed(state: dict[str, Tensor], old_names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -114,11 +187,35 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], where: str | Path
     ]
     if missing or unexpected or misshapen:
         raise CheckpointError(
-            f"the weights in {where} do not fit its config: missing keys {missing or 'none'}; "
-            f"unexpected keys {unexpected or 'none'}; wrong shapes {misshapen or 'none'}. "
+            f"the weights in {where} do not fit its config: missing keys {some(missing)}; "
+            f"unexpected keys {some(unexpected)}; wrong shapes {some(misshapen)}. "
             "Was config.json taken from another model?"
         )
-    module.load_state_dict(state)
+    refuse_not_finite(state, where)
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:  # of another kind of numbers
+        raise CheckpointError(f"the weights in {where} cannot be taken: {error!s:.300}") from error
+
+
+def refuse_not_finite(state: Mapping[str, Tensor], where: str | PathLike[str]) -> None:
+    """Raise `CheckpointError` for weights that hold NaN or infinity."""
+    unsound = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
+    if unsound:
+        raise CheckpointError(
+            f"the weights in {where} are not finite ({some(unsound)}): take an earlier checkpoint, "
+            "or fetch the model again"
+        )
+
+
+def some(names: list[str], most: int = 12) -> str:
+    """Names for a message, not all of them where there are many."""
+    shown = ", ".join(repr(name[:80]) for name in names[:most])
+    return f"[{shown}{f' and {len(names) - most} more' * (len(names) > most)}]" if names else "none"
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, Tensor]:
@@ -150,9 +247,9 @@ def weight_files(folder: Path, variant: str | None = None) -> list[str]:
     if not isinstance(named, dict) or not named:
         raise CheckpointError(f"{index} has no weight_map: fetch or export the model again")
     names = {str(name) for name in named.values()}
-    outside = sorted(name for name in names if Path(name).name != name)
+    outside = sorted(name[:80] for name in names if Path(name).name != name or "\0" in name)
     if outside:
-        raise CheckpointError(f"{index} names files outside of its folder: {', '.join(outside)}")
+        raise CheckpointError(f"{index} names files outside of its folder: {some(outside)}")
     return sorted(names)
 
 
@@ -173,9 +270,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         )
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # headers can be wrong in any way
         raise CheckpointError(
-            f"{path} is truncated or damaged ({error}): fetch or export it again"
+            f"{path} is truncated or damaged ({error!s:.300}): fetch or export it again"
         ) from error
 
 
@@ -191,10 +288,12 @@ def is_pickle(path: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; `CheckpointError` if there is none."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist: is {path.parent} a model folder?") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}, wanted an object")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -22,6 +23,7 @@ ImageFile: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
 ImageSource: TypeAlias = "ImageFile | Image.Image | Numbers"
 
 MAX_PIXELS = 64 * 1024 * 1024  # decoded pixels; above any phone's camera, below PIL's own alarm
+BAND = 4 * 1024 * 1024  # pixels that are calculated with at a time
 WHITE = (255, 255, 255)
 
 # Only formats that decode in-process: no EPS (runs Ghostscript), no format without a signature.
@@ -90,7 +92,8 @@ def load_mask(
     given = mask_of(source) if is_numbers(source) else source
     image = _decode(given, max_pixels)
     if image.mode.startswith(("I", "F")):
-        values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
+        values = np.array(image, np.float32)
+        np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     else:
         values = np.asarray(_on_background(image, (0, 0, 0)).convert("L"))
     peak = float(values.max())
@@ -193,6 +196,10 @@ def _decode_open(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             "shrink it first"
         )
     image.load()
+    if image.width * image.height > max_pixels:  # an ICO says the size of what is in it only now
+        raise ImageError(
+            f"{name}: has more than the {max_pixels:,} pixels allowed; shrink it first"
+        )
     return image
 
 
@@ -221,20 +228,31 @@ def _on_background(image: Image.Image, colour: tuple[int, int, int]) -> Image.Im
 
 def _deep_to_grey(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float grey to `L`, scaled by the range that the mode or values imply."""
-    values = np.asarray(image, dtype=np.float64)
-    top = _top(image, values)
-    scaled = np.nan_to_num(values * (255.0 / top), posinf=255.0, neginf=0.0)
-    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+    top = _top(image)
+    out = np.empty((image.height, image.width), np.uint8)
+    for start, values in _bands(image):
+        scaled = np.nan_to_num(values * (255.0 / top), posinf=255.0, neginf=0.0)
+        out[start : start + len(values)] = np.clip(np.rint(scaled), 0, 255)
+    return Image.fromarray(out)
 
 
-def _top(image: Image.Image, values: np.ndarray) -> float:
+def _bands(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    """A picture's values as float64, some rows at a time: as a whole they take half a gigabyte."""
+    rows = max(1, BAND // image.width)
+    for start in range(0, image.height, rows):
+        band = image.crop((0, start, image.width, min(start + rows, image.height)))
+        yield start, np.asarray(band, dtype=np.float64)
+
+
+def _top(image: Image.Image) -> float:
     """The value that is white, as nearly all values have it: a few stray ones do not count.
 
     A float picture that goes somewhat over 1 is one of high dynamic range, and is cut.
     """
     if image.mode.startswith("I;16") or image.format == "PPM":  # PPM: scaled by its reader
         return 65535.0
-    lit = values[np.isfinite(values) & (values > 0)]
+    bands = [v[np.isfinite(v) & (v > 0)].astype(np.float32) for _, v in _bands(image)]
+    lit = np.concatenate(bands)
     if not lit.size:
         return 1.0
     tops, over = ((1.0, 255.0, 65535.0), 4.0) if image.mode == "F" else ((255.0, 65535.0), 1.1)

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import yaml
 from torch import Tensor
 
-from ufc_base.checkpoint import CheckpointError, load_strictly
+from ufc_base.checkpoint import CheckpointError, built_for, load_strictly, some
+from ufc_base.pickles import check_torch_file
 from ufc_base.program import argument, option, program
+from ufc_base.yaml_text import load_yaml
 from vqgan.model import VQGAN, VQGANConfig
 
 LEFT_OUT = ("loss.",)  # LPIPS and the discriminator, which only training needs
@@ -65,9 +66,11 @@ def convert(
     folder = Path(folder)
     if (folder / "config.json").exists():
         raise FileExistsError(f"{folder} already holds a model: name another folder")
-    model = VQGAN(read_taming_config(config))
+    sizes = read_taming_config(config)
     pickled = read_pickle(checkpoint)
-    load_strictly(model, state_dict_of(pickled.contents, checkpoint), checkpoint)
+    state = state_dict_of(pickled.contents, checkpoint)
+    model = built_for(state, lambda: VQGAN(sizes), config)
+    load_strictly(model, state, checkpoint)
     model.save_pretrained(folder)
     return pickled
 
@@ -79,15 +82,16 @@ def read_taming_config(path: str | PathLike[str]) -> VQGANConfig:
         CheckpointError: it is no such YAML, or asks for what this model cannot do.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        document = load_yaml(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as YAML: {error}") from error
+    try:
         params = document["model"]["params"]
         sizes = {"embed_dim": params["embed_dim"], "n_embed": params["n_embed"]}
         settings = dict(params["ddconfig"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read as YAML: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(
-            f"{path} has no model.params with embed_dim, n_embed and ddconfig ({error!r}): "
+            f"{path} has no model.params with embed_dim, n_embed and ddconfig ({error!r:.100}): "
             "give the YAML that the VQGAN was trained with"
         ) from error
     for name, value in FIXED_SETTINGS.items():
@@ -96,11 +100,13 @@ def read_taming_config(path: str | PathLike[str]) -> VQGANConfig:
     known = {field.name for field in fields(VQGANConfig)}
     unknown = sorted(str(name) for name in set(settings) - known)
     if unknown:
-        raise CheckpointError(f"{path}: ddconfig has settings that are not supported: {unknown}")
+        raise CheckpointError(
+            f"{path}: ddconfig has settings that are not supported: {some(unknown)}"
+        )
     try:
         return VQGANConfig(**settings, **sizes)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: {error!s:.300}") from error
 
 
 def state_dict_of(contents: Any, where: str | PathLike[str]) -> dict[str, Tensor]:
@@ -115,7 +121,9 @@ def state_dict_of(contents: Any, where: str | PathLike[str]) -> dict[str, Tensor
     state = {str(k): v for k, v in found.items() if not str(k).startswith(LEFT_OUT)}
     others = sorted(name for name, value in state.items() if not isinstance(value, Tensor))
     if others:
-        raise CheckpointError(f"{where}: these entries of its state_dict are no tensors: {others}")
+        raise CheckpointError(
+            f"{where}: these entries of its state_dict are no tensors: {some(others)}"
+        )
     if "quantize.embed.weight" in state:
         raise CheckpointError(
             f"{where} is a Gumbel VQGAN, whose codebook works differently: "
@@ -130,6 +138,12 @@ def read_pickle(path: str | PathLike[str]) -> Pickled:
     Raises:
         CheckpointError: it is missing, damaged, or not in the format of torch 1.6 and later.
     """
+    try:
+        check_torch_file(path, only=None)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -147,7 +161,7 @@ def read_pickle(path: str | PathLike[str]) -> Pickled:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # a damaged pickle can fail in any way
-        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+        raise CheckpointError(f"{path} is damaged: {error!r:.300}") from error
     return Pickled(contents, tuple(sorted(unpickler.inert)))
 
 
@@ -206,7 +220,7 @@ class InertUnpickler(pickle.Unpickler):
         """Numbers kept beside the pickle, flat; `pid` is (_, kind, key, device, count)."""
         _, kind, key, _, count = pid
         if not isinstance(kind, StorageKind) or not str(key).isalnum():
-            raise CheckpointError(f"unknown kind of storage {kind!r} with the key {key!r}")
+            raise CheckpointError(f"unknown kind of storage with the key {key!r:.60}")
         if key not in self.storages:
             name = f"{self.prefix}data/{key}"
             size, wanted = self.archive.getinfo(name).file_size, count * kind.dtype.itemsize
@@ -242,7 +256,7 @@ def run(flags: Flags) -> str:
     pickled = convert(flags.checkpoint, flags.config, flags.output_dir)
     lines = [f"wrote {flags.output_dir}"]
     if pickled.inert:
-        lines.append(f"read as inert placeholders, not run: {', '.join(pickled.inert)}")
+        lines.append(f"read as inert placeholders, not run: {some(list(pickled.inert))}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,9 @@ from numpy.typing import NDArray
 from estimators.metrics.base import MeasuredSet, Metric, Need, register_metric
 from estimators.metrics.extractors.features import Features
 from estimators.metrics.extractors.measuring import Measuring
+from ufc_base.archives import number_of, read_arrays
+from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
 
 FloatArray = NDArray[np.float64]
 
@@ -179,14 +181,13 @@ def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> Non
 
     ``about`` says how the features were made; who compares must find the same words.
     """
-    with Path(path).open("wb") as stream:
-        np.savez(
-            stream,
-            mu=stats.mean,
-            sigma=stats.covariance,
-            count=np.array(stats.count),
-            about=np.array(about),
-        )
+    arrays: dict[str, Any] = {
+        "mu": stats.mean,
+        "sigma": stats.covariance,
+        "count": np.array(stats.count),
+        "about": np.array(about),
+    }
+    write_atomically(Path(path), lambda stream: np.savez(stream, **arrays))
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
@@ -198,18 +199,19 @@ def load_statistics(path: str | Path) -> tuple[Statistics, str]:
         ValueError: the file is no such archive.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
-            count = int(file["count"]) if "count" in file else 0
-            about = str(file["about"]) if "about" in file else ""
-    except (KeyError, OSError, ValueError, TypeError, AttributeError, BadZipFile) as error:
-        raise ValueError(
+        file = read_arrays(path)
+        mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+        count = number_of(file, "count", 0)
+        about = str(file["about"]) if "about" in file else ""
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
             f"{path}: no statistics of pictures ({error}); wanted the arrays mu and sigma, as "
             "pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
         ) from error
     square = covariance.shape == (mean.size, mean.size)
-    if mean.ndim != 1 or not square or not np.isfinite(covariance).all():
-        raise ValueError(
+    finite = np.isfinite(covariance).all() and np.isfinite(mean).all()
+    if mean.ndim != 1 or not square or not finite:
+        raise DataError(
             f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}, wanted (F) and "
             "(F, F), finite"
         )

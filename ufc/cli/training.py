@@ -20,6 +20,7 @@ from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
 from ufc_base.program import option
 from ufc_base.training.ranks import ranks_from_environment
+from ufc_base.yaml_text import load_yaml
 
 ExportDType = Literal["fp32", "fp16", "bf16"]
 
@@ -211,14 +212,16 @@ def read_recipe(path: str, config: type) -> dict[str, Any]:
     Raises:
         RequestError: unreadable, not a mapping, unknown names (the known ones are listed).
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(find_recipe(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        values = load_yaml(find_recipe(path))
+    except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise RequestError(f"{path}: is not YAML ({error})") from None
+    except UnicodeDecodeError:
+        raise RequestError(f"{path}: cannot be read, it is not UTF-8") from None
+    except RequestError:
+        raise
+    except ValueError as error:
+        raise RequestError(f"{path}: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, Mapping):
@@ -265,7 +268,7 @@ def typed(config: type, name: str, value: object) -> Any:
     hint = get_type_hints(config)[name]
     try:
         return _convert(hint, value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError):
         raise RequestError(f"{name}: got {shown(value)}, wanted {_wanted(hint)}") from None
 
 

@@ -20,6 +20,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ufc_base.files import whole_file
+
 if TYPE_CHECKING:  # requests are checked by their spelling, and do not wait for the library
     from tokenizers import Tokenizer
 
@@ -103,7 +105,8 @@ class TextTokenizer:
         return [[piece.id for piece in older.tokenizer.model.tokenize(word)] for word, _ in words]
 
     def save(self, path: str | PathLike[str]) -> None:
-        self.tokenizer.save(str(path))
+        with whole_file(Path(path)) as partial:
+            self.tokenizer.save(str(partial))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TextTokenizer:

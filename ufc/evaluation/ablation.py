@@ -19,6 +19,7 @@ from ufc.evaluation.generated_sets import BATCH, Plan, generate_kept, pictures_o
 from ufc.evaluation.judges import Judges
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.orders import ORDERS
+from ufc_base.files import write_text
 
 PATIENCE = 2  # steps, in the row that stops by itself
 
@@ -271,7 +272,7 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     found = [asdict(comparison) for comparison in comparisons]
     text = json.dumps({"about": about, "rows": list(rows), "comparisons": found}, indent=1)
-    (folder / "ablation.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "ablation.json", text + "\n")
     page = document(rows, comparisons, about, "make ablation", "ablation.png")
-    (folder / "ablation.md").write_text(page, encoding="utf-8")
+    write_text(folder / "ablation.md", page)
     ablation_plot(rows, folder / "ablation.png")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from estimators.metrics.sets.content import write_whole
 from ufc.call_arguments import sampler_config
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
@@ -27,6 +27,10 @@ from ufc.sampling.generate import generate_tokens, last_is_best
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.guidance import make_prefix, make_score
 from ufc.sampling.loop import Problem, Score
+from ufc_base.archives import read_arrays
+from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
+from ufc_base.json_text import load_json
 
 BATCH = 32
 # Settings of a plan under the names that sets are kept by, and those that count only if given.
@@ -203,21 +207,29 @@ def kept_set(
     path, older = Path(folder) / f"generated-{digest}.npz", Path(folder) / f"drawn-{digest}.npz"
     for there in (path, older):
         if there.is_file():
-            return load_set(there)
+            with suppress(DataError):  # damaged: it is generated anew
+                return load_set(there)
     found = generate()
     about = {n: getattr(found, n) for n in ("passes", "seconds", "steps", "recipe")}
     arrays: dict[str, Any] = {name: value.numpy() for name, value in found.scores.items()}
     arrays |= {"codes": found.codes_NT.numpy(), "about": np.array(json.dumps(about))}
-    write_whole(path, lambda stream: np.savez(stream, **arrays))
+    write_atomically(path, lambda stream: np.savez(stream, **arrays))
     return found
 
 
 def load_set(path: Path) -> GeneratedSet:
-    """Read what `kept_set` wrote."""
-    with np.load(path, allow_pickle=False) as file:
-        scores = {n: torch.from_numpy(file[n]) for n in file.files if n not in ("codes", "about")}
-        about = json.loads(str(file["about"]))
-        return GeneratedSet(torch.from_numpy(file["codes"]), scores, **about)
+    """Read what `kept_set` wrote.
+
+    Raises:
+        DataError: it is no such file, or damaged.
+    """
+    try:
+        file = read_arrays(path)
+        about = load_json(str(file.pop("about")))
+        tensors = {name: torch.from_numpy(value) for name, value in file.items()}
+        return GeneratedSet(tensors.pop("codes"), tensors, **about)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: no generated set of this program ({error!s:.200})") from error
 
 
 def key_of(pipeline: UFCPipeline, captions: Sequence[str], plan: Plan) -> dict[str, Any]:

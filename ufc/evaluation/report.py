@@ -24,7 +24,7 @@ from ufc.evaluation.generated_sets import GeneratedSet
 from ufc.evaluation.plots import calibration_plot
 from ufc.evaluation.scores import estimator_report, estimator_table
 from ufc.io.contact_sheet import contact_sheet
-from ufc.io.manifest import write_atomically
+from ufc_base.files import write_atomically
 
 EXAMPLES = 12  # pictures a grid
 # Of so many captions several are generated: K to choose the best of, one a subset of controls.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ufc.io.manifest import write_atomically
+from ufc_base.files import write_atomically
 from ufc_base.profiles import to_srgb
 from ufc_base.reading import load_image
 

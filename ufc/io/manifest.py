@@ -12,13 +12,12 @@ import errno
 import html
 import json
 import os
-import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
@@ -26,6 +25,7 @@ from PIL import Image
 from ufc.io.png.metadata import Metadata, save_options
 from ufc.io.validation import RequestError, listed, parse_json
 from ufc.sampling.generation_config import DEFAULTS, current_names
+from ufc_base.files import write_atomically
 from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
@@ -78,24 +78,6 @@ def open_folder(path: str | os.PathLike[str]) -> Path:
             f"{folder}: cannot be written to ({error.strerror}); choose another --output-dir"
         ) from None
     return folder
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` with a temporary file in the same folder, then rename it to `path`.
-
-    A reader sees the old file or the whole new one. Nothing is left behind on an error.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".ufc-{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    try:
-        with open(partial, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

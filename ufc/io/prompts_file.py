@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
@@ -114,14 +115,15 @@ def _parse_text_line(line: str) -> tuple[Request, None]:
     except ValueError as error:
         raise RequestError(f"quotation marks do not match ({error}): {shortened(line)}") from None
     data: dict[str, Any] = {"prompt": prompt} if prompt else {}
-    while words:
-        _take_flag(words, data)
+    left = deque(words)
+    while left:
+        _take_flag(left, data)
     return Request(**data), None
 
 
-def _take_flag(words: list[str], data: dict[str, Any]) -> None:
+def _take_flag(words: deque[str], data: dict[str, Any]) -> None:
     """Move one flag and its value from the front of `words` into the fields of a request."""
-    flag, joined, value = words.pop(0).partition("=")
+    flag, joined, value = words.popleft().partition("=")
     name = flag.removeprefix("--").replace("-", "_").lower()
     name = _ALIASES.get(name, name)
     if not flag.startswith("--"):
@@ -132,10 +134,11 @@ def _take_flag(words: list[str], data: dict[str, Any]) -> None:
     if not joined:
         if not words or words[0].startswith("--"):
             raise RequestError(f"{flag} has no value")
-        value = words.pop(0)
+        said = [words.popleft()]
         # Text may be given without quotation marks.
         while control and isinstance(control.kind, Text) and words and words[0][:2] != "--":
-            value += " " + words.pop(0)
+            said.append(words.popleft())
+        value = " ".join(said)
     if name in data and name != "reference_images":
         raise RequestError(f"{flag} is given twice, or beside the prompt it stands for")
     if control:

@@ -17,6 +17,7 @@ from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.generation_config import DEFAULTS, check_settings, current_names
 from ufc_base.checkpoint import CheckpointError, read_json, weight_names
+from ufc_base.files import write_text
 from vqgan.model import VQGAN
 from vqgan.upscaling.model import Upscaler
 
@@ -121,7 +122,7 @@ def write_parts(
         index[UPSCALER] = ["vqgan.upscaling.model", "Upscaler"]
     if pipeline.tasks.instructions:
         index["tasks"] = pipeline.tasks.to_json()
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_text(folder / "model_index.json", json.dumps(index, indent=2) + "\n")
 
 
 def push(pipeline: UFCPipeline, repo_id: str, private: bool, token: str | None) -> str:

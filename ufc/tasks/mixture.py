@@ -23,6 +23,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.instruction import Instruction
 from ufc.tasks.plan import Plan
+from ufc_base.yaml_text import ODD_VALUES, open_yaml
 
 BUILTIN = Path(__file__).with_name("builtin.yaml")
 
@@ -152,22 +153,23 @@ def read_entries(path: Path) -> dict[str, Located]:
         RequestError: unreadable, not YAML, no mapping, or a name that is there twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        loader = open_yaml(path)
     except FileNotFoundError:
         raise RequestError(f"{path}: no such mixture of tasks") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read ({error}); save it as UTF-8") from None
+    except ValueError as error:
+        raise RequestError(f"{path.name}: {error}") from None
     try:
-        loader = yaml.SafeLoader(text)
         return entries_of(path, loader, loader.get_single_node())
     except RequestError:
         raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        said = getattr(error, "problem", None) or error
+        said = shortened(str(getattr(error, "problem", None) or error), 200)
         raise RequestError(f"{path.name}{line}: is not YAML ({said})") from None
-    except (ValueError, OverflowError, RecursionError):  # an impossible date, brackets without end
+    except ODD_VALUES:
         raise RequestError(f"{path.name}: holds a value that cannot be read") from None
 
 

@@ -39,6 +39,7 @@ from ufc_base.data.opening import (
     tell,
 )
 from ufc_base.data.streams import first_records
+from ufc_base.files import write_text
 from ufc_base.training.loop import Source
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN, VQGANConfig
@@ -215,7 +216,9 @@ def write_tasks(config: TrainConfig, records: Sequence[dict[str, Any]]) -> None:
     file = Path(config.output_dir) / TASKS
     file.parent.mkdir(parents=True, exist_ok=True)
     if tasks:
-        file.write_text(json.dumps({"tasks": known.to_json()}, ensure_ascii=False, indent=2) + "\n")
+        write_text(
+            file, json.dumps({"tasks": known.to_json()}, ensure_ascii=False, indent=2) + "\n"
+        )
 
 
 def tasks_of_run(config: TrainConfig, folder: Path) -> KnownTasks:

@@ -38,6 +38,7 @@ from ufc.training.setup import (
 )
 from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
+from ufc_base.files import write_atomically
 from ufc_base.training.loop import (
     Averages,
     Checkpoints,
@@ -337,6 +338,6 @@ def validate(
     prompts = list(trainer.config.validation_prompts)
     if prompts:
         pictures = pipeline(prompts, seed=list(range(len(prompts)))).images
-        contact_sheet(pictures, columns=len(pictures)).save(
-            output / f"preview-{trainer.step:06d}.png"
-        )
+        sheet = contact_sheet(pictures, columns=len(pictures))
+        path = output / f"preview-{trainer.step:06d}.png"
+        write_atomically(path, lambda file: sheet.save(file, "PNG"))

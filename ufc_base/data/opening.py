@@ -12,6 +12,8 @@ from ufc_base.data.datasets import DataSet, open_dataset
 from ufc_base.data.names import DataError
 from ufc_base.data.records import Reading, has_caption
 from ufc_base.data.streams import first_records
+from ufc_base.files import write_text
+from ufc_base.json_text import load_json
 from ufc_base.training.loop import MetricsLog
 from ufc_base.training.processes import Engine
 
@@ -99,15 +101,12 @@ def changes(folder: Path, files: Mapping[str, str]) -> list[str]:
     """
     record = folder / RECORD
     try:
-        before: dict[str, Any] | None = json.loads(record.read_text(encoding="utf-8"))["files"]
+        before: dict[str, Any] | None = load_json(record.read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         before = None
     if before == files:
         return []
-    folder.mkdir(parents=True, exist_ok=True)
-    part = record.with_name(f".{RECORD}.part")
-    part.write_text(json.dumps({"files": dict(files)}, indent=0), encoding="utf-8")
-    part.replace(record)
+    write_text(record, json.dumps({"files": dict(files)}, indent=0))
     if not isinstance(before, dict):
         return []
     kinds = {

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ufc_base.data.names import DataError
+from ufc_base.json_text import load_json
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 CAPTIONS = ("text", "caption", "captions")  # the first of them that is there is the caption
 MAX_UNREADABLE = 0.01
+PARQUET_ROWS = 256  # at a time: a text that is stored once may stand in every row
+MOST_PARQUET = 2**30  # bytes of all rows, once they are no longer packed
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
         for suffix in sorted(files, key=lambda suffix: (suffix != "json", suffix)):
             name, _, kind = suffix.rpartition(".")
             if kind == "json":
-                value = json.loads(files[suffix])
+                value = load_json(files[suffix])
                 refuse_surrogates(files[suffix].decode("utf-8-sig", errors="replace"), value)
                 if not isinstance(value, dict) and not name:
                     raise DataError(f"its json holds a {type(value).__name__}, wanted an object")
@@ -97,8 +100,10 @@ def parse_record(files: Mapping[str, bytes]) -> dict[str, Any]:
             else:
                 field = name or ("text" if kind in ("txt", "text") else "caption")
                 record.setdefault(field, files[suffix].decode("utf-8-sig").strip())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"its json or txt cannot be read ({error})") from error
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"its json or txt cannot be read ({error!s:.200})") from error
     return record
 
 
@@ -138,9 +143,9 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DataError(f"{where}: is not JSON ({error})") from error
+            record = load_json(line)
+        except ValueError as error:
+            raise DataError(f"{where}: is not JSON ({error!s:.200})") from error
         if not isinstance(record, dict):
             raise DataError(f"{where}: got a {type(record).__name__}, wanted an object")
         try:
@@ -175,14 +180,17 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             f"{path} needs pyarrow ({error}): pip install pyarrow, or write it as metadata.jsonl"
         ) from error
     try:
-        number = 0
-        for batch in ParquetFile(path).iter_batches():
+        number = size = 0
+        for batch in ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS):
+            size += batch.nbytes
+            if size > MOST_PARQUET:
+                raise DataError(f"{path}: its rows have more than {MOST_PARQUET:,} bytes")
             for row in batch.to_pylist():
                 number += 1
                 told = {name: cell for name, cell in row.items() if cell is not None}
                 yield f"{path}, row {number}", told
-    except ArrowException as error:
-        raise DataError(f"{path} is not a readable parquet file ({error})") from error
+    except (ArrowException, OSError, UnicodeDecodeError, MemoryError, OverflowError) as error:
+        raise DataError(f"{path} is not a readable parquet file ({error!s:.200})") from error
 
 
 def take_picture_names(record: dict[str, Any], image_column: str | None, where: str) -> list[str]:

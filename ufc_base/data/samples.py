@@ -34,6 +34,10 @@ from ufc_base.data.records import (
 )
 from ufc_base.images import ImageError, load_image
 
+MOST_TOLD = 16 * 1024 * 1024  # bytes of a file that says something of a picture
+# What Python's reader of tars raises beside its own errors, such as for names behind names.
+ODD_HEADERS = (RecursionError, ValueError, ArithmeticError, LookupError, TypeError, EOFError)
+
 # The parts of a set by the names that ImageFolder knows for their folders.
 SPLITS = {
     "train": ("train", "training"),
@@ -69,10 +73,14 @@ class Member:
     offset: int = 0
     size: int | None = None
 
-    def read(self) -> bytes:
+    def read(self, most: int | None = None) -> bytes:
+        """Its bytes. Raises `DataError` where there are more than `most`."""
         with self.path.open("rb") as stream:
             stream.seek(self.offset)
-            return stream.read(-1 if self.size is None else self.size)
+            size = os.fstat(stream.fileno()).st_size if self.size is None else self.size
+            if most is not None and size > most:
+                raise DataError(f"what is said of it has {size:,} bytes, more than {most:,}")
+            return stream.read(size)
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,8 @@ class IndexedSamples:
     def record(self, index: int) -> dict[str, Any]:
         entry = self.index.entries[index]
         try:
-            told = parse_record({suffix: member.read() for suffix, member in entry.told.items()})
+            files = {suffix: member.read(MOST_TOLD) for suffix, member in entry.told.items()}
+            told = parse_record(files)
         except (DataError, OSError) as error:
             raise DataError(f"{entry.where}: {error}") from error
         return with_captions(told | dict(entry.row), self.reading.caption_column)
@@ -161,14 +170,26 @@ def index_shards(shards: Sequence[Path], reading: Reading) -> Index:
 def shard_members(shard: Path) -> dict[str, Member]:
     """Names and places of a shard's files, from its headers alone; of one name the last."""
     try:
+        whole = shard.stat().st_size
         with tarfile.open(shard, "r:") as archive:
             return {
-                info.name: Member(shard, info.offset_data, info.size)
+                info.name: Member(shard, info.offset_data, min(info.size, whole))
                 for info in archive
-                if info.isfile()
+                if is_plain_member(info) and 0 <= info.offset_data <= whole
             }
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{shard} is not a readable, uncompressed tar file ({error})") from error
+    except (tarfile.TarError, OSError, *ODD_HEADERS) as error:
+        raise DataError(
+            f"{shard} is not a readable, uncompressed tar file ({error!s:.200})"
+        ) from error
+
+
+def is_plain_member(info: tarfile.TarInfo) -> bool:
+    """Whether a member of a shard is a file of its own, and its name stays inside.
+
+    Links, devices and sparse files are passed over, and so are names that lead elsewhere.
+    """
+    outside = info.name.startswith("/") or ".." in info.name.split("/")
+    return info.isreg() and not info.issparse() and info.size >= 0 and not outside
 
 
 def index_folder(root: Path, folders: Sequence[Path], reading: Reading) -> Index:
@@ -227,10 +248,18 @@ def _add_rows(index: Index, table: Path, folders: Sequence[Path], reading: Readi
             place = Path(os.path.abspath(path))
             if place.is_relative_to(root) and not any(place.is_relative_to(s) for s in splits):
                 continue  # of another split
-            if path.is_file():
+            if is_file(path):
                 index.entries.append(Entry(path.stem, str(path), Member(path), row=row))
             else:
-                index.unread.append(f"{where}: there is no picture {path}")
+                index.unread.append(f"{where}: there is no picture {str(path)[:300]}")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; names that no file can have are none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _add_files(index: Index, paths: Sequence[Path], reading: Reading) -> None:

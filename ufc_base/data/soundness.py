@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from ufc_base import images
 from ufc_base.data.names import DataError
 from ufc_base.data.records import USUAL, Reading, has_caption
 from ufc_base.data.samples import Index, IndexedSamples, Sample, Samples
+from ufc_base.files import write_text
 from ufc_base.images import ImageError
+from ufc_base.json_text import load_json
 
 AT_ONCE = 4096  # pictures handed to the threads at a time
 SHOWN = 3  # reasons that a message gives
@@ -140,17 +143,12 @@ def known_damage(samples: Samples, content: str) -> dict[int, str]:
     key = hashlib.sha256(f"{content} {reader}".encode()).hexdigest()[:24]
     file = user_cache() / "data" / f"pictures-{key}.json"
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = load_json(file.read_text(encoding="utf-8"))
         return {int(index): str(reason) for index, reason in stored["unreadable"].items()}
     except (OSError, ValueError, KeyError, AttributeError):
         found = find_damage(samples)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"unreadable": found}), encoding="utf-8")
-        part.replace(file)
-    except OSError:
-        pass  # a home that cannot be written to: it is looked at again the next time
+    with suppress(OSError):  # a home that cannot be written to: it is looked at again next time
+        write_text(file, json.dumps({"unreadable": found}))
     return found
 
 

@@ -16,6 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tarfile
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,10 +32,14 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ufc_base.data.datasets import as_uint8, is_remote
 from ufc_base.data.names import DataError, grouped, is_hidden, is_picture, is_told, picture_of
 from ufc_base.data.records import USUAL, Reading, parse_record, with_captions
+from ufc_base.data.samples import MOST_TOLD, ODD_HEADERS, is_plain_member
 from ufc_base.data.soundness import SHOWN, too_many
 from ufc_base.images import ImageError, load_image
 from ufc_base.training.stopping import worker_signals
 
+MOST_PICTURE = 256 * 1024 * 1024  # bytes of a picture's file; a raw one of the most pixels has less
+PIECE = 16 * 1024 * 1024  # bytes that are read at a time
+MOST_PACKED = 100  # bytes of a shard out of one of its packed file
 DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
 SEEN_AT_LEAST = 1000  # a share of fewer samples says little: it is taken of so many
 
@@ -136,17 +143,50 @@ def permuted(
 def shard_samples(url: str, reading: Reading) -> Iterator[Raw]:
     """Samples with a picture, as bytes by suffix; a shard that breaks off is warned of and left."""
     from webdataset.handlers import warn_and_continue
-    from webdataset.tariterators import tar_file_expander, url_opener
+    from webdataset.tariterators import url_opener
 
-    def wanted(name: str) -> bool:
-        return not is_hidden(name)
+    for opened in url_opener([{"url": url}], handler=warn_and_continue):
+        try:
+            for key, own in grouped(stream_members(opened["stream"]), reading.image_column):
+                if any(map(is_picture, own)):
+                    yield {"__key__": key, "__url__": url, **own}
+        except (tarfile.TarError, OSError, zlib.error, *ODD_HEADERS) as error:
+            warnings.warn(f"{url} breaks off: {error!s:.200}", stacklevel=2)
 
-    opened = url_opener([{"url": url}], handler=warn_and_continue)
-    files = tar_file_expander(opened, warn_and_continue, select_files=wanted, eof_value=None)
-    named = ((file["fname"], file["data"]) for file in files)
-    for key, own in grouped(named, reading.image_column):
-        if any(map(is_picture, own)):
-            yield {"__key__": key, "__url__": url, **own}
+
+def stream_members(stream: Any) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of a tar's files, packed or not, read in passing.
+
+    What is larger than a picture can be is passed over unread, and so are links and names that
+    lead elsewhere.
+    """
+    counted = Counted(stream)
+    with tarfile.open(fileobj=counted, mode="r|*") as archive:
+        for info in archive:
+            archive.members.clear()  # or every header of the shard is kept
+            most = MOST_TOLD if is_told(info.name) else MOST_PICTURE
+            wanted = is_plain_member(info) and not is_hidden(info.name) and info.size <= most
+            pieces = []
+            file = archive.extractfile(info) if info.isreg() else None
+            while file is not None and (piece := file.read(PIECE)):
+                pieces += [piece] if wanted else []
+                if info.offset_data + file.tell() > MOST_PACKED * counted.bytes + 4 * PIECE:
+                    raise tarfile.ReadError("it inflates to far more than a picture would")
+            if wanted:
+                yield info.name, b"".join(pieces)
+
+
+class Counted:
+    """A stream that counts the bytes which were read of it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.stream.read(size)
+        self.bytes += len(data)
+        return data
 
 
 def decode(

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from pickle import UnpicklingError
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, TextIO
 
@@ -28,6 +27,8 @@ from torch import Tensor, nn
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 from ufc_base.entry import write_line
+from ufc_base.files import sync_folder, write_atomically
+from ufc_base.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole
@@ -181,10 +182,10 @@ class Checkpoints:
                 "folder of a run"
             )
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError, KeyError, UnpicklingError) as error:
+            state = load_tensors(file)
+        except CheckpointError as error:
             raise CheckpointError(
-                f"{file} is truncated or damaged ({shortly(error)}): {self.others(path)} "
+                f"{file} is truncated or damaged ({error}): {self.others(path)} "
                 "resume from an earlier checkpoint-N folder"
             ) from error
         if not isinstance(state, dict):
@@ -198,34 +199,13 @@ class Checkpoints:
         return f"there is {found[-1]};" if found else "there is no other in this folder;"
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
 def not_finite(state: Any, name: str = "") -> list[str]:
     """Names of the tensors of a state that hold NaN or infinity."""
-    if isinstance(state, Tensor):
-        unsound = state.is_floating_point() and not bool(state.isfinite().all())
-        return [name] if unsound else []
-    parts: Iterable[tuple[Any, Any]] = ()
-    if isinstance(state, Mapping):
-        parts = state.items()
-    elif isinstance(state, list | tuple):
-        parts = enumerate(state)
-    return [one for key, part in parts for one in not_finite(part, f"{name}.{key}".strip("."))]
-
-
-def shortly(error: Exception, most: int = 160) -> str:
-    """The beginning of what torch tells in many lines."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return [
+        one
+        for one, value in tensors_of(state, name)
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
 
 
 class MetricsLog:
@@ -251,12 +231,43 @@ class MetricsLog:
             file.write(json.dumps(row) + "\n")
         self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
 
+    def go_back(self, step: int, validated: bool) -> None:
+        """Leave out what was logged after a step that the run goes on from, or half logged.
+
+        Of the step itself what held-out data said goes too, unless it was `validated`: it is
+        measured again.
+        """
+        if self.quiet or not self.path.is_file():
+            return
+        rows = [parsed(line) for line in self.path.read_bytes().split(b"\n")]
+        kept = [
+            row
+            for row in rows
+            if row is not None
+            and (row["step"], not validated and of_held_out(row)) <= (step, False)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+
     def tell(self, text: str) -> None:
         """A line on the stream alone."""
         if self.bar is not None:
             self.bar.line(text)
         elif self.stream is not None and not self.quiet:
             write_line(self.stream, text)
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """A row of the log; None for a line that is none, as a kill may leave the last."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def of_held_out(row: Mapping[str, Any]) -> bool:
+    return any(name.startswith("val_") for name in row)
 
 
 def plain(value: Any) -> Any:
@@ -273,6 +284,13 @@ class Averages:
 
     def __init__(self) -> None:
         self.values: dict[str, list[Any]] = defaultdict(list)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What the next line of the log is to be the mean of, so far."""
+        return {name: [float(value) for value in found] for name, found in self.values.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        self.values = defaultdict(list, {name: list(found) for name, found in state.items()})
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Keep values as they are: to look at one on a GPU would be to wait for it."""
@@ -329,11 +347,25 @@ def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
     """Load a checkpoint's state; `CheckpointError` where it is of a model of other sizes."""
     try:
         trainer.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the checkpoint does not fit this run ({shortly(error)}): give the sizes and data "
             "that it was made with, or start anew in another --output-dir"
         ) from error
+
+
+def refuse_unsound(path: Path, state: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` for a state that is none of a run, or has weights not finite."""
+    trainer, seconds = state.get("trainer"), state.get("seconds")
+    counts = [state.get("skipped", 0), trainer.get("step") if isinstance(trainer, dict) else None]
+    numbers = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+    if not numbers or not all(type(count) is int and count >= 0 for count in counts):
+        raise CheckpointError(f"{path} is no checkpoint of this kind of run")
+    if unsound := not_finite(trainer):
+        raise CheckpointError(
+            f"{path}: {unsound[0]} is not finite ({len(unsound)} tensors): resume from an earlier "
+            "checkpoint-N folder"
+        )
 
 
 class RunSettings(Protocol):
@@ -389,15 +421,22 @@ class Run:
         path = self.checkpoints.find(settings.resume_from_checkpoint)
         state = self.checkpoints.load(settings.resume_from_checkpoint)
         if path is None or state is None:
+            if self.engine.first:
+                self.log.go_back(0, validated=False)  # of one that was killed before it
             return 0.0
-        if not {"trainer", "seconds"} <= set(state):
-            raise CheckpointError(f"{path} is no checkpoint of this kind of run")
+        refuse_unsound(path, state)
         go_on(self.trainer, state["trainer"])
         if self.data is not None:
             self.data.load_state_dict(state.get("data", {}))
         self.skipped = state.get("skipped", 0)
+        self.in_a_row = state.get("in_a_row", 0)
         if self.checkpoints.holds(str(path)):
             self.saved = self.trainer.step
+        self.validated = state.get("validated", self.trainer.step)
+        averages = state.get("averages") or [{}]
+        self.averages.load_state_dict(averages[self.engine.ranks.rank % len(averages)])
+        if self.engine.first and self.checkpoints.holds(str(path)):
+            self.log.go_back(self.trainer.step, self.validated == self.trainer.step)
         if self.engine.first:
             self.checkpoints.remove_newer(self.trainer.step)
             if told := told_changes(path.parent, settings):
@@ -508,7 +547,13 @@ class Run:
         """
         if self.saved == self.trainer.step:
             return
-        state = {"trainer": self.trainer.state_dict(), "skipped": self.skipped}
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "skipped": self.skipped,
+            "in_a_row": self.in_a_row,
+            "validated": self.validated,
+            "averages": self.engine.gather_objects(self.averages.state_dict()),
+        }
         if self.data is not None:
             state["data"] = self.data.state_dict()
         if unsound := not_finite(state["trainer"]):
@@ -535,9 +580,13 @@ class Run:
             return
         self.validated = self.trainer.step
         alone = self.engine.ranks.alone
+        done = False
         with self.signals.breakable() if alone else nullcontext():
             if not (alone and self.signals.number):
                 validate(self.log)
+                done = True
+        if not done:  # whoever goes on from here measures it
+            self.validated = -1
 
     def finish(self, validate: Callable[[MetricsLog], None]) -> None:
         """Save and validate the last step, if that has not been done.
@@ -589,6 +638,8 @@ def train(
         Diverged: losses or weights are not finite.
     """
     with Run(trainer, settings, engine, source) as run:
+        if trainer.step and run.due(settings.validation_steps):
+            run.validate(validate)  # where the run was killed before it could
         while (progress := run.progress(trainer.step, settings.max_train_steps)) < 1:
             before_step(progress)
             run.took(trainer.train_step(run.batch(source), progress))

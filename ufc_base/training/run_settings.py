@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ufc_base.checkpoint import CheckpointError, read_json
+from ufc_base.files import write_text
 
 FILE = "settings.json"
 NOT_KEPT = ("resume_from_checkpoint", "output_dir")  # how a run is started, and where it lies
@@ -17,9 +18,7 @@ NOT_KEPT = ("resume_from_checkpoint", "output_dir")  # how a run is started, and
 def write_settings(folder: str | PathLike[str], settings: Any) -> None:
     """Write a settings dataclass, whole or not at all."""
     path = Path(folder) / FILE
-    partial = path.with_name(f".{FILE}.partial")
-    partial.write_text(json.dumps(kept(settings), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(kept(settings), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_settings(folder: str | PathLike[str]) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from torch.nn.grad import conv2d_weight
 
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import Pixels, open_dataset
+from ufc_base.files import write_atomically
 from ufc_base.images import to_uint8
 from ufc_base.training.batch_norm import share_batch_norm
 from ufc_base.training.loop import (
@@ -350,7 +351,8 @@ def save_grid(model: VQGAN, pixels: Pixels, path: Path, count: int = 16) -> None
     with torch.no_grad():
         y = model.decode(model.encode(x.to(next(model.parameters()).device))).cpu()
     rows = [torch.cat(list(part), dim=-1) for part in (x, y)]
-    Image.fromarray(to_uint8(torch.cat(rows, dim=-2)[None])[0]).save(path)
+    sheet = Image.fromarray(to_uint8(torch.cat(rows, dim=-2)[None])[0])
+    write_atomically(path, lambda file: sheet.save(file, "PNG"))
 
 
 def make_engine(config: TokenizerTrainConfig) -> Engine:

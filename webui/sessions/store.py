@@ -18,8 +18,10 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.io.manifest import open_folder, write_atomically
+from ufc.io.manifest import open_folder
+from ufc_base.files import write_atomically
 from ufc_base.images import load_original
+from ufc_base.json_text import load_json
 from webui.sessions.state import Session
 
 _ID = re.compile(r"[0-9a-f]{24}")
@@ -57,7 +59,7 @@ class SessionStore:
                     raise KeyError(key)
                 try:
                     text = (self.path(key) / "session.json").read_text(encoding="utf-8")
-                    self._sessions[key] = Session.from_json(json.loads(text))
+                    self._sessions[key] = Session.from_json(load_json(text))
                 except (ValueError, TypeError, AttributeError):
                     raise KeyError(key) from None
             return self._sessions[key]
@@ -106,8 +108,8 @@ class SessionStore:
     def read_details(self, key: str, picture: str) -> dict[str, Any]:
         """What `write_details` wrote; empty where nothing was."""
         try:
-            return dict(json.loads(self._details(key, picture).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError):
+            return dict(load_json(self._details(key, picture).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
             return {}
 
     def _details(self, key: str, picture: str) -> Path:

@@ -28,8 +28,9 @@ from estimators.metrics.extractors.efficientnet import (
     folded,
     packaged_weights,
 )
-from ufc_base.checkpoint import is_pickle, read_safetensors
+from ufc_base.checkpoint import CheckpointError, is_pickle, read_safetensors
 from ufc_base.extras import UnavailableError, how_to_install
+from ufc_base.pickles import load_tensors
 from ufc_base.training.processes import pick_device
 from vqgan.perceptual import backbone_help, import_torchvision
 
@@ -201,22 +202,22 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file, or of a `.pth` that holds nothing else.
 
     Raises:
-        ValueError: no such file, or one that would run code when read.
+        CheckpointError: no such file, a damaged one, or one that would run code when read.
     """
     path = Path(path)
     if not is_pickle(path):
         return read_safetensors(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the restricted loader raises many unrelated types
-        raise ValueError(
-            f"{path}: is a pickle that holds more than tensors, and is not read ({error}); "
-            "save its state dict alone, best as safetensors"
+        state = load_tensors(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path}: is damaged, or a pickle that holds more than tensors, and is not read "
+            f"({error}); save its state dict alone, best as safetensors"
         ) from error
     if isinstance(state, Mapping):
         state = state.get("state_dict", state)
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path}: got no state dict, wanted tensors by name")
+        raise CheckpointError(f"{path}: got no state dict, wanted tensors by name")
     return cast(dict[str, Tensor], dict(state))
 
 

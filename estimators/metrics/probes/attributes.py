@@ -19,7 +19,10 @@ from estimators.metrics.extractors import Extractor
 from estimators.metrics.extractors.features import Features
 from estimators.metrics.fid import Statistics, frechet_distance, statistics
 from estimators.metrics.probes.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
-from estimators.metrics.sets.content import key_hash, write_whole
+from estimators.metrics.sets.content import key_hash
+from ufc_base.archives import number_of, read_arrays
+from ufc_base.data.names import DataError
+from ufc_base.files import write_atomically
 
 ATTRIBUTES = ("type", "colour", "gender")
 NATIVE = 0  # stands for pictures at the size they are stored in
@@ -138,8 +141,7 @@ def compare(generated: Scores, real: Scores, count: int) -> dict[str, Any]:
 
 def save_judge(path: str | Path, judge: Judge) -> None:
     """Write a judge as one `.npz`, without pickles."""
-    with Path(path).open("wb") as stream:
-        write_judge(stream, judge)
+    write_atomically(Path(path), lambda stream: write_judge(stream, judge))
 
 
 def write_judge(stream: IO[bytes], judge: Judge) -> None:
@@ -168,22 +170,20 @@ def load_judge(path: str | Path) -> Judge:
         ValueError: the file is missing or no such archive.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, sizes = file["attributes"].tolist(), file["references"].tolist()
-            probes = {
-                n: Probe(
-                    tuple(file[f"classes/{n}"].tolist()), file[f"weight/{n}"], file[f"bias/{n}"]
-                )
-                for n in names
-            }
-            references = {
-                s: Statistics(file[f"mu/{s}"], file[f"sigma/{s}"], int(file[f"count/{s}"]))
-                for s in sizes
-            }
-            scaler = Scaler(file["mean"], file["scale"])
-            return Judge(str(file["about"]), int(file["size"]), scaler, probes, references)
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(
+        file = read_arrays(path)
+        names, sizes = file["attributes"].tolist(), file["references"].tolist()
+        probes = {
+            n: Probe(tuple(file[f"classes/{n}"].tolist()), file[f"weight/{n}"], file[f"bias/{n}"])
+            for n in names
+        }
+        references = {
+            s: Statistics(file[f"mu/{s}"], file[f"sigma/{s}"], number_of(file, f"count/{s}"))
+            for s in sizes
+        }
+        scaler = Scaler(file["mean"], file["scale"])
+        return Judge(str(file["about"]), number_of(file, "size"), scaler, probes, references)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
             f"{path}: not probes of this program ({error}); make them with "
             "`python -m estimators.metrics.probes fit`"
         ) from error
@@ -202,7 +202,7 @@ def kept_judge(
     if path.is_file():
         return load_judge(path)
     judge = fit()
-    write_whole(path, lambda stream: write_judge(stream, judge))
+    write_atomically(path, lambda stream: write_judge(stream, judge))
     return judge
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ufc_base.archives import read_array
+from ufc_base.files import write_atomically
+
+MOST_FEATURES = 2**33  # bytes, of one set: a million pictures have 8 GB
 
 
 def cached(
@@ -26,20 +30,11 @@ def cached(
         return compute()
     path = Path(folder) / f"features-{key_hash(key)}.npy"
     if path.is_file():
-        loaded: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        return loaded
+        with suppress(ValueError):  # damaged: it is computed anew
+            return read_array(path, MOST_FEATURES)
     features = compute()
-    write_whole(path, lambda stream: np.save(stream, features))
+    write_atomically(path, lambda stream: np.save(stream, features))
     return features
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file that is there wholly or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
-        write(stream)
-    part.replace(path)
 
 
 def key_hash(key: Mapping[str, object]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from PIL import Image
 from ufc_base.data.datasets import DataError, DataSet, Reading, Sample, Samples, open_dataset
 from ufc_base.data.names import is_picture
 from ufc_base.data.records import USUAL, texts_of
+from ufc_base.data.samples import is_file
 from ufc_base.images import load_image
+from ufc_base.json_text import load_json
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same
@@ -140,7 +141,7 @@ def file_formats(paths: Iterable[Path]) -> str:
 def _generated(folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
     """The finished pictures of a run and their manifest lines, with the prompts as captions."""
     rows = [row for row in _manifest_rows(folder) if row.get("status") == "done"]
-    there = [row for row in rows if (folder / row["file_name"]).is_file()]
+    there = [row for row in rows if is_file(folder / row["file_name"])]
     if not there:
         raise DataError(f"{folder}: its {MANIFEST} names no finished picture")
     records = [row | {"text": row.get("prompt"), "text_zh": row.get("prompt")} for row in there]
@@ -149,7 +150,7 @@ def _generated(folder: Path) -> tuple[list[Path], list[dict[str, Any]]]:
 
 def recipe_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What manifest lines agree on of how they were generated, and the span of their seeds."""
-    settings = [(row.get("backend") or {}) | (row.get("versions") or {}) | row for row in rows]
+    settings = [_object(row, "backend") | _object(row, "versions") | row for row in rows]
     for row in settings:
         row.setdefault("best_of", row.get("num_drafts"))  # its name in older manifests
     recipes = [
@@ -160,10 +161,27 @@ def recipe_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name, value in recipes[0].items()
         if all(recipe.get(name) == value for recipe in recipes)
     }
-    seeds = sorted(row["seed"] for row in rows if row.get("seed") is not None)
+    seeds = sorted(row["seed"] for row in rows if isinstance(row.get("seed"), int))
     if seeds:
         common["seed"] = seeds[0] if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
     return common
+
+
+def _object(row: dict[str, Any], name: str) -> dict[str, Any]:
+    value = row.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def inside(folder: Path, name: object) -> str:
+    """The name of a picture of a folder; `DataError` for one that leads out of it."""
+    if (
+        not isinstance(name, str)
+        or "\0" in name
+        or ".." in name.split("/")
+        or Path(name).is_absolute()
+    ):
+        raise DataError(f"{folder}: its {MANIFEST} names {name!r:.80}, which is no picture in it")
+    return name
 
 
 def _manifests(folder: Path) -> list[Path]:
@@ -179,9 +197,9 @@ def _manifest_rows(folder: Path) -> list[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-                rows[row["file_name"]] = row
+                row = load_json(line)
+                rows[inside(folder, row["file_name"])] = row
             except (ValueError, KeyError, TypeError) as error:
-                if number < len(lines):
+                if number < len(lines) or isinstance(error, DataError):
                     raise DataError(f"{path}, line {number}: is not a manifest line") from error
     return list(rows.values())

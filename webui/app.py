@@ -13,7 +13,7 @@ from PIL import Image
 
 from ufc.cli.generating.model_choice import ModelSettings
 from webui.page.canvas_panel import easel
-from webui.page.context import Page, fill_widgets, read_widgets, widget
+from webui.page.context import Page, fill_widgets, read_widgets
 from webui.page.prompt import words
 from webui.page.references import references
 from webui.page.settings import recipe
@@ -121,7 +121,7 @@ def header(page: Page) -> None:
         st.segmented_control(
             say("language"),
             list(LANGUAGES),
-            key=widget("lang"),
+            key=page.widget("lang"),
             required=True,
             format_func=lambda lang: LANGUAGES[lang],
             label_visibility="collapsed",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ufc.conditioning.controls import CONTROLS
 from ufc.conditioning.kinds import KINDS, Kind, Place, Reference
 from ufc.conditioning.normalise import normalise
-from ufc.io.validation import RequestError, check_path, refuse_unknown
+from ufc.io.validation import NothingAskedError, RequestError, check_path, refuse_unknown
 
 OF_AN_EDIT = ("mask_image", "preserve_blocks", "outpaint")  # one of them says what is kept
 
@@ -154,7 +154,7 @@ class Conditioning(BaseModel):
         if not normalise(self.prompt or ""):
             said.pop("prompt", None)
         if not said:
-            raise RequestError(
+            raise NothingAskedError(
                 "nothing says what to generate: give a prompt, a reference image or an image "
                 "to edit"
             )

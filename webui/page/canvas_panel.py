@@ -13,12 +13,14 @@ from webui.components import component
 from webui.drawing import blocks
 from webui.drawing.charts import curves
 from webui.drawing.layers import LAYERS, doubt, labels, layer
+from webui.page.choices import choice, remember
 from webui.page.context import Page, enlarge
 from webui.sessions import state
 from webui.sessions.generation import png_bytes
 from webui.sessions.state import Picture, Session
 from webui.sessions.worker import Progress
 
+SORTS = ("drawn", "compliance", "fidelity")
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
@@ -28,9 +30,8 @@ CANVAS_WORDS = (
 
 def easel(page: Page) -> None:
     """The middle of the page."""
-    for name, first in (("layer", "none"), ("sort", "drawn"), ("weakest", page.grid[1])):
-        # Set anew, or Streamlit forgets it while a drawing hides its widget.
-        st.session_state[name] = st.session_state.get(name) or first
+    # Set anew, or Streamlit forgets it while a drawing hides its widget.
+    st.session_state["weakest"] = st.session_state.get("weakest") or page.grid[1]
     if page.running:
         st.fragment(live, run_every=LOOK_EVERY)(page)
     else:
@@ -148,8 +149,10 @@ def below(page: Page, picture: Picture) -> None:
         st.segmented_control(
             say("layer"),
             LAYERS,
-            key="layer",
+            key=choice("layer", page.session.settings.lang, LAYERS, "none"),
             required=True,
+            on_change=remember,
+            args=("layer", page.session.settings.lang),
             format_func=lambda name: say(f"layer_{name}"),
             help=say("layer_help"),
         )
@@ -177,7 +180,8 @@ def below(page: Page, picture: Picture) -> None:
 
 def candidates(page: Page, picture: Picture) -> None:
     """The pictures generated together, to choose the one to go on with."""
-    say, group = page.say, state.group_of(page.session, picture)
+    say, lang = page.say, page.session.settings.lang
+    group = state.group_of(page.session, picture)
     if len(group) < 2:
         return
     with st.container(
@@ -186,9 +190,11 @@ def candidates(page: Page, picture: Picture) -> None:
         st.markdown(f"**{say('candidate_title')}**", help=say("scores_help"))
         by = st.segmented_control(
             say("sort"),
-            ("drawn", "compliance", "fidelity"),
-            key="sort",
+            SORTS,
+            key=choice("sort", lang, SORTS, "drawn"),
             required=True,
+            on_change=remember,
+            args=("sort", lang),
             format_func=lambda name: say(f"sort_{name}"),
             label_visibility="collapsed",
         )

@@ -13,8 +13,9 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from ufc.io.validation import AllKeptError, RequestError
+from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image
+from webui.page.choices import in_language
 from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
@@ -29,6 +30,7 @@ from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
 DERIVED = ("controls", "sampling")  # fields of settings that hold values by name
+CHOICES = ("order", "shape")  # settings whose widgets offer options by words
 SHOWN_SIDE = 512  # pixels of the picture on the canvas
 
 
@@ -93,20 +95,27 @@ class Page:
         """Show a message above the page in its next run."""
         st.session_state.setdefault("messages", []).append(message)
 
+    def widget(self, name: str) -> str:
+        """The key of the widget that holds a setting."""
+        return widget(name, self.session.settings.lang)
+
     def problem(self) -> str | None:
-        """Why nothing can be generated now, as the name of a string."""
+        """Why nothing can be generated now, in words."""
         try:
             self.studio.request(self.session)
         except AllKeptError:
-            return "all_kept"
-        except RequestError:
-            return "nothing_to_draw"
+            return self.say("all_kept")
+        except NothingAskedError:
+            return self.say("nothing_to_draw")
+        except RequestError as error:
+            return self.say("failed", error=" ".join(str(error).split()))
         return None
 
 
-def widget(name: str) -> str:
-    """The key of the widget that holds a setting."""
-    return f"setting_{name}"
+def widget(name: str, lang: str) -> str:
+    """The key of the widget that holds a setting, where the page speaks `lang`."""
+    key = f"setting_{name}"
+    return in_language(key, lang) if name in CHOICES else key
 
 
 def widget_values(settings: Settings) -> dict[str, Any]:
@@ -119,31 +128,39 @@ def widget_values(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in own.items() if name not in DERIVED} | words | further
 
 
+def by_widget(settings: Settings) -> dict[str, Any]:
+    """What each widget shows, by its key."""
+    shown = widget_values(settings)
+    return {widget(name, settings.lang): value for name, value in shown.items()}
+
+
 def fill_widgets(settings: Settings) -> None:
     """Give every widget the setting's value, where that was changed by other means."""
     before = st.session_state.get("settings_seen")
-    seen = widget_values(before) if before is not None else {}
-    for name, value in widget_values(settings).items():
-        changed = name not in seen or seen[name] != value
-        if changed or widget(name) not in st.session_state:
-            st.session_state[widget(name)] = value
+    seen = by_widget(before) if before is not None else {}
+    for key, value in by_widget(settings).items():
+        changed = key not in seen or seen[key] != value
+        if changed or key not in st.session_state:
+            st.session_state[key] = value
     st.session_state["settings_seen"] = settings
 
 
 def read_widgets(page: Page) -> None:
     """Take over into the session what the widgets hold."""
     said: dict[str, Any] = {}
-    for name in (one.name for one in fields(Settings) if one.name not in DERIVED):
-        if widget(name) in st.session_state:
-            value = st.session_state[widget(name)]
+    held = page.session.settings
+    names = {one.name: widget(one.name, held.lang) for one in fields(Settings)}
+    for name, key in names.items():
+        if name not in DERIVED and key in st.session_state:
+            value = st.session_state[key]
             if name in MAY_BE_NONE:
                 value = value or None
             if value is not None or name in MAY_BE_NONE:
                 said[name] = value
-    held = page.session.settings
-    for group, names in (("controls", word_controls()), ("sampling", further_settings())):
+    for group, further in (("controls", word_controls()), ("sampling", further_settings())):
         values = dict(getattr(held, group))
-        values |= {n: st.session_state[widget(n)] for n in names if widget(n) in st.session_state}
+        keys = {name: widget(name, held.lang) for name in further}
+        values |= {n: st.session_state[key] for n, key in keys.items() if key in st.session_state}
         said[group] = {name: value for name, value in values.items() if value not in (None, "")}
     page.update(lambda session: replace(session, settings=replace(session.settings, **said)))
     st.session_state["settings_seen"] = page.session.settings

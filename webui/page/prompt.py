@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from webui.page.context import Page, read_widgets, widget
+from webui.page.choices import choice, remember
+from webui.page.context import Page, read_widgets
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
 
 EXAMPLES = ("example_1", "example_2", "example_3")
@@ -15,7 +16,7 @@ def words(page: Page) -> None:
     say = page.say
     st.text_area(
         say("prompt"),
-        key=widget("prompt"),
+        key=page.widget("prompt"),
         height=96,
         max_chars=MOST_LETTERS,
         help=say("prompt_help"),
@@ -59,7 +60,7 @@ def start(page: Page) -> None:
     read_widgets(page)
     problem = page.problem()
     if problem:
-        page.tell(page.say(problem))
+        page.tell(problem)
     else:
         page.attempt(lambda: page.studio.generate(page.key))
 
@@ -81,8 +82,16 @@ def examples(page: Page) -> None:
     def take() -> None:
         chosen = st.session_state.get("examples")
         if chosen:
-            st.session_state[widget("prompt")] = chosen
+            st.session_state[page.widget("prompt")] = say(chosen)
             start(page)
 
-    options = [say(name) for name in EXAMPLES]
-    st.pills(say("examples"), options, key="examples", on_change=take, wrap=True)
+    lang = page.session.settings.lang
+    st.pills(
+        say("examples"),
+        EXAMPLES,
+        key=choice("examples", lang, EXAMPLES, None),
+        format_func=say,
+        on_change=remember,
+        args=("examples", lang, take),
+        wrap=True,
+    )

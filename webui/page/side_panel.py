@@ -9,6 +9,7 @@ import streamlit as st
 from webui.components import component
 from webui.drawing.charts import curves
 from webui.page.canvas_panel import gallery
+from webui.page.choices import choice, in_language, remember
 from webui.page.context import Page
 from webui.sessions.state import Picture
 
@@ -17,11 +18,25 @@ TABS = ("history", "steps", "compare", "check")
 
 def shelf(page: Page) -> None:
     """Four tabs; only the open one is drawn."""
-    tabs = st.tabs([page.say(f"tab_{name}") for name in TABS], key="shelf", on_change="rerun")
+    lang = page.session.settings.lang
+    words = {page.say(f"tab_{name}"): name for name in TABS}
+    key = in_language("shelf", lang)
+    st.session_state[key] = page.say(f"tab_{open_tab()}")
+    drawn = {"history": history, "steps": steps, "compare": compare, "check": check}
+    tabs = st.tabs(list(words), key=key, on_change=lambda: turn_to(words[st.session_state[key]]))
     for name, tab in zip(TABS, tabs, strict=True):
         with tab:
             if tab.open is not False:
-                {"history": history, "steps": steps, "compare": compare, "check": check}[name](page)
+                drawn[name](page)
+
+
+def open_tab() -> str:
+    """The tab that is open."""
+    return str(st.session_state.get("shelf") or TABS[0])
+
+
+def turn_to(tab: str) -> None:
+    st.session_state["shelf"] = tab
 
 
 def history(page: Page) -> None:
@@ -106,11 +121,14 @@ def compare(page: Page) -> None:
         return
     ids = [item.id for item in others]
     nearest = picture.parent if picture.parent in ids else ids[0]
-    key = f"other_{page.session.settings.lang}"  # what is chosen is shown in its first language
-    if st.session_state.get(key) not in ids:
-        st.session_state[key] = nearest
+    lang = page.session.settings.lang
     chosen = st.selectbox(
-        say("compare_with"), ids, key=key, format_func=lambda name: named(page, name)
+        say("compare_with"),
+        ids,
+        key=choice("other", lang, ids, nearest),
+        format_func=lambda name: named(page, name),
+        on_change=remember,
+        args=("other", lang),
     )
     other = page.session.find(chosen)
     assert other is not None

@@ -92,7 +92,7 @@ def test_a_picture_from_words_then_an_edit_of_some_blocks(page: AppTest, output:
     assert session.view.marks == (0, 1, 2, 3, 5)
     assert session.current is not None
     assert session.current.kept == (4, *range(6, 16))
-    page.session_state["shelf"] = "Check"
+    page.session_state["shelf"] = "check"
     page.run()
     assert "All 11 kept blocks are identical, pixel by pixel." in said(page)
 
@@ -146,7 +146,7 @@ def test_the_page_speaks_chinese(page: AppTest, output: Path) -> None:
 
 
 def test_presets_seed_and_dice(page: AppTest, output: Path) -> None:
-    page.segmented_control(key="preset").set_value("careful").run()
+    page.segmented_control(key="preset_en").set_value("careful").run()
     settings = session_of(page, output).settings
     assert (settings.steps, settings.order, settings.candidates) == (20, "pnag", 4)
     assert page.slider(key="setting_steps").value == 20
@@ -162,7 +162,7 @@ def test_going_back_through_steps_and_on_from_one(page: AppTest, output: Path) -
     page.text_area[0].set_value("bag")
     page.slider(key="setting_steps").set_value(4)
     generate(page)
-    page.session_state["shelf"] = "Steps"
+    page.session_state["shelf"] = "steps"
     page.run()
     page.slider(key="scrub_0001").set_value(2).run()
     page.button(key="fork").click().run()
@@ -189,7 +189,7 @@ def test_the_try_that_a_step_took_is_told(page: AppTest, output: Path) -> None:
     page.slider(key="setting_steps").set_value(4)
     page.slider(key="setting_candidates").set_value(8)
     generate(page)
-    page.session_state["shelf"] = "Steps"
+    page.session_state["shelf"] = "steps"
     page.run()
     assert "Of the tries of this step, number" in said(page)
 
@@ -200,9 +200,9 @@ def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None
     page.slider(key="setting_steps").set_value(2)
     generate(page)
     assert len(state.group_of(session_of(page, output), session_of(page, output).current)) == 3
-    page.segmented_control(key="sort").set_value("fidelity").run()
+    page.segmented_control(key="sort_en").set_value("fidelity").run()
     page.text_input(key="typed").set_value("0,1").run()
-    page.session_state["shelf"] = "Compare"
+    page.session_state["shelf"] = "compare"
     page.run()
     page.selectbox(key="other_en").set_value("0003").run()
     page.button(key="cross").click().run()

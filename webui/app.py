@@ -117,7 +117,7 @@ def header(page: Page) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
     ):
-        st.markdown(f"### {say('title')}  \n:gray[{say('subtitle')}]")
+        st.markdown(f"# {say('title')}  \n:gray[{say('subtitle')}]")
         st.segmented_control(
             say("language"),
             list(LANGUAGES),

@@ -83,3 +83,84 @@ def test_another_language_changes_words_alone(editor: Editor, folder: Path) -> N
     after = session_of(editor, folder)
     assert after["settings"] == before | {"lang": "zh", "seed": after["settings"]["seed"]}
     assert len(after["pictures"]) == 2
+
+
+def test_the_keyboard_generates_after_a_drag_and_undoes_from_anywhere(editor: Editor) -> None:
+    editor.drag(0, 1)
+    editor.wait(lambda: "Redraws 2 of 16 blocks" in editor.text(), "the plan")
+    press(editor, Keys.CONTROL, Keys.ENTER)
+    editor.wait(lambda: editor.pictures() == 2 and not editor.all(".st-key-stop"), "a picture")
+    editor.settle()
+    assert editor.marked() == (0, 1)
+    editor.driver.execute_script("document.activeElement?.blur()")
+    press(editor, Keys.CONTROL, "z")  # the picture
+    press(editor, Keys.CONTROL, "z")  # the marks
+    editor.wait(lambda: editor.marked() == (), "undo")
+    press(editor, Keys.CONTROL, Keys.SHIFT, "z")
+    editor.wait(lambda: editor.marked() == (0, 1), "redo")
+    editor.all("textarea")[0].click()
+    press(editor, Keys.CONTROL, "z")  # of the words, and of nothing else
+    editor.settle()
+    assert editor.marked() == (0, 1)
+
+
+def test_redo_comes_back_from_the_empty_canvas(editor: Editor) -> None:
+    editor.tool("undo")
+    editor.wait(lambda: "Write a few words" in editor.note(), "the empty canvas")
+    editor.tool("redo")
+    editor.wait(lambda: editor.inside("canvas", ".ready"), "the picture")
+
+
+def test_the_canvas_lives_after_steps_and_history(editor: Editor) -> None:
+    editor.tab(1)
+    slider = editor.wait(lambda: editor.all("[class*=st-key-scrub] input[type=range]"), "steps")[0]
+    editor.driver.execute_script("arguments[0].focus()", slider)
+    ActionChains(editor.driver).send_keys(Keys.HOME).perform()
+    editor.wait(lambda: editor.inside("canvas", ".fixed"), "the first step")
+    editor.tab(0)
+    editor.drag(3)
+    editor.wait(lambda: editor.marked() == (3,), "a mark")
+
+
+def test_the_page_says_its_language_and_has_one_title(editor: Editor) -> None:
+    said = "return [document.documentElement.lang, document.querySelectorAll('h1').length]"
+    assert editor.driver.execute_script(said) == ["en", 1]
+    speak(editor, "中文")
+    editor.wait(lambda: editor.driver.execute_script(said) == ["zh-CN", 1], "the language")
+
+
+def fingers(editor: Editor, kind: str, *blocks: int) -> None:
+    """One touch event of as many fingers as there are blocks."""
+    cells = editor.inside("canvas", ".cell")
+    where = "const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]"
+    places = [editor.driver.execute_script(where, cells[block]) for block in blocks]
+    points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+    event = {"type": kind, "touchPoints": points}
+    editor.driver.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+
+def test_a_tap_marks_and_a_swipe_or_a_pinch_does_not(editor: Editor) -> None:
+    editor.resize(390, 844)
+    editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        cells = editor.wait(lambda: editor.inside("canvas", ".ready .cell"), "the canvas")
+        editor.driver.execute_script("arguments[0].scrollIntoView({block: 'start'})", cells[0])
+        height = "return document.querySelector('[data-testid=stMain]').scrollTop"
+        before = editor.driver.execute_script(height)
+        fingers(editor, "touchStart", 13)
+        for block in (9, 5, 1):
+            fingers(editor, "touchMove", block)
+        fingers(editor, "touchEnd")
+        editor.wait(lambda: editor.driver.execute_script(height) != before, "the page to scroll")
+        assert editor.marked() == ()
+        fingers(editor, "touchStart", 5)
+        fingers(editor, "touchStart", 5, 10)
+        fingers(editor, "touchMove", 1, 14)
+        fingers(editor, "touchEnd")
+        assert editor.marked() == ()
+        fingers(editor, "touchStart", 5)
+        fingers(editor, "touchEnd")
+        editor.wait(lambda: editor.marked() == (5,), "a tap")
+    finally:
+        editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        editor.resize(1440, 1000)

@@ -79,6 +79,7 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
     component("canvas")(
         key="canvas",
         data={
+            "lang": say("lang_code"),
             "rows": page.grid[0],
             "columns": page.grid[1],
             "marks": list(session.view.marks),
@@ -133,7 +134,12 @@ def say_note(page: Page) -> str:
 
 
 def scrubbed_step(page: Page) -> int | None:
-    """The step that the visitor went back to, counted from 0; None for the finished picture."""
+    """The step that the visitor went back to, counted from 0; None for the finished picture.
+
+    Only while the tab of steps is open: elsewhere the picture is the finished one.
+    """
+    if st.session_state.get("shelf") != "steps":
+        return None
     picture = page.session.current
     chosen = st.session_state.get(f"scrub_{picture.id}") if picture else None
     steps = len(page.details(picture).get("steps", ()))

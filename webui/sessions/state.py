@@ -223,7 +223,8 @@ def show(session: Session, picture: str | None) -> Session:
     """Put a picture on the canvas; the marks stay where it has the grid of the one before."""
     if picture is not None and session.find(picture) is None:
         return session
-    return look(session, of_grid(session, replace(session.view, picture=picture)))
+    view = of_grid(session, replace(session.view, picture=picture))
+    return replace(look(session, view), future=session.future)  # looking about changes nothing
 
 
 def of_grid(session: Session, view: View) -> View:

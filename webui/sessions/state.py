@@ -7,7 +7,7 @@ never taken away by undoing. All of it is JSON both ways; pixels and codes lie i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -111,6 +111,8 @@ class Picture:
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
         grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
         request: what it was asked for, as `Request.to_json` gives it.
+        gone: its file is missing.
+        deleted: by the visitor, who can have it back.
     """
 
     id: str
@@ -128,6 +130,13 @@ class Picture:
     seconds: float | None = None
     steps: int | None = None
     favourite: bool = False
+    gone: bool = False
+    deleted: bool = False
+
+    @property
+    def there(self) -> bool:
+        """Whether it can be seen: not deleted, and its file is there."""
+        return not (self.gone or self.deleted)
 
     @property
     def score(self) -> float:
@@ -147,7 +156,12 @@ class View:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything of one person's work but pixels; `codebook` says what its codes are codes of."""
+    """Everything of one person's work but pixels.
+
+    Attributes:
+        codebook: what its codes are codes of.
+        pending: whether a drawing of it is under way, or was when the server ended.
+    """
 
     settings: Settings = Settings()
     codebook: str = ""
@@ -156,6 +170,12 @@ class Session:
     view: View = View()
     past: tuple[View, ...] = ()
     future: tuple[View, ...] = ()
+    pending: bool = False
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The pictures that can be seen, as they came."""
+        return tuple(item for item in self.pictures if item.there)
 
     @property
     def current(self) -> Picture | None:
@@ -163,8 +183,8 @@ class Session:
         return self.find(self.view.picture)
 
     def find(self, picture: str | None) -> Picture | None:
-        """A picture by its id."""
-        return next((item for item in self.pictures if item.id == picture), None)
+        """A picture by its id; None where it cannot be seen."""
+        return next((item for item in self.pictures if item.id == picture and item.there), None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -180,6 +200,7 @@ class Session:
             view=_make(View, data.get("view", {})),
             past=tuple(_make(View, item) for item in data.get("past", ())),
             future=tuple(_make(View, item) for item in data.get("future", ())),
+            pending=bool(data.get("pending")),
         )
 
 
@@ -305,7 +326,30 @@ def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
         return ()
     if not picture.group:
         return (picture,)
-    return tuple(item for item in session.pictures if item.group == picture.group)
+    return tuple(item for item in session.shown if item.group == picture.group)
+
+
+def without_files(session: Session, missing: Collection[str]) -> Session:
+    """The session while these of its files are missing: their pictures are not seen, and come back
+    with their files; references are taken out."""
+    pictures = tuple(replace(item, gone=item.file in missing) for item in session.pictures)
+    references = tuple(item for item in session.references if item.file not in missing)
+    session = replace(session, pictures=pictures, references=references)
+    for name in picture_controls():
+        if session.settings.controls.get(name) in missing:
+            session = set_control(session, name, None)
+    return of_what_is_seen(session)
+
+
+def of_what_is_seen(session: Session) -> Session:
+    """The session without views of pictures that cannot be seen."""
+    seen = {None, *(item.id for item in session.shown)}
+    return replace(
+        session,
+        view=session.view if session.view.picture in seen else View(keep=session.view.keep),
+        past=tuple(view for view in session.past if view.picture in seen),
+        future=tuple(view for view in session.future if view.picture in seen),
+    )
 
 
 # References

@@ -77,8 +77,8 @@ def test_another_language_changes_words_alone(editor: Editor, folder: Path) -> N
     editor.unfold("panel_fine")
     before = session_of(editor, folder)["settings"]
     speak(editor, "中文")
-    chosen = "return [...document.querySelectorAll('.st-key-setting_order_zh input')].filter(e => e.checked).length"
-    editor.wait(lambda: editor.driver.execute_script(chosen) == 1, "the order that is chosen")
+    chosen = ".st-key-setting_order_zh input:checked"
+    editor.wait(lambda: len(editor.all(chosen)) == 1, "the order that is chosen")
     editor.generate()
     after = session_of(editor, folder)
     assert after["settings"] == before | {"lang": "zh", "seed": after["settings"]["seed"]}
@@ -132,7 +132,10 @@ def test_the_page_says_its_language_and_has_one_title(editor: Editor) -> None:
 def fingers(editor: Editor, kind: str, *blocks: int) -> None:
     """One touch event of as many fingers as there are blocks."""
     cells = editor.inside("canvas", ".cell")
-    where = "const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]"
+    where = """
+    const box = arguments[0].getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+    """
     places = [editor.driver.execute_script(where, cells[block]) for block in blocks]
     points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
     event = {"type": kind, "touchPoints": points}
@@ -164,3 +167,73 @@ def test_a_tap_marks_and_a_swipe_or_a_pinch_does_not(editor: Editor) -> None:
     finally:
         editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
         editor.resize(1440, 1000)
+
+
+# The contrast of every piece of text that is seen to what is behind it, where it is below 4.5.
+FAINT = """
+const parse = (text) => {
+  const canvas = (parse.canvas ??= new OffscreenCanvas(1, 1).getContext("2d"));
+  canvas.clearRect(0, 0, 1, 1);
+  canvas.fillStyle = text;
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+  return [r, g, b, a / 255];
+};
+const over = ([r, g, b, a], below) => [r, g, b].map((c, n) => c * a + below[n] * (1 - a));
+const light = (rgb) => {
+  const [r, g, b] = rgb.map((c) => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b;
+};
+const parent = (e) => e.assignedSlot ?? e.parentElement ?? e.getRootNode().host ?? null;
+const chain = (e) => { const all = []; for (; e; e = parent(e)) all.unshift(e); return all; };
+const check = (element, colour, text) => {
+  const box = element.getBoundingClientRect();
+  const seen = {checkOpacity: true, checkVisibilityCSS: true};
+  if (!box.width || !box.height || !element.checkVisibility(seen)) return;
+  if (element.closest(":disabled, [aria-disabled=true]")) return;
+  if (element.closest("[data-testid=stIconMaterial], svg, [hidden]")) return;
+  let back = [255, 255, 255], shown = 1;
+  for (const one of chain(element)) {
+    const style = getComputedStyle(one);
+    back = over(parse(style.backgroundColor), back);
+    shown *= Number(style.opacity);
+  }
+  const [r, g, b, a] = parse(colour);
+  const [one, two] = [light(over([r, g, b, a * shown], back)), light(back)].sort((x, y) => y - x);
+  const ratio = (one + .05) / (two + .05);
+  if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${text.trim().slice(0, 40)}`);
+};
+const faint = [];
+const walk = (root) => {
+  for (const element of root.querySelectorAll("*")) {
+    if (element.shadowRoot) walk(element.shadowRoot);
+    const own = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join("");
+    if (own.trim() && !["STYLE", "SCRIPT"].includes(element.tagName)) {
+      check(element, getComputedStyle(element).color, own);
+    }
+    if (element.placeholder && !element.value) {
+      check(element, getComputedStyle(element, "::placeholder").color, element.placeholder);
+    }
+  }
+};
+walk(document.body);
+return faint;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_can_be_read(window: Editor, address: str, scheme: str) -> None:
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    try:
+        window.open(address)
+        assert window.driver.execute_script(FAINT) == []  # the hint, the examples
+        for panel in ("panel_references", "panel_own", "panel_settings", "panel_fine"):
+            window.unfold(panel)
+        window.type_prompt("men's blue shirt")
+        window.generate()
+        window.drag(0, 1)
+        window.settle()
+        assert window.driver.execute_script(FAINT) == []
+    finally:
+        window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

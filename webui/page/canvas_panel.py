@@ -14,7 +14,7 @@ from webui.drawing import blocks
 from webui.drawing.charts import curves
 from webui.drawing.layers import LAYERS, doubt, labels, layer
 from webui.page.choices import choice, remember
-from webui.page.context import Page, enlarge
+from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import state
 from webui.sessions.generation import png_bytes
 from webui.sessions.state import Picture, Session
@@ -33,7 +33,7 @@ def easel(page: Page) -> None:
     # Set anew, or Streamlit forgets it while a drawing hides its widget.
     st.session_state["weakest"] = st.session_state.get("weakest") or page.grid[1]
     if page.running:
-        st.fragment(live, run_every=LOOK_EVERY)(page)
+        st.fragment(lambda: guarded(live, page), run_every=LOOK_EVERY)()
     else:
         with st.container():  # as deep as in a fragment, so that the canvas stays the same element
             still(page)
@@ -68,7 +68,9 @@ def still(page: Page) -> None:
         }
     canvas(page, note=note, editable=picture is not None and scrubbed is None, **shown)
     if picture is not None:
-        below(page, picture)
+        for notice in details.get("notices", ()):
+            st.warning(notice)
+        below(page, picture, scrubbed)
         candidates(page, picture)
         more(page)
 
@@ -127,26 +129,13 @@ def say_note(page: Page) -> str:
         return page.say("note_empty")
     change = len(state.blocks_to_change(session.view, page.grid))
     if change == cells:
-        return page.say("note_new")
+        return page.say("note_all" if session.view.marks else "note_new", all=cells)
     if state.just_drawn(session, page.grid):
         return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)
 
 
-def scrubbed_step(page: Page) -> int | None:
-    """The step that the visitor went back to, counted from 0; None for the finished picture.
-
-    Only while the tab of steps is open: elsewhere the picture is the finished one.
-    """
-    if st.session_state.get("shelf") != "steps":
-        return None
-    picture = page.session.current
-    chosen = st.session_state.get(f"scrub_{picture.id}") if picture else None
-    steps = len(page.details(picture).get("steps", ()))
-    return chosen - 1 if isinstance(chosen, int) and chosen < steps else None
-
-
-def below(page: Page, picture: Picture) -> None:
+def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
     """What to lay over the picture, and the way to take it home."""
     say = page.say
     with st.container(
@@ -170,18 +159,33 @@ def below(page: Page, picture: Picture) -> None:
                 key="repair",
                 icon=":material/healing:",
                 help=say("repair_help", count=count),
-                on_click=lambda: page.attempt(lambda: page.studio.repair(page.key, count)),
+                disabled=page.running,
+                on_click=lambda: page.attempt(lambda: repair(page, count)),
             )
+            name, data = seen(page, picture, scrubbed)
             st.download_button(
                 say("download"),
-                page.studio.store.read(page.key, picture.file),
-                f"ufc-{picture.id}.png",
+                data,
+                name,
                 "image/png",
                 key="download",
                 icon=":material/download:",
                 help=say("download_help", width=width, height=height),
                 on_click="ignore",
             )
+
+
+def seen(page: Page, picture: Picture, step: int | None) -> tuple[str, bytes]:
+    """The name and the bytes of the picture that is seen, finished or after a step."""
+    if step is None:
+        return f"ufc-{picture.id}.png", page.studio.store.read(page.key, picture.file)
+    return f"ufc-{picture.id}-step-{step + 1}.png", page.studio.step_png(page.key, picture, step)
+
+
+def repair(page: Page, count: int) -> None:
+    """Repair the picture that is seen."""
+    adopt_step(page)
+    page.studio.repair(page.key, count)
 
 
 def candidates(page: Page, picture: Picture) -> None:
@@ -287,10 +291,9 @@ def more(page: Page) -> None:
                 ),
             )
         uploader = f"mask_{st.session_state.get('mask_taken', 0)}"
-        st.file_uploader(
-            say("marks_upload"), type=("png", "webp", "jpg", "bmp"), key=uploader,
-            on_change=take_mask, args=(page, uploader),
-        )  # fmt: skip
+        st.file_uploader(  # of any type: what is no picture is refused with a reason
+            say("marks_upload"), key=uploader, on_change=take_mask, args=(page, uploader)
+        )
         st.download_button(
             say("marks_download"),
             lambda: page.studio.mask(page.key),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from webui.page.choices import choice, remember
-from webui.page.context import Page, read_widgets
+from webui.page.context import Page, adopt_step, read_widgets
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
 
 EXAMPLES = ("example_1", "example_2", "example_3")
@@ -37,7 +39,7 @@ def words(page: Page) -> None:
         stop(page)
     else:
         st.caption(plan(page))
-    if not page.session.pictures and not page.running:
+    if not page.session.shown and not page.running:
         examples(page)
 
 
@@ -51,7 +53,7 @@ def stop(page: Page) -> None:
         icon=":material/stop_circle:",
         disabled=stopping,
         width="stretch",
-        on_click=lambda: page.studio.worker.stop(page.key),
+        on_click=lambda: page.studio.stop(page.key),
     )
 
 
@@ -62,7 +64,13 @@ def start(page: Page) -> None:
     if problem:
         page.tell(problem)
     else:
-        page.attempt(lambda: page.studio.generate(page.key))
+        page.attempt(partial(generate, page))
+
+
+def generate(page: Page) -> None:
+    """Generate from the picture that is seen: a step that one went back to becomes a picture."""
+    adopt_step(page)
+    page.studio.generate(page.key)
 
 
 def plan(page: Page) -> str:

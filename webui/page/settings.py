@@ -12,7 +12,6 @@ from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
 from ufc.sampling.orders import ORDERS
 from webui.page.choices import choice, remember
 from webui.page.context import Page
-from webui.page.references import FORMATS
 from webui.sessions.state import (
     MAX_SEED,
     MOST_LETTERS,
@@ -97,7 +96,7 @@ def registered(page: Page) -> None:
             named(page, name), key=page.widget(name), max_chars=MOST_LETTERS, help=control.help
         )
     for name, control in picture_controls().items():
-        file = st.file_uploader(named(page, name), FORMATS, key=page.widget(name), help=control.help)
+        file = st.file_uploader(named(page, name), key=page.widget(name), help=control.help)
         data = None if file is None else file.getvalue()
         if data != st.session_state.get(f"given_{name}"):
             st.session_state[f"given_{name}"] = data
@@ -145,7 +144,13 @@ def seed(page: Page) -> None:
     say = page.say
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.number_input(
-            say("seed"), 0, MAX_SEED, key=page.widget("seed"), step=1, help=say("seed_help"), width=190
+            say("seed"),
+            0,
+            MAX_SEED,
+            key=page.widget("seed"),
+            step=1,
+            help=say("seed_help"),
+            width=190,
         )
         st.button(
             "",

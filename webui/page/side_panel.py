@@ -41,7 +41,7 @@ def turn_to(tab: str) -> None:
 
 def history(page: Page) -> None:
     """Every picture of the session, the latest first."""
-    say, pictures = page.say, page.session.pictures[::-1]
+    say, pictures = page.say, page.session.shown[::-1]
     if not pictures:
         st.caption(say("history_empty"))
         return
@@ -84,7 +84,7 @@ def steps(page: Page) -> None:
         return
     key = f"scrub_{picture.id}"
     st.session_state.setdefault(key, count)
-    chosen = st.slider(say("steps_scrub"), 1, count, key=key, help=say("steps_help"))
+    chosen = st.slider(say("steps_scrub"), 1, count, key=key, help=say("steps_scrub_help"))
     st.button(
         say("steps_fork", step=chosen),
         key="fork",
@@ -115,7 +115,7 @@ def taken_try(details: dict[str, Any], step: int) -> int | None:
 def compare(page: Page) -> None:
     """Two pictures under a slider, and blocks of one for the other."""
     say, picture = page.say, page.session.current
-    others = [item for item in page.session.pictures[::-1] if picture and item.id != picture.id]
+    others = [item for item in page.session.shown[::-1] if picture and item.id != picture.id]
     if picture is None or not others:
         st.caption(say("compare_empty"))
         return
@@ -166,8 +166,6 @@ def check(page: Page) -> None:
         st.caption(say("check_upload"))
         return
     verdict(page, picture, details.get("audit") or {})
-    for notice in details.get("notices", ()):
-        st.info(notice)
     st.caption(say("check_table"))
     st.dataframe(
         table(page, picture, details),

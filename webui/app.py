@@ -53,7 +53,7 @@ def main() -> None:
     with left:
         for part in (references, own, recipe):
             guarded(part, page)
-    read_widgets(page)
+    guarded(read_widgets, page)
     with middle:
         guarded(easel, page)
     with right:
@@ -79,6 +79,7 @@ def open_page() -> Page:
             page.tell(page.say("files_missing", count=count))
         return page
     new = Page(studio, studio.begin(lang))
+    new.notice_others()
     if key:
         new.tell(new.say("session_lost"))
     st.query_params["s"] = new.key
@@ -140,8 +141,7 @@ def header(page: Page) -> None:
             required=True,
             format_func=lambda lang: LANGUAGES[lang],
             label_visibility="collapsed",
-            on_change=read_widgets,
-            args=(page,),
+            on_change=lambda: page.attempt(lambda: read_widgets(page)),
         )
     for message in st.session_state.pop("messages", []):  # seen wherever the page is scrolled to
         stays = min(LONGEST, max(SHORTEST, 2 + len(message) / LETTERS_A_SECOND))

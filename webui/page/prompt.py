@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from webui.page.choices import choice, remember
@@ -59,17 +57,19 @@ def stop(page: Page) -> None:
 
 def start(page: Page) -> None:
     """Generate, by what the widgets hold now."""
+    page.attempt(lambda: generate(page))
+
+
+def generate(page: Page) -> None:
+    """Generate, or say why that cannot be; an edit of a step that one went back to is one of the
+    picture that is seen."""
     read_widgets(page)
     problem = page.problem()
     if problem:
         page.tell(problem)
-    else:
-        page.attempt(partial(generate, page))
-
-
-def generate(page: Page) -> None:
-    """Generate from the picture that is seen: a step that one went back to becomes a picture."""
-    adopt_step(page)
+        return
+    if page.session.view.marks:
+        adopt_step(page)
     page.studio.generate(page.key)
 
 

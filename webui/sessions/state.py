@@ -111,8 +111,7 @@ class Picture:
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
         grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
         request: what it was asked for, as `Request.to_json` gives it.
-        gone: its file is missing.
-        deleted: by the visitor, who can have it back.
+        gone: its file is missing, so that it cannot be seen.
     """
 
     id: str
@@ -131,12 +130,6 @@ class Picture:
     steps: int | None = None
     favourite: bool = False
     gone: bool = False
-    deleted: bool = False
-
-    @property
-    def there(self) -> bool:
-        """Whether it can be seen: not deleted, and its file is there."""
-        return not (self.gone or self.deleted)
 
     @property
     def score(self) -> float:
@@ -175,7 +168,7 @@ class Session:
     @property
     def shown(self) -> tuple[Picture, ...]:
         """The pictures that can be seen, as they came."""
-        return tuple(item for item in self.pictures if item.there)
+        return tuple(item for item in self.pictures if not item.gone)
 
     @property
     def current(self) -> Picture | None:
@@ -184,7 +177,7 @@ class Session:
 
     def find(self, picture: str | None) -> Picture | None:
         """A picture by its id; None where it cannot be seen."""
-        return next((item for item in self.pictures if item.id == picture and item.there), None)
+        return next((item for item in self.pictures if item.id == picture and not item.gone), None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

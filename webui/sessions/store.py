@@ -94,7 +94,10 @@ class SessionStore:
         """Those of a session's files that are not there."""
         files = {item.file for item in (*session.pictures, *session.references)}
         files |= {session.settings.controls.get(name, "") for name in picture_controls()} - {""}
-        return frozenset(name for name in files if not self.path(key, name).is_file())
+        return frozenset(name for name in files if not self.has_file(key, name))
+
+    def has_file(self, key: str, name: str) -> bool:
+        return self.path(key, name).is_file()
 
     def path(self, key: str, name: str = "") -> Path:
         """A file of a session. `name` is one that this program made, never a visitor's."""

@@ -11,6 +11,7 @@ import random
 import threading
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -164,7 +165,8 @@ class Studio:
         self.worker.stop(key)
         progress = self.worker.progress(key)
         if progress is None or not progress.active:
-            self.store.update(key, lambda session: replace(session, pending=False))
+            with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+                self.store.update(key, lambda session: replace(session, pending=False))
 
     def cut_off(self, key: str) -> bool:
         """Whether a drawing of a session was under way that nobody works at: said once."""
@@ -467,11 +469,13 @@ class Studio:
         `ufc generate --prompts-file` generates again."""
         stream = io.BytesIO()
         lines, files = [], {picture.file for picture in pictures}
+        there = partial(self.store.has_file, key)
         session = self.store.load(key)
         for picture in pictures:
-            if picture.kind == "drawn":
+            made_of = set(Request.from_json(picture.request).conditioning.paths)
+            if picture.kind == "drawn" and all(map(there, made_of)):
                 lines.append(self._manifest_line(key, picture))
-                files |= set(Request.from_json(picture.request).conditioning.paths)
+                files |= made_of
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(name, self.store.read(key, name))

@@ -55,10 +55,13 @@ def page(output: Path) -> Iterator[AppTest]:
     assert not page.exception
 
 
-def session_of(page: AppTest, output: Path) -> Session:
+def key_of(page: AppTest) -> str:
     key = page.query_params["s"]
-    key = key[0] if isinstance(key, list) else key
-    text = (output / "sessions" / key / "session.json").read_text(encoding="utf-8")
+    return key[0] if isinstance(key, list) else str(key)
+
+
+def session_of(page: AppTest, output: Path) -> Session:
+    text = (output / "sessions" / key_of(page) / "session.json").read_text(encoding="utf-8")
     return Session.from_json(json.loads(text))
 
 
@@ -239,7 +242,7 @@ def test_files_that_are_missing_are_said_and_left_out(page: AppTest, output: Pat
     generate(page)
     page.button(key="reference_current").click().run()
     session = session_of(page, output)
-    folder = output / "sessions" / page.query_params["s"][0]
+    folder = output / "sessions" / key_of(page)
     for file in (session.pictures[0].file, session.references[0].file):
         (folder / file).rename(folder / f"{file}.away")
     page.run()
@@ -258,11 +261,11 @@ def test_files_that_are_missing_are_said_and_left_out(page: AppTest, output: Pat
 def test_a_deleted_output_folder_begins_a_new_session(page: AppTest, output: Path) -> None:
     page.text_area[0].set_value("bag")
     generate(page)
-    before = page.query_params["s"]
+    before = key_of(page)
     shutil.rmtree(output)
     page.run()
     assert "That session is not here any more" in said(page)
-    assert page.query_params["s"] != before
+    assert key_of(page) != before
     page.text_area[0].set_value("bag")
     generate(page)
     assert len(session_of(page, output).pictures) == 1
@@ -283,7 +286,7 @@ def test_what_is_seen_is_what_generate_goes_by(page: AppTest, output: Path) -> N
 
 
 def test_a_drawing_that_a_restart_cut_off_is_said_once(page: AppTest, output: Path) -> None:
-    key = page.query_params["s"][0]
+    key = key_of(page)
     store = SessionStore(output)
     store.update(key, lambda session: replace(session, pending=True))
     app = ROOT / "webui" / "app.py"
@@ -332,7 +335,7 @@ def test_a_picture_that_brings_its_settings_says_that_its_seed_is_kept(
     page.text_area[0].set_value("bag")
     generate(page)
     session = session_of(page, output)
-    data = SessionStore(output).read(page.query_params["s"][0], session.pictures[0].file)
+    data = SessionStore(output).read(key_of(page), session.pictures[0].file)
     own = next(field for field in page.get("file_uploader") if field.key == "own_0")
     own.upload("ufc.png", data, "image/png").run()
     assert "Its seed is kept" in said(page)
@@ -344,7 +347,7 @@ def test_all_blocks_marked_is_said_so(page: AppTest, output: Path) -> None:
     generate(page)
     store = SessionStore(output)
     session = state.mark(session_of(page, output), tuple(range(16)))
-    page_of = Page(cast(Any, SimpleNamespace(store=store)), page.query_params["s"][0])
+    page_of = Page(cast(Any, SimpleNamespace(store=store)), key_of(page))
     with patch.object(Page, "session", session), patch.object(Page, "grid", (4, 4)):
         assert say_note(page_of).startswith("All 16 blocks are marked")
 

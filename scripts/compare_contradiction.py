@@ -46,7 +46,7 @@ from estimators.contradiction.training import (
     training_pairs,
 )
 from estimators.contradiction.trees import parse, units
-from ufc.conditioning.normalise import normalise
+from ufc.conditioning.text import normalise
 from ufc_base.data.datasets import batch_indices
 from ufc_base.training.loop import WeightAverage, learning_rate_scale
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-.venv/bin} # of the environment with everything installed
-STEPS=(tests browser docs sdist wheel readme benchmarks)
+STEPS=(tests browser requests docs sdist wheel readme benchmarks)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -15,6 +15,11 @@ step_tests() { "$BIN/python" -m pytest -q; }
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
 		"$BIN/python" -m pytest -q tests/webui/test_browser.py tests/webui/test_browser_faults.py
+}
+
+# 10,000 requests to the server that schemathesis makes up from its schema.
+step_requests() {
+	UFC_MADE_UP_REQUESTS=10000 "$BIN/python" -m pytest -q tests/ufc/serving/test_made_up_requests.py
 }
 
 # The reference is built, and has a page for every package.
@@ -55,7 +60,8 @@ step_benchmarks() {
 	"$BIN/python" -m ufc bench --quick --output "$scratch/bench.json" &&
 		"$BIN/python" -m benchmarks.overhead --rounds 1 --output "$scratch/overhead.json" &&
 		"$BIN/python" -m benchmarks.attention --tokens 64 --repeats 1 --output "$scratch/attention.json" &&
-		"$BIN/python" -m benchmarks.editor --repeats 1 --visitors 2
+		"$BIN/python" -m benchmarks.editor --repeats 1 --visitors 2 &&
+		"$BIN/python" -m benchmarks.serving --requests 8 --rounds 1
 }
 
 [ $# -gt 0 ] || set -- "${STEPS[@]}"

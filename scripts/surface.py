@@ -23,8 +23,10 @@ def surface() -> list[str]:
     words = [[name] for name in program.commands] + [["evaluate", form] for form in FORMS]
     lines = list(flags_of(program, "ufc"))
     for arguments in words:
-        name, command, _ = program.resolve_command(context, arguments)
-        lines += [f"ufc {name}", *flags_of(command, f"ufc {name}")]
+        name, command, rest = program.resolve_command(context, arguments)
+        own = command.make_context(name, rest, resilient_parsing=True)
+        name = f"ufc {own.info_name}"
+        lines += [name, *flags_of(own.command, name)]
     return sorted(lines)
 
 

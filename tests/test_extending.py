@@ -320,6 +320,8 @@ def generate(output, *arguments):
     assert main(["generate", *arguments, *fixed]) == 0
     return [json.loads(line) for line in Path(output, "manifest.jsonl").open()]
 
+from ufc.serving.bodies import json_body
+assert json_body()(sparkle=1.5).own_settings == {"sparkle": 1.5}
 assert main(["generate", "--help"]) == 0
 [line] = generate("a", "--prompt", "bag", "--sparkle", "1.5")
 assert line["sparkle"] == 1.5

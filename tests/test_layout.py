@@ -15,11 +15,14 @@ MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 EXTRAS = (
     "accelerate",
     "cn_clip",
+    "fastapi",
     "kornia",
     "lpips",
     "matplotlib",
     "open_clip",
+    "prometheus_client",
     "pyarrow",
+    "python_multipart",
     "scipy",
     "streamlit",
     "taming",
@@ -27,6 +30,7 @@ EXTRAS = (
     "torchmetrics",
     "torchvision",
     "transformers",
+    "uvicorn",
     "webdataset",
     "xformers",
 )

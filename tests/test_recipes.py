@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from ufc.cli.training import read_recipe
+from ufc.tasks.mixture import read_mixture
+from ufc.training.conditioning_dropout import ControlOdds
 from ufc.training.config import TrainConfig
+from ufc.training.tasks.mixture import control_odds
 from vqgan.training.config import TokenizerTrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("fashion-*.yaml")), ids=lambda path: path.name)
 def test_recipe_fits_its_trainer(path: Path) -> None:
     kind = TokenizerTrainConfig if "tokenizer" in path.name else TrainConfig
     values = read_recipe(str(path), kind)
@@ -25,3 +28,10 @@ def test_recipe_fits_its_trainer(path: Path) -> None:
 def test_every_setting_has_a_help_text(kind: type) -> None:
     for name, field in kind.__dataclass_fields__.items():
         assert field.metadata.get("help", "").endswith("."), name
+
+
+@pytest.mark.parametrize("mixture", sorted(CONFIGS.glob("tasks-*.yaml")))
+def test_mixture_is_one_that_training_follows(mixture: Path) -> None:
+    tasks = read_mixture(mixture)
+    control_odds(tasks, ControlOdds())
+    assert {task.plan.task for task in tasks} >= {"image", "captioning", "question", "grounding"}

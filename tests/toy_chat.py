@@ -68,18 +68,20 @@ def learn(expander: PromptExpander, most_steps: int = 200) -> None:
         rules = expander.languages["zh" if wish == "暖和的" else "en"].system_prompt()
         asked = expander.chat(rules, wish)
         told = tokenizer(answer + "<|im_end|>", add_special_tokens=False)["input_ids"]
-        chats.append((torch.tensor([asked + told]), len(asked)))
+        chats.append((asked, told))
+    most = max(len(asked) + len(told) for asked, told in chats)
+    ids, labels = torch.zeros(2, len(chats), most, dtype=torch.int64)
+    labels.fill_(-100)
+    for row, (asked, told) in enumerate(chats):
+        ids[row, : len(asked) + len(told)] = torch.tensor(asked + told)
+        labels[row, len(asked) : len(asked) + len(told)] = torch.tensor(told)
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     for _ in range(most_steps):
-        loss = torch.zeros(())
-        for ids, begin in chats:
-            labels = ids.clone()
-            labels[:, :begin] = -100
-            loss = loss + network(ids, labels=labels).loss
+        loss = network(ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if float(loss.detach()) < 0.05:
+        if float(loss.detach()) < 0.02:
             break
 
 

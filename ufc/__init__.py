@@ -11,14 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ufc.conditioning.conditioning import Conditioning
     from ufc.pipeline import UFCPipeline
     from ufc.pipeline_output import PipelineOutput
     from ufc.sampling.generation_config import GenerationConfig
 
-__all__ = ["GenerationConfig", "PipelineOutput", "UFCPipeline", "__version__"]
+__all__ = ["Conditioning", "GenerationConfig", "PipelineOutput", "UFCPipeline", "__version__"]
 
 # Imported when they are asked for: torch takes a second.
 _WHERE = {
+    "Conditioning": "ufc.conditioning.conditioning",
     "GenerationConfig": "ufc.sampling.generation_config",
     "PipelineOutput": "ufc.pipeline_output",
     "UFCPipeline": "ufc.pipeline",

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning, control_fields
+from ufc.conditioning.conditioning import Conditioning, control_fields, picture_kinds
 from ufc.conditioning.edits.original_size import prepare
 from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
@@ -66,8 +66,9 @@ def per_picture(controls: Mapping[str, Any], rows: int, copies: int) -> list[Con
         found = spread(controls["conditioning"], rows, "conditioning")
     else:
         found = [Conditioning(**values) for values in spread_controls(controls, rows)]
-    opened = Opened()
-    return [one for one in map(opened.conditioning, found) for _ in range(copies)]
+    made: dict[tuple[str, int], Image.Image] = {}
+    places = {name: partial(opened, made, name, kind) for name, kind in picture_kinds().items()}
+    return [one for given in found for one in [given.with_pictures(places)] * copies]
 
 
 def spread_controls(controls: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:
@@ -279,34 +280,22 @@ def check_codes(codes: Sequence[int], grid: tuple[int, int], codebook: int) -> T
     return torch.tensor(codes, dtype=torch.int64)
 
 
-class Opened:
-    """Pictures as a file's would be: upright, 8-bit RGB, alpha on white; each made once a call."""
+def opened(made: dict[tuple[str, int], Image.Image], name: str, kind: Picture, picture: Any) -> Any:
+    """A picture as a file's would be: upright, 8-bit RGB, alpha on white; `made` has the others.
 
-    def __init__(self) -> None:
-        self.made: dict[tuple[str, int], Image.Image] = {}
-
-    def conditioning(self, given: Conditioning) -> Conditioning:
-        """The same with its pictures opened; a mask is left for the edit that it is part of.
-
-        Raises `ValueError` where one is no picture, or cannot be read.
-        """
-        fields = control_fields()
-        return given.with_pictures(
-            {name: partial(self.open, name, fields[name].kind) for name in given.pictures}
-        )
-
-    def open(self, name: str, kind: Any, picture: Any) -> Any:
-        """One picture, as its kind is seen."""
-        check_picture(name, picture)
-        key = kind.seen, id(picture)
-        if kind.seen == "mask":
-            return picture
-        if key not in self.made:
-            try:
-                self.made[key] = (load_original if kind.seen == "own" else load_image)(picture)
-            except ImageError as error:
-                raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
-        return self.made[key]
+    A mask is left for the edit that it is part of. Raises `ValueError` where it is no picture, or
+    cannot be read.
+    """
+    check_picture(name, picture)
+    key = kind.seen, id(picture)
+    if kind.seen == "mask":
+        return picture
+    if key not in made:
+        try:
+            made[key] = (load_original if kind.seen == "own" else load_image)(picture)
+        except ImageError as error:
+            raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
+    return made[key]
 
 
 def check_picture(name: str, picture: Any) -> None:
@@ -336,7 +325,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def spread_seeds(seed: Any, rows: int, copies: int, generator: Any) -> list[int | None]:
-    """A seed for every picture: each row counts up from its own, drawn where none was given.
+    """A seed for every picture: each row counts up from its own, a random one where none was given.
 
     Raises:
         ValueError: a seed beside a generator, or one out of range.
@@ -367,5 +356,5 @@ def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.G
         return given
     if len(given) != 1:
         raise ValueError(f"got {len(given)} generators for {len(seeds)} pictures: give one each")
-    drawn = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
-    return [torch.Generator().manual_seed(seed) for seed in drawn]
+    sampled = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in sampled]

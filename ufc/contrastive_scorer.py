@@ -18,8 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.contrastive import ContrastiveModel
-from ufc.conditioning.normalise import normalise
-from ufc.conditioning.text import TextTokenizer
+from ufc.conditioning.text import TextTokenizer, normalise
 from ufc.io.hub import bundled_folder, check_hashes
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score

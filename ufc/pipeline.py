@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from PIL import Image
@@ -26,15 +26,17 @@ from ufc.call_arguments import (
     sort_arguments,
     spread_seeds,
 )
-from ufc.conditioning.conditioning import Conditioning
-from ufc.conditioning.encoding import EncodedPictures, control_items, known_codes
+from ufc.captioning.known_tasks import KnownTasks
+from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
+from ufc.conditioning.controls import encode_controls
+from ufc.conditioning.encoding import EncodedPictures, known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.known_tokens import as_pictures, paste_back
+from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.serialisation import checkpoint_defaults, push, read_parts, write_parts
+from ufc.io.serialisation import checkpoint_defaults, known_tasks, push, read_parts, write_parts
 from ufc.model.attention import resolve_backend
 from ufc.model.forking import prepare_process
 from ufc.model.placing import as_they_were, probe_device
@@ -51,7 +53,7 @@ from ufc.pipeline_output import (
     PipelineOutput,
     at_original_size,
     check_output_type,
-    make_output,
+    measured,
     present,
     step_state,
 )
@@ -60,7 +62,7 @@ from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import DEFAULTS, GenerationConfig
 from ufc.sampling.guidance import alike_codes
 from ufc.sampling.loop import Problem
-from ufc.sampling.stopping import Call, own_call, stoppable
+from ufc.sampling.stopping import Call, own_call, running
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.inference import WeightWatch
@@ -68,6 +70,9 @@ from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
+
+if TYPE_CHECKING:
+    from ufc.captioning.tell import ToldText
 
 # Arguments of a call that are neither controls nor settings of `GenerationConfig`.
 NO_SETTINGS = (
@@ -86,6 +91,7 @@ class UFCPipeline:
         text: TextTokenizer,
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
+        tasks: KnownTasks | None = None,
     ) -> None:
         prepare_process()
         known = transformer.config
@@ -107,6 +113,7 @@ class UFCPipeline:
         self.text = text
         self.defaults = DEFAULTS | checkpoint_defaults(defaults or {})
         self.name = name
+        self.tasks = tasks or KnownTasks()
         self.alike = alike_codes(tokenizer.quantize.books())
         self.device = transformer.embedding.weight.device
         self.precision = "fp32"
@@ -195,7 +202,8 @@ class UFCPipeline:
             ValueError: a device, dtype or backend that is not to be had; see `to`.
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
-        pipeline = cls(*read_parts(folder, variant), name=folder.name)
+        parts = read_parts(folder, variant)
+        pipeline = cls(*parts, name=folder.name, tasks=known_tasks(folder))
         return pipeline.to(
             device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
         )
@@ -215,8 +223,8 @@ class UFCPipeline:
         What is left out stays as it is. `compile` writes code for the transformer's pass when it
         is first run. `low_mem` encodes and decodes picture by picture. `cpu_offload` keeps
         tokenizer and transformer in main memory and takes each to the device only while it works.
-        `deterministic` gives every picture passes of its own, so that it is the same alone or in
-        a batch in every precision; torch's own switch of that name is left as it is.
+        `deterministic` gives every picture forward passes of its own, so that it is the same alone
+        or in a batch in every precision; torch's own switch of that name is left as it is.
 
         Raises:
             ValueError: a name that is unknown or not for this device, a device that is not here,
@@ -267,7 +275,6 @@ class UFCPipeline:
         """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
         return push(self, repo_id, private, token)
 
-    @stoppable
     def __call__(
         self,
         prompt: str | Sequence[str | None] | None = None,
@@ -378,85 +385,113 @@ class UFCPipeline:
             CheckpointError: a `contrastive_weight`, and no such estimator is here.
         """
         given = locals() | further  # spelled out for who calls it; a test holds it to the models
-        started = time.monotonic()
-        prepare_process()
-        for watch in self.watches:
-            watch.look()
-        check_output_type(output_type)
         controls, settings = sort_arguments(
             {name: value for name, value in given.items() if name not in NO_SETTINGS}
         )
         config = GenerationConfig.over(self.defaults, settings)
         copies, seed = config.num_images_per_prompt, plain(seed)
         rows = count_rows(copies, controls, (seed, generator))
-        pictures = per_picture(controls, rows, copies)
-        prompts, told = expand_all([one.prompt for one in pictures], expand_prompt)
-        if expand_prompt is not None:
-            pictures = [
-                Conditioning(**one.said() | {"prompt": prompt})
-                for one, prompt in zip(pictures, prompts, strict=True)
-            ]
+        return self.generate(
+            per_picture(controls, rows, copies),
+            config,
+            spread_seeds(seed, rows, copies, generator),
+            generator=generator,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            expand_prompt=expand_prompt,
+        )
+
+    def generate(
+        self,
+        given: Sequence[Conditioning],
+        config: GenerationConfig,
+        seeds: Sequence[int | None],
+        *,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+        expand_prompt: ExpandPrompt | None = None,
+    ) -> PipelineOutput:
+        """Make a picture of each conditioning, with its own seed, all with the same settings.
+
+        What `__call__` comes to, and raises, once its arguments are sorted. Pictures are opened
+        already: upright and 8-bit, the image to edit by `load_original`, others by `load_image`.
+        """
+        started = time.monotonic()
+        prepare_process()
+        for watch in self.watches:
+            watch.look()
+        check_output_type(output_type)
         codebook = self.transformer.config.codes
-        frame, edits = prepare_edits(pictures, self.frames, config, codebook)
-        sampler = sampler_config(config)
-        if sampler.rule.causal:
-            self.transformer.check_autoregressive()
-        seeds = spread_seeds(seed, rows, copies, generator)
-        generators = make_generators(seeds, generator)
-        items, negatives, notices = control_items(pictures, self.encode_text, self.encode_reference)
-        notices = [[*first, *then] for first, then in zip(told, notices, strict=True)]
-        codes_BT, locked_BT = known_codes(edits, self.encode_once)
+        with running(self.calls) as call:
+            told: list[list[str]] = [[] for _ in given]
+            if expand_prompt is not None:
+                prompts, told = expand_all([one.prompt for one in given], expand_prompt)
+                given = [
+                    one.model_copy(update={"prompt": prompt})
+                    for one, prompt in zip(given, prompts, strict=True)
+                ]
+            if any(OF_AN_IMAGE & one.model_fields_set for one in given):
+                frame, edits = prepare_edits(given, self.frames, config, codebook)
+            else:
+                frame = self.frames.choose(None, config.height, config.width)
+                edits = [blank_edit(frame.grid, frame.size)] * len(given)
+            sampler = sampler_config(config)
+            if sampler.rule.causal:
+                self.transformer.check_autoregressive()
+            generators = make_generators(seeds, generator)
+            tokens = [
+                encode_controls(one, self.encode_text, self.encode_reference) for one in given
+            ]
+            items, negatives, notices = map(list, zip(*tokens, strict=True))
+            codes_BT, locked_BT = known_codes(edits, self.encode_once)
 
-        def decoded(codes_BT: Tensor) -> Tensor:
-            return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
+            def decoded(codes_BT: Tensor) -> Tensor:
+                return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
 
-        call = own_call(self.calls) or Call()
+            def on_step(step: int, canvas: Canvas) -> bool:
+                if callback_on_step_end is not None:
+                    state = step_state(
+                        canvas, lambda codes: as_pictures(decoded(codes), edits), sampler.watched
+                    ) | {"stop": call.stop}
+                    callback_on_step_end(self, step, step, state)
+                return call.stopped
 
-        def on_step(step: int, canvas: Canvas) -> bool:
-            if callback_on_step_end is not None:
-                state = step_state(
-                    canvas, lambda codes: as_pictures(decoded(codes), edits), sampler.watched
-                ) | {"stop": call.stop}
-                callback_on_step_end(self, step, step, state)
-            return call.stopped
-
-        reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
-        with self.at_work(self.transformer):
-            refined = generate_tokens(
-                self.transformer,
-                items,
-                negatives,
-                Problem(
-                    codes_BT.to(self.device),
-                    locked_BT.to(self.device),
-                    codebook,
-                    generators,
-                    frame.grid,
-                    self.alike,
-                ),
-                sampler,
-                guidance_scale=config.guidance_scale,
-                best_of=config.best_of,
-                apart=self.deterministic,
-                rescore=lambda score: rerank(score, reranker),
-                on_step=on_step,
-            )
-        codes_BT = refined.canvas.codes
-        if config.original_size and output_type == "pil":
-            pixels_BCHW = self.decode(codes_BT, frame.grid)
-            images = at_original_size(edits, pixels_BCHW, frame.stretch, config.feather)
-        else:
-            images = present(decoded(codes_BT), codes_BT, edits, output_type)
-        return make_output(
-            refined,
-            images,
-            seeds,
-            items,
-            edits,
-            time.monotonic() - started,
-            notices,
-            frame.grid,
-            prompts,
+            prompts = [one.prompt for one in given]
+            reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
+            with self.at_work(self.transformer):
+                refined = generate_tokens(
+                    self.transformer,
+                    items,
+                    negatives,
+                    Problem(
+                        codes_BT.to(self.device),
+                        locked_BT.to(self.device),
+                        codebook,
+                        generators,
+                        frame.grid,
+                        self.alike,
+                    ),
+                    sampler,
+                    guidance_scale=config.guidance_scale,
+                    best_of=config.best_of,
+                    apart=self.deterministic,
+                    rescore=lambda score: rerank(score, reranker),
+                    on_step=on_step,
+                )
+            codes_BT = refined.canvas.codes
+            if config.original_size and output_type == "pil":
+                pixels_BCHW = self.decode(codes_BT, frame.grid)
+                images = at_original_size(edits, pixels_BCHW, frame.stretch, config.feather)
+            else:
+                images = present(decoded(codes_BT), codes_BT, edits, output_type)
+        return PipelineOutput(
+            images=images,
+            seeds=list(seeds),
+            seconds=time.monotonic() - started,
+            notices=[[*first, *then] for first, then in zip(told, notices, strict=True)],
+            prompts=prompts,
+            **measured(refined, items, edits, frame.grid),
         )
 
     def reranker(
@@ -473,6 +508,16 @@ class UFCPipeline:
         return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
+
+    def caption(self, pictures: Sequence[Image.Image], lang: str = "en") -> list[ToldText]:
+        """What pictures show, in English (`en`) or Chinese (`zh`), with how sure each word is.
+
+        Raises:
+            RequestError: the model has not learnt it.
+        """
+        from ufc.captioning.tell import caption_plan, carry_out
+
+        return cast("list[ToldText]", carry_out(self, caption_plan(self, lang), {}, pictures))
 
     def encode_text(
         self, prompt: str | None, notices: list[str], what: str = "prompt"

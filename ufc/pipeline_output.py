@@ -54,36 +54,26 @@ class PipelineOutput:
     prompts: list[str | None] = field(default_factory=list)
 
 
-def make_output(
+def measured(
     refined: Refined,
-    images: Any,
-    seeds: list[int | None],
     items: Sequence[ControlItem],
     edits: Sequence[EditCanvas],
-    seconds: float,
-    notices: list[list[str]],
     grid: tuple[int, int],
-    prompts: list[str | None],
-) -> PipelineOutput:
-    """What a call gives back of a refinement of a `grid` under these controls and edits."""
+) -> dict[str, Any]:
+    """The fields of `PipelineOutput` that tell of a refinement of a `grid`."""
     canvas = refined.canvas
-    return PipelineOutput(
-        images=images,
-        compliance=[
+    return {
+        "compliance": [
             None if item.empty else float(value)
             for item, value in zip(items, canvas.scores["compliance"], strict=True)
         ],
-        fidelity=canvas.scores["fidelity"].tolist(),
-        curves=refined.curves,
-        confidence=canvas.confidence.view(-1, *grid).float().cpu().numpy(),
-        provenance=[provenance(canvas, edit, row) for row, edit in enumerate(edits)],
-        codes=canvas.codes.cpu(),
-        steps=refined.steps,
-        seeds=seeds,
-        seconds=seconds,
-        notices=notices,
-        prompts=prompts,
-    )
+        "fidelity": canvas.scores["fidelity"].tolist(),
+        "curves": refined.curves,
+        "confidence": canvas.confidence.view(-1, *grid).float().cpu().numpy(),
+        "provenance": [provenance(canvas, edit, row) for row, edit in enumerate(edits)],
+        "codes": canvas.codes.cpu(),
+        "steps": refined.steps,
+    }
 
 
 def check_output_type(name: str) -> None:

@@ -12,19 +12,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
-from ufc.conditioning.conditioning import Conditioning, control_fields, request_controls
+from ufc.conditioning.conditioning import (
+    Conditioning,
+    control_fields,
+    picture_kinds,
+    request_controls,
+)
 from ufc.conditioning.kinds import (
     MAX_BLOCKS,
+    Place,
     Reference,
     check_added,
     format_blocks,
     parse_blocks,
 )
+from ufc.conditioning.text import normalise
 from ufc.io.validation import (
     AllKeptError,
+    NothingAskedError,
     RequestError,
     check_id,
     check_integer,
@@ -93,9 +100,11 @@ class Request:
         known = control_fields()
         controls = {name: given.pop(name) for name in list(given) if name in known}
         if controls or conditioning is None:
-            conditioning = Conditioning(**(conditioning.said() if conditioning else {}) | controls)
+            conditioning = Conditioning(
+                **(conditioning.present() if conditioning else {}) | controls
+            )
         if given or settings is None:
-            settings = GenerationConfig(**(settings.said() if settings else {}) | given)
+            settings = GenerationConfig(**(settings.explicit() if settings else {}) | given)
         for name, value in (
             ("id", id), ("conditioning", conditioning), ("expand_prompt", expand_prompt),
             ("expanded_prompt", expanded_prompt), ("lang", lang), ("settings", settings),
@@ -122,7 +131,7 @@ class Request:
         if name in control_fields():
             return getattr(self.conditioning, name, None)
         if name in REQUEST_SETTINGS:
-            return self.settings.said().get(name)
+            return self.settings.explicit().get(name)
         raise AttributeError(f"a request has no {name!r}")
 
     @classmethod
@@ -144,41 +153,43 @@ class Request:
             data[name] = controls[name].kind.from_json(name, data[name])
         return cls(**data)
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object with the fields that say something; `from_json` gives the same back."""
-        return self._named(self.conditioning.to_json())
+    def to_json(self, place: Place = str) -> dict[str, Any]:
+        """A JSON object with the fields that say something; `from_json` gives the same back.
+
+        Files stand as `place(path)`: by their path, or what a picture or manifest says of them.
+        """
+        kinds, controls = picture_kinds(), self.conditioning.present()
+        for name, value in controls.items():
+            if name in kinds:
+                controls[name] = kinds[name].to_json(value, place)
+            elif isinstance(value, tuple):
+                controls[name] = list(value)
+        own = ("id", "lang", "expand_prompt", "expanded_prompt")
+        data = {name: getattr(self, name) for name in own} | controls | self.settings.explicit()
+        data["output"] = self.output
+        return {name: value for name, value in data.items() if value is not None}
 
     @property
     def used_prompt(self) -> str | None:
         """The words that the picture is generated from."""
         return self.expanded_prompt or self.conditioning.prompt
 
-    def described(self, digests: Mapping[str, str]) -> dict[str, Any]:
-        """As a finished picture tells it: its files by sha256 (`digests` has them by path) only."""
-        chat = self.expand_prompt
-        if chat is not None and Path(chat).is_dir():
-            chat = Path(chat).name  # the folder is of this machine
-        told = replace(self, output=None, expand_prompt=chat)
-        return told._named(self.conditioning.described(digests))
-
-    def _named(self, controls: Mapping[str, Any]) -> dict[str, Any]:
-        own = {"id": self.id, "lang": self.lang}
-        own |= {name: getattr(self, name) for name in ("expand_prompt", "expanded_prompt")}
-        data = {**own, **controls, **self.settings.said(), "output": self.output}
-        return {name: value for name, value in data.items() if value is not None}
+    def changed(self, **fields: Any) -> Request:
+        """The request with other fields, controls and settings by their own names among them."""
+        return replace(self, **fields)
 
     def with_pictures(self, place: Callable[[str], str]) -> Request:
         """The same request with each of its files at `place(path)`."""
         return replace(self, conditioning=self.conditioning.with_pictures(place))
 
-    def changed(self, **fields: Any) -> Request:
-        """The same request with other fields, controls or settings."""
-        known = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Request(**known | fields)
-
     def check_controls(self) -> None:
         """Raise `RequestError` where there is nothing to go by."""
-        self.conditioning.check_not_empty()
+        given = self.conditioning.present().keys() - {"negative_prompt"}
+        if not given - {"prompt"} and not normalise(self.conditioning.prompt or ""):
+            raise NothingAskedError(
+                "nothing says what to generate: give a prompt, a reference image or an image "
+                "to edit"
+            )
 
     def check_blocks(self, num_blocks: int) -> None:
         """Raise `RequestError` for blocks outside 0..num_blocks-1, or where all are kept."""
@@ -287,10 +298,6 @@ class Row:
         """The result of a row that is one picture."""
         assert self.result is not None
         return self.result
-
-    @property
-    def file_name(self) -> str:
-        return self.picture.file_name
 
     def of(self, message: str) -> str:
         """A message with the line that it is about, where there is one."""

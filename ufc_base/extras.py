@@ -6,11 +6,14 @@ from __future__ import annotations
 EXTRA_OF = {
     "accelerate": "train",
     "cn_clip": "clip",
+    "fastapi": "serve",
     "kornia": "train",
     "lpips": "train",
     "matplotlib": "eval",
     "open_clip": "clip",
+    "prometheus_client": "serve",
     "pyarrow": "train",
+    "python_multipart": "serve",
     "scipy": "eval",
     "streamlit": "app",
     "taming": "train",
@@ -18,6 +21,7 @@ EXTRA_OF = {
     "torchmetrics": "eval",
     "torchvision": "train",
     "transformers": "expand",
+    "uvicorn": "serve",
     "webdataset": "train",
     "xformers": "gpu",
 }

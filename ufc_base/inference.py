@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as global_hooks
 
+TORCHS_OWN = (nn.Linear, nn.Conv2d, nn.RMSNorm)
 SAMPLES = 16  # of a weight, in a fingerprint
 
 
@@ -32,13 +33,11 @@ def is_plain(*tensors: Tensor) -> bool:
     )
 
 
-def is_untouched(*layers: nn.Module) -> bool:
-    """Whether these layers are torch's own: no subclass, adapter or parametrisation, no hook."""
+def is_untouched(*layers: nn.Module, kinds: tuple[type[nn.Module], ...] = TORCHS_OWN) -> bool:
+    """Whether these layers are just of those kinds: no subclass, adapter, parametrisation, hook."""
     hooks = global_hooks._global_forward_hooks, global_hooks._global_forward_pre_hooks
     return not any(hooks) and all(
-        type(layer) in (nn.Linear, nn.Conv2d, nn.RMSNorm)
-        and not layer._forward_hooks
-        and not layer._forward_pre_hooks
+        type(layer) in kinds and not layer._forward_hooks and not layer._forward_pre_hooks
         for layer in layers
     )
 

@@ -196,8 +196,6 @@ def request_from_flags(flags: GenerationFlags) -> Request:
         if isinstance(control.kind, References):
             weights = flags.controls.get(weight_of(name)) or []
             value = _weighed(name, value or [], weights)
-        elif isinstance(value, str):
-            value = control.kind.from_words(name, value, None)
         given[name] = value
     given |= {"lang": flags.lang, "expand_prompt": flags.expand_prompt}
     return Request(**given, **flags.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -10,18 +11,26 @@ import typer
 from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
 from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError
-from ufc_base.program import switch
+from ufc_base.program import option, switch
 
 
 def info(
     pictures: Annotated[list[str], typer.Argument(help="Pictures to read.", metavar="PICTURE")],
     json: Annotated[bool, switch("--json", "One line of JSON per picture.")] = False,
+    check: Annotated[
+        str | None,
+        option("Model that captions the pictures, to say what contradicts their prompts."),
+    ] = None,
+    contradiction_model: Annotated[
+        str, option("With --check: what compares caption and prompt; a bundled name or a folder.")
+    ] = "fashion-contradiction",
 ) -> int:
     """Show how pictures were made: request, recipe, scores and versions.
 
     Every picture is looked at. Exit code 2 where one cannot be read, 1 where one says nothing.
     """
     code = DONE
+    compare = comparing(check, contradiction_model) if check else None
     with Terminal(as_json=json) as terminal:
         for picture in pictures:
             try:
@@ -34,8 +43,39 @@ def info(
                 terminal.error(f"ufc: {picture}: holds no request")
                 code = max(code, FAILURE)
                 continue
-            terminal.result(_text(picture, metadata), _data(picture, metadata))
+            found = compare(picture, metadata) if compare else None
+            terminal.result(
+                "\n".join(filter(None, [_text(picture, metadata), _checked(found)])),
+                _data(picture, metadata) | ({"check": found} if found else {}),
+            )
     return code
+
+
+def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[str, Any] | None]:
+    """What captions a picture and compares that with its prompt; None where it has no prompt."""
+    from estimators.contradiction.model import ContradictionModel
+    from ufc.captioning.contradictions import compare_with_prompts
+    from ufc.io.hub import bundled_folder
+    from ufc.pipeline import UFCPipeline
+    from ufc_base.reading import load_image
+
+    pipeline = UFCPipeline.from_pretrained(model)
+    bundled = bundled_folder() / compared_by
+    judge = ContradictionModel.from_pretrained(bundled if bundled.is_dir() else compared_by)
+
+    def compare(picture: str, metadata: Metadata) -> dict[str, Any] | None:
+        prompt = ((metadata.request or {}).get("request") or {}).get("prompt")
+        if not isinstance(prompt, str) or not prompt:
+            return None
+        return compare_with_prompts(pipeline, [prompt], [load_image(picture)], judge)[0].to_json()
+
+    return compare
+
+
+def _checked(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"caption: {found['caption']}\ncheck: {found['explanation'] or 'nothing contradicts it'}"
 
 
 def _data(picture: str, metadata: Metadata) -> dict[str, Any]:

@@ -14,19 +14,18 @@ from typing import Annotated
 import typer
 
 from ufc.cli import app as editor
-from ufc.cli import env, info, training
+from ufc.cli import env, info, serve, training
 from ufc.cli.flags import GenerateFlags, GenerationFlags, command
-from ufc.cli.generating import edit, generate, run_instruction
+from ufc.cli.generating import caption, edit, generate, run_instruction
 from ufc.cli.generating.run_instruction import RunFlags
 from ufc.cli.measuring import bench, evaluate
-from ufc.cli.program import Program, add, add_later
+from ufc.cli.program import add, add_later
 from ufc.cli.terminal import DONE, FAILURE, INTERRUPTED, report
 from ufc_base.entry import escape_what_cannot_be_shown, write_line
 from ufc_base.program import SETTINGS, switch
 
 app = typer.Typer(
     name="ufc",
-    cls=Program,
     help="Pictures from words, reference images and kept blocks, in any combination.",
     context_settings=SETTINGS,
     pretty_exceptions_enable=False,
@@ -54,12 +53,14 @@ add(
     "run",
     command(RunFlags, run_instruction.run, run_instruction.HELP, run_instruction.FROM_SLOTS),
 )
+add(app, "caption", caption.caption)
 for trainer in training.TRAINERS:
     add_later(app, trainer, training.TRAINERS[trainer])
 add_later(app, "evaluate", evaluate.LATER)
 add(app, "info", info.info)
 add(app, "bench", command(bench.BenchFlags, bench.run, bench.HELP))
 add(app, "app", editor.app)
+add(app, "serve", command(serve.ServeFlags, serve.run, serve.HELP))
 add(app, "env", env.env)
 
 

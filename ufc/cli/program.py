@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from ufc_base.program import PlainCommand
@@ -26,28 +25,20 @@ class Later:
     build: Callable[[list[str]], tuple[Any, str, list[str]]]
 
 
-class Program(TyperGroup):
-    """The program; `later` has the commands that are built when they are run or completed."""
-
-    later: ClassVar[dict[str, Later]] = {}  # filled by `add_later`
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Name, command and its words; also what shell completion asks."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if name not in self.later:
-            return name, command, rest
-        command, name, rest = self.later[name].build(rest)
-        return name, command, rest
-
-
 def add_later(app: typer.Typer, name: str, later: Later) -> None:
-    """List a command of `later` in the program's help."""
+    """List a command that is built when it is run, or its flags are completed."""
+
+    class StandIn(PlainCommand):
+        def make_context(
+            self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+        ) -> Any:
+            command, name, rest = later.build(args)
+            return command.make_context(name, rest, parent=parent, **extra)
 
     def stands_in() -> None:
-        """Never run: `resolve_command` has built the real one."""
+        """Never run: the context is that of the real command."""
 
-    app.command(name, help=later.help, short_help=later.help)(stands_in)
-    Program.later[name] = later
+    app.command(name, cls=StandIn, help=later.help, short_help=later.help)(stands_in)
 
 
 def add(app: typer.Typer, name: str, function: Callable[..., int]) -> None:

@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from ufc.conditioning.controls import CONTROLS
-from ufc.conditioning.kinds import KINDS, Kind, Place, Reference
-from ufc.conditioning.normalise import normalise
-from ufc.io.validation import NothingAskedError, RequestError, check_path, refuse_unknown
+from ufc.conditioning.kinds import KINDS, Kind, Picture, Place, Reference
+from ufc.io.validation import RequestError, check_path, refuse_unknown
 
 OF_AN_EDIT = ("mask_image", "preserve_blocks", "outpaint")  # one of them says what is kept
+OF_AN_IMAGE = frozenset(("image", "codes", *OF_AN_EDIT))
 
 
 class ControlField(NamedTuple):
@@ -76,7 +76,7 @@ class Conditioning(BaseModel):
 
     def __init__(self, **controls: Any) -> None:
         known = control_fields()
-        refuse_unknown(controls, tuple(known), "conditioning")
+        refuse_unknown(controls.keys(), tuple(known), "conditioning")
         super().__init__(
             **{
                 name: known[name].kind.check(name, value)
@@ -85,50 +85,35 @@ class Conditioning(BaseModel):
             }
         )
 
-    def given(self) -> dict[str, Any]:
-        """The controls that were given, by name."""
-        own = {name: getattr(self, name) for name in self.model_fields_set}
-        values = own | (self.model_extra or {})
-        return {name: values[name] for name in control_fields() if name in values}
-
-    def said(self) -> dict[str, Any]:
+    def present(self) -> dict[str, Any]:
         """The controls that say something, by name."""
-        empty = (False, ())
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        values |= self.model_extra or {}
         return {
             name: value
-            for name, value in self.given().items()
-            if not (isinstance(value, bool | tuple) and value in empty)
+            for name in control_fields()
+            if (value := values.get(name)) is not None
+            and not (isinstance(value, bool | tuple) and not value)
         }
 
     @property
     def pictures(self) -> dict[str, list[Any]]:
         """The pictures of each control that has some, or their paths."""
-        fields = control_fields()
-        found = {name: fields[name].kind.pictures(value) for name, value in self.said().items()}
-        return {name: pictures for name, pictures in found.items() if pictures}
-
-    @property
-    def paths(self) -> list[str]:
-        """Every file that is named, in a fixed order."""
-        return [path for paths in self.pictures.values() for path in paths]
+        kinds = picture_kinds()
+        given = self.present()
+        return {name: kinds[name].pictures(given[name]) for name in given if name in kinds}
 
     def with_pictures(self, place: Mapping[str, Place] | Place) -> Conditioning:
         """The same with `place(picture)` for each picture; one for all, or one for each control."""
-        fields, given = control_fields(), self.given()
-        for name in self.pictures:
-            own = place[name] if isinstance(place, Mapping) else place
-            given[name] = fields[name].kind.with_pictures(given[name], own)
-        return Conditioning(**given)
-
-    def to_json(self) -> dict[str, Any]:
-        """The controls that say something, as JSON."""
-        fields = control_fields()
-        return {name: fields[name].kind.to_json(value) for name, value in self.said().items()}
-
-    def described(self, digests: Mapping[str, str]) -> dict[str, Any]:
-        """As a finished picture tells it: files by the sha256 that `digests` has by path."""
-        fields, said = control_fields(), self.said()
-        return {name: fields[name].kind.described(value, digests) for name, value in said.items()}
+        kinds = picture_kinds()
+        placed = {
+            name: kinds[name].with_pictures(
+                value, place[name] if isinstance(place, Mapping) else place
+            )
+            for name, value in self.present().items()
+            if name in kinds
+        }
+        return self.model_copy(update=placed)
 
     def check_request(self) -> None:
         """Raise `RequestError` unless it can stand in a file: pictures by path, edits complete."""
@@ -148,17 +133,6 @@ class Conditioning(BaseModel):
         if len(given) > 1:
             raise RequestError(f"got both {' and '.join(given)}; give one of them")
 
-    def check_not_empty(self) -> None:
-        """Raise `RequestError` where there is nothing to go by."""
-        said = {name: value for name, value in self.said().items() if name != "negative_prompt"}
-        if not normalise(self.prompt or ""):
-            said.pop("prompt", None)
-        if not said:
-            raise NothingAskedError(
-                "nothing says what to generate: give a prompt, a reference image or an image "
-                "to edit"
-            )
-
 
 def control_fields() -> dict[str, ControlField]:
     """Every control: the fields of `Conditioning`, and what is registered beside them."""
@@ -169,6 +143,12 @@ def control_fields() -> dict[str, ControlField]:
         own[name] = ControlField(kind, field.description or "")
         further.pop(name, None)
     return own | further
+
+
+def picture_kinds() -> dict[str, Picture]:
+    """The kinds of those whose values are pictures."""
+    kinds = {name: field.kind for name, field in control_fields().items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, Picture)}
 
 
 def request_controls() -> dict[str, ControlField]:

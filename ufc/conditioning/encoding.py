@@ -1,54 +1,19 @@
-"""The controls of a call's pictures as the transformer and the sampler take them."""
+"""Known tokens of a call's pictures, and the codes of pictures that were encoded before."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning
-from ufc.conditioning.control_item import ControlItem, join_items
-from ufc.conditioning.controls import CONTROLS, Encoders
 from ufc.conditioning.known_tokens import EditCanvas
 from ufc_base.inference import WeightWatch
 
 MOST_ENCODED = 256  # pictures whose codes are held
-
-
-def control_items(
-    given: Sequence[Conditioning],
-    encode_text: Callable[..., list[int]],
-    encode_picture: Callable[[Image.Image], Tensor],
-) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
-    """Control tokens of each picture, those of its negative branch, and its notices.
-
-    Args:
-        given: the pictures' conditioning.
-        encode_text: words to ids, called with a list for `notices` and `what` the words are.
-        encode_picture: a picture to codes (rows, columns), of its own proportions.
-    """
-    items, negatives, notices = [], [], []
-    for one in given:
-        values, told = one.said(), list[str]()
-        parts = [
-            control.encode(
-                values[name],
-                Encoders(partial(encode_text, notices=told, what=name), encode_picture),
-            )
-            for name, control in CONTROLS.items()
-            if name in values
-        ]
-        items.append(join_items(parts))
-        negative = encode_text(one.negative_prompt, told, "negative prompt")
-        negatives.append(ControlItem(negative))
-        notices.append(told)
-    return items, negatives, notices
 
 
 def known_codes(

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from ufc.conditioning.caption_language import LANGUAGES, CaptionLanguage, language_of
-from ufc.conditioning.normalise import normalise
+from ufc.conditioning.text import normalise
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.training.processes import pick_device
 from vqgan.perceptual import import_torchvision

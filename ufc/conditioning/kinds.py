@@ -29,7 +29,7 @@ Place = Callable[[Any], Any]  # what stands for a picture, from the picture or i
 
 
 class Kind:
-    """A kind of values; what it says here is for values that are plain and name no files.
+    """A kind of values: JSON as they stand (a tuple is a list there), but for pictures.
 
     Attributes:
         in_requests: whether requests have such a control, or calls of the pipeline alone.
@@ -51,27 +51,11 @@ class Kind:
         """A value written on a line of text; `before` is what the line said already."""
         return words
 
-    def to_json(self, value: Any) -> Any:
-        return value
-
-    def pictures(self, value: Any) -> list[Any]:
-        """The pictures in a value."""
-        return []
-
-    def with_pictures(self, value: Any, place: Place) -> Any:
-        """The value with `place(picture)` for each of its pictures."""
-        return value
-
-    def described(self, value: Any, digests: Mapping[str, str]) -> Any:
-        """As a finished picture tells it: files by their sha256 alone."""
-        return self.to_json(value)
-
 
 class Text(Kind):
     """Words."""
 
-    def check(self, name: str, value: Any) -> str:
-        return check_text(name, value)
+    check = staticmethod(check_text)
 
 
 class Switch(Kind):
@@ -98,13 +82,16 @@ class Picture(Kind):
         return check_path(name, value) if isinstance(value, str) else value
 
     def pictures(self, value: Any) -> list[Any]:
+        """The pictures in a value."""
         return [value]
 
     def with_pictures(self, value: Any, place: Place) -> Any:
+        """The value with `place(picture)` for each of its pictures."""
         return place(value)
 
-    def described(self, value: Any, digests: Mapping[str, str]) -> Any:
-        return {"sha256": digests[value]}
+    def to_json(self, value: Any, place: Place) -> Any:
+        """The value as JSON, with `place(path)` for each of its pictures."""
+        return place(value)
 
 
 @dataclass(frozen=True)
@@ -153,20 +140,19 @@ class References(Picture):
     def from_words(self, name: str, words: str, before: Any) -> tuple[Reference, ...]:
         return (*(before or ()), Reference(words))
 
-    def to_json(self, value: Sequence[Reference]) -> list[Any]:
-        return [
-            one.picture if one.weight == 1 else {"path": one.picture, "weight": one.weight}
-            for one in value
-        ]
+    def to_json(self, value: Sequence[Reference], place: Place) -> list[Any]:
+        return [self._told(place(one.picture), one.weight) for one in value]
+
+    def _told(self, file: Any, weight: float) -> Any:
+        if isinstance(file, Mapping):
+            return {**file, "weight": weight}
+        return file if weight == 1 else {"path": file, "weight": weight}
 
     def pictures(self, value: Sequence[Reference]) -> list[Any]:
         return [one.picture for one in value]
 
     def with_pictures(self, value: Sequence[Reference], place: Place) -> tuple[Reference, ...]:
         return tuple(replace(one, picture=place(one.picture)) for one in value)
-
-    def described(self, value: Sequence[Reference], digests: Mapping[str, str]) -> list[Any]:
-        return [{"sha256": digests[one.picture], "weight": one.weight} for one in value]
 
 
 class Blocks(Kind):
@@ -175,22 +161,16 @@ class Blocks(Kind):
     several = True
 
     def check(self, name: str, value: Any) -> tuple[int, ...]:
+        if isinstance(value, str):
+            return parse_blocks(value)
         for block in value:
             check_integer(name, block, 0, MAX_BLOCKS - 1)
         return tuple(sorted(set(value)))
 
     def from_json(self, name: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return parse_blocks(value)
-        if not isinstance(value, list):
+        if not isinstance(value, list | str):
             raise RequestError(f'{name}: got {shown(value)}, wanted a list or "0-47,60"')
         return value
-
-    def from_words(self, name: str, words: str, before: Any) -> tuple[int, ...]:
-        return parse_blocks(words)
-
-    def to_json(self, value: tuple[int, ...]) -> list[int]:
-        return list(value)
 
 
 class Sides(Kind):
@@ -200,9 +180,6 @@ class Sides(Kind):
 
     def check(self, name: str, value: Any) -> tuple[int, ...]:
         return check_added(value)
-
-    def to_json(self, value: tuple[int, ...]) -> list[int]:
-        return list(value)
 
 
 class Codes(Kind):

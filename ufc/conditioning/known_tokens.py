@@ -1,7 +1,7 @@
 """Known tokens: which blocks of an edited picture are locked, what is encoded, pasting back.
 
-The block grid is the mask: a block with any pixel to be regenerated is free. Pixels to be drawn
-anew are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
+The block grid is the mask: a block with any pixel to be regenerated is free. Those pixels
+are erased before encoding, so that nothing of them leaks into the codes of kept blocks; the
 kept pixels are put back at the end exactly as they were. Where the picture has a colour profile,
 the model sees it in sRGB, and what it made is brought into the profile's colours.
 """

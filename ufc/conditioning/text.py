@@ -1,8 +1,11 @@
-"""Text to ids and back: byte-level BPE, so that any script and any emoji has a spelling.
+"""Text to ids and back: one spelling, and byte-level BPE, in which any script and emoji has one.
 
 It is the one place where words become ids, those of prompts as those of captions, and so the one
-where they are brought to one spelling (`normalise.py`). What a user wrote stays as he wrote it
-everywhere else.
+where they are brought to one spelling, whichever way they were typed, pasted or stored. A
+vocabulary knows the characters of its captions, ASCII and simplified Chinese: a line break, a
+curly apostrophe or a traditional character is foreign to it, though a reader sees the same words.
+What a user wrote stays as he wrote it everywhere else. Case is the vocabulary's own matter: one
+that ignores it says so in its `tokenizer.json`.
 
 The mark for a masked word is not part of the tokenizer's vocabulary: nothing a user types can
 turn into it.
@@ -10,16 +13,57 @@ turn into it.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
-from ufc.conditioning.normalise import normalise
-from ufc_base.checkpoint import CheckpointError
+if TYPE_CHECKING:  # requests are checked by their spelling, and do not wait for the library
+    from tokenizers import Tokenizer
 
 MAX_TOKENS = 48
+END = "\u0100"  # how byte-level BPE writes the byte 0
+
+# What the keyboard has, and what word processors, phones and CJK keyboards write instead of it.
+_VARIANTS = {
+    "'": "‘’‚‛′‵´ʹʻʼˈ＇❛❜",
+    '"': "“”„‟″‶«»‹›「」『』《》〈〉〝〞〟❝❞",
+    "-": "‐‑‒–—―−⁃─﹘",
+    ",": "、",
+    ".": "。",
+    "...": "…⋯",
+    "~": "〜∼",
+    "/": "⁄∕",
+    "x": "×",
+    "(": "〔【〖",
+    ")": "〕】〗",
+    " ": "\u2800",  # the empty Braille pattern; white space proper is split at
+    "": "™℠®",  # compatibility forms would glue letters to the word before
+}
+
+# Unicode's Default_Ignorable_Code_Point, and what marks a place without being seen.
+_INVISIBLE = (
+    (0x00AD, 0x00AD),  # soft hyphen
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),  # zero width, marks of direction
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xD800, 0xDFFF),  # halves of surrogate pairs: no characters
+    (0xFE00, 0xFE0F),  # variation selectors
+    (0xFEFF, 0xFEFF),  # byte order mark
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFC),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
 
 
 class TextTokenizer:
@@ -32,6 +76,13 @@ class TextTokenizer:
     @property
     def size(self) -> int:
         return self.tokenizer.get_vocab_size()
+
+    @property
+    def end(self) -> int:
+        """The id that ends a text that is told: the byte 0, which no text holds."""
+        found = self.tokenizer.token_to_id(END)
+        assert found is not None  # a byte-level vocabulary has all bytes
+        return found
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, at most `max_tokens` of them."""
@@ -57,6 +108,10 @@ class TextTokenizer:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TextTokenizer:
         """Read `tokenizer.json`. Raises `CheckpointError` if it is missing or damaged."""
+        from tokenizers import Tokenizer
+
+        from ufc_base.checkpoint import CheckpointError
+
         if not Path(path).is_file():
             raise CheckpointError(f"there is no text tokenizer at {path}")
         try:
@@ -72,6 +127,16 @@ class TextTokenizer:
         one id and the same words in other company are cut into unknown ones. Each of its
         characters therefore stands alone.
         """
+        from tokenizers import (
+            Regex,
+            Tokenizer,
+            decoders,
+            models,
+            normalizers,
+            pre_tokenizers,
+            trainers,
+        )
+
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Prepend(" ")]
@@ -91,3 +156,32 @@ class TextTokenizer:
         )
         tokenizer.train_from_iterator(map(normalise, texts), trainer)
         return cls(tokenizer)
+
+
+def normalise(text: str) -> str:
+    """The text in the characters that captions are written in.
+
+    Every run of white space becomes one space, and none is left at the ends. What is invisible
+    goes. Typographic variants become what the keyboard has, full-width and other compatibility
+    forms ASCII (NFKC), traditional Chinese characters simplified ones.
+    """
+    table = _table()
+    # Some variants have compatibility forms of their own (´ is space and accent): first the table.
+    text = unicodedata.normalize("NFKC", text.translate(table)).translate(table)
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+@cache
+def _table() -> dict[int, str]:
+    """Replacements by code point."""
+    table = {ord(odd): usual for usual, odds in _VARIANTS.items() for odd in odds}
+    table |= {code: "" for first, last in _INVISIBLE for code in range(first, last + 1)}
+    controls = (code for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace())
+    return table | dict.fromkeys(controls, "") | _simplified()
+
+
+def _simplified() -> dict[int, str]:
+    """Simplified characters by traditional ones; the file says where they are from."""
+    text = Path(__file__).with_name("simplified_characters.txt").read_text(encoding="utf-8")
+    traditional, simplified = (line for line in text.splitlines() if not line.startswith("#"))
+    return {ord(a): b for a, b in zip(traditional, simplified, strict=True)}

@@ -65,7 +65,7 @@ class Plan:
         Raises:
             ValueError: it asks for the reranker, which only the pipeline's own calls have.
         """
-        config = GenerationConfig.over(defaults, self.config.said())
+        config = GenerationConfig.over(defaults, self.config.explicit())
         if config.contrastive_weight:
             raise ValueError("sets to be measured are chosen by the model's own scores alone")
         return Plan(config, self.estimators)

@@ -1,13 +1,10 @@
-"""Ways to look at an output folder: one sheet of all pictures, and a page with their stories."""
+"""One sheet of all pictures of an output folder."""
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 
@@ -16,34 +13,8 @@ from ufc_base.profiles import to_srgb
 from ufc_base.reading import load_image
 
 GRID = "grid.png"
-LOG = "log.html"
 _GAP = 2  # pixels between the pictures of a sheet
 _MAX_SIDE = 8_192  # pixels of a sheet's side
-
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #f6f6f4; color: #222 }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem }
-figure { margin: 0; padding: .8rem; background: #fff; border-radius: .5rem }
-img { width: 100%; image-rendering: pixelated; background: #eee }
-dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .6rem; margin: .5rem 0 0; color: #666 }
-dd { margin: 0; overflow-wrap: anywhere }
-p { margin: .5rem 0 0 }
-.failed { outline: 2px solid #c33 }
-"""
-_SHOWN = (
-    "negative_prompt",
-    "seed",
-    "num_inference_steps",
-    "guidance_scale",
-    "order",
-    "num_candidates",
-    "best_of",
-    "compliance",
-    "fidelity",
-    "seconds",
-    "model",
-    "error",
-)
 
 
 def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
@@ -82,42 +53,3 @@ def write_sheet(folder: Path, file_names: Iterable[str]) -> Path | None:
     sheet = contact_sheet(pictures)
     write_atomically(folder / GRID, lambda file: sheet.save(file, "PNG"))
     return folder / GRID
-
-
-def log_page(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A page without scripts that shows every picture of a manifest with its request."""
-    figures = "\n".join(_figure(row) for row in rows)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>Pictures</title>'
-        f"<style>{_STYLE}</style></head>\n<body><main>\n{figures}\n</main></body></html>\n"
-    )
-
-
-def write_log(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """Write `log.html` for the rows of the folder's manifest."""
-    page = log_page(rows).encode(errors="replace")  # of a path that is not UTF-8, say
-    write_atomically(folder / LOG, lambda file: file.write(page))
-    return folder / LOG
-
-
-def _figure(row: Mapping[str, Any]) -> str:
-    name, status = str(row["file_name"]), str(row.get("status", ""))
-    prompt = html.escape(str(row.get("prompt") or ""))
-    picture = html.escape(status)
-    if status == "done":
-        picture = f'<img src="{html.escape(quote(name))}" alt="{prompt}" loading="lazy">'
-    facts = {"file": name, **{key: row[key] for key in _SHOWN if row.get(key) is not None}}
-    if row.get("reference_images"):
-        facts["references"] = len(row["reference_images"])
-    terms = "".join(
-        f"<dt>{html.escape(key.replace('_', ' '))}</dt><dd>{html.escape(_text(value))}</dd>"
-        for key, value in facts.items()
-    )
-    return (
-        f'<figure class="{html.escape(status)}">{picture}<p>{prompt}</p><dl>{terms}</dl></figure>'
-    )
-
-
-def _text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ufc.conditioning.conditioning import Conditioning, control_fields
-from ufc.conditioning.frame import Frame
-from ufc.conditioning.kinds import Picture
+from ufc.conditioning.conditioning import Conditioning, picture_kinds
 from ufc.io.png.block_record import BlockRecord
 from ufc.io.png.metadata import metadata_of
 from ufc.io.validation import RequestError
-from ufc.request import Request, Row
 from ufc_base.checkpoint import sha256
 from ufc_base.images import (
     ImageError,
@@ -90,10 +86,8 @@ class InputFiles:
         Raises:
             ImageError: a file that cannot be read, or a mask that does not fit its image.
         """
-        fields = control_fields()
-        kinds = {name: kind for name in fields if isinstance(kind := fields[name].kind, Picture)}
         opened = given.with_pictures(
-            {name: partial(self._open, kind.seen, given) for name, kind in kinds.items()}
+            {name: partial(self._open, kind.seen, given) for name, kind in picture_kinds().items()}
         )
         if opened.mask_image is None:
             return opened
@@ -102,56 +96,14 @@ class InputFiles:
         except ImageError as error:
             said = str(error).removeprefix("image: ").removeprefix(f"{given.mask_image}: ")
             raise ImageError(f"{given.mask_image}: {said}") from None
-        return Conditioning(**opened.said() | {"mask_image": mask, "invert_mask": None})
+        return opened.model_copy(update={"mask_image": mask, "invert_mask": False})
 
     def _open(self, seen: str, given: Conditioning, path: Any) -> Image.Image:
         return self[path].open(seen, given.invert_mask)
 
-    def hashes(self, given: Conditioning) -> dict[str, str]:
-        """sha256 of every file of a request, by its path."""
-        return {path: self[path].sha256 for path in given.paths}
-
-
-def check_inputs(
-    rows: Iterable[Row],
-    files: InputFiles,
-    frame_of: Callable[[Request, Image.Image | None], Frame],
-) -> list[Frame]:
-    """Open the files of all pictures once, to find what is wrong before anything is generated.
-
-    Returns the size of each picture, as `frame_of` finds it from a request and its image.
-
-    Raises:
-        RequestError: a file that cannot be used, a size that is none of the model's, or a mask
-            that leaves nothing to generate at the picture's; the line it comes from is named.
-    """
-    known: dict[object, Frame] = {}
-    frames = []
-    for row in rows:
-        request = row.request
-        case = json.dumps(request.conditioning.to_json()), request.height, request.width
-        if case not in known:
-            known[case] = _checked(row, files, frame_of)
-        frames.append(known[case])
-    return frames
-
-
-def _checked(
-    row: Row, files: InputFiles, frame_of: Callable[[Request, Image.Image | None], Frame]
-) -> Frame:
-    try:
-        opened = files.load(row.request.conditioning)
-        frame = frame_of(row.request, opened.image)
-    except (ImageError, RequestError) as error:
-        raise RequestError(row.of(str(error))) from None
-    if opened.mask_image is not None and frame.fit_mask(opened.mask_image).getbbox() is None:
-        raise RequestError(
-            row.of(
-                f"{row.request.mask_image}: keeps the whole image, so there is nothing to "
-                "generate; paint white what is to be regenerated, or invert the mask"
-            )
-        )
-    return frame
+    def hashes(self, files: Mapping[str, Iterable[str]]) -> dict[str, str]:
+        """sha256 of the files of `Conditioning.pictures`, by their paths."""
+        return {path: self[path].sha256 for paths in files.values() for path in paths}
 
 
 def input_digest(hashes: Mapping[str, str]) -> str | None:

@@ -2,30 +2,60 @@
 
 `manifest.jsonl` has one line per picture: its request and its result. All lines of a run are
 written as "pending" before the first picture is generated, finished ones are appended as they come
-(the last line for a file counts), and at the end the file is rewritten with one line each.
+(the last line for a file counts), and at the end the file is rewritten with one line each, and
+`log.html` is written, which shows them.
 """
 
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from PIL import Image
 
 from ufc.io.png.metadata import Metadata, save_options
-from ufc.io.prompts_file import parse_json
-from ufc.io.validation import RequestError, listed
+from ufc.io.validation import RequestError, listed, parse_json
 from ufc.sampling.generation_config import DEFAULTS, current_names
 from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
+LOG = "log.html"
 PARTS = "manifest.part-*.jsonl"  # see `ufc.io.distributed_manifest`
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #f6f6f4; color: #222 }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem }
+figure { margin: 0; padding: .8rem; background: #fff; border-radius: .5rem }
+img { width: 100%; image-rendering: pixelated; background: #eee }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .6rem; margin: .5rem 0 0; color: #666 }
+dd { margin: 0; overflow-wrap: anywhere }
+p { margin: .5rem 0 0 }
+.failed { outline: 2px solid #c33 }
+"""
+_SHOWN = (
+    "negative_prompt",
+    "seed",
+    "num_inference_steps",
+    "guidance_scale",
+    "order",
+    "num_candidates",
+    "best_of",
+    "compliance",
+    "fidelity",
+    "seconds",
+    "model",
+    "error",
+)
 
 
 def open_folder(path: str | os.PathLike[str]) -> Path:
@@ -102,8 +132,8 @@ def refuse_existing(folder: Path, file_names: Iterable[str]) -> None:
         )
 
 
-class Manifest:
-    """The manifest of a folder: `rows` by file name, in order.
+class Manifest(AbstractContextManager["Manifest"]):
+    """The manifest of a folder: `rows` by file name, in order; at the end it is tidied, and shown.
 
     Raises:
         RequestError: the file that is there is not a manifest.
@@ -129,6 +159,17 @@ class Manifest:
         """Bring the file down to one line per picture."""
         self.rows = {**self.rows, **read_manifest(self.path)}
         self._rewrite()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """However it ends: after an error the disk may be full, and what was appended counts."""
+        with suppress(*(() if error is None else (OSError, ValueError))):
+            self.close()
+            write_log(self.path.parent, self.rows.values())
 
     def _rewrite(self) -> None:
         text = b"".join(manifest_line(row) for row in self.rows.values())
@@ -215,3 +256,42 @@ def manifest_line(row: Mapping[str, Any]) -> bytes:
         return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(row, allow_nan=False).encode() + b"\n"
+
+
+def log_page(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A page without scripts that shows every picture of a manifest with its request."""
+    figures = "\n".join(_figure(row) for row in rows)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>Pictures</title>'
+        f"<style>{_STYLE}</style></head>\n<body><main>\n{figures}\n</main></body></html>\n"
+    )
+
+
+def write_log(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write `log.html` for the rows of the folder's manifest."""
+    page = log_page(rows).encode(errors="replace")  # of a path that is not UTF-8, say
+    write_atomically(folder / LOG, lambda file: file.write(page))
+    return folder / LOG
+
+
+def _figure(row: Mapping[str, Any]) -> str:
+    name, status = str(row["file_name"]), str(row.get("status", ""))
+    prompt = html.escape(str(row.get("prompt") or ""))
+    picture = html.escape(status)
+    if status == "done":
+        picture = f'<img src="{html.escape(quote(name))}" alt="{prompt}" loading="lazy">'
+    facts = {"file": name, **{key: row[key] for key in _SHOWN if row.get(key) is not None}}
+    if row.get("reference_images"):
+        facts["references"] = len(row["reference_images"])
+    terms = "".join(
+        f"<dt>{html.escape(key.replace('_', ' '))}</dt><dd>{html.escape(_text(value))}</dd>"
+        for key, value in facts.items()
+    )
+    return (
+        f'<figure class="{html.escape(status)}">{picture}<p>{prompt}</p><dl>{terms}</dl></figure>'
+    )
+
+
+def _text(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

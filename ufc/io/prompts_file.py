@@ -6,12 +6,9 @@ paths inside a file are resolved from the file's own folder.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
@@ -20,7 +17,7 @@ from typing import Any
 
 from ufc.conditioning.conditioning import request_controls
 from ufc.conditioning.kinds import Text
-from ufc.io.validation import RequestError, shortened
+from ufc.io.validation import RequestError, parse_json, shortened
 from ufc.request import RESULT_FIELDS, Request, Result, Row, request_names
 from ufc.sampling.generation_config import OLD_NAMES, REQUEST_SETTINGS, kind_of
 
@@ -78,25 +75,6 @@ def read_rows(path: str | PathLike[str]) -> list[Row]:
     return list(rows.values())
 
 
-def parse_json(text: str) -> Any:
-    """Strict JSON: no NaN or Infinity, also not as 1e999, no name twice in an object.
-
-    Raises:
-        RequestError: the text is not JSON.
-    """
-    try:
-        return json.loads(
-            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
-        )
-    except json.JSONDecodeError as error:
-        hint = f"{error.msg} at column {error.colno}"
-        raise RequestError(f"is not JSON ({hint}): {shortened(text)}") from None
-    except RequestError:
-        raise
-    except (ValueError, RecursionError):
-        raise RequestError(f"is not JSON that can be read: {shortened(text)}") from None
-
-
 def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
     """Non-blank lines: number from 1, text, and whether the line has its end."""
     try:
@@ -121,8 +99,8 @@ def _parse_json_line(line: str) -> tuple[Request, Result | None]:
     value = parse_json(line)
     if isinstance(value, Mapping) and "status" in value and "file_name" in value:
         result = {k: v for k, v in value.items() if k in RESULT_FIELDS or k == "seed"}
-        asked = {k: v for k, v in value.items() if k not in RESULT_FIELDS}
-        return Request.from_json(asked), Result.from_json(result)
+        fields = {k: v for k, v in value.items() if k not in RESULT_FIELDS}
+        return Request.from_json(fields), Result.from_json(result)
     return Request.from_json(value), None
 
 
@@ -190,22 +168,3 @@ def _refuse_shared_ids(rows: list[Row]) -> None:
         if row.result is not None and row.request.id in ordinary:
             other = ordinary[row.request.id].where
             raise RequestError(f'{row.where}: the id "{row.request.id}" is used already ({other})')
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise RequestError(f"has the field {shortened(twice)} twice")
-    return value
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise RequestError(f"is not JSON that can be read: {shortened(text)} is too large")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise RequestError(f"is not JSON: {name} is not a number")

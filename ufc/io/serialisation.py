@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ufc.captioning.known_tasks import KnownTasks, read_tasks
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import check_hashes
 from ufc.io.validation import RequestError
@@ -57,6 +58,15 @@ def read_defaults(folder: Path) -> dict[str, Any]:
     return defaults
 
 
+def known_tasks(folder: Path) -> KnownTasks:
+    """The tasks beside images that a model folder has learnt.
+
+    Raises:
+        CheckpointError: they are unsound.
+    """
+    return read_tasks(read_json(folder / "model_index.json"))
+
+
 def checkpoint_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults that a model folder names, as far as this version knows them.
 
@@ -91,6 +101,8 @@ def write_parts(
         "text": ["ufc.conditioning.text", "TextTokenizer"],
         "defaults": pipeline.defaults,
     }
+    if pipeline.tasks.instructions:
+        index["tasks"] = pipeline.tasks.to_json()
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 

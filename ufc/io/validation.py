@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -141,9 +144,9 @@ def check_range(blocks: Iterable[int], num_blocks: int) -> None:
         )
 
 
-def refuse_unknown(value: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
-    """Raise `RequestError` where an object has a field that is not `known`."""
-    unknown = sorted(str(name) for name in value if name not in known)
+def refuse_unknown(names: Iterable[Any], known: tuple[str, ...], where: str) -> None:
+    """Raise `RequestError` where a field of an object is not `known`."""
+    unknown = sorted(str(name) for name in names if name not in known)
     if unknown:
         raise RequestError(
             f"unknown field{'s' * (len(unknown) > 1)} {shortened(listed(unknown))} in {where}; "
@@ -178,3 +181,41 @@ def shortened(text: str, limit: int = 60) -> str:
     """One line of at most `limit` characters."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def parse_json(text: str) -> Any:
+    """Strict JSON: no NaN or Infinity, also not as 1e999, no name twice in an object.
+
+    Raises:
+        RequestError: the text is not JSON.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        hint = f"{error.msg} at column {error.colno}"
+        raise RequestError(f"is not JSON ({hint}): {shortened(text)}") from None
+    except RequestError:
+        raise
+    except (ValueError, RecursionError):
+        raise RequestError(f"is not JSON that can be read: {shortened(text)}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise RequestError(f"has the field {shortened(twice)} twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise RequestError(f"is not JSON that can be read: {shortened(text)} is too large")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise RequestError(f"is not JSON: {name} is not a number")

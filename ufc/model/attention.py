@@ -25,7 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ufc_base.processor import cpu_has_bf16
+
 BACKENDS = ("auto", "xformers", "sdpa", "math")
+SHORT = 1024 * 1024  # scores of a head: 2 MB in bf16
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,8 @@ def attend(
     q, k, v = (x.transpose(1, 2) for x in (q_BQND, k_BTND, v_BTND))
     if backend == "math":
         return attend_math(q, k, v, mask).transpose(1, 2)
+    if not causal and is_short(q, k, v):
+        return attend_short(q, k.to(v.dtype), v, mask).transpose(1, 2)
     if causal and queries < keys:
         q, k = q.to(v.dtype), k.to(v.dtype)  # autocast does not see into this mask
         from torch.nn.attention.bias import causal_lower_right  # it imports the compiler
@@ -93,6 +98,29 @@ def attend_math(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | N
     if mask is not None:
         scores = scores + as_bias(mask, scores.dtype)
     return (scores.softmax(-1) @ v_BNTD.float()).to(q_BNQD.dtype)
+
+
+def is_short(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor) -> bool:
+    """Whether all scores of a bf16 pass on a CPU fit its caches, and nothing is learnt.
+
+    There two products are up to twice as fast as torch's attention, which computes in float32.
+    """
+    return (
+        v_BNTD.dtype == torch.bfloat16
+        and v_BNTD.device.type == "cpu"
+        and q_BNQD.shape[2] * k_BNTD.shape[2] <= SHORT
+        and not torch.is_grad_enabled()
+        and cpu_has_bf16()
+    )
+
+
+def attend_short(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
+    """The formula in the precision of the values, by one product for the scores and one behind."""
+    q = (q_BNQD * (1 / math.sqrt(q_BNQD.shape[-1]))).to(v_BNTD.dtype)
+    scores = q @ k_BNTD.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.add_(as_bias(mask, scores.dtype))
+    return scores.softmax(-1) @ v_BNTD
 
 
 def attend_xformers(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ufc.model.attention import attend_pieces, rotate
 from ufc.model.experts import Experts
-from ufc.model.fused_block import LeanBlock
+from ufc.model.fused_block import Lean
 from ufc.model.prefix_cache import KeysValues, Layout
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Block(nn.Module):
         past: KeysValues | None,
         backend: str,
         only: Tensor | None = None,
-        lean: LeanBlock | None = None,
+        lean: Lean | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """New hidden states (B, S, D), and this block's own keys and values.
 

@@ -9,6 +9,9 @@ without a gradient,
 - weights lie transposed, as the product reads them, which counts where tokens are few;
 - what is added behind a product is added by the product.
 
+Where the layers multiply in 8 bits (`quantisation`), the first holds, and attention is in bf16 on
+a processor that has it.
+
 It costs a copy of the blocks' weights, which wide models, hardly faster for it, are spared.
 
 Shapes: B batch, S tokens, D width, N heads, H width of a head, F feed-forward width.
@@ -17,14 +20,16 @@ Shapes: B batch, S tokens, D width, N heads, H width of a head, F feed-forward w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ufc.model.attention import rotate
+from ufc.model.quantisation import Int8Linear, PackedLinear
 from ufc_base.inference import is_untouched
+from ufc_base.processor import cpu_has_bf16
 
 if TYPE_CHECKING:
     from ufc.model.block import Block
@@ -45,6 +50,7 @@ class LeanBlock:
     out_weight: Tensor  # (D, D)
     gate_up_weight: Tensor  # (D, 2F)
     down_weight: Tensor  # (F, D)
+    attention_dtype: torch.dtype = torch.float32  # of queries, keys and values
 
     def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys, normed and turned, and values: (B, S, N, H) each."""
@@ -62,6 +68,38 @@ class LeanBlock:
         return rows.addmm_(F.silu(gate).mul_(up), self.down_weight).view(x.shape)
 
 
+@dataclass(frozen=True)
+class LeanInt8Block:
+    """The same of a block whose layers multiply in 8 bits; attention is in bf16 where that is fast.
+
+    Their products take no sum along, and float32 alone.
+    """
+
+    heads: int
+    qkv: PackedLinear
+    qk_scale: Tensor  # (2, 1, H)
+    out: PackedLinear
+    gate_up: PackedLinear
+    down: PackedLinear
+    attention_dtype: torch.dtype
+
+    def project(self, x_BSD: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys, normed and turned, and values: (B, S, N, H) each."""
+        qkv = self.qkv(unit(x_BSD)).view(*x_BSD.shape[:2], 3, self.heads, -1)
+        both = rotate(unit(qkv[:, :, :2]).mul_(self.qk_scale), table).to(self.attention_dtype)
+        q, k = both.unbind(2)
+        return q, k, qkv[:, :, 2].to(self.attention_dtype)
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Behind the attention: output layer and feed-forward part, with what they are added to."""
+        rows = self.out(mixed.float()).add_(x)
+        gate, up = self.gate_up(unit(rows)).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up)).add_(rows)
+
+
+Lean = LeanBlock | LeanInt8Block
+
+
 def unit(x: Tensor) -> Tensor:
     """RMSNorm without weights and over sqrt(D): x / sqrt(sum of squares + D epsilon)."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -69,30 +107,61 @@ def unit(x: Tensor) -> Tensor:
 
 
 def is_lean(block: Block) -> bool:
-    """Whether the block is dense, its layers torch's own, unheard of by hooks, not too wide."""
-    if block.experts is not None:
+    """Whether the block is dense, not too wide, its layers of a known kind and without hooks."""
+    if block.experts is not None or block.qkv.in_features > WIDEST:
         return False
+    kind = Int8Linear if is_int8(block) else nn.Linear
     layers = block.qkv, block.out, block.gate_up, block.down
     norms = block.norm1, block.norm2, block.q_norm, block.k_norm
-    return is_untouched(*layers, *norms) and block.qkv.in_features <= WIDEST
+    return is_untouched(*layers, kinds=(kind,)) and is_untouched(*norms)
 
 
-def make_lean(block: Block) -> LeanBlock:
-    """The block in this form."""
+def is_int8(block: Block) -> bool:
+    return type(block.qkv) is Int8Linear
 
+
+def make_lean(block: Block) -> Lean:
+    """The block in the form that its layers allow."""
+    return make_lean_int8(block) if is_int8(block) else make_lean_exact(block)
+
+
+def make_lean_exact(block: Block) -> LeanBlock:
     def transposed(linear: nn.Linear, norm: nn.RMSNorm | None = None) -> Tensor:
         weight = linear.weight.detach()
-        if norm is not None:
-            weight = weight * (norm.weight.detach() * weight.shape[1] ** 0.5)
-        return weight.t().contiguous()
+        return (weight if norm is None else weight * folded(norm)).t().contiguous()
 
-    scales = torch.stack([block.q_norm.weight, block.k_norm.weight]).detach()
     return LeanBlock(
         heads=block.heads,
         qkv_weight=transposed(block.qkv, block.norm1),
         qkv_bias=block.qkv.bias.detach(),
-        qk_scale=scales[:, None] * block.head_width**0.5,
+        qk_scale=scale_of_queries(block),
         out_weight=transposed(block.out),
         gate_up_weight=transposed(block.gate_up, block.norm2),
         down_weight=transposed(block.down),
     )
+
+
+def make_lean_int8(block: Block) -> LeanInt8Block:
+    qkv, out, gate_up, down = (
+        cast(Int8Linear, layer) for layer in (block.qkv, block.out, block.gate_up, block.down)
+    )
+    return LeanInt8Block(
+        heads=block.heads,
+        qkv=qkv.pack(folded(block.norm1)),
+        qk_scale=scale_of_queries(block),
+        out=out.pack(),
+        gate_up=gate_up.pack(folded(block.norm2)),
+        down=down.pack(),
+        attention_dtype=torch.bfloat16 if cpu_has_bf16() else torch.float32,
+    )
+
+
+def folded(norm: nn.RMSNorm) -> Tensor:
+    """What remains of a norm behind `unit`, (D,): to be multiplied into the product behind it."""
+    return norm.weight.detach() * norm.weight.shape[0] ** 0.5
+
+
+def scale_of_queries(block: Block) -> Tensor:
+    """What remains of the norms of queries and keys behind `unit`, (2, 1, H)."""
+    scales = torch.stack([block.q_norm.weight, block.k_norm.weight]).detach()
+    return scales[:, None] * block.head_width**0.5

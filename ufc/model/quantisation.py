@@ -2,7 +2,8 @@
 
     auto   on a CPU int8 where it has VNNI, else bf16 where it has that, else fp32;
            on a GPU bf16 where it has that, else fp16
-    int8   on a CPU, in the blocks' linear layers; see `Int8Linear`
+    int8   on a CPU, in the blocks' linear layers (see `Int8Linear`), with attention in bf16 where
+           the processor has that
 
 That is the fastest that keeps quality (docs/performance.md). Without instructions for it bf16 is
 emulated and many times slower than fp32, and int8 loses a bit and little time is won, which is why
@@ -17,6 +18,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -56,6 +58,30 @@ def is_emulated(name: str, device: torch.device) -> bool:
     return device.type == "cpu" and (name == "fp16" or (name == "bf16" and not cpu_has_bf16()))
 
 
+@dataclass(frozen=True)
+class PackedLinear:
+    """A weight rounded to 8 bits, a scale for each output; inputs are rounded by their range."""
+
+    packed: Any
+    seven_bits: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., in) in float32 to (..., out)."""
+        multiply = torch.ops.quantized.linear_dynamic
+        out: Tensor = multiply(x.contiguous(), self.packed, self.seven_bits)
+        return out
+
+
+def pack(weight: Tensor, bias: Tensor | None, seven_bits: bool) -> PackedLinear:
+    """Round a weight (out, in) for the library that multiplies it here."""
+    scales = weight.abs().amax(1).clamp_min(1e-12) / 127
+    zeros = torch.zeros(len(scales), dtype=torch.int64)
+    with warnings.catch_warnings(), engine(None if seven_bits else "onednn"):
+        warnings.simplefilter("ignore")  # torch's plans to move these types elsewhere
+        rounded = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
+        return PackedLinear(torch.ops.quantized.linear_prepack(rounded, bias), seven_bits)
+
+
 class Int8Linear(nn.Linear):
     """A linear layer that multiplies weights and inputs rounded to 8 bits; outputs are float32.
 
@@ -81,22 +107,15 @@ class Int8Linear(nn.Linear):
         if torch.is_grad_enabled() and learnt:
             return super().forward(x)
         weights = [self.weight] if self.bias is None else [self.weight, self.bias]
-        packed = self.derived.get(self.seven_bits, weights, self.pack)
-        multiply = torch.ops.quantized.linear_dynamic
-        out: Tensor = multiply(x.contiguous(), packed, self.seven_bits)
-        return out
+        return self.derived.get(self.seven_bits, weights, self.pack)(x)
 
-    def pack(self) -> Any:
-        """The weights as the product takes them."""
+    def pack(self, scale: Tensor | None = None) -> PackedLinear:
+        """The weights as the product takes them; `scale` (in,) is multiplied into them first."""
         weight = self.weight.detach().float()
-        scales = weight.abs().amax(1).clamp_min(1e-12) / 127
-        with warnings.catch_warnings(), engine(None if self.seven_bits else "onednn"):
-            warnings.simplefilter("ignore")  # torch's plans to move these types elsewhere
-            rounded = torch.quantize_per_channel(
-                weight, scales.double(), torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8
-            )
-            bias = None if self.bias is None else self.bias.detach().float()
-            return torch.ops.quantized.linear_prepack(rounded, bias)
+        if scale is not None:
+            weight = weight * scale
+        bias = None if self.bias is None else self.bias.detach().float()
+        return pack(weight, bias, self.seven_bits)
 
     def exact(self) -> nn.Linear:
         """The layer that this was made of, with the weights as they are now."""

@@ -43,7 +43,7 @@ from ufc.model.block import Block
 from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
-from ufc.model.fused_block import LeanBlock, is_lean, make_lean
+from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, save_module
 from ufc_base.inference import is_plain
@@ -66,6 +66,7 @@ class UFCConfig:
     control_attention: str = "prefix"
     estimators: tuple[str, ...] = ("compliance", "fidelity")
     autoregressive: bool = False  # whether it also tells each code from those before it
+    grounding: bool = False  # whether it also tells which blocks of a picture words are about
     ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
     experts: int = 4  # of a block, in all its prototypes
     prototypes: int = 1  # groups of experts; a token sees one expert of each
@@ -173,23 +174,26 @@ class UFCTransformer(Embedding):
             if block.experts is not None:
                 block.experts.initialise(std_down=0.02 / (2 * config.depth) ** 0.5)
         self.links = make_links(config.width, config.codebooks)
+        if config.grounding:
+            self.ground_head = nn.Linear(config.width, 1)
+            self.initialise(self.ground_head)
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
-    def lean_layers(self) -> list[LeanBlock | None]:
+    def lean_layers(self) -> list[Lean | None]:
         """The blocks' fused arithmetic (`fused_block`); None each where it is not for it."""
         return [self.lean_layer(number) for number in range(self.config.depth)]
 
-    def lean_layer(self, number: int) -> LeanBlock | None:
+    def lean_layer(self, number: int) -> Lean | None:
         block = self.layers()[number]
         weights = list(block.parameters())
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None
-        return self.keep(("lean", number), weights, lambda: make_lean(block))
+        return self.keep(("lean", number, type(block.qkv)), weights, lambda: make_lean(block))
 
-    def encode_controls(self, controls: Controls) -> Prefix:
-        """Run the controls by themselves; the result serves every step, candidate and score."""
+    def embed_controls(self, controls: Controls) -> Prefix:
+        """Controls before any block: a prefix without layers."""
         config = self.config
         x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
         table = rotary_table(
@@ -201,17 +205,39 @@ class UFCTransformer(Embedding):
         weighted = bool((weight_BC != (place <= lengths_B[:, None])).any())
         plain = not weighted and bool((lengths_B == controls.length).all())
         bias_BC = None if plain else weight_BC.log().to(x_BCD.dtype)
-        prefix = Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+        return Prefix([], x_BCD, table, tuple(lengths_B.tolist()), bias_BC, weighted)
+
+    def encode_controls(self, controls: Controls) -> Prefix:
+        """Run the controls by themselves; the result serves every step, candidate and score."""
+        config, prefix = self.config, self.embed_controls(controls)
         if config.control_attention == "full":
             return prefix
+        x_BCD, bias_BC = prefix.embedded_BCD, prefix.bias_BC
         if controls.length == 0:
-            none = x_BCD.new_empty(len(x_BCD), 0, config.heads, config.width // config.heads)
+            lean = self.lean_layer(0)
+            dtype = x_BCD.dtype if lean is None else lean.attention_dtype
+            shape = len(x_BCD), 0, config.heads, config.width // config.heads
+            none = x_BCD.new_empty(shape, dtype=dtype)
             return replace(prefix, layers=[(none, none)] * config.depth)
         layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
         for block, lean in zip(self.layers(), self.lean_layers(), strict=True):
-            x_BCD, own = block(x_BCD, table, layout, None, self.backend, lean=lean)
+            x_BCD, own = block(x_BCD, prefix.table, layout, None, self.backend, lean=lean)
             prefix.layers.append(own)
         return replace(prefix, hidden_BCD=self.norm(x_BCD))
+
+    def last_attention(self, controls: Controls) -> Tensor:
+        """The last block's attention among controls, a mean over its heads: (B, C, C)."""
+        prefix = self.embed_controls(controls)
+        x_BCD, bias_BC = prefix.embedded_BCD, prefix.bias_BC
+        layout = Layout(bias_BC=None if bias_BC is None else see_itself(bias_BC))
+        *before, last = self.layers()
+        for block in before:
+            x_BCD, _ = block(x_BCD, prefix.table, layout, None, self.backend)
+        q, k, _ = last.project(x_BCD, prefix.table)
+        scores = torch.einsum("bqnd,bknd->bnqk", q.float(), k.float()) / q.shape[-1] ** 0.5
+        if layout.bias_BC is not None:
+            scores = scores + layout.bias_BC.float()
+        return scores.softmax(-1).mean(1)
 
     def forward(
         self,

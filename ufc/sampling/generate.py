@@ -42,7 +42,7 @@ def generate_tokens(
         negatives: that of guidance's other branch, a negative prompt or nothing; None is nothing.
         guidance_scale: g in l_u + g (l_c - l_u); at 1 the other branch is not run.
         best_of: whole refinements an image, the best by score is returned.
-        apart: give every image passes of its own; see `ufc.sampling.apart`.
+        apart: give every image forward passes of its own; see `ufc.sampling.apart`.
         rescore: turns the model's own scores into those that are chosen by.
         on_step: see `loop.refine`.
 

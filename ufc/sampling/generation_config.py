@@ -155,7 +155,7 @@ class GenerationConfig(BaseModel):
         """Settings in the place of a checkpoint's `defaults`."""
         return cls(**(plain_settings(defaults) | plain_settings(settings)))
 
-    def said(self) -> dict[str, Any]:
+    def explicit(self) -> dict[str, Any]:
         """The settings that were given, by name."""
         return self.model_dump(exclude_unset=True)
 

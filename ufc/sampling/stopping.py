@@ -6,11 +6,10 @@ calls that are running are. A flag lives as long as its call, from its very star
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
 @dataclass(eq=False)
@@ -25,32 +24,15 @@ class Call:
         self.stopped = True
 
 
-class HasCalls(Protocol):
-    """What keeps a list of its running calls."""
-
-    calls: list[Call]
-
-
-P = ParamSpec("P")
-Self = TypeVar("Self", bound=HasCalls)
-Result = TypeVar("Result")
-
-
-def stoppable(
-    method: Callable[Concatenate[Self, P], Result],
-) -> Callable[Concatenate[Self, P], Result]:
-    """A method that is among its object's `calls` while it runs."""
-
-    @functools.wraps(method)
-    def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        call = Call()
-        self.calls.append(call)
-        try:
-            return method(self, *args, **kwargs)
-        finally:
-            self.calls.remove(call)
-
-    return run
+@contextmanager
+def running(calls: list[Call]) -> Iterator[Call]:
+    """A call that is among `calls` while it runs."""
+    call = Call()
+    calls.append(call)
+    try:
+        yield call
+    finally:
+        calls.remove(call)
 
 
 def own_call(calls: list[Call]) -> Call | None:

@@ -53,7 +53,7 @@ def name_of_a_set(value: str | None) -> str | None:
     """The name of a closed set: a field of the data's attribute table."""
     if value is not None and re.fullmatch(r"[_A-Za-z0-9-]+", value):
         return None
-    return "the name of a closed set, such as type, colour, gender or occasion"
+    return "the name of a closed set, such as type, colour, gender or usage"
 
 
 def no_value(value: str | None) -> str | None:

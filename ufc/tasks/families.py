@@ -180,7 +180,7 @@ def plan_words(task: str, sampler: str) -> Callable[[Instruction], Plan]:
             made if one is target else Part(one, "prefix", TEXT_ENCODER)
             for one in instruction.right
         ]
-        objective = ("masked-words", "cross-entropy of the masked words")
+        objective = ("text-targets", "cross-entropy of the masked words")
         how = sampler.format(set=target.value("closed_set"))
         return Plan(instruction, task, tuple(parts), tuple(targets), objective, how)
 

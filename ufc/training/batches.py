@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ from ufc.training.conditioning_dropout import (
     step_references,
 )
 from ufc.training.lexicon.mixture import Mixture
+from ufc.training.tasks.mixture import TaskSamples
+from ufc.training.tasks.words import TaskSample
 from ufc.training.token_cache import CodeCache, reference_augmentation
 from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
@@ -41,7 +43,8 @@ class TrainBatch:
 
     `codes_BT` are the targets and `masks_BT` the cells to fill. `text_labels` are the true ids
     of masked words, aligned with each item's text, -1 where nothing is asked. `rivals` are texts
-    (ids) that are wrong for a sample in one thing; an empty one where there is none.
+    (ids) that are wrong for a sample in one thing; an empty one where there is none. `tasks` are
+    what is asked beside the image, at most one thing in a place; empty where nothing ever is.
     """
 
     codes_BT: Tensor
@@ -49,6 +52,15 @@ class TrainBatch:
     items: list[ControlItem]
     text_labels: list[list[int]]
     rivals: list[list[int]]
+    tasks: list[TaskSample | None] = field(default_factory=list)
+
+    @property
+    def text_tasks(self) -> list[TaskSample]:
+        return [task for task in self.tasks if task is not None and task.blocks_T is None]
+
+    @property
+    def box_tasks(self) -> list[TaskSample]:
+        return [task for task in self.tasks if task is not None and task.blocks_T is not None]
 
     def split(self, parts: int) -> list[TrainBatch]:
         """Equal parts of it, in order; their number divides the batch."""
@@ -60,6 +72,7 @@ class TrainBatch:
                 self.items[start : start + size],
                 self.text_labels[start : start + size],
                 self.rivals[start : start + size],
+                self.tasks[start : start + size],
             )
             for start in range(0, len(self.items), size)
         ]
@@ -87,6 +100,7 @@ class Batches:
         neighbour_keys: Sequence[str] = ("type", "colour", "gender"),
         places: range | None = None,
         mixture: Mixture | None = None,
+        tasks: TaskSamples | None = None,
     ) -> None:
         self.cache = cache
         self.records = [samples.record(index) for index in range(len(samples))]
@@ -99,6 +113,7 @@ class Batches:
         self.rivals = Rivals(self.records, neighbour_keys, self.ids)
         self.places = places if places is not None else range(batch_size)
         self.mixture = mixture
+        self.tasks = tasks
 
     def __call__(self, step: int) -> TrainBatch:
         """The batch of a step."""
@@ -117,7 +132,12 @@ class Batches:
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
             rivals.append(self.rivals.sample(index, draw.form, rng, put))
-        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals)
+        tasks = [
+            self.tasks(step, place, index)
+            for index, place in zip(indices, self.places, strict=True)
+            if self.tasks is not None
+        ]
+        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals, tasks)
 
     def paraphraser(self, index: int, step: int, place: int) -> Callable[[int], list[int]] | None:
         """What puts samples in other words where this one gets a paraphrase, as ids."""

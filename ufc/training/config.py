@@ -22,6 +22,9 @@ class TrainConfig(LoopSettings):
     """Flags of `ufc train`; the sizes default to the bundled model's."""
 
     tokenizer: str | None = setting(None, "Tokenizer folder, or a model to take it from.")
+    picture_scale: float = setting(
+        1.0, "Learn from pictures of this share of the tokenizer's size; 0.5 is four times as fast."
+    )
     width: int = setting(256, "Width of the hidden states.")
     depth: int = setting(6, "Blocks.")
     heads: int = setting(4, "Attention heads.")
@@ -70,6 +73,11 @@ class TrainConfig(LoopSettings):
     text_only: float = setting(
         0.0, "Share of the samples without references whose words are masked and have to be told."
     )
+    tasks: str | None = setting(
+        None, "YAML file with a mixture of instructions to learn; see docs/instructions.md."
+    )
+    text_target_weight: float = setting(0.3, "With --tasks: weight of the loss of told texts.")
+    grounding_weight: float = setting(0.3, "With --tasks: weight of the loss of found blocks.")
     estimators: tuple[str, ...] = setting(
         ("compliance", "fidelity"), "Estimators of the model, by name."
     )
@@ -97,6 +105,9 @@ class TrainConfig(LoopSettings):
             ValueError: one is not written as name=weight.
         """
         weights = {"masked-words": self.text_weight, "estimators": self.estimator_weight}
+        if self.tasks:
+            weights["text-targets"] = self.text_target_weight
+            weights["grounded-blocks"] = self.grounding_weight
         for text in self.objectives:
             name, equals, weight = text.partition("=")
             try:

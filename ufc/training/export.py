@@ -12,7 +12,13 @@ from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.config import TrainConfig
 from ufc.training.contrastive_training import ContrastiveTrainConfig, finish, start
-from ufc.training.setup import base_defaults, load_text, load_tokenizer, start_model
+from ufc.training.setup import (
+    base_defaults,
+    load_text,
+    load_tokenizer,
+    start_model,
+    tasks_of_run,
+)
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
 from ufc_base.training.loop import go_on
@@ -39,7 +45,8 @@ def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | Non
     else:
         model = start_model(config, tokenizer, text)
     load_averages(model, state)
-    pipeline = UFCPipeline(tokenizer, model, text, base_defaults(config.init_from))
+    tasks = tasks_of_run(config, checkpoint.parent)
+    pipeline = UFCPipeline(tokenizer, model, text, base_defaults(config.init_from), tasks=tasks)
     pipeline.save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)
 

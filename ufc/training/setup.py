@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ufc.captioning.known_tasks import KnownTasks
+from ufc.captioning.known_tasks import read_tasks as parse_tasks
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import resolve_model
-from ufc.io.serialisation import read_defaults
+from ufc.io.serialisation import known_tasks, read_defaults
+from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCConfig, UFCTransformer
+from ufc.tasks.attributes import BOX, IMAGE
+from ufc.tasks.mixture import Task, read_mixture
 from ufc.training.batches import Batches, StreamedBatches
 from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.lexicon.mixture import Mixture, mixture
+from ufc.training.tasks.collages import build_collages
+from ufc.training.tasks.mixture import TaskSamples, autoregressive_share, control_odds
+from ufc.training.tasks.values import closed_sets
 from ufc.training.token_cache import CodeCache
-from ufc_base.checkpoint import CheckpointError
+from ufc_base.checkpoint import CheckpointError, read_json
 from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
 from ufc_base.data.opening import (
     FIRST_SAMPLES,
@@ -37,18 +46,26 @@ from vqgan.quantizer import name_codes
 from vqgan.training.data import Ahead, stream_of
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
+TASKS = "tasks.json"  # in a run's folder
 ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are nearer than that
 
 
 def load_tokenizer(config: TrainConfig) -> VQGAN:
-    """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder."""
+    """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder.
+
+    At another `picture_scale` it is one of smaller pictures, with the same weights.
+    """
     path = config.tokenizer or config.init_from
     if path is None:
         raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
     folder = Path(path)
     if not (folder / "config.json").is_file():
         folder = resolve_model(path) / "tokenizer"
-    return VQGAN.from_pretrained(folder)
+    tokenizer = VQGAN.from_pretrained(folder)
+    if config.picture_scale != 1:
+        height, width = (round(side * config.picture_scale) for side in tokenizer.config.size)
+        tokenizer.config = replace(tokenizer.config, height=height, width=width)
+    return tokenizer
 
 
 def base_defaults(base: str | None) -> dict[str, Any]:
@@ -69,6 +86,11 @@ def open_training(
     urls = shard_urls(config.train_data_dir, "train")
     words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if streams(urls, config.streaming):
+        if config.tasks is not None:
+            raise DataError(
+                "--tasks: is for a set whose codes are kept, and this one is streamed: leave "
+                "--streaming out"
+            )
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
         if words and engine.first:
@@ -89,8 +111,11 @@ def open_training(
     samples = open_training_set(config, engine)
     if not samples.captioned:
         raise no_captions(config, samples.fields)
+    records = [samples.record(index) for index in range(len(samples))]
     if words and engine.first:
-        tell(config, words.told(map(samples.record, range(len(samples)))))
+        tell(config, words.told(records))
+    if engine.first:
+        write_tasks(config, records)
     with engine.first_alone():
         text = load_text(config, lambda: training_texts(samples, words), again)
         file = Path(config.output_dir) / "codes.safetensors"
@@ -123,13 +148,18 @@ def stored_batches(
     words: Mixture | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
+    pixels, tasks = Pixels(samples, tokenizer.config.size, config.fit), read_tasks(config)
     cache = CodeCache.build(
         tokenizer,
-        Pixels(samples, tokenizer.config.size, config.fit),
+        pixels,
         file,
         augmentations=config.augmentations,
         seed=config.seed,
     )
+    collages = None
+    if finds_blocks(config):
+        collages = build_collages(tokenizer, pixels, file.with_name(f"halves-{file.name}"))
+    records = [samples.record(index) for index in range(len(samples))]
     return Batches(
         cache,
         samples,
@@ -138,9 +168,57 @@ def stored_batches(
         seed=config.seed,
         neighbour_keys=config.neighbour_keys,
         places=places,
-        odds=ControlOdds(text_only=config.text_only),
+        odds=control_odds(tasks, ControlOdds(text_only=config.text_only)),
         mixture=words,
+        tasks=TaskSamples(tasks, records, cache, text, config.seed, collages) if tasks else None,
     )
+
+
+def read_tasks(config: TrainConfig) -> list[Task]:
+    """The mixture of a run; empty without one.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    if config.tasks is None:
+        return []
+    try:
+        tasks = read_mixture(config.tasks)
+    except RequestError as error:
+        raise DataError(f"--tasks: {error}") from None
+    if autoregressive_share(tasks) and not config.autoregressive:
+        raise DataError(
+            "--tasks: an image is told in the order autoregressive, which has an objective of its "
+            "own: add --objectives autoregressive=0.3"
+        )
+    return tasks
+
+
+def write_tasks(config: TrainConfig, records: Sequence[dict[str, Any]]) -> None:
+    """Keep in the run's folder what its models know beside images, for those exported later."""
+    tasks = [task for task in read_tasks(config) if task.plan.target.kind != IMAGE]
+    known = KnownTasks(
+        {task.name: str(task.instruction) for task in tasks},
+        closed_sets([task.plan for task in tasks], records),
+    )
+    file = Path(config.output_dir) / TASKS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if tasks:
+        file.write_text(json.dumps({"tasks": known.to_json()}, ensure_ascii=False, indent=2) + "\n")
+
+
+def tasks_of_run(config: TrainConfig, folder: Path) -> KnownTasks:
+    """What a run kept in `folder` teaches beside images, over what its base knows."""
+    base = known_tasks(resolve_model(config.init_from)) if config.init_from else KnownTasks()
+    own = parse_tasks(read_json(folder / TASKS)) if (folder / TASKS).is_file() else KnownTasks()
+    return KnownTasks(
+        {**base.instructions, **own.instructions}, {**base.closed_sets, **own.closed_sets}
+    )
+
+
+def finds_blocks(config: TrainConfig) -> bool:
+    """Whether a task of the run's mixture is to say where in a picture something is."""
+    return any(task.plan.target.kind == BOX for task in read_tasks(config))
 
 
 def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> UFCTransformer:
@@ -155,7 +233,10 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
         folder = resolve_model(config.init_from)
         model = UFCTransformer.from_pretrained(folder / "transformer")
         model = with_parts(
-            model, config.estimators, model.config.autoregressive or config.autoregressive
+            model,
+            config.estimators,
+            model.config.autoregressive or config.autoregressive,
+            model.config.grounding or finds_blocks(config),
         )
         check_fits(model.config, config, tokenizer.config)
         # No weight depends on these, so a model may go on with others, as at another resolution.
@@ -189,6 +270,7 @@ def start_model(config: TrainConfig, tokenizer: VQGAN, text: TextTokenizer) -> U
             control_attention=config.control_attention or "prefix",
             estimators=config.estimators,
             autoregressive=config.autoregressive,
+            grounding=finds_blocks(config),
             ffn=config.ffn or "dense",
             experts=config.experts,
             prototypes=config.prototypes,
@@ -206,11 +288,16 @@ def said(config: TrainConfig, *names: str) -> dict[str, Any]:
 
 
 def with_parts(
-    model: UFCTransformer, estimators: Sequence[str], autoregressive: bool
+    model: UFCTransformer, estimators: Sequence[str], autoregressive: bool, grounding: bool
 ) -> UFCTransformer:
-    """The model with the estimators of these names, and able to generate autoregressively or not:
-    what it has of it stays as it is, the rest is new."""
-    wanted = replace(model.config, estimators=tuple(estimators), autoregressive=autoregressive)
+    """The model with the estimators of these names, and able to generate autoregressively and to
+    find blocks or not: what it has of it stays as it is, the rest is new."""
+    wanted = replace(
+        model.config,
+        estimators=tuple(estimators),
+        autoregressive=autoregressive,
+        grounding=grounding,
+    )
     if wanted == model.config:
         return model
     other = UFCTransformer(wanted)

@@ -56,31 +56,33 @@ class CodeCache:
 
         `progress` is told how many pictures are done, of how many.
         """
-        file, grid = Path(file), tokenizer.config.grid_size
-        key = cache_key(tokenizer, pixels, augmentations, seed)
-        codes = read_codes(file, key)
-        if codes is None:
-            codes = encode_all(tokenizer, pixels, augmentations, seed, progress)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(file.name + ".partial")
-            save_file({"codes": codes}, partial, metadata={"key": key})
-            partial.replace(file)  # a kill never leaves half of one
-        return cls(codes, grid)
+        kept = kept_tensors(
+            Path(file),
+            cache_key(tokenizer, pixels, f"{augmentations} {seed}"),
+            lambda: {"codes": encode_all(tokenizer, pixels, augmentations, seed, progress)},
+        )
+        return cls(kept["codes"], tokenizer.config.grid_size)
 
 
-def read_codes(file: Path, key: str) -> Tensor | None:
-    """The codes of a cache; None where there is none, or one that is damaged or of another key."""
+def kept_tensors(file: Path, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors kept in a file under a key; made and written where they are not there, or unsound."""
     try:
         with safe_open(file, framework="pt") as stored:
-            fits = (stored.metadata() or {}).get("key") == key
-            return stored.get_tensor("codes") if fits else None
+            if (stored.metadata() or {}).get("key") == key:
+                return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
-        return None
+        pass
+    made = make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    save_file(made, partial, metadata={"key": key})
+    partial.replace(file)  # a kill never leaves half of one
+    return made
 
 
-def cache_key(tokenizer: VQGAN, pixels: Pixels, augmentations: int, seed: int) -> str:
+def cache_key(tokenizer: VQGAN, pixels: Pixels, further: str) -> str:
     """Digest of what the codes depend on."""
-    about = f"{len(pixels)} {pixels.size} {pixels.fit} {augmentations} {seed}"
+    about = f"{len(pixels)} {pixels.size} {pixels.fit} {further}"
     digest = hashlib.sha256(about.encode())
     digest.update(content_of(pixels.samples).encode())
     for name, value in tokenizer.state_dict().items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,20 @@ from ufc.training.objectives import OBJECTIVES, Context, Objective
 from ufc.training.objectives.autoregressive import next_codes
 from ufc.training.objectives.base import AuxiliaryStep
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
+from ufc.training.objectives.grounded_blocks import grounded_blocks
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
+from ufc.training.objectives.text_targets import told_words
 from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
     base_defaults,
     load_tokenizer,
     open_training,
+    read_tasks,
     start_model,
     stored_batches,
+    tasks_of_run,
 )
+from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
 from ufc_base.training.loop import (
     Averages,
@@ -61,11 +67,12 @@ class StepLoss(nn.Module):
         code_share: float,
         text_share: float | None,
         auxiliary: AuxiliaryStep | None,
+        progress: float = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
         take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
-        context = Context(self.model, batch, found, code_share, text_share, auxiliary)
+        context = Context(self.model, batch, found, code_share, text_share, auxiliary, progress)
         loss = code_share * found.loss
         values: dict[str, Any] = {"code_loss": loss.detach()}
         for name, objective in self.objectives.items():
@@ -139,7 +146,7 @@ class Trainer:
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
                 auxiliary = None if more else self.auxiliary_step(progress)
-                loss, log = self.objective(part, codes, words, auxiliary)
+                loss, log = self.objective(part, codes, words, auxiliary, progress)
                 self.engine.backward(loss)
             total = total + loss.detach()
             logs.append(log)
@@ -208,12 +215,15 @@ class Trainer:
         self.step = state["step"]
 
 
+SUMMED = ("code_loss", "next_code_loss", "text_loss", "text_target_loss", "grounding_loss")
+
+
 def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
     """Values of a step from those of its parts: losses are shares and add up, others are means."""
     values: dict[str, Any] = {}
     for name in dict.fromkeys(name for log in logs for name in log):
         found = [log[name] for log in logs if name in log]
-        summed = name in ("code_loss", "next_code_loss", "text_loss")
+        summed = name in SUMMED
         values[name] = sum(found) if summed else sum(found) / len(found)
     return values
 
@@ -255,6 +265,9 @@ def main(config: TrainConfig) -> Path:
             config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),
         )  # fmt: skip
+    share = autoregressive_share(read_tasks(config))
+    if share:
+        config = replace(config, autoregressive_share=share)
     trainer = Trainer(config, tokenizer, text, engine)
 
     def validate_now(log: MetricsLog) -> None:
@@ -273,7 +286,19 @@ def main(config: TrainConfig) -> Path:
 def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:
     """The averaged model as a pipeline, with the sampling defaults of what it started from."""
     defaults = base_defaults(trainer.config.init_from)
-    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults)
+    tasks = tasks_of_run(trainer.config, Path(trainer.config.output_dir))
+    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults, tasks=tasks)
+
+
+def task_values(model: UFCTransformer, batch: TrainBatch) -> dict[str, Any]:
+    """What validation says of tasks beside images."""
+    told, found = told_words(model, batch.text_tasks), grounded_blocks(model, batch.box_tasks)
+    values: dict[str, Any] = {}
+    if told is not None:
+        values |= {"text_target_loss": told.loss, "text_target_accuracy": told.accuracy}
+    if found is not None:
+        values |= {"grounding_loss": found.loss, "grounding_iou": found.iou}
+    return values
 
 
 @torch.no_grad()
@@ -303,6 +328,7 @@ def validate(
             if pipeline.transformer.config.autoregressive:
                 values |= next_codes(pipeline.transformer, batch.codes_BT, found.prefix, 0.0).log
             values |= {"code_loss": float(found.loss)}
+            values |= task_values(pipeline.transformer, batch)
             values |= {f"{name}_loss": float(loss) for name, loss in losses.items()}
             averages.add(values | accuracy_by_ratio(batch, found))
         log.write(trainer.step, **{f"val_{name}": v for name, v in averages.take().items()})

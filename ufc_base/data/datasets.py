@@ -136,22 +136,24 @@ def streams(urls: Sequence[str], asked: bool | None) -> bool:
 
 
 def as_uint8(image: Image.Image, size: int | tuple[int, int], fit: str = "pad") -> Tensor:
-    """A picture brought to (height, width) or a square, (3, H, W) uint8.
+    """A picture brought to (height, width) or a square, (3, H, W) uint8; see `fitted`."""
+    return torch.from_numpy(np.array(fitted(image, size, fit))).permute(2, 0, 1).contiguous()
+
+
+def fitted(image: Image.Image, size: int | tuple[int, int], fit: str = "pad") -> Image.Image:
+    """A picture brought to (height, width) or a square, as RGB.
 
     `pad` keeps all of it and its proportions, `stretch` all of it, `crop` its proportions.
     """
     height, width = (size, size) if isinstance(size, int) else size
+    image, bicubic = image.convert("RGB"), Image.Resampling.BICUBIC
     if fit == "stretch":
-        fitted = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    elif fit == "crop":
-        fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BICUBIC)
-    elif height == width:
-        fitted = fit_square(image, height)
-    else:
-        fitted = ImageOps.pad(
-            image.convert("RGB"), (width, height), Image.Resampling.BICUBIC, color="white"
-        )
-    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1).contiguous()
+        return image.resize((width, height), bicubic)
+    if fit == "crop":
+        return ImageOps.fit(image, (width, height), bicubic)
+    if height == width:
+        return fit_square(image, height)
+    return ImageOps.pad(image, (width, height), bicubic, color="white")
 
 
 def as_float(pixels: Tensor) -> Tensor:

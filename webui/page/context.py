@@ -39,7 +39,7 @@ SHOWN_SIDE = 512  # pixels of the picture on the canvas
 
 @dataclass(frozen=True)
 class Page:
-    """One run of the page for one visitor; `running` is whether it began with a drawing on."""
+    """One run of the page for one visitor; `running` is whether it began with one under way."""
 
     studio: Studio
     key: str
@@ -82,7 +82,7 @@ class Page:
         st.session_state["others_seen"] = latest
 
     def progress(self) -> Progress | None:
-        """How far the visitor's drawing is, None where none is under way."""
+        """How far the visitor's pictures are, None where none is under way."""
         progress = self.studio.worker.progress(self.key)
         return progress if progress is not None and progress.active else None
 

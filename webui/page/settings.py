@@ -1,4 +1,4 @@
-"""How to draw: presets, seed, steps and the rest, for those who want to."""
+"""How to generate: presets, seed, steps and the rest, for those who want to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def recipe(page: Page) -> None:
-    """The settings of the next drawing."""
+    """The settings of the next pictures."""
     say = page.say
     with st.expander(say("settings"), key="panel_settings", icon=":material/tune:"):
         st.segmented_control(

@@ -1,4 +1,4 @@
-"""One drawing, from request to files: what the thread that generates does for a session."""
+"""From a request to files: what the thread that generates does for a session."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
 from webui.sessions.worker import Ticket
 
-PREVIEW_EVERY = 0.2  # seconds; drawing previews oftener than they are looked at slows drawing down
+PREVIEW_EVERY = (
+    0.2  # seconds; decoding previews oftener than they are looked at slows the rest down
+)
 HARD_TO_CODE = (
     0.12  # of full range: a block whose codes miss it by more looks different at a glance
 )
@@ -98,7 +100,7 @@ class GenerationJob:
             lambda name: known.get(name) or self.store.open_picture(self.key, name)
         )
         codes = self.base.codes if self.base else None
-        return Conditioning(**given.given() | {"codes": codes or None})
+        return given.model_copy(update={"codes": codes or None})
 
     def assess(self, codes: Sequence[int]) -> Assessment:
         """What the model thinks of codes as an answer to the request."""
@@ -199,7 +201,7 @@ class GenerationJob:
     def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
         """Whether kept pixels are the same, and which of them the codes do not show well.
 
-        The latter among the visitor's own pixels beside what is new: drawn ones come from codes.
+        The latter among the visitor's own pixels beside what is new: others come from codes.
         """
         kept = self.request.preserve_blocks or ()
         if self.base_image is None or not kept:
@@ -254,7 +256,7 @@ class GenerationJob:
 
 
 class Film:
-    """What was seen of a drawing, step by step."""
+    """What was seen of a generation, step by step."""
 
     def __init__(self, ticket: Ticket) -> None:
         self.ticket = ticket
@@ -310,8 +312,8 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
     """sha256 of a request's files, by the names that it has for them."""
-    files = InputFiles()
-    return {name: files[str(store.path(key, name))].sha256 for name in request.conditioning.paths}
+    files, named = InputFiles(), request.conditioning.pictures.values()
+    return {name: files[str(store.path(key, name))].sha256 for names in named for name in names}
 
 
 def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:

@@ -59,8 +59,6 @@ OWN_SETTINGS = {
     "feather": "feather",
 }
 NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight", "original_size")
-_OR_NONE = {"feather": "feather"}  # 0 is not written
-_ALWAYS = {name: mine for name, mine in OWN_SETTINGS.items() if name not in _OR_NONE}
 KINDS = ("drawn", "upload", "step", "cross")
 
 
@@ -280,7 +278,7 @@ def just_drawn(session: Session, grid: Grid) -> bool:
 
 
 def blocks_to_change(view: View, grid: Grid) -> Blocks:
-    """The blocks that the next drawing makes anew; all of them where none is marked."""
+    """The blocks that are generated next; all of them where none is marked."""
     if not view.marks or view.picture is None:
         return tuple(range(cells(grid)))
     return invert(view.marks, grid) if view.keep else view.marks
@@ -411,7 +409,9 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
     settings, picture = session.settings, session.current
     change = blocks_to_change(session.view, grid)
     edited = picture is not None and len(change) < cells(grid)
-    controls: dict[str, Any] = {n: value for n, value in settings.controls.items() if value.strip()}
+    given: dict[str, Any] = {name: getattr(settings, mine) for name, mine in OWN_SETTINGS.items()}
+    given |= {**settings.sampling, "feather": settings.feather or None}
+    given |= {name: value for name, value in settings.controls.items() if value.strip()}
     request = Request(
         prompt=settings.prompt.strip() or None,
         negative_prompt=settings.negative_prompt.strip() or None,
@@ -423,10 +423,7 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
         height=size and size[0],
         width=size and size[1],
         best_of=1,  # a visitor chooses among pictures, and sees each being generated
-        **{name: getattr(settings, mine) or None for name, mine in _OR_NONE.items()},
-        **{name: getattr(settings, mine) for name, mine in _ALWAYS.items()},
-        **settings.sampling,
-        **controls,
+        **given,
     )
     request.check_controls()
     request.check_blocks(cells(grid))
@@ -439,6 +436,7 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     Raises `RequestError` where the request is none: it comes from a file that anybody may write.
     """
     own = {"prompt": "prompt", "negative_prompt": "negative_prompt"} | OWN_SETTINGS
+    del own["num_images_per_prompt"]  # one is made again at a time
     names = {*own, "expanded_prompt", *further_settings(), *word_controls()}
     request = Request.from_json({name: asked[name] for name in names if name in asked})
     said = {mine: getattr(request, theirs) for theirs, mine in own.items()}
@@ -446,13 +444,12 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     none = {"prompt": "", "negative_prompt": "", "feather": 0}
     none |= {name: getattr(settings, name) for name in said if name not in (*none, *MAY_BE_NONE)}
     said = {name: none.get(name) if value is None else value for name, value in said.items()}
-    set_here = request.settings.said()
+    set_here = request.settings.explicit()
     more: dict[str, Any] = {
         "controls": {name: text for name in word_controls() if (text := getattr(request, name))},
         "sampling": {name: set_here[name] for name in further_settings() if name in set_here},
     }
-    said |= {"pictures": 1}
-    return within(replace(settings, **said, **more, seed_locked=True))
+    return within(replace(settings, **said, **more, seed_locked=True, pictures=1))
 
 
 def set_control(session: Session, name: str, value: str | None) -> Session:

@@ -52,7 +52,7 @@ MAX_UPLOAD = 32 * 1024 * 1024  # bytes
 
 
 class Studio:
-    """The model, loaded once; the sessions of a folder; one drawing at a time."""
+    """The model, loaded once; the sessions of a folder; one request at a time."""
 
     def __init__(self, folder: Path, model: ModelSettings) -> None:
         self.store = SessionStore(folder)
@@ -126,7 +126,7 @@ class Studio:
             return False
 
     def generate(self, key: str) -> None:
-        """Queue a drawing of what the session asks for now.
+        """Queue what the session asks for now.
 
         Raises:
             RequestError: it asks for nothing that can be generated.
@@ -138,7 +138,7 @@ class Studio:
         self._submit(key, self.most_steps(session, request), job)
 
     def repair(self, key: str, count: int) -> None:
-        """Queue a drawing of the blocks that the model doubts most in the picture on the canvas.
+        """Queue the blocks that the model doubts most in the picture on the canvas.
 
         Raises:
             ValueError: there is no picture, or `count` is not at least 1 and less than its blocks.
@@ -195,7 +195,7 @@ class Studio:
         return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:
-        """The session with the seed of its next drawing: another one, unless it is locked."""
+        """The session with the seed of its next picture: another one, unless it is locked."""
         session = self.store.load(key)
         if session.settings.seed_locked or not session.pictures:
             return session
@@ -281,13 +281,10 @@ class Studio:
                 missing += 1
         self.store.update(key, lambda session: state.use_references(session, found))
         for control in state.picture_controls():
-            picture = request.get(control)
-            file = (
-                self.store.find_reference(key, picture.get("sha256"))
-                if isinstance(picture, dict)
-                else None
-            )
-            missing += bool(picture) and not file
+            told = request.get(control)
+            digest = told.get("sha256") if isinstance(told, dict) else None
+            file = self.store.find_reference(key, digest)
+            missing += bool(told) and not file
             self.store.update(key, partial(state.set_control, name=control, value=file))
         return missing
 
@@ -366,7 +363,7 @@ class Studio:
         self.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
     def continue_from(self, key: str, picture: str, step: int) -> None:
-        """A step of a drawing as a picture of its own, on the canvas.
+        """A step of a generation as a picture of its own, on the canvas.
 
         Raises `ValueError` where the picture has no such step.
         """
@@ -472,7 +469,8 @@ class Studio:
         there = partial(self.store.has_file, key)
         session = self.store.load(key)
         for picture in pictures:
-            made_of = set(Request.from_json(picture.request).conditioning.paths)
+            named = Request.from_json(picture.request).conditioning.pictures
+            made_of = {name for names in named.values() for name in names}
             if picture.kind == "drawn" and all(map(there, made_of)):
                 lines.append(self._manifest_line(key, picture))
                 files |= made_of
@@ -576,8 +574,8 @@ def _score(value: object) -> float | None:
 
 
 def exactly_again(loaded: Loaded) -> Loaded:
-    """The model so that a picture drawn with others is generated again alone: in precisions that
-    round by what is multiplied together, each gets passes of its own."""
+    """The model so that a picture of a batch is generated again alone: in precisions that round by
+    what is multiplied together, each gets forward passes of its own."""
     if loaded.pipe.precision != "fp32":
         loaded.pipe.to(deterministic=True)
     return loaded

@@ -9,8 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from ufc.conditioning.normalise import normalise
-from ufc.conditioning.text import TextTokenizer
+from ufc.conditioning.text import TextTokenizer, normalise
 from ufc.io.hub import bundled_folder
 from ufc.pipeline import UFCPipeline
 

@@ -16,6 +16,7 @@ from estimators.metrics.sets.picture_set import open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.controls import reference_figures, subsets
 from ufc.evaluation.distances import halves
+from ufc.evaluation.memory import nearest
 from ufc.evaluation.report import to_html
 from ufc.pipeline import UFCPipeline
 from ufc_base.data.datasets import DataError
@@ -172,3 +173,20 @@ def test_markdown_of_tables_becomes_html() -> None:
         "<p>A <i>b</i> <code>c&lt;d</code>.</p><table><tr><th>x</th><th>y</th></tr>"
         "<tr><td><b>1</b></td><td>2</td></tr></table><ul><li>one</li><li>two</li></ul>"
     )
+
+
+def test_pictures_known_by_heart_are_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("memory", "--model", "model", "--real", "data", "--train-data-dir", "data")
+    assert evaluate(*asked, "--output-dir", "out", "--json") == 0
+    found = printed(capsys)
+    assert found["nearest_real"] == pytest.approx(0, abs=1e-6)  # the held-out ones are known
+    assert found["nearest_generated"] > 1e-3  # type: ignore[operator]
+    assert found["nearer_than_real"] == 0 and len(found["closest"]) == 8  # type: ignore[arg-type]
+    assert (place / "out" / "memory.png").is_file()
+
+
+def test_the_nearest_is_the_one_in_the_same_direction() -> None:
+    training = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
+    distances, rows = nearest(np.array([[5.0, 5.0], [0.1, 1.0]]), training)
+    assert rows.tolist() == [2, 1]
+    assert distances[0] == pytest.approx(0, abs=1e-9) and 0 < distances[1] < 0.01

@@ -43,7 +43,7 @@ def test_names_that_are_too_long():
     with pytest.raises(RequestError, match="1 to 160 bytes"):
         Request(id="é" * 81)
     whole = plan([Row(Request(id="é" * 80, seed=2**63 - 10_000, num_images_per_prompt=10_000), "")])
-    assert max(len(job.file_name.encode()) for job in whole) <= 255
+    assert max(len(job.picture.file_name.encode()) for job in whole) <= 255
 
 
 def test_prompts_make_names_of_any_system():

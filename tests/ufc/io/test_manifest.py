@@ -15,9 +15,10 @@ from ufc.io.batch_plan import (
     with_defaults,
     with_model_defaults,
 )
-from ufc.io.contact_sheet import contact_sheet, log_page, write_log, write_sheet
+from ufc.io.contact_sheet import contact_sheet, write_sheet
 from ufc.io.manifest import (
     Manifest,
+    log_page,
     open_folder,
     read_manifest,
     refuse_changed,
@@ -25,6 +26,7 @@ from ufc.io.manifest import (
     save_picture,
     write_atomically,
     write_json,
+    write_log,
 )
 from ufc.request import Request, RequestError, Result, Row
 
@@ -170,23 +172,27 @@ def rows(*requests: Request) -> list[Row]:
 
 def test_names_and_seeds():
     jobs = plan(rows(Request(id="a", seed=5, num_images_per_prompt=2), Request(id="b", seed=0)))
-    assert [job.file_name for job in jobs] == ["a-5-0.png", "a-6-1.png", "b-0-0.png"]
+    assert [job.picture.file_name for job in jobs] == ["a-5-0.png", "a-6-1.png", "b-0-0.png"]
     assert [job.request.seed for job in jobs] == [5, 6, 0]
     assert {job.request.num_images_per_prompt for job in jobs} == {1}
 
 
 def test_random_seeds_are_drawn_or_found_again():
     [job] = plan(rows(Request(id="a")), new_seed=lambda: 9)
-    assert job.file_name == "a-9-0.png"
+    assert job.picture.file_name == "a-9-0.png"
     [job] = plan(rows(Request(id="a")), known_seeds={"a": 4}, new_seed=lambda: 9)
-    assert job.file_name == "a-4-0.png"
+    assert job.picture.file_name == "a-4-0.png"
     assert 0 <= random_seed() < 2**32
 
 
 def test_own_names_and_formats():
     request = Request(id="a", seed=1, output="sets/one.jpg", num_images_per_prompt=2)
     jobs = plan(rows(request, Request(id="b", seed=1)), suffix=".webp")
-    assert [job.file_name for job in jobs] == ["sets/one-0.jpg", "sets/one-1.jpg", "b-1-0.webp"]
+    assert [job.picture.file_name for job in jobs] == [
+        "sets/one-0.jpg",
+        "sets/one-1.jpg",
+        "b-1-0.webp",
+    ]
     assert jobs[1].request.output == "sets/one-1.jpg"
 
 
@@ -202,7 +208,7 @@ def test_manifest_lines_keep_names_and_groups():
     [job] = plan([manifest_row])
     assert job.picture == Result("a-6-1.jpg", seed=6, index=1, group="r-0")
     assert job.request.seed == 6
-    assert plan([manifest_row], suffix=".png")[0].file_name == "a-6-1.png"
+    assert plan([manifest_row], suffix=".png")[0].picture.file_name == "a-6-1.png"
 
 
 def test_batches_share_a_recipe():

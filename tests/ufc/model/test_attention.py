@@ -11,9 +11,11 @@ import torch
 
 from ufc.model.attention import (
     Piece,
+    as_bias,
     attend,
     attend_packed,
     attend_pieces,
+    is_short,
     resolve_backend,
     rotary_table,
     rotate,
@@ -124,3 +126,27 @@ def test_rotary_scores_depend_on_relative_position_only() -> None:
 
     torch.testing.assert_close(score(1, 2, 4, 6), score(3, 5, 6, 9))
     assert not torch.isclose(score(1, 2, 4, 6), score(1, 2, 6, 4))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("masked", [None, "bool", "bias"])
+def test_short_attention_in_bf16_is_near_the_formula(
+    masked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UFC_CPU_BF16", "1")
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, tokens, 3, 16) for tokens in (5, 9, 9))
+    mask = None if masked is None else torch.rand(2, 1, 1, 9) < 0.7
+    if mask is not None:
+        mask[..., 0] = True
+    given = as_bias(mask, torch.float32) if mask is not None and masked == "bias" else mask
+    wanted = attend(q, k, v, mask, "math")
+    half = [x.bfloat16() for x in (q, k, v)]
+    assert is_short(*(x.transpose(1, 2) for x in half))
+    made = attend(*half, given)
+    assert made.dtype == torch.bfloat16
+    torch.testing.assert_close(made.float(), wanted, rtol=0.05, atol=0.03)
+    alone = attend(*(x[:1] for x in half), None if given is None else given[:1])
+    assert torch.equal(alone, made[:1])
+    with torch.enable_grad():
+        assert not is_short(*(x.transpose(1, 2) for x in half))

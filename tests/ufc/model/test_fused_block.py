@@ -155,12 +155,36 @@ def test_not_for_other_numbers_or_wide_models() -> None:
     assert is_lean(Block(config))
     halved = transformer().bfloat16()
     assert halved.lean_layers() == [None] * 3
-    quantised = Block(config)
-    quantise_linears(quantised)
-    assert not is_lean(quantised)
+    mixed = Block(config)
+    quantise_linears(mixed)
+    assert is_lean(mixed)
+    mixed.down = mixed.down.exact()  # type: ignore[operator]
+    assert not is_lean(mixed)
     with torch.device("meta"):
         wide = Block(UFCConfig(**SMALL | {"width": WIDEST + 32}, depth=1))
     assert not is_lean(wide)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bf16", ["0", "1"])
+@pytest.mark.parametrize("attention", ["prefix", "full"])
+def test_int8_blocks_are_lean_and_near_the_exact_ones(
+    attention: str, bf16: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UFC_CPU_BF16", bf16)
+    model = transformer(attention)
+    codes = torch.randint(0, 21, (2, 16))
+    wanted = run(model, codes, True, None)
+    quantise_linears(model.blocks)
+    made = run(model, codes, True, None)
+    dtype = torch.bfloat16 if bf16 == "1" else torch.float32
+    assert [lean.attention_dtype for lean in model.lean_layers() if lean] == [dtype] * 3
+    assert (
+        model(codes, make_prefix(model, [ControlItem([]), ControlItem([])])).target.isfinite().all()
+    )
+    for name in ("target", "rel", "fdl"):
+        a, b = getattr(made, name), getattr(wanted, name)
+        assert 0 < (a - b).norm() < 0.05 * b.norm()
 
 
 def test_unit_is_rms_norm_over_the_root_of_the_width() -> None:

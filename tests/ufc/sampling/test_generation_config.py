@@ -67,8 +67,8 @@ def test_what_is_refused_is_refused_everywhere(
 @pytest.mark.parametrize("name", [name for name in SETTINGS if kind_of(name) in (int, float)])
 def test_both_ends_of_a_range_are_in_it(name: str) -> None:
     low, high = range_of(name)
-    assert GenerationConfig(**{name: low}).said() == {name: low}
-    assert GenerationConfig(**{name: high}).said() == {name: high}
+    assert GenerationConfig(**{name: low}).explicit() == {name: low}
+    assert GenerationConfig(**{name: high}).explicit() == {name: high}
     for wrong in (low - 1, high + 1):
         with pytest.raises(RequestError, match="wanted"):
             GenerationConfig(**{name: wrong})
@@ -82,16 +82,16 @@ def test_numbers_of_numpy_and_torch_are_numbers() -> None:
         score_steps=np.bool_(True),
         order=np.str_("pnag"),
     )
-    assert config.said() == {
+    assert config.explicit() == {
         "seed": 7, "guidance_scale": 2.5, "best_of": 3, "score_steps": True, "order": "pnag",
     }  # fmt: skip
-    assert {type(value) for value in config.said().values()} == {int, float, bool, str}
+    assert {type(value) for value in config.explicit().values()} == {int, float, bool, str}
     written = Request(prompt="a", seed=np.int64(7), temperature=np.float64(0.5)).to_json()
     assert json.loads(json.dumps(written)) == {"prompt": "a", "seed": 7, "temperature": 0.5}
 
 
 def test_what_is_not_said_is_the_default() -> None:
-    assert GenerationConfig(seed=None, guidance_scale=None).said() == {}
+    assert GenerationConfig(seed=None, guidance_scale=None).explicit() == {}
     assert GenerationConfig.over({"guidance_scale": 2.0}, {}).guidance_scale == 2.0
     over = GenerationConfig.over({"guidance_scale": 2.0, "best_of": 2}, {"best_of": 1})
     assert (over.guidance_scale, over.best_of, over.num_inference_steps) == (2.0, 1, 12)

@@ -23,12 +23,17 @@ def test_which_family_serves_each_built_in_task() -> None:
         "masked-image": "image",
         "autoregressive": "image",
         "captioning": "captioning",
+        "captioning-zh": "captioning",
         "caption-infilling": "infilling",
         "text-alone": "infilling",
         "question-type": "question",
         "question-colour": "question",
         "question-gender": "question",
         "question-occasion": "question",
+        "question-type-zh": "question",
+        "question-colour-zh": "question",
+        "question-gender-zh": "question",
+        "question-occasion-zh": "question",
         "grounding": "grounding",
     }
 
@@ -50,7 +55,7 @@ def test_roles_of_words() -> None:
     masked = make_plan(parse("[TEXT,mask_ratio=0.3] -> a photo of [TEXT]"))
     assert [part.role for part in masked.conditioning] == ["masked text"]
     assert [part.role for part in masked.targets] == ["prefix", "target"]
-    assert masked.objective[0] == "masked-words"
+    assert masked.objective[0] == "text-targets"
     assert "in training 0.3 of its words masked" in masked.conditioning[0].mask
 
 

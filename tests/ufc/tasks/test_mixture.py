@@ -42,7 +42,7 @@ def test_the_built_in_tasks_are_a_mixture() -> None:
 
 
 def test_a_name_or_an_instruction() -> None:
-    assert str(find_instruction("captioning")) == "[IMAGE:picture] -> [TEXT:caption]"
+    assert str(find_instruction("text-alone")) == "[TEXT:caption,mask_ratio=0.3] -> [TEXT:caption]"
     assert str(find_instruction("red bag->[IMAGE]")) == "red bag -> [IMAGE]"
     with pytest.raises(InstructionError, match="name a built-in task: text-to-image"):
         find_instruction("captoining")

@@ -304,3 +304,22 @@ def test_a_tokenizer_that_is_not_there_is_one_line(
 ) -> None:
     assert vqgan.evaluate.main([str(tmp_path), "--data", str(tmp_path)]) == 2
     assert "config.json does not exist" in capsys.readouterr().err
+
+
+def test_smaller_pictures_first(tmp_path: Path) -> None:
+    """A run on half the size makes a model of that size, which another goes on from."""
+    data = write_folder(tmp_path / "data")
+    tiny_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    half = model_config(
+        data, tmp_path / "tokenizer", tmp_path / "half", picture_scale=0.5, max_train_steps=2
+    )
+    ufc.training.trainer.main(half)
+    small = UFCPipeline.from_pretrained(tmp_path / "half", dtype="fp32")
+    assert small.grid_size == (2, 2) and small("red bag").images[0].size == (8, 8)
+    whole = replace(half, picture_scale=1.0, init_from=str(tmp_path / "half"))
+    ufc.training.trainer.main(replace(whole, output_dir=str(tmp_path / "whole")))
+    assert UFCPipeline.from_pretrained(tmp_path / "whole").grid_size == (4, 4)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        ufc.training.trainer.main(
+            replace(half, picture_scale=0.3, output_dir=str(tmp_path / "odd"))
+        )

@@ -17,17 +17,19 @@ from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.frame import Frame
 from ufc.conditioning.sequence import MAX_REFERENCES
-from ufc.io.batch_plan import batch_settings
+from ufc.io.batch_plan import edit_of, with_model_defaults
 from ufc.io.embedded_tokens import block_record, carried_codes
-from ufc.io.inputs import InputFiles, check_inputs, input_digest
+from ufc.io.inputs import InputFiles, input_digest
 from ufc.io.manifest import Manifest, save_picture
-from ufc.io.png.block_record import Origin
+from ufc.io.png.block_record import sampled_blocks
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.io.validation import RequestError
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Request, Result, Row
+from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
+from ufc_base.images import ImageError
 
 # Errors of the disk rather than of one picture: the next would not be written either.
 _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -36,31 +38,54 @@ _DISK_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> list[Row]:
     """Find what does not fit the model or cannot be opened, before anything is generated.
 
-    Returns the rows with the height and width of those edits whose image chose another size than
-    the model's own, so that only pictures of one size are generated together.
+    Returns the rows with all settings, and the height and width of those edits whose image chose
+    another size than the model's own, so that only pictures of one size are generated together.
 
     Raises:
         RequestError: with the line that it comes from.
     """
+    frames: dict[object, Frame] = {}  # many pictures have the same files
+    checked = []
     for row in rows:
+        row = with_model_defaults(row, pipe.defaults)
+        request, settings = row.request, row.request.settings
+        size = settings.height, settings.width
         try:
-            row.request.check_controls()
-            check_references(row.request)
-            check_order(row.request, pipe)
-            pipe.frames.choose(None, row.request.height, row.request.width)
-        except RequestError as error:
+            check_order(settings.order, pipe)
+            frame = pipe.frames.choose(None, *size)
+            if named := request.conditioning.pictures:
+                case = str(named), str(edit_of(request)), size
+                frame = frames[case] = frames.get(case) or check_inputs(request, pipe, files)
+        except (ImageError, RequestError) as error:
             raise RequestError(row.of(str(error))) from None
-    frames = check_inputs(rows, files, lambda request, image: frame_of(pipe, request, image, files))
-    shaped = []
-    for row, frame in zip(rows, frames, strict=True):
-        try:
-            row.request.check_blocks(frame.cells)
-        except RequestError as error:
-            raise RequestError(row.of(str(error))) from None
-        height, width = frame.size
-        own_shape = row.request.original_size or frame == pipe.frames.default
-        shaped.append(row if own_shape else row.changed(height=height, width=width))
-    return shaped
+        if not settings.original_size and frame != pipe.frames.default:
+            row = row.changed(height=frame.size[0], width=frame.size[1])
+        checked.append(row)
+    return checked
+
+
+def check_inputs(request: Request, pipe: UFCPipeline, files: InputFiles) -> Frame:
+    """Open the files of a request, to find what is wrong with them; the size of its picture.
+
+    Raises:
+        ImageError: a file that cannot be used.
+        RequestError: more references than a model can tell apart, a size that is none of the
+            model's, blocks that are not there, or nothing is left to generate.
+    """
+    count = len(request.reference_images)
+    if count > MAX_REFERENCES:
+        raise RequestError(
+            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
+        )
+    given = files.load(request.conditioning)
+    frame = frame_of(pipe, request, given.image, files)
+    if given.mask_image is not None and frame.fit_mask(given.mask_image).getbbox() is None:
+        raise RequestError(
+            f"{request.mask_image}: keeps the whole image, so there is nothing to generate; "
+            "paint white what is to be regenerated, or invert the mask"
+        )
+    request.check_blocks(frame.cells)
+    return frame
 
 
 def frame_of(
@@ -85,18 +110,9 @@ def frame_of(
     return pipe.frames.choose(image.size, request.height, request.width)
 
 
-def check_references(request: Request) -> None:
-    """Raise `RequestError` where there are more references than a model can tell apart."""
-    count = len(request.reference_images)
-    if count > MAX_REFERENCES:
-        raise RequestError(
-            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
-        )
-
-
-def check_order(request: Request, pipe: UFCPipeline) -> None:
-    """Raise `RequestError` where the model has not learnt the request's order."""
-    if find_order(request.order or pipe.defaults["order"]).causal:
+def check_order(order: str, pipe: UFCPipeline) -> None:
+    """Raise `RequestError` where the model has not learnt an order."""
+    if find_order(order).causal:
         try:
             pipe.transformer.check_autoregressive()
         except ValueError as error:
@@ -111,7 +127,6 @@ class BatchRunner:
         loaded: Loaded,
         folder: Path,
         terminal: Terminal,
-        files: InputFiles,
         *,
         with_metadata: bool = True,
         overwrite: bool = False,
@@ -119,39 +134,31 @@ class BatchRunner:
         self.loaded = loaded
         self.folder = folder
         self.terminal = terminal
-        self.files = files
+        self.files = InputFiles()
         self.with_metadata = with_metadata
         self.overwrite = overwrite
         self.generated = 0
         self.failed = 0
 
-    def plan(self, groups: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-        """The manifest lines of all pictures before any is generated, by their batches."""
-        rows = []
-        for group, batch in groups.items():
-            for row in batch:
-                digest = input_digest(self.files.hashes(row.request.conditioning))
-                rows.append(self.line(row, group, inputs=digest))
-        return rows
+    def line(self, row: Row, hashes: Mapping[str, str], **outcome: Any) -> dict[str, Any]:
+        """The manifest line of a picture made of files with these hashes, "pending" unless
+        `outcome` says more."""
+        asked = row.request.to_json(lambda path: seen_from(self.folder, path))
+        result = self.result(row.picture, inputs=input_digest(hashes), **outcome)
+        return asked | result.to_json()
 
-    def line(self, row: Row, group: str, **outcome: Any) -> dict[str, Any]:
-        """The manifest line of a picture, "pending" unless `outcome` says more."""
-        request = row.request.with_pictures(lambda path: seen_from(self.folder, path))
-        return request.to_json() | self.result(row, group, **outcome).to_json()
-
-    def result(self, row: Row, group: str, **outcome: Any) -> Result:
+    def result(self, picture: Result, **outcome: Any) -> Result:
         """What a picture's manifest line says beyond its request."""
         loaded = self.loaded
-        made: dict[str, Any] = {
-            "model": loaded.name,
-            "backend": loaded.backend,
-            "versions": loaded.versions,
-        }
-        return replace(row.picture, group=group, **made, **outcome)
+        return replace(
+            picture,
+            model=loaded.name,
+            backend=loaded.backend,
+            versions=loaded.versions,
+            **outcome,
+        )
 
-    def generate(
-        self, batch: Sequence[Row], group: str, wanted: set[str], manifest: Manifest
-    ) -> None:
+    def generate(self, batch: Sequence[Row], wanted: set[str], manifest: Manifest) -> None:
         """Generate a whole batch, write those of its pictures that are `wanted`.
 
         Where a batch fails, each of its pictures is tried alone; where that fails too, or the
@@ -160,40 +167,40 @@ class BatchRunner:
         Raises:
             OSError: the disk is full or fails, or the manifest cannot be written.
         """
+        places = [i for i, row in enumerate(batch) if row.picture.file_name in wanted]
+        config = batch[0].request.settings
         try:
-            hashes = [self.files.hashes(row.request.conditioning) for row in batch]
-            out = generate_batch(self.loaded.pipe, batch, self.files, self._on_step(batch, wanted))
+            hashes = [self.files.hashes(row.request.conditioning.pictures) for row in batch]
+            advance = self.on_step(config, len(places))
+            out = generate_batch(self.loaded.pipe, batch, self.files, advance)
         except Exception as error:  # whatever it is, the other pictures are generated
-            if len(batch) > 1:
-                self.terminal.notice(
-                    f"a batch failed ({error}); generating its pictures one by one"
-                )
-                for number, row in enumerate(batch):
-                    if row.file_name in wanted:
-                        self.generate([row], f"{group}.{number}", wanted, manifest)
-            else:
-                self._fail(batch[0], group, error, manifest)
+            if len(batch) == 1:
+                self.fail(batch[0], error, manifest)
+                return
+            self.terminal.notice(f"a batch failed ({error}); generating its pictures one by one")
+            for i in places:
+                alone = replace(batch[i].picture, group=f"{batch[i].picture.group}.{i}")
+                self.generate([replace(batch[i], result=alone)], wanted, manifest)
             return
-        places = [i for i, row in enumerate(batch) if row.file_name in wanted]
         said = [batch[i].of(notice) for i in places for notice in out.notices[i]]
         for notice in dict.fromkeys(said):  # pictures of one line say the same
             self.terminal.notice(notice)
         for i in places:
-            row = batch[i]
             try:
-                line = self._write(row, group, out, i, hashes[i])
+                line = self.write(batch[i], out, i, hashes[i])
             except Exception as error:  # as above
                 if isinstance(error, OSError) and error.errno in _DISK_FAILED:
                     raise
-                self._fail(row, group, error, manifest)
+                self.fail(batch[i], error, manifest)
             else:
                 manifest.record(line)
                 self.generated += 1
                 self.terminal.reach(self.generated + self.failed)
-                self.terminal.result(f"{self.folder / row.file_name}  {scores(line)}", line)
+                told = scores(line.get("compliance"), line.get("fidelity"), line["seconds"])
+                self.terminal.result(f"{self.folder / line['file_name']}  {told}", line)
 
-    def _write(
-        self, row: Row, group: str, out: PipelineOutput, i: int, hashes: Mapping[str, str]
+    def write(
+        self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         """Write picture `i` of a batch; returns its manifest line."""
         scored = {
@@ -204,75 +211,75 @@ class BatchRunner:
         }
         metadata = None
         if self.with_metadata:
-            metadata = self._metadata(row, out, i, hashes, self.result(row, group, **scored))
-        path = self.folder / row.file_name
+            result = self.result(row.picture, **scored)
+            metadata = picture_metadata(self.loaded, row, out, i, hashes, result)
+        path = self.folder / row.picture.file_name
         save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
         return self.line(
             row,
-            group,
+            hashes,
             seconds=round(out.seconds / len(out.images), 3),
-            inputs=input_digest(hashes),
             notices=tuple(out.notices[i]),
             **scored,
         )
 
-    def _metadata(
-        self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str], result: Result
-    ) -> Metadata:
-        origins = [
-            Origin(True)
-            if story["kept"]
-            else Origin(False, story["step"], story["candidate"], out.seeds[i])
-            for story in out.provenance[i]
-        ]
-        confidence = [
-            None if origin.kept else sure
-            for origin, sure in zip(origins, out.confidence[i].flatten().tolist(), strict=True)
-        ]
-        blocks = None
-        if not row.request.original_size:  # its blocks are those of a part of the picture
-            codes = out.codes[i].tolist()
-            blocks = block_record(self.loaded.pipe, out.images[i], codes, confidence, origins)
-        return describe(
-            row.request,
-            replace(result, model=Path(self.loaded.name).name),
-            hashes,
-            out.images[i].size,
-            curves=out.curves[i],
-            blocks=blocks,
-        )
-
-    def _fail(self, row: Row, group: str, error: Exception, manifest: Manifest) -> None:
+    def fail(self, row: Row, error: Exception, manifest: Manifest) -> None:
+        """Record a picture as failed, and say why."""
         text = reason(error)
         said = text.replace("\0", "").encode(errors="backslashreplace").decode()
-        manifest.record(self.line(row, group, status="failed", error=said))
+        manifest.record(self.line(row, {}, status="failed", error=said))
         self.failed += 1
         self.terminal.reach(self.generated + self.failed)
-        self.terminal.error(f"ufc: {row.of(f'{row.file_name} failed: {text}')}")
+        self.terminal.error(f"ufc: {row.of(f'{row.picture.file_name} failed: {text}')}")
 
-    def _on_step(self, batch: Sequence[Row], wanted: set[str]) -> Any:
-        request, pipe = batch[0].request, self.loaded.pipe
-        order = find_order(request.order or pipe.defaults["order"])
-        cells = pipe.frames.choose(None, request.height, request.width).cells
-        steps = order.steps(request.num_inference_steps or 1, cells)
-        share = sum(row.file_name in wanted for row in batch) / steps
+    def on_step(self, config: GenerationConfig, pictures: int) -> Any:
+        """What moves the progress bar by a step of so many pictures."""
+        cells = self.loaded.pipe.frames.choose(None, config.height, config.width).cells
+        share = pictures / find_order(config.order).steps(config.num_inference_steps, cells)
+        return lambda pipe, step, timestep, state: self.terminal.advance(share)
 
-        def advance(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
-            self.terminal.advance(share)
 
-        return advance
+def picture_metadata(
+    loaded: Loaded,
+    row: Row,
+    out: PipelineOutput,
+    i: int,
+    hashes: Mapping[str, str],
+    result: Result,
+) -> Metadata:
+    """What picture `i` of an output says of itself: its request, its scores, its blocks.
+
+    `hashes` gives the sha256 of every input picture by the path or name that the request has.
+    """
+    confidence = out.confidence[i].flatten().tolist()
+    told = sampled_blocks(out.provenance[i], confidence, out.seeds[i])
+    blocks = None
+    if not row.request.original_size:  # its blocks are those of a part of the picture
+        blocks = block_record(loaded.pipe, out.images[i], out.codes[i].tolist(), *told)
+    return describe(
+        row.request,
+        replace(result, model=Path(loaded.name).name),
+        hashes,
+        out.images[i].size,
+        curves=out.curves[i],
+        blocks=blocks,
+    )
 
 
 def generate_batch(
     pipe: UFCPipeline, batch: Sequence[Row], files: InputFiles, on_step: Any
 ) -> PipelineOutput:
     """Hand a batch to the pipeline; its pictures have the same settings."""
-    requests = [row.request for row in batch]
-    return pipe(
-        conditioning=[opened(pipe, request, files) for request in requests],
-        seed=[request.seed or 0 for request in requests],
+    return pipe.generate(
+        [
+            opened(pipe, row.request, files)
+            if row.request.conditioning.pictures or row.request.expanded_prompt
+            else row.request.conditioning
+            for row in batch
+        ],
+        batch[0].request.settings,
+        [row.picture.seed for row in batch],
         callback_on_step_end=on_step,
-        **batch_settings(requests[0]),
     )
 
 
@@ -281,14 +288,14 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     where it is edited in the size that it has."""
     given = files.load(request.conditioning)
     if request.expanded_prompt:
-        given = Conditioning(**given.said() | {"prompt": request.used_prompt})
+        given = given.model_copy(update={"prompt": request.expanded_prompt})
     if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)
     if not frame.holds(given.image.size):
         return given
     codes = carried_codes(pipe, given.image, files[request.image].blocks())
-    return Conditioning(**given.said() | {"codes": codes})
+    return given.model_copy(update={"codes": codes})
 
 
 def seen_from(folder: Path, path: str) -> str:
@@ -299,7 +306,8 @@ def seen_from(folder: Path, path: str) -> str:
         return os.path.realpath(path)
 
 
-def scores(line: dict[str, Any]) -> str:
-    """Compliance, fidelity and time of a manifest line, for people."""
-    said = [f"{name} {line[name]:.2f}" for name in ("compliance", "fidelity") if name in line]
-    return "  ".join([*said, f"{line['seconds']:.2f} s"])
+def scores(compliance: float | None, fidelity: float | None, seconds: float) -> str:
+    """Compliance, fidelity and time of a picture, for people."""
+    found = {"compliance": compliance, "fidelity": fidelity}
+    said = [f"{name} {value:.2f}" for name, value in found.items() if value is not None]
+    return "  ".join([*said, f"{seconds:.2f} s"])

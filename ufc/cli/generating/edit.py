@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ufc.cli.flags import GenerationFlags
-from ufc.cli.generating.generate import row_from_flags
-from ufc.cli.generating.run import run_batch
+from ufc.cli.generating.generate import run_batch
 from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError
 
@@ -26,4 +25,4 @@ def run(flags: GenerationFlags) -> int:
         raise RequestError(
             "give --mask-image or --preserve-blocks, to say what to keep, or --outpaint"
         )
-    return run_batch(flags, [row_from_flags(flags)])
+    return run_batch(flags)

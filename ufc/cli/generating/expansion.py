@@ -31,7 +31,7 @@ def expand_prompts(
         RequestError: several processes are at work; what each would write might differ.
         CheckpointError: the chat model cannot be used.
     """
-    jobs = [used_before(job, old.get(job.file_name, {})) for job in jobs]
+    jobs = [used_before(job, old.get(job.picture.file_name, {})) for job in jobs]
     wishes = {key(job): job for job in reversed(jobs) if is_wish(job.request)}
     if not wishes:
         return jobs

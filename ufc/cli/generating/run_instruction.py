@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
 
 from ufc.cli.flags import GenerationFlags
-from ufc.cli.generating.generate import row_from_flags
-from ufc.cli.generating.run import run_batch
+from ufc.cli.generating.generate import run_batch
 from ufc.cli.terminal import DONE, Terminal
 from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError, listed
@@ -69,8 +68,7 @@ def run(flags: RunFlags) -> int:
     if unused := plan.training_only():
         with Terminal(quiet=flags.quiet) as terminal:
             terminal.notice(f"{listed(unused)}: training alone uses it")
-    flags_of_plan = generation_flags(flags, plan, values)
-    return run_batch(flags_of_plan, [row_from_flags(flags_of_plan)])
+    return run_batch(generation_flags(flags, plan, values))
 
 
 def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> GenerationFlags:
@@ -126,15 +124,19 @@ def settings_with_order(flags: RunFlags, plan: Plan) -> Mapping[str, object]:
 def answer(plan: Plan, values: Mapping[str, str], flags: RunFlags) -> int:
     """Carry out a task whose target is no image; returns the exit code.
 
-    No model does so yet: whoever adds one that does serves the plan's task here.
-
     Raises:
-        RequestError: the model does not know the task.
+        RequestError: the model does not know the task, or a picture cannot be read.
     """
-    from ufc.io.hub import DEFAULT_MODEL
+    from ufc.captioning.tell import carry_out
+    from ufc.cli.generating.model_choice import choose_settings, load
+    from ufc_base.reading import load_image
 
-    model = flags.model or DEFAULT_MODEL
-    raise RequestError(
-        f"the model {model} does not know the task {plan.task}: it makes images and no "
-        f"{plan.target.kind}; wanted an instruction whose target is [IMAGE], or --plan"
-    )
+    given = plan.instruction.given.values()
+    paths = [values[slot.name] for slot in given if slot.kind == IMAGE]
+    words = {slot.name: values[slot.name] for slot in given if slot.kind != IMAGE}
+    pictures = [load_image(path) for path in paths]
+    pipeline = load(choose_settings(vars(flags), [])).pipe
+    told = carry_out(pipeline, plan, words, pictures or [None])[0]
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        terminal.result(told.as_text(), {"task": plan.task, **told.to_json()})
+    return DONE

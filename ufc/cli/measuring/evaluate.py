@@ -166,6 +166,23 @@ def distances(flags: ModelFlags) -> int:
     )
 
 
+def memory(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate memory`."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.evaluation.memory import memory_report, memory_sheet, memory_table
+
+    def run(context: Context) -> dict[str, Any]:
+        generated = context.pictures(context.generate())
+        found = memory_report(context.judges, generated)
+        if flags.output_dir and flags.train_data_dir:
+            training = open_set(flags.train_data_dir, None, reading_of(flags)).samples
+            sheet = Path(flags.output_dir) / "memory.png"
+            memory_sheet(sheet, found, generated, lambda row: training[row].image)
+        return found
+
+    return _measure(flags, "memory", run, memory_table)
+
+
 def estimators(flags: EstimatorFlags) -> int:
     """Carry out `ufc evaluate estimators`."""
     from ufc.evaluation.scores import estimator_report, estimator_table
@@ -232,6 +249,34 @@ def ablation(flags: AblationFlags) -> int:
     return DONE
 
 
+def words(flags: ModelFlags) -> int:
+    """Carry out `ufc evaluate words`."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.evaluation.words import words_report, words_table
+    from ufc.io.hub import DEFAULT_MODEL
+    from ufc.pipeline import UFCPipeline
+
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
+            "which the probes learn from"
+        )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        found = words_report(
+            UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device),
+            open_set(flags.real, flags.limit),
+            open_set(flags.train_data_dir),
+            measuring_of(flags, terminal, None),
+            terminal.notice,
+            flags.fit,
+            flags.seed,
+        )
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "words.json", found)
+        terminal.result(words_table(found), found)
+    return DONE
+
+
 def report(flags: ReportFlags) -> int:
     """Carry out `ufc evaluate report`."""
     from ufc.evaluation.report import write_report
@@ -265,6 +310,8 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "distances": (ModelFlags, distances, "FD of real halves, reconstructions, generated pictures."),
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
     "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "memory": (ModelFlags, memory, "Is anything copied? The nearest training pictures."),
+    "words": (ModelFlags, words, "Captions, answers and found blocks, beside probes."),
     "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
     "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
 }

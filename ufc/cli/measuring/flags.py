@@ -9,7 +9,7 @@ import typer
 
 from ufc_base.program import option, switch
 
-FORMS = ("distances", "estimators", "controls", "ablation", "report")
+FORMS = ("distances", "memory", "words", "estimators", "controls", "ablation", "report")
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
 
 

@@ -3,9 +3,15 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ufc.conditioning.controls.base import CONTROLS, Control, Encoders, register_control
+from ufc.conditioning.controls.base import (
+    CONTROLS,
+    Control,
+    Encoders,
+    encode_controls,
+    register_control,
+)
 
-__all__ = ["CONTROLS", "Control", "Encoders", "register_control"]
+__all__ = ["CONTROLS", "Control", "Encoders", "encode_controls", "register_control"]
 
 for _module in sorted(iter_modules(__path__), key=lambda module: module.name):
     if _module.name != "base":

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ufc.conditioning.control_item import ControlItem
+from ufc.conditioning.control_item import ControlItem, join_items
 
 if TYPE_CHECKING:  # requests and help texts do not wait for torch
     from PIL import Image
     from torch import Tensor
+
+    from ufc.conditioning.conditioning import Conditioning
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,33 @@ class Control:
     help: ClassVar[str] = ""
 
     def encode(self, value: Any, encoders: Encoders) -> ControlItem:
-        """The tokens of a value that is given."""
-        raise NotImplementedError
+        """The tokens of a value that is given: of words, unless a class has another kind."""
+        return ControlItem(encoders.text(value))
+
+
+def encode_controls(
+    given: Conditioning,
+    encode_text: Callable[..., list[int]],
+    encode_picture: Callable[[Image.Image], Tensor],
+) -> tuple[ControlItem, ControlItem, list[str]]:
+    """Control tokens of a picture, those of its negative branch, and its notices.
+
+    Args:
+        given: the picture's conditioning.
+        encode_text: words to ids, called with a list for notices and what the words are.
+        encode_picture: a picture to codes (rows, columns), of its own proportions.
+    """
+    values, notices = given.present(), list[str]()
+    parts = [
+        control.encode(
+            values[name],
+            Encoders(partial(encode_text, notices=notices, what=name), encode_picture),
+        )
+        for name, control in CONTROLS.items()
+        if name in values
+    ]
+    negative = encode_text(given.negative_prompt, notices, "negative prompt")
+    return join_items(parts), ControlItem(negative), notices
 
 
 CONTROLS: dict[str, Control] = {}

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from ufc.conditioning.control_item import ControlItem
-from ufc.conditioning.controls.base import Control, Encoders, register_control
+from ufc.conditioning.controls.base import Control, register_control
 
 
 @register_control
 class Prompt(Control):
     name = "prompt"
-
-    def encode(self, value: str, encoders: Encoders) -> ControlItem:
-        return ControlItem(encoders.text(value))

@@ -144,6 +144,18 @@ class BlockRecord:
         return {"format": FORMAT, **said}
 
 
+def sampled_blocks(
+    provenance: Sequence[Mapping[str, Any]], confidence: Sequence[float], seed: int | None
+) -> tuple[list[float | None], list[Origin]]:
+    """Confidence and origins of a picture's blocks, from what a pipeline's output says of them."""
+    origins = [
+        Origin(True) if story["kept"] else Origin(False, story["step"], story["candidate"], seed)
+        for story in provenance
+    ]
+    found = zip(origins, confidence, strict=True)
+    return [None if origin.kept else sure for origin, sure in found], origins
+
+
 def rounded_confidence(values: Sequence[float | None]) -> tuple[float | None, ...]:
     """Probabilities as a record has them: six digits, within 0..1, None for what is no number."""
     return tuple(

@@ -15,14 +15,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ufc.io.png.block_record import BlockRecord
-from ufc.io.prompts_file import parse_json
-from ufc.io.validation import RequestError
+from ufc.io.validation import RequestError, parse_json
 from ufc.request import Request, Result
 from ufc_base.arrays import ImageError
 from ufc_base.reading import read_picture
@@ -76,7 +76,12 @@ def describe(
     for name in ("file_name", "status", "seconds", "group", "seed"):
         told.pop(name, None)
     made = {"width": size[0], "height": size[1], **told}
-    payload = {"format": FORMAT, "request": request.described(hashes), **made}
+    asked = request.to_json(lambda path: {"sha256": hashes[path]})
+    asked.pop("output", None)
+    chat = asked.get("expand_prompt")
+    if chat is not None and Path(chat).is_dir():
+        asked["expand_prompt"] = Path(chat).name  # the folder is of this machine
+    payload = {"format": FORMAT, "request": asked, **made}
     if curves:
         payload["curves"] = [{k: rounded(v) for k, v in point.items()} for point in curves]
     return Metadata(parameters_text(request, result, size), payload, blocks)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ufc.conditioning.conditioning import control_fields
-from ufc.conditioning.kinds import Picture
+from ufc.conditioning.conditioning import picture_kinds
 from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
 from ufc.request import RESULT_FIELDS, Request, Result, Row
@@ -27,18 +26,17 @@ def read_picture_row(path: str | PathLike[str]) -> Row:
     """
     path = Path(path)
     said = read_metadata(path).request
-    asked = said.get("request") if said else None
-    if said is None or not isinstance(asked, dict):
+    fields = said.get("request") if said else None
+    if said is None or not isinstance(fields, dict):
         raise RequestError(f"{path}: holds no request; give a picture that ufc generated")
-    fields = control_fields().items()
-    if any(asked.get(name) for name, field in fields if isinstance(field.kind, Picture)):
+    if any(fields.get(name) for name in picture_kinds()):
         raise RequestError(
             f"{path}: was made from other pictures, and knows their contents only; give the "
             "manifest.jsonl of its folder"
         )
     told = {name: value for name, value in said.items() if name in RESULT_FIELDS}
     try:
-        request = Request.from_json(asked)
+        request = Request.from_json(fields)
         result = Result.from_json({**told, "file_name": path.name, "seed": request.seed})
         request.check_controls()
     except RequestError as error:

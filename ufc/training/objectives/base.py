@@ -51,7 +51,8 @@ class Context:
 
     Losses are means over masked cells or words; the shares are this part's of those of the whole
     step, so that the parts add up to the mean over the step. Without words in the step there is no
-    `text_share`; `auxiliary` is there in the part of a step in which estimators learn.
+    `text_share`; `auxiliary` is there in the part of a step in which estimators learn. `progress`
+    is the share of the run that is done.
     """
 
     model: UFCTransformer
@@ -60,6 +61,7 @@ class Context:
     code_share: float
     text_share: float | None
     auxiliary: AuxiliaryStep | None
+    progress: float = 0.0
 
 
 class Objective:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from cli_helpers import manifest, one_line, pictures, prompts, write
 
-from ufc.cli.flags import GenerateFlags
 from ufc.cli.generating.model_choice import ModelSettings, choose_settings
 from ufc.cli.generating.replay import have_here
 from ufc.io.prompts_file import read_rows
@@ -101,13 +100,13 @@ def test_what_is_not_here_is_left_out_with_a_word(ufc, monkeypatch):
 
 def test_flags_go_before_what_is_recorded(ufc, tmp_path):
     assert ufc("generate", "--prompt", "bag", "--seed", 1, "--dtype", "bf16")[0] == 0
-    rows = read_rows("out/manifest.jsonl")
-    assert choose_settings(GenerateFlags(), rows).dtype == "bf16"
-    assert choose_settings(GenerateFlags(dtype="fp32"), rows).dtype == "fp32"
+    results = [row.picture for row in read_rows("out/manifest.jsonl")]
+    assert choose_settings({}, results).dtype == "bf16"
+    assert choose_settings({"dtype": "fp32"}, results).dtype == "fp32"
     other = json.loads(json.dumps(manifest()[0])) | {"file_name": "b.png"}
     other["backend"]["dtype"] = "fp32"
     both = write(tmp_path / "both.jsonl", *manifest(), other)
-    assert choose_settings(GenerateFlags(), read_rows(both)).dtype == "auto"
+    assert choose_settings({}, [row.picture for row in read_rows(both)]).dtype == "auto"
 
 
 def test_nothing_is_said_of_flags_and_of_new_pictures(ufc, monkeypatch):

@@ -13,8 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ufc.io.png.block_record import BlockRecord, Origin
 from ufc.io.png.metadata import read_metadata
-from ufc.io.prompts_file import parse_json
-from ufc.io.validation import RequestError
+from ufc.io.validation import RequestError, parse_json
 
 OLD_COMMAND = {
     "grid": 2,

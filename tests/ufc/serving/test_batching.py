@@ -1,0 +1,208 @@
+"""Requests that come together are generated together; those that are given up stop."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from conftest import make_pipeline
+
+openai = pytest.importorskip("openai")
+for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
+    pytest.importorskip(_needed)
+
+from toy_server import Running, get, picture_of, running, sent, until  # noqa: E402
+
+from ufc.pipeline import UFCPipeline  # noqa: E402
+from ufc.pipeline_output import PipelineOutput  # noqa: E402
+from ufc.serving.settings import ServerSettings  # noqa: E402
+
+LONG = 1_000  # steps that nobody waits for
+
+
+class Gated:
+    """A pipeline that waits at a gate before each call, and tells what it was asked.
+
+    It fails at pictures of the seed `bad`.
+    """
+
+    def __init__(self, pipe: UFCPipeline) -> None:
+        self.pipe = pipe
+        self.gate = threading.Event()
+        self.calls: list[int] = []
+        self.done: list[PipelineOutput] = []
+        self.bad: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pipe, name)
+
+    def __call__(self, **arguments: Any) -> PipelineOutput:
+        self.calls.append(len(arguments["conditioning"]))
+        assert self.gate.wait(60)
+        if self.bad in arguments["seed"]:
+            raise RuntimeError("a secret of the server")
+        self.done.append(self.pipe(**arguments))
+        return self.done[-1]
+
+
+@pytest.fixture
+def gated() -> Gated:
+    return Gated(make_pipeline().to("cpu", "fp32"))
+
+
+def client(server: Running) -> Any:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+def ask(server: Running, seed: int = 1, steps: int = 2, **more: Any) -> Any:
+    extra = {"seed": seed, "num_inference_steps": steps}
+    return client(server).images.generate(prompt="bag", extra_body=extra, **more)
+
+
+def given_up(server: Running, why: str) -> float:
+    found = server.service.metrics.registry.get_sample_value("ufc_given_up_total", {"why": why})
+    return found or 0.0
+
+
+def test_equal_settings_share_a_forward_pass(gated: Gated) -> None:
+    with running(gated, ServerSettings(max_batch=4)) as server, ThreadPoolExecutor(8) as pool:
+        batcher = server.service.batcher
+        first = pool.submit(ask, server)
+        until(lambda: gated.calls == [1])
+        other = pool.submit(ask, server, 2, 3)
+        until(lambda: batcher.waiting == 1)
+        same = [pool.submit(ask, server, seed) for seed in (3, 4, 5)]
+        until(lambda: batcher.waiting == 4)
+        two = pool.submit(ask, server, 6, n=2)
+        until(lambda: batcher.waiting == 6)
+        gated.gate.set()
+        found = [one.result().data[0] for one in (first, other, *same)]
+        assert len(two.result().data) == 2
+    assert gated.calls == [1, 1, 4, 1]  # the other first, then the equal ones, four at most
+    for one, seed, steps in zip(found, (1, 2, 3, 4, 5), (2, 3, 2, 2, 2), strict=True):
+        alone = gated.pipe("bag", seed=seed, num_inference_steps=steps)
+        assert picture_of(one.b64_json).tobytes() == alone.images[0].tobytes()
+
+
+def test_a_default_that_is_said_is_no_other_setting(gated: Gated) -> None:
+    said = {"num_inference_steps": 2, "guidance_scale": gated.pipe.defaults["guidance_scale"]}
+    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+        asked: list[Future[Any]] = [pool.submit(ask, server)]
+        until(lambda: gated.calls == [1])
+        asked.append(pool.submit(ask, server, 2))
+        generate = client(server).images.generate
+        asked.append(pool.submit(generate, prompt="bag", size="16x16", extra_body=said))
+        until(lambda: server.service.batcher.waiting == 2)
+        gated.gate.set()
+        assert all(one.result().data for one in asked)
+    assert gated.calls == [1, 2]
+
+
+def test_one_bad_picture_fails_alone(gated: Gated) -> None:
+    gated.bad = 13
+    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, server)
+        until(lambda: gated.calls == [1])
+        bad, good = pool.submit(ask, server, 13), pool.submit(ask, server, 14)
+        until(lambda: server.service.batcher.waiting == 2)
+        gated.gate.set()
+        assert first.result().data and good.result().data
+        with pytest.raises(openai.InternalServerError) as caught:
+            bad.result()
+    assert caught.value.body["type"] == "server_error" and "secret" not in str(caught.value)
+    assert gated.calls == [1, 2, 1, 1]
+
+
+def test_a_full_queue_refuses(gated: Gated) -> None:
+    with running(gated, ServerSettings(max_queue=2)) as server, ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(ask, server)]
+        until(lambda: gated.calls == [1])
+        waiting.append(pool.submit(ask, server, n=2))
+        until(lambda: server.service.batcher.waiting == 2)
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask(server)
+        assert caught.value.body["code"] == "queue_full"
+        assert caught.value.response.headers["retry-after"] == "1"
+        gated.gate.set()
+        assert all(one.result().data for one in waiting)
+
+
+def test_time_is_out_in_the_queue_and_at_work(gated: Gated) -> None:
+    settings = ServerSettings(request_timeout=0.3, max_steps=LONG)
+    with running(gated, settings) as server:
+        with pytest.raises(openai.InternalServerError) as caught:
+            ask(server)
+        assert caught.value.status_code == 504 and caught.value.body["code"] == "timeout"
+        gated.gate.set()
+        until(lambda: server.service.batcher.running == 0)
+        with pytest.raises(openai.InternalServerError):
+            ask(server, steps=LONG)
+        until(lambda: server.service.batcher.running == 0)
+        assert gated.done[-1].steps[0] < LONG  # it ended after its step
+        assert given_up(server, "time was out") == 2
+        server.service.settings.request_timeout = 60
+        assert ask(server).data
+
+
+def test_a_stream_tells_that_its_time_is_out(gated: Gated) -> None:
+    with running(gated, ServerSettings(request_timeout=0.2)) as server:
+        with pytest.raises(openai.APIError, match=r"longer than the 0\.2 s"):
+            list(client(server).images.generate(prompt="bag", stream=True))
+        gated.gate.set()
+
+
+def test_generating_stops_when_the_client_goes_away(gated: Gated) -> None:
+    gated.gate.set()
+    with running(gated, ServerSettings(max_steps=LONG)) as server:
+        connection = sent(server, prompt="bag", num_inference_steps=LONG)
+        until(lambda: gated.calls == [1])
+        connection.close()
+        until(lambda: gated.done)
+        assert gated.done[-1].steps[0] < LONG
+        until(lambda: given_up(server, "client left") == 1)
+
+
+def test_a_stream_stops_when_its_reader_goes_away(gated: Gated) -> None:
+    gated.gate.set()
+    with running(gated, ServerSettings(max_steps=LONG)) as server:
+        stream = client(server).images.generate(
+            prompt="bag", stream=True, partial_images=16, extra_body={"num_inference_steps": LONG}
+        )
+        assert next(iter(stream)).type == "image_generation.partial_image"
+        stream.close()
+        until(lambda: gated.done)
+        assert gated.done[-1].steps[0] < LONG
+        until(lambda: given_up(server, "client left") == 1)
+
+
+def test_who_leaves_ends_nobody_elses(gated: Gated) -> None:
+    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, server)
+        until(lambda: gated.calls == [1])
+        stays = pool.submit(ask, server, 2)
+        until(lambda: server.service.batcher.waiting == 1)
+        connection = sent(server, prompt="bag", num_inference_steps=2, n=2)
+        until(lambda: server.service.batcher.waiting == 3)
+        connection.close()
+        until(lambda: server.service.batcher.waiting == 1)  # what waited of it is gone
+        gated.gate.set()
+        assert first.result().data and stays.result().data
+    assert gated.calls == [1, 1]
+
+
+def test_who_waits_is_told_when_the_server_stops(gated: Gated) -> None:
+    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, server)
+        until(lambda: gated.calls == [1])
+        second = pool.submit(ask, server, 2)
+        until(lambda: server.service.batcher.waiting == 1)
+        threading.Thread(target=server.service.batcher.close).start()
+        with pytest.raises(openai.InternalServerError) as caught:
+            second.result()
+        assert caught.value.status_code == 503 and caught.value.body["code"] == "stopping"
+        assert get(f"{server.url}/health").status_code == 503
+        gated.gate.set()
+        with pytest.raises(openai.InternalServerError):
+            first.result()

@@ -1,0 +1,30 @@
+"""How an instruction whose target is text or blocks reaches the transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ufc.captioning.text_target import ANSWER_SLOTS, CAPTION_SLOTS
+from ufc.tasks.attributes import TEXT
+from ufc.tasks.instruction import Element, Slot, join
+from ufc.tasks.plan import Plan
+
+
+def spoken(plan: Plan, values: Mapping[str, str]) -> str:
+    """The words that stand before the slots: all that are given but those to be filled in."""
+    target = plan.target.name
+
+    def written(element: Element) -> str:
+        if not isinstance(element, Slot):
+            return element.text
+        return values[element.name] if element.kind == TEXT and element.name != target else " "
+
+    return " ".join(join(plan.instruction.left, written).split())
+
+
+def slots_of(plan: Plan) -> int:
+    """Slots of a text that is told from nothing."""
+    said = plan.target.value("max_length")
+    if said is not None:
+        return int(said)
+    return CAPTION_SLOTS if plan.target.value("closed_set") is None else ANSWER_SLOTS

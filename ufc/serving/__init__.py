@@ -1,0 +1,1 @@
+"""`ufc serve`: the model behind the OpenAI images API, for a team. Needs the extra `serve`."""

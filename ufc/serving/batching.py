@@ -1,0 +1,259 @@
+"""Dynamic batching: one thread generates, and pictures that may be generated together are.
+
+What waits longest goes first, and takes along whatever has equal settings and size. Nothing else
+of its company changes a picture: as much as its precision promises that at all (`--deterministic`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from ufc.io.batch_plan import batch_settings
+from ufc.pipeline import UFCPipeline
+from ufc.pipeline_output import PipelineOutput
+from ufc.request import Row
+from ufc.serving.incoming import Wanted
+
+LOG = logging.getLogger(__name__)
+HELD_PIXELS = 2**28  # of pictures that wait, about 800 MB
+
+
+class QueueFullError(Exception):
+    """As many pictures wait as may."""
+
+
+class ClosedError(Exception):
+    """The server is stopping."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Picture `index` of a request after a step, the `number`th that is shown of it."""
+
+    index: int
+    number: int
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Done:
+    """Picture `index` of a request is number `place` of an output."""
+
+    index: int
+    row: Row
+    out: PipelineOutput
+    place: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture could not be generated, and so the request cannot be served."""
+
+    error: Exception
+
+
+Event = Preview | Done | Failed
+
+
+@dataclass(eq=False)
+class Job:
+    """A request that waits or is being served; `deliver` is called in the generating thread."""
+
+    wanted: Wanted
+    deliver: Callable[[Event], None]
+    previews: int = 0
+    cancelled: bool = False
+
+    @property
+    def preview_steps(self) -> list[int]:
+        """The steps after which a preview is shown, evenly over all but the last."""
+        steps = self.wanted.steps
+        places = [(k + 1) * steps // (self.previews + 1) - 1 for k in range(self.previews)]
+        return sorted({place for place in places if 0 <= place < steps - 1})
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One picture of a job."""
+
+    job: Job
+    row: Row
+
+    @property
+    def index(self) -> int:
+        return self.row.picture.index
+
+
+@dataclass
+class Batcher:
+    """The queue before one pipeline, and the thread that works it off.
+
+    Attributes:
+        max_batch: pictures that are generated together, at most.
+        max_queue: pictures that may wait.
+        wait: seconds that a picture waits for company where nothing is being generated.
+        on_batch: told how many pictures were generated together, and in how many seconds.
+    """
+
+    pipe: UFCPipeline
+    max_batch: int = 8
+    max_queue: int = 64
+    wait: float = 0.01
+    on_batch: Callable[[int, float], None] = lambda pictures, seconds: None
+    running: int = 0
+    closed: bool = False
+    _queue: deque[Unit] = field(default_factory=deque)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait."""
+        return len(self._queue)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether what is submitted will be worked off."""
+        return not self.closed and self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread = threading.Thread(target=self._work, name="ufc-serve", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Have the pictures of a job generated.
+
+        Raises:
+            QueueFullError: too many wait already.
+            ClosedError: the server is stopping.
+        """
+        units = [Unit(job, row) for row in job.wanted.rows]
+        with self._changed:
+            if self.closed:
+                raise ClosedError
+            held = sum(map(pixels, {unit.job for unit in self._queue} | {job}))
+            if self.waiting + len(units) > self.max_queue or (self._queue and held > HELD_PIXELS):
+                raise QueueFullError
+            self._queue.extend(units)
+            self._changed.notify_all()
+
+    def cancel(self, job: Job) -> None:
+        """Give a job up: what waits of it leaves the queue; a batch that is left without anybody
+        to wait for it ends after its step."""
+        with self._changed:
+            job.cancelled = True
+            self._queue = deque(unit for unit in self._queue if unit.job is not job)
+            self._changed.notify_all()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Stop working; who waits is told."""
+        with self._changed:
+            self.closed = True
+            left, self._queue = list(self._queue), deque()
+            self._changed.notify_all()
+        for job in {unit.job for unit in left}:
+            job.deliver(Failed(ClosedError()))
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _work(self) -> None:
+        while True:
+            batch = self._take()
+            if batch is None:
+                return
+            started = time.monotonic()
+            try:
+                self._generate(batch)
+            finally:
+                with self._changed:
+                    self.running = 0
+            self.on_batch(len(batch), time.monotonic() - started)
+
+    def _take(self) -> list[Unit] | None:
+        """The next batch, taken out of the queue; None when closed."""
+        with self._changed:
+            idle = not self._queue
+            self._changed.wait_for(lambda: self._queue or self.closed)
+            if idle and self.wait > 0:
+                self._changed.wait_for(
+                    lambda: self.closed or len(self._company()) >= self.max_batch, self.wait
+                )
+            if self.closed:
+                return None
+            batch = self._company()  # none where all were given up meanwhile
+            taken = set(map(id, batch))
+            self._queue = deque(unit for unit in self._queue if id(unit) not in taken)
+            self.running = len(batch)
+            return batch
+
+    def _company(self) -> list[Unit]:
+        """The first of the queue, and those that may be generated together with it."""
+        if not self._queue:
+            return []
+        key = self._queue[0].job.wanted.company
+        same = (unit for unit in self._queue if unit.job.wanted.company == key)
+        return [unit for unit, _ in zip(same, range(self.max_batch), strict=False)]
+
+    def _generate(self, batch: Sequence[Unit]) -> None:
+        """Generate a batch; where it fails, each of its pictures alone."""
+        batch = [unit for unit in batch if not unit.job.cancelled]
+        if not batch:
+            return
+        try:
+            out = self._call(batch)
+        except Exception as error:
+            if len(batch) > 1 and not self.closed:
+                for unit in batch:
+                    self._generate([unit])
+                return
+            for unit in batch:
+                tell(unit, Failed(error))
+            return
+        for place, unit in enumerate(batch):
+            done = Done(unit.index, unit.row, out, place)
+            tell(unit, Failed(ClosedError()) if self.closed else done)
+
+    def _call(self, batch: Sequence[Unit]) -> PipelineOutput:
+        due = {unit: unit.job.preview_steps for unit in batch}
+
+        def on_step(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> None:
+            if self.closed or all(unit.job.cancelled for unit in batch):
+                state["stop"]()
+                return
+            shown = [
+                (place, unit)
+                for place, unit in enumerate(batch)
+                if step in due[unit] and not unit.job.cancelled
+            ]
+            images = state["image"]() if shown else []
+            for place, unit in shown:
+                number = due[unit].index(step)
+                tell(unit, Preview(unit.index, number, images[place]))
+
+        return self.pipe(
+            conditioning=[unit.job.wanted.conditioning for unit in batch],
+            seed=[unit.row.request.seed or 0 for unit in batch],
+            callback_on_step_end=on_step,
+            **batch_settings(batch[0].row.request),
+        )
+
+
+def tell(unit: Unit, event: Event) -> None:
+    """Deliver an event to whoever still waits for it."""
+    if not unit.job.cancelled:
+        unit.job.deliver(event)
+
+
+def pixels(job: Job) -> int:
+    """Pixels that a job holds while it waits."""
+    pictures = (one for some in job.wanted.conditioning.pictures.values() for one in some)
+    return sum(picture.width * picture.height for picture in pictures)

@@ -1,0 +1,60 @@
+"""What the server allows and how long it waits; every field is a flag of `ufc serve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ufc_base.program import option
+
+BATCHING, LIMITS, ACCESS = "Batching", "Limits", "Access"
+
+
+@dataclass(kw_only=True)
+class ServerSettings:
+    """Limits hold for every request; what is beyond them is refused, with the limit named."""
+
+    served_model_name: Annotated[
+        str | None, option("What clients call the model (its own name).", ACCESS)
+    ] = None
+    rate_limit: Annotated[
+        int | None,
+        option("Requests a minute from one key, or one address (no limit).", ACCESS, min=1),
+    ] = None
+    max_batch: Annotated[int, option("Pictures generated together (8).", BATCHING, min=1)] = 8
+    batch_wait: Annotated[
+        float,
+        option(
+            "Seconds that a picture waits for company when nothing is being generated (0.01).",
+            BATCHING,
+            min=0,
+        ),
+    ] = 0.01
+    max_queue: Annotated[
+        int,
+        option("Pictures that may wait (64); further requests get status 429.", LIMITS, min=1),
+    ] = 64
+    request_timeout: Annotated[
+        float, option("Seconds that a request may take in all (120).", LIMITS, min=0.001)
+    ] = 120.0
+    max_images: Annotated[int, option("Pictures of one request (10).", LIMITS, min=1)] = 10
+    max_steps: Annotated[int, option("Steps of one picture (100).", LIMITS, min=1)] = 100
+    max_canvases: Annotated[
+        int,
+        option("Of one request: pictures times candidates times best of (64).", LIMITS, min=1),
+    ] = 64
+    max_area: Annotated[
+        float,
+        option("Blocks of one picture, as a multiple of the trained number (4).", LIMITS, min=1),
+    ] = 4.0
+    max_body_mib: Annotated[float, option("Size of a request in MiB (32).", LIMITS, min=0.001)] = (
+        32.0
+    )
+    max_pixels: Annotated[
+        int, option("Pixels of an uploaded picture (16777216).", LIMITS, min=1)
+    ] = 2**24
+
+    @property
+    def max_body(self) -> int:
+        """Bytes that a request may have."""
+        return int(self.max_body_mib * 2**20)

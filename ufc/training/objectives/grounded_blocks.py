@@ -1,0 +1,59 @@
+"""Which blocks of a picture words are about, learnt on collages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ufc.captioning.grounding import block_logits
+from ufc.model.transformer import UFCTransformer
+from ufc.training.objectives.base import Context, Log, Objective, register_objective
+from ufc.training.tasks.words import TaskSample
+
+
+@register_objective
+class GroundedBlocks(Objective):
+    """Binary cross-entropy of each block of a step's collages (`TrainConfig.tasks`)."""
+
+    name = "grounded-blocks"
+
+    def loss(self, context: Context) -> tuple[Tensor, Log] | None:
+        if not context.model.config.grounding:
+            return None
+        found = grounded_blocks(context.model, context.batch.box_tasks)
+        if found is None:  # another process may have some
+            return 0.0 * context.model.ground_head.weight.sum(), {}
+        loss = found.loss / self.config.gradient_accumulation_steps
+        return loss, {"grounding_loss": loss.detach(), "grounding_iou": found.iou}
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """Mean loss over blocks, and intersection over union with the true blocks, meant over those
+    samples that have some."""
+
+    loss: Tensor
+    iou: Tensor
+
+
+def grounded_blocks(model: UFCTransformer, samples: Sequence[TaskSample]) -> Grounded | None:
+    """What the model says of the blocks of samples; None without any."""
+    if not samples:
+        return None
+    logits_BT = block_logits(model, [sample.item for sample in samples]).float()
+    truth_BT = torch.stack([s.blocks_T for s in samples if s.blocks_T is not None])
+    truth_BT = truth_BT.to(logits_BT.device)
+    loss = F.binary_cross_entropy_with_logits(logits_BT, truth_BT.float())
+    return Grounded(loss, block_iou(logits_BT.detach() > 0, truth_BT))
+
+
+def block_iou(said_BT: Tensor, truth_BT: Tensor) -> Tensor:
+    """Mean intersection over union of blocks, over rows with a true one; nan without such."""
+    there_B = truth_BT.any(1)
+    both = (said_BT & truth_BT).sum(1)[there_B]
+    either = (said_BT | truth_BT).sum(1)[there_B]
+    return (both / either.clamp_min(1)).float().mean()

@@ -1,0 +1,1 @@
+"""A mixture of instructions as training data: what each sample of a step is asked beside images."""

@@ -45,6 +45,7 @@ def check_program(program: bytes, only: frozenset[str] | None = NAMES) -> None:
     """
     mark, stack, memo = Node([]), list[Node](), dict[int, Node]()
     nodes: list[Node] = []
+    argument: Any
     for count, (opcode, argument, _) in enumerate(pickletools.genops(program), 1):
         if count > MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} steps")

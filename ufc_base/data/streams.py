@@ -160,7 +160,7 @@ def stream_members(stream: Any) -> Iterator[tuple[str, bytes]]:
     What is larger than a picture can be is passed over unread, and so are links and names that
     lead elsewhere.
     """
-    counted = Counted(stream)
+    counted: Any = Counted(stream)
     with tarfile.open(fileobj=counted, mode="r|*") as archive:
         for info in archive:
             archive.members.clear()  # or every header of the shard is kept

@@ -94,7 +94,8 @@ class SessionStore:
 
     def missing(self, key: str, session: Session) -> frozenset[str]:
         """Those of a session's files that are not there."""
-        files = {item.file for item in (*session.pictures, *session.references)}
+        files = {picture.file for picture in session.pictures}
+        files |= {reference.file for reference in session.references}
         files |= {session.settings.controls.get(name, "") for name in picture_controls()} - {""}
         return frozenset(name for name in files if not self.has_file(key, name))
 

@@ -32,9 +32,8 @@ class BoundedLoader(yaml.SafeLoader):
             )
         self.nested += 1
         if self.nested > MOST_NESTED:
-            raise yaml.composer.ComposerError(
-                None, None, "values are nested too deeply", event.start_mark
-            )
+            mark: Any = event.start_mark
+            raise yaml.composer.ComposerError(None, None, "values are nested too deeply", mark)
         try:
             return super().compose_node(parent, index)
         finally:

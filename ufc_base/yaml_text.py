@@ -26,13 +26,12 @@ class BoundedLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()
+        mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not read: write the value out", event.start_mark
-            )
+            said = "aliases (*name) are not read: write the value out"
+            raise yaml.composer.ComposerError(None, None, said, mark)
         self.nested += 1
         if self.nested > MOST_NESTED:
-            mark: Any = event.start_mark
             raise yaml.composer.ComposerError(None, None, "values are nested too deeply", mark)
         try:
             return super().compose_node(parent, index)

@@ -51,6 +51,7 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
         request, settings = row.request, row.request.settings
         size = settings.height, settings.width
         try:
+            request.check_controls()
             check_order(settings.order, pipe)
             pipe.check_upscale(settings.upscale)
             frame = pipe.frames.choose(None, *size)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
 from vqgan.model import VQGAN, Encoder, VQGANConfig
 
 MAX_LOGIT_SCALE = 4.6052  # ln 100, where CLIP stops it too
@@ -38,6 +38,9 @@ class ContrastiveConfig:
     heads: int = 4
     embedding: int = 128
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        refuse_sizes(self, image_depth=4096, text_depth=4096)
 
     @property
     def image(self) -> VQGANConfig:

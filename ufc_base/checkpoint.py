@@ -129,6 +129,20 @@ def built_for(
         raise CheckpointError(f"{where}: {error!s:.300}") from error
 
 
+def refuse_sizes(config: Any, **most: int) -> None:
+    """Raise `ValueError` for numbers of a config dataclass that no model has.
+
+    `most` has the limits by name, for lists those of their lengths; other numbers have 2^24.
+    """
+    for name, value in vars(config).items():
+        limit = most.get(name, 2**24)
+        if isinstance(value, tuple | list) and len(value) > min(limit, 64):
+            raise ValueError(f"{name} has {len(value)} numbers, wanted {min(limit, 64)} at most")
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, int) and abs(one) > limit:
+                raise ValueError(f"{name} is {float(min(one, 10**300)):g}, wanted {limit} at most")
+
+
 @contextmanager
 def at_most(values: int, tensors: int) -> Iterator[None]:
     """Raise `ValueError` as soon as modules that this thread builds need more than these weights.

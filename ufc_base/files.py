@@ -11,6 +11,23 @@ from typing import BinaryIO
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have errors of the disk say which file they are about; torch and others hide them behind
+    errors of their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+    except RuntimeError as error:
+        hidden = error.__context__
+        if not isinstance(hidden, OSError) or hidden.errno is None:
+            raise
+        raise OSError(hidden.errno, os.strerror(hidden.errno), str(path)) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; what was written becomes `path` at the end, at once.
 
@@ -20,10 +37,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".ufc-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with naming(path):
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
 from ufc_base.inference import Derived, is_plain, is_untouched
 from vqgan.packed_convolution import Conv2d
 from vqgan.quantizer import VectorQuantizer, join_codes, split_codes
@@ -53,6 +53,7 @@ class VQGANConfig:
     def __post_init__(self) -> None:
         for name in ("ch_mult", "attn_resolutions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        refuse_sizes(self, num_res_blocks=256, codebooks=64)
         for side in self.size:
             if side % self.downsampling:
                 raise ValueError(

@@ -205,8 +205,8 @@ def load_statistics(path: str | Path) -> tuple[Statistics, str]:
         about = str(file["about"]) if "about" in file else ""
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: no statistics of pictures ({error}); wanted the arrays mu and sigma, as "
-            "pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
+            f"{path}: no statistics of pictures ({error!s:.200}); wanted the arrays mu and sigma, "
+            "as pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
         ) from error
     square = covariance.shape == (mean.size, mean.size)
     finite = np.isfinite(covariance).all() and np.isfinite(mean).all()

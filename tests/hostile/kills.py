@@ -336,6 +336,7 @@ def started(work: Callable[[], object], log: Path) -> int:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(file, "w", buffering=1)  # a test may have taken them
         work()
         code = 0
     except SystemExit as error:

@@ -120,7 +120,7 @@ class TextTokenizer:
         try:
             return cls(Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(f"{path} is not a tokenizer.json ({error})") from error
+            raise CheckpointError(f"{path} is not a tokenizer.json ({error!s:.200})") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> TextTokenizer:

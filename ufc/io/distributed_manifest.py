@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ufc.io.manifest import Manifest, manifest_line, manifest_parts, read_folder, read_manifest
+from ufc_base.files import naming
 from ufc_base.training.ranks import Ranks
 
 LOCK = ".manifest.lock"
@@ -51,8 +52,9 @@ class SharedManifest(Manifest):
         """Append what came of one picture to this process's part, at once."""
         assert self._file is not None, "begin comes first"
         self.rows[row["file_name"]] = dict(row)
-        self._file.write(manifest_line(row))
-        self._file.flush()
+        with naming(self.part):
+            self._file.write(manifest_line(row))
+            self._file.flush()
 
     def close(self) -> None:
         """Bring this part, and those that were left behind, into the manifest."""

@@ -25,7 +25,7 @@ from PIL import Image
 from ufc.io.png.metadata import Metadata, save_options
 from ufc.io.validation import RequestError, listed, parse_json
 from ufc.sampling.generation_config import DEFAULTS, current_names
-from ufc_base.files import write_atomically
+from ufc_base.files import naming, write_atomically
 from ufc_base.profiles import PROFILE
 
 MANIFEST = "manifest.jsonl"
@@ -134,7 +134,7 @@ class Manifest(AbstractContextManager["Manifest"]):
     def record(self, row: Mapping[str, Any]) -> None:
         """Append what came of one picture, at once."""
         self.rows[row["file_name"]] = dict(row)
-        with open(self.path, "ab") as file:
+        with naming(self.path), open(self.path, "ab") as file:
             file.write(manifest_line(row))
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ from ufc.model.code_head import CodeStates, Link, make_links
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
 from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
-from ufc_base.checkpoint import CheckpointError, load_module, save_module
+from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
 from ufc_base.inference import is_plain
 
 
@@ -79,6 +79,7 @@ class UFCConfig:
             rows, columns = self.grid
             object.__setattr__(self, "grid", rows if rows == columns else (rows, columns))
         object.__setattr__(self, "estimators", tuple(self.estimators))
+        refuse_sizes(self, codes=2**62, depth=4096, experts=2**16, codebooks=64, grid=4096)
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(
                 f"width {self.width} over {self.heads} heads must give a multiple of 4 per head"

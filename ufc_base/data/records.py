@@ -15,7 +15,7 @@ from ufc_base.json_text import load_json
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 CAPTIONS = ("text", "caption", "captions")  # the first of them that is there is the caption
 MAX_UNREADABLE = 0.01
-PARQUET_ROWS = 256  # at a time: a text that is stored once may stand in every row
+PARQUET_ROWS = 32  # at a time: a text that is stored once may stand in every row
 MOST_PARQUET = 2**30  # bytes of all rows, once they are no longer packed
 
 
@@ -168,7 +168,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     )
                 yield where, {name: cell for name, cell in row.items() if cell}
         except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: is not CSV ({error})") from error
+            raise DataError(
+                f"{path}, line {reader.line_num}: is not CSV ({error!s:.200})"
+            ) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -182,7 +184,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         number = size = 0
         for batch in ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS):
-            size += batch.nbytes
+            plain = (getattr(one, "dictionary_decode", lambda one=one: one)() for one in batch)
+            size += sum(column.nbytes for column in plain)
             if size > MOST_PARQUET:
                 raise DataError(f"{path}: its rows have more than {MOST_PARQUET:,} bytes")
             for row in batch.to_pylist():

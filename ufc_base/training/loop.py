@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 from ufc_base.entry import write_line
-from ufc_base.files import sync_folder, write_atomically
+from ufc_base.files import naming, sync_folder, write_atomically
 from ufc_base.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
@@ -95,7 +95,7 @@ class Checkpoints:
         partial = self.folder / f".checkpoint-{step}.partial"
         partial.mkdir(parents=True)
         try:
-            with (partial / STATE).open("wb") as file:
+            with naming(final), (partial / STATE).open("wb") as file:
                 torch.save(state, file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -227,7 +227,7 @@ class MetricsLog:
         if self.quiet:
             return
         row = {"step": step} | {name: plain(value) for name, value in values.items()}
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from ufc.conditioning.conditioning import ControlField, registered_controls
 from ufc.conditioning.frame import Grid, cells
@@ -196,12 +199,14 @@ class Session:
 
 
 def _make(kind: Any, data: Mapping[str, Any]) -> Any:
+    """A dataclass of JSON. Raises `ValueError` for values of other types."""
     known = {item.name for item in fields(kind)}
-    values = {name: value for name, value in data.items() if name in known}
-    for name in ("marks", "kept", "codes", "grid"):
-        if isinstance(values.get(name), list):
-            values[name] = tuple(values[name])
-    return kind(**values)
+    return checked(kind).validate_python({n: v for n, v in data.items() if n in known})
+
+
+@cache
+def checked(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 # What is on the canvas

@@ -184,7 +184,7 @@ def load_judge(path: str | Path) -> Judge:
         return Judge(str(file["about"]), number_of(file, "size"), scaler, probes, references)
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: not probes of this program ({error}); make them with "
+            f"{path}: not probes of this program ({error!s:.200}); make them with "
             "`python -m estimators.metrics.probes fit`"
         ) from error
 

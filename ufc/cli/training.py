@@ -18,9 +18,9 @@ from ufc.cli.program import Later, command_of
 from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
+from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.program import option
 from ufc_base.training.ranks import ranks_from_environment
-from ufc_base.yaml_text import load_yaml
 
 ExportDType = Literal["fp32", "fp16", "bf16"]
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from ufc.io.manifest import open_folder
 from ufc_base.files import write_atomically
+from ufc_base.formats.json_text import load_json
 from ufc_base.images import load_original
-from ufc_base.json_text import load_json
 from webui.sessions.state import Session, next_id, picture_controls
 
 _ID = re.compile(r"[0-9a-f]{24}")

@@ -257,7 +257,7 @@ class Editor:
         """Open a tab of the shelf; a click may meet the page as it is regenerated."""
 
         def opened() -> bool:
-            tab = self.all(".st-key-shelf [data-testid=stTab]")[number]
+            tab = self.all("[class*=st-key-shelf_] [data-testid=stTab]")[number]
             if tab.get_attribute("aria-selected") != "true":
                 tab.click()
                 return False

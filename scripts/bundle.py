@@ -24,6 +24,7 @@ from ufc.pipeline import DEFAULTS, UFCPipeline
 from ufc_base.checkpoint import split_weights
 from ufc_base.entry import exit_code
 from vqgan.model import VQGAN
+from vqgan.upscaling.model import Upscaler
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -59,6 +60,7 @@ def main() -> int:
         metavar=("MODEL", "SHARE"),
         help="mix this share of another model's transformer in, of the same codes and words",
     )
+    parser.add_argument("--upscaler", help="output folder of `ufc train-upscaler` to take in")
     parser.add_argument("--output-dir", help="folder of models to write to, instead of weights/")
     parser.add_argument("--shard-size", help="size of a weight file at most, such as 15MB")
     parser.add_argument("--default", action="append", default=[], metavar="NAME=VALUE")
@@ -85,7 +87,12 @@ def bundle(options: argparse.Namespace) -> None:
         other = UFCPipeline.from_pretrained(model, device="cpu", dtype="fp32")
         transformer = blend(transformer, other.transformer, float(share))
     defaults = pipeline.defaults | dict(map(read_default, options.default))
-    pipeline = UFCPipeline(tokenizer, transformer, pipeline.text, defaults)
+    upscaler = pipeline.upscaler
+    if options.upscaler:
+        upscaler = Upscaler.from_pretrained(options.upscaler)
+    pipeline = UFCPipeline(
+        tokenizer, transformer, pipeline.text, defaults, tasks=pipeline.tasks, upscaler=upscaler
+    )
     root = Path(options.output_dir) if options.output_dir else bundled_folder()
     pipeline.save_pretrained(root / options.name, torch.float16)
     if options.shard_size:

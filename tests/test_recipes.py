@@ -12,19 +12,21 @@ from ufc.training.conditioning_dropout import ControlOdds
 from ufc.training.config import TrainConfig
 from ufc.training.tasks.mixture import control_odds
 from vqgan.training.config import TokenizerTrainConfig
+from vqgan.upscaling.config import UpscalerTrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("fashion-*.yaml")), ids=lambda path: path.name)
 def test_recipe_fits_its_trainer(path: Path) -> None:
-    kind = TokenizerTrainConfig if "tokenizer" in path.name else TrainConfig
+    kind: type = TokenizerTrainConfig if "tokenizer" in path.name else TrainConfig
+    kind = UpscalerTrainConfig if "upscaler" in path.name else kind
     values = read_recipe(str(path), kind)
     kind(**values)
     assert "#   ufc train" in path.read_text(), "a recipe states its command"
 
 
-@pytest.mark.parametrize("kind", [TokenizerTrainConfig, TrainConfig])
+@pytest.mark.parametrize("kind", [TokenizerTrainConfig, TrainConfig, UpscalerTrainConfig])
 def test_every_setting_has_a_help_text(kind: type) -> None:
     for name, field in kind.__dataclass_fields__.items():
         assert field.metadata.get("help", "").endswith("."), name

@@ -21,7 +21,7 @@ from ufc.conditioning.edits.original_size import prepare
 from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.kinds import Picture, Reference
-from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas
+from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas, enlarged_edit
 from ufc.io.validation import RequestError, check_integer, check_number
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig
@@ -143,7 +143,11 @@ def prepare_edit(
     edit = edit_canvas(image, mask, blocks, frame.grid, frame.size, codes_T, frame.stretch)
     if edit is None:
         return frame, blank_edit(frame.grid, frame.size)
-    return frame, replace(edit, photograph=photograph)
+    enlarged = None
+    if image is not None and photograph is None and config.upscale > 1:
+        size = frame.size[0] * config.upscale, frame.size[1] * config.upscale
+        enlarged = enlarged_edit(image, mask, blocks, frame.grid, size, frame.stretch)
+    return frame, replace(edit, photograph=photograph, enlarged=enlarged)
 
 
 def outpainted(one: Conditioning) -> Image.Image:

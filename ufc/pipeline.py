@@ -36,7 +36,16 @@ from ufc.conditioning.known_tokens import as_pictures, blank_edit, paste_back
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.serialisation import checkpoint_defaults, known_tasks, push, read_parts, write_parts
+from ufc.io.serialisation import (
+    UPSCALER,
+    checkpoint_defaults,
+    known_tasks,
+    push,
+    read_parts,
+    read_upscaler,
+    write_parts,
+)
+from ufc.io.validation import RequestError
 from ufc.model.attention import resolve_backend
 from ufc.model.forking import prepare_process
 from ufc.model.placing import as_they_were, probe_device
@@ -53,6 +62,7 @@ from ufc.pipeline_output import (
     PipelineOutput,
     at_original_size,
     check_output_type,
+    finished,
     measured,
     present,
     step_state,
@@ -70,6 +80,7 @@ from ufc_base.profiles import to_srgb
 from ufc_base.training.processes import pick_device
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
+from vqgan.upscaling.model import SCALE, Upscaler
 
 if TYPE_CHECKING:
     from ufc.captioning.tell import ToldText
@@ -92,6 +103,7 @@ class UFCPipeline:
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
         tasks: KnownTasks | None = None,
+        upscaler: Upscaler | None = None,
     ) -> None:
         prepare_process()
         known = transformer.config
@@ -108,6 +120,7 @@ class UFCPipeline:
             )
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.transformer = transformer.eval().requires_grad_(False)
+        self.upscaler = None if upscaler is None else upscaler.eval().requires_grad_(False)
         self.watches = WeightWatch(self.tokenizer), WeightWatch(self.transformer)
         self.encoded = EncodedPictures(self.watches[0])
         self.text = text
@@ -203,7 +216,8 @@ class UFCPipeline:
         """
         folder = resolve_model(model, revision, cache_dir, local_files_only)
         parts = read_parts(folder, variant)
-        pipeline = cls(*parts, name=folder.name, tasks=known_tasks(folder))
+        tasks, upscaler = known_tasks(folder), read_upscaler(folder, variant)
+        pipeline = cls(*parts, name=folder.name, tasks=tasks, upscaler=upscaler)
         return pipeline.to(
             device, dtype, attention_backend, compile, low_mem, cpu_offload, deterministic
         )
@@ -250,8 +264,10 @@ class UFCPipeline:
             check_compiler(place)
         offload = bool(requested["cpu_offload"]) and place.type != "cpu"
         home = torch.device("cpu") if offload else place
-        with as_they_were(self.tokenizer, self.transformer):
-            self.tokenizer.to(home)
+        upscaler = [] if self.upscaler is None else [self.upscaler]
+        with as_they_were(self.tokenizer, self.transformer, *upscaler):
+            for part in (self.tokenizer, *upscaler):
+                part.to(home)
             self.transformer.to(home, DTYPES.get(precision, torch.float32))
             alike = self.alike[0].to(place), self.alike[1].to(place)
         exchange = quantise_linears if precision == "int8" else restore_linears
@@ -305,6 +321,7 @@ class UFCPipeline:
         contrastive_weight: float | None = None,
         feather: int = 0,
         original_size: bool = False,
+        upscale: int = 1,
         seed: int | Sequence[int] | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         score_steps: bool = False,
@@ -359,7 +376,10 @@ class UFCPipeline:
             feather: width in pixels of a blended band outside the kept pixels.
             original_size: an edit comes back at its image's own size (PIL only): the model works on
                 the part around what changes, and no other pixel is touched. `codes` and the rest
-                of the output are of that part.
+                of the output are of that part. A model's upscaler enlarges first.
+            upscale: 2 gives pictures of twice the size by the model's upscaler. An edit's kept
+                pixels are then those of its image at that size, where that has as many; else they
+                are enlarged with the rest.
             seed: picture i of a prompt uses seed + i, of every prompt alike; a list gives each
                 picture, or each prompt, its own; random where none is given.
             generator: one CPU generator, or one a picture, instead of a seed.
@@ -422,6 +442,7 @@ class UFCPipeline:
         for watch in self.watches:
             watch.look()
         check_output_type(output_type)
+        self.check_upscale(config.upscale)
         codebook = self.transformer.config.codes
         with running(self.calls) as call:
             told: list[list[str]] = [[] for _ in given]
@@ -480,11 +501,16 @@ class UFCPipeline:
                     on_step=on_step,
                 )
             codes_BT = refined.canvas.codes
+            pixels_BCHW = self.decode(codes_BT, frame.grid)
+            larger = self.enlarge if config.upscale > 1 else None
+            finished_BCHW = finished(edits, pixels_BCHW, config.feather, larger)
             if config.original_size and output_type == "pil":
-                pixels_BCHW = self.decode(codes_BT, frame.grid)
-                images = at_original_size(edits, pixels_BCHW, frame.stretch, config.feather)
+                images: Any = at_original_size(
+                    edits, pixels_BCHW, finished_BCHW, frame.stretch, config.feather,
+                    None if self.upscaler is None else self.enlarge,
+                )  # fmt: skip
             else:
-                images = present(decoded(codes_BT), codes_BT, edits, output_type)
+                images = present(finished_BCHW, codes_BT, edits, output_type)
         return PipelineOutput(
             images=images,
             seeds=list(seeds),
@@ -566,6 +592,31 @@ class UFCPipeline:
         grids = self.portions(codes.view(-1, *(grid or self.grid_size)))
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]
+        return torch.cat(parts)
+
+    def check_upscale(self, upscale: int | None) -> None:
+        """Raise `RequestError` where pictures are to be enlarged and nothing here can."""
+        if (upscale or 1) > 1 and self.upscaler is None:
+            raise RequestError(
+                f"upscale: got {upscale}, and the model {self.name} has no upscaler; leave it out, "
+                f"or put what `ufc train-upscaler` wrote (config.json and model.safetensors) into "
+                f"{UPSCALER}/ of the model's folder"
+            )
+
+    @torch.no_grad()
+    def enlarge(self, pixels_BCHW: Tensor) -> Tensor:
+        """Pixels in -1..1 on the CPU, (B, 3, H, W), at twice the size by the upscaler.
+
+        Raises:
+            RequestError: the model has none.
+        """
+        self.check_upscale(SCALE)
+        upscaler = cast("Upscaler", self.upscaler)
+        with self.at_work(upscaler):
+            parts = [
+                upscaler.enlarge(x.to(self.device)).float().cpu()
+                for x in self.portions(pixels_BCHW)
+            ]
         return torch.cat(parts)
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.conditioning.edits.original_size import restore
-from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures, paste_back, paste_enlarged
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
@@ -93,15 +93,35 @@ def present(
     return pixels_BCHW if output_type == "pt" else codes_BT
 
 
+Enlarge = Callable[[Tensor], Tensor]
+
+
+def finished(
+    edits: Sequence[EditCanvas], pixels_BCHW: Tensor, feather: int, enlarge: Enlarge | None
+) -> Tensor:
+    """What was decoded with the kept pixels in it; with `enlarge` in the size that it gives."""
+    pasted = paste_back(pixels_BCHW, edits, feather)
+    if enlarge is None:
+        return pasted
+    larger = enlarge(pasted)
+    return paste_enlarged(larger, edits, feather * larger.shape[-1] // pasted.shape[-1])
+
+
 def at_original_size(
-    edits: Sequence[EditCanvas], pixels_BCHW: Tensor, stretch: float, feather: int
+    edits: Sequence[EditCanvas],
+    pixels_BCHW: Tensor,
+    finished_BCHW: Tensor,
+    stretch: float,
+    feather: int,
+    enlarge: Enlarge | None,
 ) -> list[Image.Image]:
-    """Edits in the photographs that they are of; pictures without one as they were decoded."""
-    pictures = as_pictures(paste_back(pixels_BCHW, edits, feather), edits)
+    """Edits in the photographs that they are of, by an upscaler where there is one (`enlarge`);
+    pictures without a photograph as they are finished."""
+    pictures = as_pictures(finished_BCHW, edits)
     return [
         picture
         if edit.photograph is None
-        else restore(edit.photograph, edit, decoded_CHW, stretch, feather)
+        else restore(edit.photograph, edit, decoded_CHW, stretch, feather, enlarge)
         for picture, edit, decoded_CHW in zip(pictures, edits, pixels_BCHW, strict=True)
     ]
 

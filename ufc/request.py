@@ -31,6 +31,7 @@ from ufc.conditioning.kinds import (
 from ufc.conditioning.text import normalise
 from ufc.io.validation import (
     AllKeptError,
+    NothingAskedError,
     RequestError,
     check_id,
     check_integer,
@@ -185,7 +186,7 @@ class Request:
         """Raise `RequestError` where there is nothing to go by."""
         given = self.conditioning.present().keys() - {"negative_prompt"}
         if not given - {"prompt"} and not normalise(self.conditioning.prompt or ""):
-            raise RequestError(
+            raise NothingAskedError(
                 "nothing says what to generate: give a prompt, a reference image or an image "
                 "to edit"
             )

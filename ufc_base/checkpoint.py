@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
 from ufc_base.files import sync_folder, write_text
-from ufc_base.json_text import load_json
+from ufc_base.formats.json_text import load_json
 
 Module = TypeVar("Module", bound=nn.Module)
 

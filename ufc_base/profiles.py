@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from ufc_base.containers import MOST_INFLATED
+from ufc_base.formats.containers import MOST_INFLATED
 
 PROFILE = "icc_profile"  # the name in `Image.info`
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab", "L": "GRAY"}  # of a profile, by mode

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ufc_base.arrays import ImageError, Numbers, is_numbers, mask_of, picture_of
-from ufc_base.containers import split
+from ufc_base.formats.containers import split
 from ufc_base.profiles import PROFILE, in_srgb, sound_profile, to_srgb
 
 ImageFile: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"

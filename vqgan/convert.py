@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from ufc_base.checkpoint import CheckpointError, built_for, load_strictly, some
-from ufc_base.pickles import check_torch_file
+from ufc_base.formats.pickles import check_torch_file
+from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.program import argument, option, program
-from ufc_base.yaml_text import load_yaml
 from vqgan.model import VQGAN, VQGANConfig
 
 LEFT_OUT = ("loss.",)  # LPIPS and the discriminator, which only training needs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from dataclasses import replace
@@ -12,8 +13,9 @@ import streamlit as st
 from PIL import Image
 
 from ufc.cli.generating.model_choice import ModelSettings
+from ufc.io.validation import RequestError
 from webui.page.canvas_panel import easel
-from webui.page.context import Page, fill_widgets, read_widgets, widget
+from webui.page.context import Page, fill_widgets, guarded, read_widgets
 from webui.page.prompt import words
 from webui.page.references import references
 from webui.page.settings import recipe
@@ -22,9 +24,11 @@ from webui.page.upload import own
 from webui.sessions.studio import Studio
 from webui.strings import LANGUAGES, speak
 
+LOG = logging.getLogger(__name__)
 SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
 DESK = ("words", "easel", "panels", "shelf")
-MESSAGE_STAYS = 12  # seconds: long enough to read a file's name, its fault and what to do
+LETTERS_A_SECOND = 18  # as one reads
+SHORTEST, LONGEST = 3.0, 7.0  # seconds that a message stays
 STYLE = Path(__file__).with_name("page") / "page.css"
 
 
@@ -32,23 +36,28 @@ def main() -> None:
     """One run of the page."""
     st.set_page_config("UFC-BERT", page_icon=icon(), layout="wide")
     st.html(STYLE)
-    page = finish(open_page())
+    try:
+        page = finish(open_page())
+    except (OSError, RequestError, KeyError) as error:
+        LOG.exception("no session could be opened")
+        say = speak(os.environ.get("UFC_LANG", "en"))
+        st.error(say("no_session", error=" ".join(str(error).split())))
+        return
     fill_widgets(page.session.settings)
-    header(page)
+    guarded(header, page)
     # In the order of a narrow screen; page.css lays them side by side on a wide one.
     with st.container(key="desk"):
         first, middle, left, right = (st.container(key=f"desk_{name}") for name in DESK)
     with first:
-        words(page)
+        guarded(words, page)
     with left:
-        references(page)
-        own(page)
-        recipe(page)
-    read_widgets(page)
+        for part in (references, own, recipe):
+            guarded(part, page)
+    guarded(read_widgets, page)
     with middle:
-        easel(page)
+        guarded(easel, page)
     with right:
-        shelf(page)
+        guarded(shelf, page)
 
 
 def open_page() -> Page:
@@ -64,8 +73,13 @@ def open_page() -> Page:
         )
     key = st.query_params.get("s", "")
     if studio.has(key):
-        return Page(studio, key)
+        page = Page(studio, key)
+        page.notice_others()
+        if count := studio.leave_out_missing(key):
+            page.tell(page.say("files_missing", count=count))
+        return page
     new = Page(studio, studio.begin(lang))
+    new.notice_others()
     if key:
         new.tell(new.say("session_lost"))
     st.query_params["s"] = new.key
@@ -99,6 +113,8 @@ def finish(page: Page) -> Page:
 
     Asked once a run, so that all of a run is of one mind.
     """
+    if page.studio.cut_off(page.key):
+        page.tell(page.say("cut_off"))
     progress = page.studio.worker.progress(page.key)
     if progress is None or progress.active:
         return replace(page, running=progress is not None)
@@ -117,19 +133,19 @@ def header(page: Page) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
     ):
-        st.markdown(f"### {say('title')}  \n:gray[{say('subtitle')}]")
+        st.markdown(f"# {say('title')}  \n:gray[{say('subtitle')}]")
         st.segmented_control(
             say("language"),
             list(LANGUAGES),
-            key=widget("lang"),
+            key=page.widget("lang"),
             required=True,
             format_func=lambda lang: LANGUAGES[lang],
             label_visibility="collapsed",
-            on_change=read_widgets,
-            args=(page,),
+            on_change=lambda: page.attempt(lambda: read_widgets(page)),
         )
     for message in st.session_state.pop("messages", []):  # seen wherever the page is scrolled to
-        st.toast(message, icon=":material/info:", duration=MESSAGE_STAYS)
+        stays = min(LONGEST, max(SHORTEST, 2 + len(message) / LETTERS_A_SECOND))
+        st.toast(message, icon=":material/info:", duration=round(stays))
 
 
 def icon() -> Image.Image:

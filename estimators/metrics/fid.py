@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from estimators.metrics.base import MeasuredSet, Metric, Need, register_metric
 from estimators.metrics.extractors.features import Features
 from estimators.metrics.extractors.measuring import Measuring
-from ufc_base.archives import number_of, read_arrays
 from ufc_base.data.names import DataError
 from ufc_base.files import write_atomically
+from ufc_base.formats.archives import number_of, read_arrays
 
 FloatArray = NDArray[np.float64]
 

@@ -329,6 +329,7 @@ def started(work: Callable[[], object], log: Path) -> int:
     if number:
         return number
     code = 1
+    torch.set_num_threads(1)  # a forked child has torch's pool, but not its threads
     try:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_DFL)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ufc.io.prompts_file import parse_json, read_rows
-from ufc.io.validation import RequestError
+from ufc.io.prompts_file import read_rows
+from ufc.io.validation import RequestError, parse_json
 from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 

@@ -20,10 +20,10 @@ from ufc_base.data.names import DataError
 from ufc_base.data.records import read_metadata
 from ufc_base.data.samples import shard_members
 from ufc_base.files import whole_file, write_text
+from ufc_base.formats.pickles import check_program, load_tensors
+from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.images import ImageError, load_image
-from ufc_base.pickles import check_program, load_tensors
 from ufc_base.training.loop import Checkpoints, MetricsLog, refuse_unsound
-from ufc_base.yaml_text import load_yaml
 from vqgan.model import VQGAN
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError
-from ufc_base.containers import MOST_INFLATED, split
+from ufc_base.formats.containers import MOST_INFLATED, split
 from ufc_base.images import ImageError, load_image, load_mask, load_original
 
 BAD_EXIF = b"Exif\0\0not a directory"

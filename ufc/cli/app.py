@@ -18,19 +18,22 @@ from ufc_base.extras import UnavailableError, how_to_install
 
 LOCAL = "127.0.0.1"
 # Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
-# components and the curves have those that Streamlit does not set.
+# components and the curves have those that Streamlit does not set. Words have a contrast of 4.5 or
+# more to what is behind them.
 THEME = {
     "baseRadius": "0.5rem",
-    "light.primaryColor": "#b4532a",
+    "light.primaryColor": "#9a4421",
     "light.backgroundColor": "#fdfcfa",
     "light.secondaryBackgroundColor": "#f4f1ec",
     "light.textColor": "#2b2926",
     "light.borderColor": "#ddd8cf",
-    "dark.primaryColor": "#cf6f42",
+    "light.grayTextColor": "#655f57",
+    "dark.primaryColor": "#e5936a",
     "dark.backgroundColor": "#1b1a18",
     "dark.secondaryBackgroundColor": "#272522",
     "dark.textColor": "#ece8e1",
     "dark.borderColor": "#45413b",
+    "dark.grayTextColor": "#b5afa6",
 }
 
 

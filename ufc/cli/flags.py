@@ -26,7 +26,7 @@ PictureFormat = Literal["png", "jpg", "webp"]
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
 
 # Settings that are listed with the controls.
-OF_THE_CONTROLS = ("feather", "height", "width", "original_size")
+OF_THE_CONTROLS = ("feather", "height", "width", "original_size", "upscale")
 
 
 def orders_beginning(incomplete: str) -> list[str]:

@@ -18,9 +18,9 @@ from ufc.cli.program import Later, command_of
 from ufc.cli.recipes import find_recipe, names_beginning
 from ufc.cli.terminal import DONE, INTERRUPTED, say
 from ufc.io.validation import RequestError, listed, shortened, shown
+from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.program import option
 from ufc_base.training.ranks import ranks_from_environment
-from ufc_base.yaml_text import load_yaml
 
 ExportDType = Literal["fp32", "fp16", "bf16"]
 
@@ -82,6 +82,15 @@ def train_contradiction() -> Trainer:
     )
 
 
+def train_upscaler() -> Trainer:
+    """The trainer of the upscaler."""
+    from vqgan.upscaling.config import UpscalerTrainConfig
+    from vqgan.upscaling.trainer import export_upscaler, main
+
+    help = "Train the upscaler on the larger photographs of an ImageFolder or of shards."
+    return Trainer("train-upscaler", UpscalerTrainConfig, main, export_upscaler, help)
+
+
 def later(trainer: Callable[[], Trainer], help: str) -> Later:
     """A trainer's command, built when it is needed."""
 
@@ -103,6 +112,9 @@ TRAINERS = {
     "train-contradiction": later(
         train_contradiction,
         "Train the judge of whether a caption contradicts a prompt, and in what.",
+    ),
+    "train-upscaler": later(
+        train_upscaler, "Train the upscaler, pictures to twice their size, on your photographs."
     ),
 }
 

@@ -14,6 +14,7 @@ from PIL import Image
 from ufc.io.png.block_record import MOST_BLOCKS_A_SIDE
 from ufc.io.validation import RequestError
 from ufc_base.images import fit_mask, fit_picture
+from vqgan.upscaling.model import SCALE
 
 Grid = int | tuple[int, int]  # blocks a side of a square, or (rows, columns)
 
@@ -134,15 +135,18 @@ class Frames:
         model of squares as many codes as its square has are those of the square.
         """
         grid = self.whole(size)
+        if codes is not None and (grid is None or grid[0] * grid[1] != codes):
+            grid = self.whole(size, SCALE)  # an enlarged one
         square = self.trained[0] == self.trained[1]
         if grid is None or (square and codes in (None, self.default.cells)):
             return None
         known = self.usual(grid) if codes is None else codes == grid[0] * grid[1]
         return grid if known else None
 
-    def whole(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        """(rows, columns) of a picture of (width, height) in whole blocks; None for another."""
-        (columns, right), (rows, below) = (divmod(side, self.cell) for side in size)
+    def whole(self, size: tuple[int, int], scale: int = 1) -> tuple[int, int] | None:
+        """(rows, columns) of a picture of (width, height) in whole blocks, `scale` times as large
+        as the model's; None for another."""
+        (columns, right), (rows, below) = (divmod(side, scale * self.cell) for side in size)
         if right or below or not min(rows, columns) or max(rows, columns) > MOST_BLOCKS_A_SIDE:
             return None
         return rows, columns

@@ -26,6 +26,7 @@ from ufc_base.images import (
     fit_picture,
     load_mask,
     match_mask,
+    picture_fit,
     to_pil,
     to_tensor,
 )
@@ -33,6 +34,14 @@ from ufc_base.profiles import PROFILE, in_profile, sound_profile, to_srgb
 
 if TYPE_CHECKING:
     from ufc.conditioning.edits.original_size import Photograph
+
+
+@dataclass(frozen=True)
+class KeptPixels:
+    """A picture in some size, (3, H, W) in -1..1, and which of its pixels stay, (H, W)."""
+
+    pixels_CHW: Tensor
+    kept_HW: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class EditCanvas:
         codes_T: codes of the picture where they are known; it is then not encoded again.
         profile: the colour profile that its numbers are meant in; None for sRGB.
         photograph: what it is a part of, where it comes back at the photograph's own size.
+        enlarged: what is kept at the size of enlarged pictures, where the picture has as many
+            pixels of its own.
     """
 
     pixels_CHW: Tensor
@@ -56,6 +67,7 @@ class EditCanvas:
     codes_T: Tensor | None = None
     profile: bytes | None = None
     photograph: Photograph | None = None
+    enlarged: KeptPixels | None = None
 
 
 def blank_edit(grid: Grid, resolution: Grid) -> EditCanvas:
@@ -93,6 +105,28 @@ def edit_canvas(
         if mask is not None or blocks is not None:
             raise ValueError("got blocks or a mask to keep by, but no image to keep them from")
         return None
+    fitted_image, kept_HW = fitted_edit(image, mask, blocks, grid, resolution, stretch)
+    if kept_HW.all():
+        raise ValueError(
+            "the whole image is kept, so there is nothing to generate: paint the mask white where "
+            "it is to be regenerated, or leave blocks out"
+        )
+    locked_T = kept_blocks(kept_HW, grid)
+    erased_CHW = fill_from_kept(to_tensor(to_srgb(fitted_image))[0], kept_HW)
+    pixels_CHW = to_tensor(fitted_image)[0]
+    profile = sound_profile(fitted_image)
+    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, profile)
+
+
+def fitted_edit(
+    image: Image.Image,
+    mask: ImageSource | None,
+    blocks: Sequence[int] | None,
+    grid: Grid,
+    resolution: Grid,
+    stretch: float,
+) -> tuple[Image.Image, Tensor]:
+    """A picture in some resolution, and its pixels that stay, (H, W); see `edit_canvas`."""
     if (mask is None) == (blocks is None):
         raise ValueError(
             "an image to edit needs either mask_image (white is regenerated) "
@@ -107,17 +141,26 @@ def edit_canvas(
         kept_HW = torch.from_numpy(np.array(fitted)) == 0
     else:
         kept_HW = kept_pixels(blocks or [], grid, resolution)
-    if kept_HW.all():
-        raise ValueError(
-            "the whole image is kept, so there is nothing to generate: paint the mask white where "
-            "it is to be regenerated, or leave blocks out"
-        )
-    fitted_image = fit_picture(image, sides(resolution), stretch)
-    locked_T = kept_blocks(kept_HW, grid)
-    erased_CHW = fill_from_kept(to_tensor(to_srgb(fitted_image))[0], kept_HW)
-    pixels_CHW = to_tensor(fitted_image)[0]
-    profile = sound_profile(fitted_image)
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, profile)
+    return fit_picture(image, sides(resolution), stretch), kept_HW
+
+
+def enlarged_edit(
+    image: Image.Image,
+    mask: ImageSource | None,
+    blocks: Sequence[int] | None,
+    grid: Grid,
+    resolution: Grid,
+    stretch: float,
+) -> KeptPixels | None:
+    """What an edit keeps at the larger `resolution` (height, width) that its result comes in.
+
+    None where the picture has fewer pixels: what is kept is then enlarged with the rest.
+    """
+    fit = picture_fit(image.size, sides(resolution), stretch)
+    if image.width < fit.inner_width or image.height < fit.inner_height:
+        return None
+    fitted, kept_HW = fitted_edit(image, mask, blocks, grid, resolution, stretch)
+    return KeptPixels(to_tensor(fitted)[0], kept_HW)
 
 
 def codes_only(
@@ -186,11 +229,25 @@ def paste_back(pixels_BCHW: Tensor, edits: Sequence[EditCanvas], feather: int = 
         if edit.profile is not None:
             generated = in_profile(to_pil(pasted[row : row + 1])[0], edit.profile)
             pasted[row] = to_tensor(generated)[0]
-        if edit.kept_HW.any():
-            alpha = feathered(edit.kept_HW, feather)
-            blended = torch.lerp(pasted[row], edit.pixels_CHW, alpha)
-            pasted[row] = torch.where(edit.kept_HW, edit.pixels_CHW, blended)
+        pasted[row] = with_kept(pasted[row], edit, feather)
     return pasted
+
+
+def paste_enlarged(pixels_BCHW: Tensor, edits: Sequence[EditCanvas], feather: int = 0) -> Tensor:
+    """Enlarged results of `paste_back` with the pixels that edits keep at that size put back."""
+    rows = [
+        pixels_CHW if edit.enlarged is None else with_kept(pixels_CHW, edit.enlarged, feather)
+        for pixels_CHW, edit in zip(pixels_BCHW, edits, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def with_kept(pixels_CHW: Tensor, edit: EditCanvas | KeptPixels, feather: int) -> Tensor:
+    """A picture with the kept pixels in it exactly, and `feather` pixels of fading around them."""
+    if not edit.kept_HW.any():
+        return pixels_CHW
+    blended = torch.lerp(pixels_CHW, edit.pixels_CHW, feathered(edit.kept_HW, feather))
+    return torch.where(edit.kept_HW, edit.pixels_CHW, blended)
 
 
 def as_pictures(pixels_BCHW: Tensor, edits: Sequence[EditCanvas]) -> list[Image.Image]:

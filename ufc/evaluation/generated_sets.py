@@ -27,10 +27,10 @@ from ufc.sampling.generate import generate_tokens, last_is_best
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.guidance import make_prefix, make_score
 from ufc.sampling.loop import Problem, Score
-from ufc_base.archives import read_arrays
 from ufc_base.data.names import DataError
 from ufc_base.files import write_atomically
-from ufc_base.json_text import load_json
+from ufc_base.formats.archives import read_arrays
+from ufc_base.formats.json_text import load_json
 
 BATCH = 32
 # Settings of a plan under the names that sets are kept by, and those that count only if given.

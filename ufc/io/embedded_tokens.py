@@ -13,6 +13,7 @@ from PIL import Image
 from ufc.io.png.block_record import BlockRecord, Origin, rounded_confidence
 from ufc.pipeline import UFCPipeline
 from ufc_base.profiles import foreign_profile
+from vqgan.upscaling.model import SCALE
 
 
 def block_record(
@@ -22,9 +23,16 @@ def block_record(
     confidence: Sequence[float | None],
     provenance: Sequence[Origin],
 ) -> BlockRecord:
-    """What a picture's file says of its blocks, with digests of what the codes hold for."""
+    """What a picture's file says of its blocks, with digests of what the codes hold for.
+
+    Raises:
+        ValueError: the picture is not of so many codes.
+    """
+    grid = grid_of(pipe, image, len(codes))
+    if grid is None:
+        raise ValueError(f"a picture of {image.size} pixels has not {len(codes)} blocks")
     return BlockRecord(
-        grid_of(pipe, image),
+        grid,
         tuple(codes),
         pixels_digest(image),
         codebook_digest(pipe),
@@ -39,7 +47,7 @@ def carried_codes(
     """Codes of a picture's record; None where there are none, or of something else."""
     if record is None or record.codes is None:
         return None
-    if not pipe.frames.of(record.grid_size).holds(image.size):
+    if grid_of(pipe, image, len(record.codes)) != record.grid_size:
         return None
     held_for = pixels_digest(image), codebook_digest(pipe)
     if (record.pixels_sha256, record.codebook_sha256) != held_for:
@@ -47,10 +55,13 @@ def carried_codes(
     return record.codes if max(record.codes) < pipe.transformer.config.codes else None
 
 
-def grid_of(pipe: UFCPipeline, image: Image.Image) -> tuple[int, int]:
-    """(rows, columns) of the blocks of a picture that the model made."""
-    cell = pipe.frames.cell
-    return image.height // cell, image.width // cell
+def grid_of(pipe: UFCPipeline, image: Image.Image, codes: int) -> tuple[int, int] | None:
+    """(rows, columns) of a picture of so many codes, as it was decoded or enlarged; else None."""
+    for scale in (1, SCALE):
+        grid = pipe.frames.whole(image.size, scale)
+        if grid is not None and grid[0] * grid[1] == codes:
+            return grid
+    return None
 
 
 def pixels_digest(image: Image.Image) -> str:

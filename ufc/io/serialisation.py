@@ -19,9 +19,12 @@ from ufc.sampling.generation_config import DEFAULTS, check_settings, current_nam
 from ufc_base.checkpoint import CheckpointError, read_json, weight_names
 from ufc_base.files import write_text
 from vqgan.model import VQGAN
+from vqgan.upscaling.model import Upscaler
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
+
+UPSCALER = "upscaler"  # the part of a model folder that not every model has
 
 
 def read_parts(
@@ -49,6 +52,18 @@ def read_parts(
         TextTokenizer.load(folder / "tokenizer.json"),
         defaults,
     )
+
+
+def read_upscaler(folder: Path, variant: str | None = None) -> Upscaler | None:
+    """The upscaler of a model folder, whose hashes are checked; None where it has none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    part = folder / UPSCALER
+    if not part.is_dir():
+        return None
+    return Upscaler.from_pretrained(part, variant if has_variant(part, variant) else None)
 
 
 def read_defaults(folder: Path) -> dict[str, Any]:
@@ -102,6 +117,9 @@ def write_parts(
         "text": ["ufc.conditioning.text", "TextTokenizer"],
         "defaults": pipeline.defaults,
     }
+    if pipeline.upscaler is not None:
+        pipeline.upscaler.save_pretrained(folder / UPSCALER, dtype)
+        index[UPSCALER] = ["vqgan.upscaling.model", "Upscaler"]
     if pipeline.tasks.instructions:
         index["tasks"] = pipeline.tasks.to_json()
     write_text(folder / "model_index.json", json.dumps(index, indent=2) + "\n")

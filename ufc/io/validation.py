@@ -26,6 +26,10 @@ class AllKeptError(RequestError):
     """Every block is kept, so nothing is left to make anew."""
 
 
+class NothingAskedError(RequestError):
+    """Nothing says what to generate."""
+
+
 def check_id(value: object) -> None:
     """Raise `RequestError` unless `value` can be part of a file name on any system."""
     value = check_text("id", value)

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from ufc.io.validation import RequestError, listed, shown
 from ufc.sampling.orders import ORDERS, find_order
 from ufc.sampling.seeds import MAX_SEED
+from vqgan.upscaling.model import SCALE
 
 # Names that files of earlier versions have.
 OLD_NAMES = {"num_drafts": "best_of"}
@@ -35,6 +36,7 @@ _OF_A_CALL = (
     "time_budget",
     "feather",
     "original_size",
+    "upscale",
     "score_steps",
 )
 
@@ -139,6 +141,12 @@ class GenerationConfig(BaseModel):
         False,
         description="Edits come back at the image's own size: the model works on the part around "
         "what changes, and no other pixel is touched.",
+    )
+    upscale: int = Field(
+        1,
+        ge=1,
+        le=SCALE,
+        description="2: pictures of twice the size, by the model's upscaler, if it has one (1).",
     )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."

@@ -62,6 +62,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     controls = controls_of(body, uploads)
     check_size(body, pipe)
     row = with_model_defaults(Row(Request(**controls, **given), ""), pipe.defaults)
+    row.request.check_controls()
     check_limits(row.request, pipe, settings)
     (row,) = check_rows([row], pipe, uploads)
     check_extended(row.request, uploads, pipe, settings)

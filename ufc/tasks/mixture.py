@@ -23,7 +23,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.instruction import Instruction
 from ufc.tasks.plan import Plan
-from ufc_base.yaml_text import ODD_VALUES, open_yaml
+from ufc_base.formats.yaml_text import ODD_VALUES, open_yaml
 
 BUILTIN = Path(__file__).with_name("builtin.yaml")
 

@@ -18,6 +18,7 @@ from ufc.training.setup import (
     load_tokenizer,
     start_model,
     tasks_of_run,
+    upscaler_of_run,
 )
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
@@ -46,7 +47,8 @@ def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | Non
         model = start_model(config, tokenizer, text)
     load_averages(model, state)
     tasks = tasks_of_run(config, checkpoint.parent)
-    pipeline = UFCPipeline(tokenizer, model, text, base_defaults(config.init_from), tasks=tasks)
+    defaults, upscaler = base_defaults(config.init_from), upscaler_of_run(config)
+    pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
     pipeline.save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)
 

@@ -15,7 +15,7 @@ from ufc.captioning.known_tasks import KnownTasks
 from ufc.captioning.known_tasks import read_tasks as parse_tasks
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import resolve_model
-from ufc.io.serialisation import known_tasks, read_defaults
+from ufc.io.serialisation import known_tasks, read_defaults, read_upscaler
 from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.tasks.attributes import BOX, IMAGE
@@ -45,6 +45,7 @@ from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN, VQGANConfig
 from vqgan.quantizer import name_codes
 from vqgan.training.data import Ahead, stream_of
+from vqgan.upscaling.model import Upscaler
 
 VOCABULARY_SAMPLES = 50_000  # of a stream, to learn the text's vocabulary from
 TASKS = "tasks.json"  # in a run's folder
@@ -56,17 +57,27 @@ def load_tokenizer(config: TrainConfig) -> VQGAN:
 
     At another `picture_scale` it is one of smaller pictures, with the same weights.
     """
-    path = config.tokenizer or config.init_from
-    if path is None:
-        raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        folder = resolve_model(path) / "tokenizer"
-    tokenizer = VQGAN.from_pretrained(folder)
+    tokenizer = VQGAN.from_pretrained(tokenizer_folder(config))
     if config.picture_scale != 1:
         height, width = (round(side * config.picture_scale) for side in tokenizer.config.size)
         tokenizer.config = replace(tokenizer.config, height=height, width=width)
     return tokenizer
+
+
+def tokenizer_folder(config: TrainConfig) -> Path:
+    """Where a run's tokenizer is: in a folder of its own, or in that of a whole model."""
+    path = config.tokenizer or config.init_from
+    if path is None:
+        raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
+    folder = Path(path)
+    return folder if (folder / "config.json").is_file() else resolve_model(path) / "tokenizer"
+
+
+def upscaler_of_run(config: TrainConfig) -> Upscaler | None:
+    """The upscaler of the model that the tokenizer is from, which learnt on what that decodes."""
+    folder = tokenizer_folder(config)
+    whole = folder.name == "tokenizer" and (folder.parent / "model_index.json").is_file()
+    return read_upscaler(folder.parent) if whole else None
 
 
 def base_defaults(base: str | None) -> dict[str, Any]:

@@ -9,13 +9,11 @@ from os import PathLike
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ufc_base.data.datasets import Pixels
 from ufc_base.data.soundness import content_of
-from ufc_base.files import whole_file
+from ufc_base.training.kept_tensors import kept_tensors
 from vqgan.model import VQGAN
 
 
@@ -63,20 +61,6 @@ class CodeCache:
             lambda: {"codes": encode_all(tokenizer, pixels, augmentations, seed, progress)},
         )
         return cls(kept["codes"], tokenizer.config.grid_size)
-
-
-def kept_tensors(file: Path, key: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors kept in a file under a key; made and written where they are not there, or unsound."""
-    try:
-        with safe_open(file, framework="pt") as stored:
-            if (stored.metadata() or {}).get("key") == key:
-                return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        pass
-    made = make()
-    with whole_file(file) as partial:
-        save_file(made, partial, metadata={"key": key})
-    return made
 
 
 def cache_key(tokenizer: VQGAN, pixels: Pixels, further: str) -> str:

@@ -34,6 +34,7 @@ from ufc.training.setup import (
     start_model,
     stored_batches,
     tasks_of_run,
+    upscaler_of_run,
 )
 from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
@@ -288,7 +289,8 @@ def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeli
     """The averaged model as a pipeline, with the sampling defaults of what it started from."""
     defaults = base_defaults(trainer.config.init_from)
     tasks = tasks_of_run(trainer.config, Path(trainer.config.output_dir))
-    return UFCPipeline(tokenizer, trainer.averaged_model(), text, defaults, tasks=tasks)
+    upscaler, model = upscaler_of_run(trainer.config), trainer.averaged_model()
+    return UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
 
 
 def task_values(model: UFCTransformer, batch: TrainBatch) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ufc_base.data.names import DataError
 from ufc_base.data.records import Reading, has_caption
 from ufc_base.data.streams import first_records
 from ufc_base.files import write_text
-from ufc_base.json_text import load_json
+from ufc_base.formats.json_text import load_json
 from ufc_base.training.loop import MetricsLog
 from ufc_base.training.processes import Engine
 

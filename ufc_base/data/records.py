@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ufc_base.data.names import DataError
-from ufc_base.json_text import load_json
+from ufc_base.formats.json_text import load_json
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 CAPTIONS = ("text", "caption", "captions")  # the first of them that is there is the caption

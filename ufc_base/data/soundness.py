@@ -23,8 +23,8 @@ from ufc_base.data.names import DataError
 from ufc_base.data.records import USUAL, Reading, has_caption
 from ufc_base.data.samples import Index, IndexedSamples, Sample, Samples
 from ufc_base.files import write_text
+from ufc_base.formats.json_text import load_json
 from ufc_base.images import ImageError
-from ufc_base.json_text import load_json
 
 AT_ONCE = 4096  # pictures handed to the threads at a time
 SHOWN = 3  # reasons that a message gives

@@ -160,10 +160,10 @@ def stream_members(stream: Any) -> Iterator[tuple[str, bytes]]:
     What is larger than a picture can be is passed over unread, and so are links and names that
     lead elsewhere.
     """
-    counted = Counted(stream)
+    counted: Any = Counted(stream)
     with tarfile.open(fileobj=counted, mode="r|*") as archive:
         for info in archive:
-            archive.members.clear()  # or every header of the shard is kept
+            archive.members.clear()  # type: ignore[attr-defined]  # or all headers are kept
             most = MOST_TOLD if is_told(info.name) else MOST_PICTURE
             wanted = is_plain_member(info) and not is_hidden(info.name) and info.size <= most
             pieces = []

@@ -28,7 +28,7 @@ from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
 from ufc_base.entry import write_line
 from ufc_base.files import naming, sync_folder, write_atomically
-from ufc_base.pickles import load_tensors, shortly, tensors_of
+from ufc_base.formats.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
 from ufc_base.training.clock import Clock
 from ufc_base.training.processes import Engine, spread, whole

@@ -6,6 +6,7 @@ processes see what an unbroken one would have seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -73,14 +74,26 @@ def foreground_crops(
     height, width = x.shape[-2:]
     each = max(1, height * width // side**2)
     chance_BE = torch.rand(batch_size, each, generator=generator)[places.start : places.stop]
-    crops = []
-    for picture, chances in zip(x, chance_BE.tolist(), strict=True):
-        foreground = (picture.amin(0) < FOREGROUND_BELOW).flatten().nonzero().flatten()
-        for at in chances:
-            place = height * width // 2 + width // 2
-            if len(foreground):
-                place = int(foreground[int(at * len(foreground))])
-            top = min(max(0, place // width - side // 2), height - side)
-            left = min(max(0, place % width - side // 2), width - side)
-            crops.append(picture[:, top : top + side, left : left + side])
+    crops = [
+        picture[:, top : top + side, left : left + side]
+        for picture, chances in zip(x, chance_BE.tolist(), strict=True)
+        for top, left in foreground_corners(picture, side, chances)
+    ]
     return torch.stack(crops)
+
+
+def foreground_corners(
+    picture_CHW: Tensor, side: int, chances: Sequence[float]
+) -> list[tuple[int, int]]:
+    """Upper left corners of squares around foreground pixels, one chosen by each chance, 0..1."""
+    height, width = picture_CHW.shape[-2:]
+    foreground = (picture_CHW.amin(0) < FOREGROUND_BELOW).flatten().nonzero().flatten()
+    corners = []
+    for at in chances:
+        place = height * width // 2 + width // 2
+        if len(foreground):
+            place = int(foreground[int(at * len(foreground))])
+        top = min(max(0, place // width - side // 2), height - side)
+        left = min(max(0, place % width - side // 2), width - side)
+        corners.append((top, left))
+    return corners

@@ -64,11 +64,12 @@ def border(blocks: Iterable[int], grid: Grid) -> Blocks:
 
 
 def seam(blocks: Iterable[int], grid: Grid) -> Blocks:
-    """Both sides of the line around blocks: what to regenerate where two pictures were joined."""
-    given = tuple(sorted(set(blocks)))
-    outside = border(given, grid)
-    inside = [block for block in border(invert(given, grid), grid) if block in given]
-    return tuple(sorted({*outside, *inside}))
+    """What to regenerate where two pictures were joined: the blocks along the line on one side of
+    it, on the one that loses the smaller share of itself by that."""
+    given = set(blocks)
+    rest = set(invert(given, grid))
+    sides = [(border(rest, grid), given), (border(given, grid), rest)]
+    return min(sides, key=lambda side: len(side[0]) / max(1, len(side[1])))[0]
 
 
 def to_mask(blocks: Iterable[int], grid: Grid, resolution: Grid) -> Image.Image:
@@ -87,7 +88,9 @@ def from_mask(mask: Image.Image, grid: Grid, resolution: Grid, stretch: float = 
 
 
 def mix(one: Image.Image, other: Image.Image, blocks: Iterable[int], grid: Grid) -> Image.Image:
-    """The first picture in its own colours, with the given blocks taken from the second."""
+    """The first picture in its own colours and size, with the given blocks from the second."""
+    if other.size != one.size:  # one of them has been enlarged
+        other = other.resize(one.size, Image.Resampling.LANCZOS)
     profile = sound_profile(one)
     mixed = Image.composite(in_profile(other, profile), one, to_mask(blocks, grid, one.size[::-1]))
     mixed.info = {} if profile is None else {PROFILE: profile}

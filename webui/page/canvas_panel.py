@@ -13,12 +13,14 @@ from webui.components import component
 from webui.drawing import blocks
 from webui.drawing.charts import curves
 from webui.drawing.layers import LAYERS, doubt, labels, layer
-from webui.page.context import Page, enlarge
+from webui.page.choices import choice, remember
+from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import state
 from webui.sessions.generation import png_bytes
 from webui.sessions.state import Picture, Session
 from webui.sessions.worker import Progress
 
+SORTS = ("drawn", "compliance", "fidelity")
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
@@ -28,11 +30,10 @@ CANVAS_WORDS = (
 
 def easel(page: Page) -> None:
     """The middle of the page."""
-    for name, first in (("layer", "none"), ("sort", "drawn"), ("weakest", page.grid[1])):
-        # Set anew, or Streamlit forgets it while a drawing hides its widget.
-        st.session_state[name] = st.session_state.get(name) or first
+    # Set anew, or Streamlit forgets it while a drawing hides its widget.
+    st.session_state["weakest"] = st.session_state.get("weakest") or page.grid[1]
     if page.running:
-        st.fragment(live, run_every=LOOK_EVERY)(page)
+        st.fragment(lambda: guarded(live, page), run_every=LOOK_EVERY)()
     else:
         with st.container():  # as deep as in a fragment, so that the canvas stays the same element
             still(page)
@@ -67,7 +68,9 @@ def still(page: Page) -> None:
         }
     canvas(page, note=note, editable=picture is not None and scrubbed is None, **shown)
     if picture is not None:
-        below(page, picture)
+        for notice in details.get("notices", ()):
+            st.warning(notice)
+        below(page, picture, scrubbed)
         candidates(page, picture)
         more(page)
 
@@ -78,6 +81,7 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
     component("canvas")(
         key="canvas",
         data={
+            "lang": say("lang_code"),
             "rows": page.grid[0],
             "columns": page.grid[1],
             "marks": list(session.view.marks),
@@ -125,21 +129,13 @@ def say_note(page: Page) -> str:
         return page.say("note_empty")
     change = len(state.blocks_to_change(session.view, page.grid))
     if change == cells:
-        return page.say("note_new")
+        return page.say("note_all" if session.view.marks else "note_new", all=cells)
     if state.just_drawn(session, page.grid):
         return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)
 
 
-def scrubbed_step(page: Page) -> int | None:
-    """The step that the visitor went back to, counted from 0; None for the finished picture."""
-    picture = page.session.current
-    chosen = st.session_state.get(f"scrub_{picture.id}") if picture else None
-    steps = len(page.details(picture).get("steps", ()))
-    return chosen - 1 if isinstance(chosen, int) and chosen < steps else None
-
-
-def below(page: Page, picture: Picture) -> None:
+def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
     """What to lay over the picture, and the way to take it home."""
     say = page.say
     with st.container(
@@ -148,8 +144,10 @@ def below(page: Page, picture: Picture) -> None:
         st.segmented_control(
             say("layer"),
             LAYERS,
-            key="layer",
+            key=choice("layer", page.session.settings.lang, LAYERS, "none"),
             required=True,
+            on_change=remember,
+            args=("layer", page.session.settings.lang),
             format_func=lambda name: say(f"layer_{name}"),
             help=say("layer_help"),
         )
@@ -161,12 +159,14 @@ def below(page: Page, picture: Picture) -> None:
                 key="repair",
                 icon=":material/healing:",
                 help=say("repair_help", count=count),
-                on_click=lambda: page.attempt(lambda: page.studio.repair(page.key, count)),
+                disabled=page.running,
+                on_click=lambda: page.attempt(lambda: repair(page, count)),
             )
+            name, data = seen(page, picture, scrubbed)
             st.download_button(
                 say("download"),
-                page.studio.store.read(page.key, picture.file),
-                f"ufc-{picture.id}.png",
+                data,
+                name,
                 "image/png",
                 key="download",
                 icon=":material/download:",
@@ -175,9 +175,23 @@ def below(page: Page, picture: Picture) -> None:
             )
 
 
+def seen(page: Page, picture: Picture, step: int | None) -> tuple[str, bytes]:
+    """The name and the bytes of the picture that is seen, finished or after a step."""
+    if step is None:
+        return f"ufc-{picture.id}.png", page.studio.store.read(page.key, picture.file)
+    return f"ufc-{picture.id}-step-{step + 1}.png", page.studio.step_png(page.key, picture, step)
+
+
+def repair(page: Page, count: int) -> None:
+    """Repair the picture that is seen."""
+    adopt_step(page)
+    page.studio.repair(page.key, count)
+
+
 def candidates(page: Page, picture: Picture) -> None:
     """The pictures generated together, to choose the one to go on with."""
-    say, group = page.say, state.group_of(page.session, picture)
+    say, lang = page.say, page.session.settings.lang
+    group = state.group_of(page.session, picture)
     if len(group) < 2:
         return
     with st.container(
@@ -186,9 +200,11 @@ def candidates(page: Page, picture: Picture) -> None:
         st.markdown(f"**{say('candidate_title')}**", help=say("scores_help"))
         by = st.segmented_control(
             say("sort"),
-            ("drawn", "compliance", "fidelity"),
-            key="sort",
+            SORTS,
+            key=choice("sort", lang, SORTS, "drawn"),
             required=True,
+            on_change=remember,
+            args=("sort", lang),
             format_func=lambda name: say(f"sort_{name}"),
             label_visibility="collapsed",
         )
@@ -275,10 +291,9 @@ def more(page: Page) -> None:
                 ),
             )
         uploader = f"mask_{st.session_state.get('mask_taken', 0)}"
-        st.file_uploader(
-            say("marks_upload"), type=("png", "webp", "jpg", "bmp"), key=uploader,
-            on_change=take_mask, args=(page, uploader),
-        )  # fmt: skip
+        st.file_uploader(  # of any type: what is no picture is refused with a reason
+            say("marks_upload"), key=uploader, on_change=take_mask, args=(page, uploader)
+        )
         st.download_button(
             say("marks_download"),
             lambda: page.studio.mask(page.key),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import re
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
-from ufc.io.validation import AllKeptError, RequestError
+from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image
+from webui.page.choices import in_language
 from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
@@ -28,7 +31,9 @@ from webui.sessions.studio import Studio
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
+LOG = logging.getLogger(__name__)
 DERIVED = ("controls", "sampling")  # fields of settings that hold values by name
+CHOICES = ("order", "shape")  # settings whose widgets offer options by words
 SHOWN_SIDE = 512  # pixels of the picture on the canvas
 
 
@@ -55,8 +60,26 @@ class Page:
         return speak(self.session.settings.lang)
 
     def update(self, change: Callable[[Session], Session]) -> None:
-        """Apply a transition."""
-        self.studio.store.update(self.key, change)
+        """Apply a transition that a visitor asked for."""
+        self.attempt(lambda: self.studio.store.update(self.key, change))
+
+    @property
+    def tab(self) -> str:
+        """The window that this page is in."""
+        return str(st.session_state.setdefault("tab", secrets.token_hex(8)))
+
+    def overtaken(self) -> bool:
+        """Whether another window changed the session after this one was shown it."""
+        latest = self.studio.tabs.latest_of_others(self.key, self.tab)
+        return latest > st.session_state.get("others_seen", latest)
+
+    def notice_others(self) -> None:
+        """Say that another window changed the session, which is shown as it is now."""
+        refused = st.session_state.pop("refused", False)
+        if self.overtaken():
+            self.tell(self.say("other_tab_refused" if refused else "other_tab"))
+        latest = self.studio.tabs.latest_of_others(self.key, self.tab)
+        st.session_state["others_seen"] = latest
 
     def progress(self) -> Progress | None:
         """How far the visitor's pictures are, None where none is under way."""
@@ -76,11 +99,20 @@ class Page:
         return enlarge(self.studio.store.read(self.key, picture.file))
 
     def attempt(self, act: Callable[[], object], file: str | None = None) -> None:
-        """Do something that a visitor may have asked wrongly, or with a bad `file`; say so."""
+        """Do something that a visitor may have asked wrongly, or with a bad `file`; say so.
+
+        Nothing is done to what another window changed before it is seen here.
+        """
+        if self.overtaken():
+            st.session_state["refused"] = True
+            return
         try:
             act()
+            self.studio.tabs.changed(self.key, self.tab)
         except BusyError:
             self.tell(self.say("busy"))
+        except KeyError:
+            LOG.exception("a session is gone, or lacks something")  # the next run begins anew
         except (ValueError, OSError) as error:
             said = " ".join(str(error).split())
             if file is None:
@@ -93,20 +125,47 @@ class Page:
         """Show a message above the page in its next run."""
         st.session_state.setdefault("messages", []).append(message)
 
+    def widget(self, name: str) -> str:
+        """The key of the widget that holds a setting."""
+        return widget(name, self.session.settings.lang)
+
     def problem(self) -> str | None:
-        """Why nothing can be generated now, as the name of a string."""
+        """Why nothing can be generated now, in words."""
         try:
             self.studio.request(self.session)
         except AllKeptError:
-            return "all_kept"
-        except RequestError:
-            return "nothing_to_draw"
+            return self.say("all_kept")
+        except NothingAskedError:
+            return self.say("nothing_to_draw")
+        except RequestError as error:
+            return self.say("failed", error=" ".join(str(error).split()))
         return None
 
 
-def widget(name: str) -> str:
-    """The key of the widget that holds a setting."""
-    return f"setting_{name}"
+def scrubbed_step(page: Page) -> int | None:
+    """The step that the visitor went back to, counted from 0; None for the finished picture.
+
+    Only while the tab of steps is open: elsewhere the picture is the finished one.
+    """
+    picture = page.session.current
+    if picture is None or st.session_state.get("shelf") != "steps":
+        return None
+    chosen = st.session_state.get(f"scrub_{picture.id}")
+    steps = len(page.details(picture).get("steps", ()))
+    return chosen - 1 if isinstance(chosen, int) and chosen < steps else None
+
+
+def adopt_step(page: Page) -> None:
+    """Where the visitor went back to a step: that is the picture to go on from."""
+    step, picture = scrubbed_step(page), page.session.current
+    if step is not None and picture is not None:
+        page.studio.continue_from(page.key, picture.id, step)
+
+
+def widget(name: str, lang: str) -> str:
+    """The key of the widget that holds a setting, where the page speaks `lang`."""
+    key = f"setting_{name}"
+    return in_language(key, lang) if name in CHOICES else key
 
 
 def widget_values(settings: Settings) -> dict[str, Any]:
@@ -119,34 +178,61 @@ def widget_values(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in own.items() if name not in DERIVED} | words | further
 
 
+def by_widget(settings: Settings) -> dict[str, Any]:
+    """What each widget shows, by its key."""
+    shown = widget_values(settings)
+    return {widget(name, settings.lang): value for name, value in shown.items()}
+
+
 def fill_widgets(settings: Settings) -> None:
     """Give every widget the setting's value, where that was changed by other means."""
     before = st.session_state.get("settings_seen")
-    seen = widget_values(before) if before is not None else {}
-    for name, value in widget_values(settings).items():
-        changed = name not in seen or seen[name] != value
-        if changed or widget(name) not in st.session_state:
-            st.session_state[widget(name)] = value
+    seen = by_widget(before) if before is not None else {}
+    for key, value in by_widget(settings).items():
+        changed = key not in seen or seen[key] != value
+        if changed or key not in st.session_state:
+            st.session_state[key] = value
     st.session_state["settings_seen"] = settings
 
 
 def read_widgets(page: Page) -> None:
-    """Take over into the session what the widgets hold."""
-    said: dict[str, Any] = {}
-    for name in (one.name for one in fields(Settings) if one.name not in DERIVED):
-        if widget(name) in st.session_state:
-            value = st.session_state[widget(name)]
-            if name in MAY_BE_NONE:
-                value = value or None
-            if value is not None or name in MAY_BE_NONE:
-                said[name] = value
+    """Take over into the session what was changed in this window's widgets, and nothing else."""
     held = page.session.settings
-    for group, names in (("controls", word_controls()), ("sampling", further_settings())):
-        values = dict(getattr(held, group))
-        values |= {n: st.session_state[widget(n)] for n in names if widget(n) in st.session_state}
-        said[group] = {name: value for name, value in values.items() if value not in (None, "")}
-    page.update(lambda session: replace(session, settings=replace(session.settings, **said)))
+    filled = widget_values(st.session_state.get("settings_seen", held))
+    said: dict[str, Any] = {}
+    for name, before in filled.items():
+        key = widget(name, held.lang)
+        if key in st.session_state and st.session_state[key] != before:
+            said[name] = st.session_state[key]
+    if said:
+        page.studio.store.update(
+            page.key, lambda session: replace(session, settings=said_by(session.settings, said))
+        )
+        page.studio.tabs.changed(page.key, page.tab)
     st.session_state["settings_seen"] = page.session.settings
+
+
+def said_by(settings: Settings, said: Mapping[str, Any]) -> Settings:
+    """Settings with what widgets say."""
+    changes: dict[str, Any] = {}
+    for name in (one.name for one in fields(Settings) if one.name in said):
+        value = (said[name] or None) if name in MAY_BE_NONE else said[name]
+        if value is not None or name in MAY_BE_NONE:
+            changes[name] = value
+    for group, names in (("controls", word_controls()), ("sampling", further_settings())):
+        values = dict(getattr(settings, group)) | {n: said[n] for n in names if n in said}
+        changes[group] = {name: one for name, one in values.items() if one not in (None, "")}
+    return replace(settings, **changes)
+
+
+def guarded(draw: Callable[[Page], None], page: Page) -> None:
+    """A part of the page; where it fails (a file may be deleted as it is read), a word in its
+    place, and the other parts as ever."""
+    try:
+        draw(page)
+    except Exception:
+        LOG.exception("a part of the page failed")
+        st.error(page.say("part_failed"))
 
 
 def data_url(png: bytes) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from webui.page.context import Page, read_widgets, widget
+from webui.page.choices import choice, remember
+from webui.page.context import Page, adopt_step, read_widgets
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
 
 EXAMPLES = ("example_1", "example_2", "example_3")
@@ -15,7 +16,7 @@ def words(page: Page) -> None:
     say = page.say
     st.text_area(
         say("prompt"),
-        key=widget("prompt"),
+        key=page.widget("prompt"),
         height=96,
         max_chars=MOST_LETTERS,
         help=say("prompt_help"),
@@ -36,7 +37,7 @@ def words(page: Page) -> None:
         stop(page)
     else:
         st.caption(plan(page))
-    if not page.session.pictures and not page.running:
+    if not page.session.shown and not page.running:
         examples(page)
 
 
@@ -50,18 +51,26 @@ def stop(page: Page) -> None:
         icon=":material/stop_circle:",
         disabled=stopping,
         width="stretch",
-        on_click=lambda: page.studio.worker.stop(page.key),
+        on_click=lambda: page.studio.stop(page.key),
     )
 
 
 def start(page: Page) -> None:
     """Generate, by what the widgets hold now."""
+    page.attempt(lambda: generate(page))
+
+
+def generate(page: Page) -> None:
+    """Generate, or say why that cannot be; an edit of a step that one went back to is one of the
+    picture that is seen."""
     read_widgets(page)
     problem = page.problem()
     if problem:
-        page.tell(page.say(problem))
-    else:
-        page.attempt(lambda: page.studio.generate(page.key))
+        page.tell(problem)
+        return
+    if page.session.view.marks:
+        adopt_step(page)
+    page.studio.generate(page.key)
 
 
 def plan(page: Page) -> str:
@@ -81,8 +90,16 @@ def examples(page: Page) -> None:
     def take() -> None:
         chosen = st.session_state.get("examples")
         if chosen:
-            st.session_state[widget("prompt")] = chosen
+            st.session_state[page.widget("prompt")] = say(chosen)
             start(page)
 
-    options = [say(name) for name in EXAMPLES]
-    st.pills(say("examples"), options, key="examples", on_change=take, wrap=True)
+    lang = page.session.settings.lang
+    st.pills(
+        say("examples"),
+        EXAMPLES,
+        key=choice("examples", lang, EXAMPLES, None),
+        format_func=say,
+        on_change=remember,
+        args=("examples", lang, take),
+        wrap=True,
+    )

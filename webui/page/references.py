@@ -6,11 +6,9 @@ from functools import partial
 
 import streamlit as st
 
-from webui.page.context import Page
+from webui.page.context import Page, adopt_step
 from webui.sessions import state
 from webui.sessions.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem
-
-FORMATS = ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif")
 
 
 def references(page: Page) -> None:
@@ -25,7 +23,6 @@ def references(page: Page) -> None:
         uploader = f"references_{st.session_state.get('references_taken', 0)}"
         st.file_uploader(
             say("references_add"),
-            type=FORMATS,
             accept_multiple_files=True,
             key=uploader,
             on_change=take,
@@ -37,10 +34,16 @@ def references(page: Page) -> None:
                 say("reference_current"),
                 key="reference_current",
                 width="stretch",
-                on_click=lambda: page.attempt(
-                    lambda: page.studio.picture_as_reference(page.key, current.id)
-                ),
+                on_click=lambda: page.attempt(lambda: take_canvas(page)),
             )
+
+
+def take_canvas(page: Page) -> None:
+    """Take the picture that is seen as a reference."""
+    adopt_step(page)
+    current = page.session.current
+    if current is not None:
+        page.studio.picture_as_reference(page.key, current.id)
 
 
 def row(page: Page, item: ReferenceItem, first: bool) -> None:

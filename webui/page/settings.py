@@ -10,8 +10,8 @@ import streamlit as st
 
 from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
 from ufc.sampling.orders import ORDERS
-from webui.page.context import Page, widget
-from webui.page.references import FORMATS
+from webui.page.choices import choice, remember
+from webui.page.context import Page
 from webui.sessions.state import (
     MAX_SEED,
     MOST_LETTERS,
@@ -39,18 +39,18 @@ def recipe(page: Page) -> None:
         st.segmented_control(
             say("preset"),
             list(PRESETS),
-            key="preset",
+            key=choice("preset", page.session.settings.lang, list(PRESETS), None),
             format_func=lambda name: say(f"preset_{name}"),
             help=say("preset_help"),
-            on_change=use_preset,
-            args=(page,),
+            on_change=remember,
+            args=("preset", page.session.settings.lang, partial(use_preset, page)),
         )
         number(page, "pictures")
         shape(page)
         seed(page)
         st.text_input(
             say("negative"),
-            key=widget("negative_prompt"),
+            key=page.widget("negative_prompt"),
             max_chars=MOST_LETTERS,
             help=say("negative_help"),
         )
@@ -61,10 +61,10 @@ def recipe(page: Page) -> None:
         number(page, "temperature", 0.1, "%.1f")
         number(page, "top_k")
         number(page, "top_p", 0.05, "%.2f")
-        st.radio(  # a selectbox goes on showing its choice in the language it was made in
+        st.radio(
             say("order"),
             orders(page),
-            key=widget("order"),
+            key=page.widget("order"),
             format_func=lambda name: say(f"order_{name}"),
             help=say("order_help"),
         )
@@ -73,7 +73,8 @@ def recipe(page: Page) -> None:
         number(page, "time_budget", 1.0, "%d")
         number(page, "feather")
         for name in further_settings():
-            derived(page, name)
+            if name != "upscale" or page.studio.loaded.pipe.upscaler is not None:
+                derived(page, name)
 
 
 def orders(page: Page) -> list[str]:
@@ -85,7 +86,7 @@ def orders(page: Page) -> list[str]:
 def number(page: Page, name: str, step: float = 1, shown: str | None = None) -> None:
     """A slider with its help."""
     low, high = RANGES[name]
-    key, help = widget(name), page.say(f"{name}_help")
+    key, help = page.widget(name), page.say(f"{name}_help")
     st.slider(page.say(name), low, high, step=step, format=shown, key=key, help=help)
 
 
@@ -93,10 +94,10 @@ def registered(page: Page) -> None:
     """A widget for each registered control, by its kind."""
     for name, control in word_controls().items():
         st.text_input(
-            named(page, name), key=widget(name), max_chars=MOST_LETTERS, help=control.help
+            named(page, name), key=page.widget(name), max_chars=MOST_LETTERS, help=control.help
         )
     for name, control in picture_controls().items():
-        file = st.file_uploader(named(page, name), FORMATS, key=widget(name), help=control.help)
+        file = st.file_uploader(named(page, name), key=page.widget(name), help=control.help)
         data = None if file is None else file.getvalue()
         if data != st.session_state.get(f"given_{name}"):
             st.session_state[f"given_{name}"] = data
@@ -105,7 +106,7 @@ def registered(page: Page) -> None:
 
 def derived(page: Page, name: str) -> None:
     """A widget for a sampling setting, by its kind; empty is the model's own."""
-    kind, key, help = kind_of(name), widget(name), SETTINGS[name].description
+    kind, key, help = kind_of(name), page.widget(name), SETTINGS[name].description
     if kind is bool:
         st.checkbox(named(page, name), key=key, help=help)
     elif kind is str:
@@ -132,7 +133,7 @@ def shape(page: Page) -> None:
     st.segmented_control(
         page.say("shape"),
         list(SHAPES),
-        key=widget("shape"),
+        key=page.widget("shape"),
         required=True,
         format_func=lambda name: page.say(f"shape_{name}"),
         help=page.say("shape_help"),
@@ -144,7 +145,13 @@ def seed(page: Page) -> None:
     say = page.say
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.number_input(
-            say("seed"), 0, MAX_SEED, key=widget("seed"), step=1, help=say("seed_help"), width=190
+            say("seed"),
+            0,
+            MAX_SEED,
+            key=page.widget("seed"),
+            step=1,
+            help=say("seed_help"),
+            width=190,
         )
         st.button(
             "",
@@ -157,7 +164,7 @@ def seed(page: Page) -> None:
                 )
             ),
         )
-        st.checkbox(say("seed_lock"), key=widget("seed_locked"))
+        st.checkbox(say("seed_lock"), key=page.widget("seed_locked"))
 
 
 def use_preset(page: Page) -> None:

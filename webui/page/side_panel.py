@@ -9,6 +9,7 @@ import streamlit as st
 from webui.components import component
 from webui.drawing.charts import curves
 from webui.page.canvas_panel import gallery
+from webui.page.choices import choice, in_language, remember
 from webui.page.context import Page
 from webui.sessions.state import Picture
 
@@ -17,16 +18,30 @@ TABS = ("history", "steps", "compare", "check")
 
 def shelf(page: Page) -> None:
     """Four tabs; only the open one is drawn."""
-    tabs = st.tabs([page.say(f"tab_{name}") for name in TABS], key="shelf", on_change="rerun")
+    lang = page.session.settings.lang
+    words = {page.say(f"tab_{name}"): name for name in TABS}
+    key = in_language("shelf", lang)
+    st.session_state[key] = page.say(f"tab_{open_tab()}")
+    drawn = {"history": history, "steps": steps, "compare": compare, "check": check}
+    tabs = st.tabs(list(words), key=key, on_change=lambda: turn_to(words[st.session_state[key]]))
     for name, tab in zip(TABS, tabs, strict=True):
         with tab:
             if tab.open is not False:
-                {"history": history, "steps": steps, "compare": compare, "check": check}[name](page)
+                drawn[name](page)
+
+
+def open_tab() -> str:
+    """The tab that is open."""
+    return str(st.session_state.get("shelf") or TABS[0])
+
+
+def turn_to(tab: str) -> None:
+    st.session_state["shelf"] = tab
 
 
 def history(page: Page) -> None:
     """Every picture of the session, the latest first."""
-    say, pictures = page.say, page.session.pictures[::-1]
+    say, pictures = page.say, page.session.shown[::-1]
     if not pictures:
         st.caption(say("history_empty"))
         return
@@ -69,7 +84,7 @@ def steps(page: Page) -> None:
         return
     key = f"scrub_{picture.id}"
     st.session_state.setdefault(key, count)
-    chosen = st.slider(say("steps_scrub"), 1, count, key=key, help=say("steps_help"))
+    chosen = st.slider(say("steps_scrub"), 1, count, key=key, help=say("steps_scrub_help"))
     st.button(
         say("steps_fork", step=chosen),
         key="fork",
@@ -100,17 +115,20 @@ def taken_try(details: dict[str, Any], step: int) -> int | None:
 def compare(page: Page) -> None:
     """Two pictures under a slider, and blocks of one for the other."""
     say, picture = page.say, page.session.current
-    others = [item for item in page.session.pictures[::-1] if picture and item.id != picture.id]
+    others = [item for item in page.session.shown[::-1] if picture and item.id != picture.id]
     if picture is None or not others:
         st.caption(say("compare_empty"))
         return
     ids = [item.id for item in others]
     nearest = picture.parent if picture.parent in ids else ids[0]
-    key = f"other_{page.session.settings.lang}"  # what is chosen is shown in its first language
-    if st.session_state.get(key) not in ids:
-        st.session_state[key] = nearest
+    lang = page.session.settings.lang
     chosen = st.selectbox(
-        say("compare_with"), ids, key=key, format_func=lambda name: named(page, name)
+        say("compare_with"),
+        ids,
+        key=choice("other", lang, ids, nearest),
+        format_func=lambda name: named(page, name),
+        on_change=remember,
+        args=("other", lang),
     )
     other = page.session.find(chosen)
     assert other is not None
@@ -148,8 +166,6 @@ def check(page: Page) -> None:
         st.caption(say("check_upload"))
         return
     verdict(page, picture, details.get("audit") or {})
-    for notice in details.get("notices", ()):
-        st.info(notice)
     st.caption(say("check_table"))
     st.dataframe(
         table(page, picture, details),

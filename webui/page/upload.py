@@ -12,7 +12,6 @@ import streamlit as st
 
 from ufc.io.validation import RequestError
 from webui.page.context import Page
-from webui.page.references import FORMATS
 from webui.sessions import state
 
 
@@ -22,9 +21,7 @@ def own(page: Page) -> None:
     with st.expander(say("own"), key="panel_own", icon=":material/upload:"):
         st.caption(say("own_help"))
         uploader = f"own_{st.session_state.get('own_taken', 0)}"
-        st.file_uploader(
-            say("own_add"), type=FORMATS, key=uploader, on_change=take, args=(page, uploader)
-        )
+        st.file_uploader(say("own_add"), key=uploader, on_change=take, args=(page, uploader))
 
 
 def take(page: Page, uploader: str) -> None:
@@ -41,7 +38,7 @@ def place(page: Page, data: bytes) -> None:
     if request:
         with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
             settings = state.from_request(page.session.settings, request)
-            page.update(lambda session: replace(session, settings=settings))
+            page.studio.store.update(page.key, lambda s: replace(s, settings=settings))
             missing = page.studio.find_references(page.key, request)
             page.tell(page.say("settings_loaded"))
             if other := page.studio.drawn_by_another(data):

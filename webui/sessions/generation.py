@@ -6,6 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +68,15 @@ class GenerationJob:
         self.base_image = store.open_picture(key, self.base.file) if self.base else None
 
     def run(self, ticket: Ticket) -> None:
-        """Generate, and add what came of it to the session."""
+        """Generate, and add what came of it to the session; it is not pending any more then."""
+        try:
+            self.make(ticket)
+        finally:
+            with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+                self.store.update(self.key, lambda session: replace(session, pending=False))
+
+    def make(self, ticket: Ticket) -> None:
+        """Generate and deliver."""
         pipe = self.loaded.pipe
         film = Film(ticket)
         before = self.reopen() if self.repair else None
@@ -81,7 +90,8 @@ class GenerationJob:
             **batch_settings(request),
         )
         better = before is None or self.compare(before, out, ticket)
-        self.store.update(self.key, lambda session: self.deliver(session, out, film, better))
+        pictures = self.write(out, film)
+        self.store.update(self.key, lambda session: self.deliver(session, pictures, better))
 
     def conditioning(self) -> Conditioning:
         """The request's conditioning with its pictures opened, and the codes of the image."""
@@ -119,12 +129,9 @@ class GenerationJob:
         ticket.conclude(outcome, count=self.repair, **scores)
         return better
 
-    def deliver(
-        self, session: Session, out: PipelineOutput, film: Film, better: bool = True
-    ) -> Session:
-        """Write the pictures, and the session with them."""
-        first = int(state.next_id(session))
-        names = [f"{first + index:04d}" for index in range(len(out.images))]
+    def write(self, out: PipelineOutput, film: Film) -> list[Picture]:
+        """Write the pictures and what is known of them; the session does not know of them yet."""
+        names = self.store.names(self.key, len(out.images))
         pictures = []
         for index, name in enumerate(names):
             picture = self.picture(out, index, name, names[0])
@@ -132,6 +139,11 @@ class GenerationJob:
             self.save(out, index, picture, details)
             self.store.write_details(self.key, name, details)
             pictures.append(picture)
+        return pictures
+
+    def deliver(self, session: Session, pictures: list[Picture], better: bool = True) -> Session:
+        """The session with the pictures that were written."""
+        session = replace(session, pending=False)
         if not self.repair:
             return state.add(session, pictures)
         if not better:
@@ -195,16 +207,20 @@ class GenerationJob:
         if self.base_image is None or not kept:
             return {}
         pipe = self.loaded.pipe
-        image = out.images[index]
-        changed = set(differing_blocks(self.base_image, image, self.grid)) & set(kept)
+        image, frame, base = out.images[index], pipe.frames.of(self.grid), self.base_image
+        if base.width < image.width:  # kept blocks were enlarged with the rest
+            return {}
+        if base.size != image.size:
+            base = frame.fit(base)
+        changed = set(differing_blocks(base, image, self.grid)) & set(kept)
         shown = pipe.decode_pil(out.codes[index : index + 1], self.grid)[0]
-        errors = block_errors(to_srgb(self.base_image), shown, self.grid)
+        errors = block_errors(to_srgb(frame.fit(base)), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
         return {
             "kept": len(kept),
             "changed": sorted(changed),
-            "sha256_before": kept_digest(self.base_image, kept, self.grid),
+            "sha256_before": kept_digest(base, kept, self.grid),
             "sha256_after": kept_digest(image, kept, self.grid),
             "hard_to_code": [block for block in sorted(beside) if errors[block] > HARD_TO_CODE],
         }

@@ -7,7 +7,7 @@ never taken away by undoing. All of it is JSON both ways; pixels and codes lie i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import Any
@@ -102,7 +102,7 @@ class ReferenceItem:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the session; `file` is its PNG at the model's size.
+    """One picture of the session; `file` is its PNG at the model's size, or enlarged.
 
     Attributes:
         kind: `drawn`, `upload`, `step` (taken from a step of another) or `cross` (of two).
@@ -112,6 +112,7 @@ class Picture:
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
         grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
         request: what it was asked for, as `Request.to_json` gives it.
+        gone: its file is missing, so that it cannot be seen.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Picture:
     seconds: float | None = None
     steps: int | None = None
     favourite: bool = False
+    gone: bool = False
 
     @property
     def score(self) -> float:
@@ -148,7 +150,12 @@ class View:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything of one person's work but pixels; `codebook` says what its codes are codes of."""
+    """Everything of one person's work but pixels.
+
+    Attributes:
+        codebook: what its codes are codes of.
+        pending: whether a drawing of it is under way, or was when the server ended.
+    """
 
     settings: Settings = Settings()
     codebook: str = ""
@@ -157,6 +164,12 @@ class Session:
     view: View = View()
     past: tuple[View, ...] = ()
     future: tuple[View, ...] = ()
+    pending: bool = False
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The pictures that can be seen, as they came."""
+        return tuple(item for item in self.pictures if not item.gone)
 
     @property
     def current(self) -> Picture | None:
@@ -164,8 +177,8 @@ class Session:
         return self.find(self.view.picture)
 
     def find(self, picture: str | None) -> Picture | None:
-        """A picture by its id."""
-        return next((item for item in self.pictures if item.id == picture), None)
+        """A picture by its id; None where it cannot be seen."""
+        return next((item for item in self.pictures if item.id == picture and not item.gone), None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -181,6 +194,7 @@ class Session:
             view=_make(View, data.get("view", {})),
             past=tuple(_make(View, item) for item in data.get("past", ())),
             future=tuple(_make(View, item) for item in data.get("future", ())),
+            pending=bool(data.get("pending")),
         )
 
 
@@ -226,7 +240,8 @@ def show(session: Session, picture: str | None) -> Session:
     """Put a picture on the canvas; the marks stay where it has the grid of the one before."""
     if picture is not None and session.find(picture) is None:
         return session
-    return look(session, of_grid(session, replace(session.view, picture=picture)))
+    view = of_grid(session, replace(session.view, picture=picture))
+    return replace(look(session, view), future=session.future)  # looking about changes nothing
 
 
 def of_grid(session: Session, view: View) -> View:
@@ -307,7 +322,30 @@ def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
         return ()
     if not picture.group:
         return (picture,)
-    return tuple(item for item in session.pictures if item.group == picture.group)
+    return tuple(item for item in session.shown if item.group == picture.group)
+
+
+def without_files(session: Session, missing: Collection[str]) -> Session:
+    """The session while these of its files are missing: their pictures are not seen, and come back
+    with their files; references are taken out."""
+    pictures = tuple(replace(item, gone=item.file in missing) for item in session.pictures)
+    references = tuple(item for item in session.references if item.file not in missing)
+    session = replace(session, pictures=pictures, references=references)
+    for name in picture_controls():
+        if session.settings.controls.get(name) in missing:
+            session = set_control(session, name, None)
+    return of_what_is_seen(session)
+
+
+def of_what_is_seen(session: Session) -> Session:
+    """The session without views of pictures that cannot be seen."""
+    seen = {None, *(item.id for item in session.shown)}
+    return replace(
+        session,
+        view=session.view if session.view.picture in seen else View(keep=session.view.keep),
+        past=tuple(view for view in session.past if view.picture in seen),
+        future=tuple(view for view in session.future if view.picture in seen),
+    )
 
 
 # References

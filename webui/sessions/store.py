@@ -20,9 +20,9 @@ from PIL import Image
 
 from ufc.io.manifest import open_folder
 from ufc_base.files import write_atomically
+from ufc_base.formats.json_text import load_json
 from ufc_base.images import load_original
-from ufc_base.json_text import load_json
-from webui.sessions.state import Session
+from webui.sessions.state import Session, next_id, picture_controls
 
 _ID = re.compile(r"[0-9a-f]{24}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -37,7 +37,9 @@ class SessionStore:
     def __init__(self, folder: Path) -> None:
         self.folder = open_folder(folder)
         self._sessions: dict[str, Session] = {}
-        self._lock = threading.RLock()
+        self._named: dict[str, int] = {}  # the last number that was given away
+        self._locks: dict[str, threading.RLock] = {}  # one a session: nobody waits for another's
+        self._lock = threading.Lock()
 
     def create(self, session: Session) -> str:
         """Keep a new session; returns its id, which nobody can guess."""
@@ -46,32 +48,59 @@ class SessionStore:
         return key
 
     def has(self, key: str) -> bool:
-        return bool(_ID.fullmatch(key)) and (self.path(key) / "session.json").is_file()
+        """Whether there is such a session; one whose folder was deleted is no more."""
+        if _ID.fullmatch(key) and (self.path(key) / "session.json").is_file():
+            return True
+        self._sessions.pop(key, None)
+        return False
 
     def load(self, key: str) -> Session:
         """The session as it is now.
 
         Raises `KeyError` where there is none, or its file is damaged.
         """
-        with self._lock:
+        known = self._sessions.get(key)
+        if known is not None:
+            return known
+        with self._own(key):
             if key not in self._sessions:
                 if not self.has(key):
                     raise KeyError(key)
                 try:
                     text = (self.path(key) / "session.json").read_text(encoding="utf-8")
                     self._sessions[key] = Session.from_json(load_json(text))
-                except (ValueError, TypeError, AttributeError):
+                except (OSError, ValueError, TypeError, AttributeError):
                     raise KeyError(key) from None
             return self._sessions[key]
 
     def update(self, key: str, change: Callable[[Session], Session]) -> Session:
-        """Apply a transition to the session as it is now, and write it down."""
-        with self._lock:
+        """Apply a transition to the session as it is now, and write it down.
+
+        `change` is quick: pictures are decoded and written before, under `names`.
+        """
+        with self._own(key):
             before = self.load(key)
             after = change(before)
             if after != before:
                 self._write(key, after)
             return after
+
+    def names(self, key: str, count: int = 1) -> list[str]:
+        """Ids for the next pictures of a session, which nobody else is given."""
+        with self._own(key):
+            first = max(int(next_id(self.load(key))), self._named.get(key, 0) + 1)
+            self._named[key] = first + count - 1
+        return [f"{number:04d}" for number in range(first, first + count)]
+
+    def missing(self, key: str, session: Session) -> frozenset[str]:
+        """Those of a session's files that are not there."""
+        files = {picture.file for picture in session.pictures}
+        files |= {reference.file for reference in session.references}
+        files |= {session.settings.controls.get(name, "") for name in picture_controls()} - {""}
+        return frozenset(name for name in files if not self.has_file(key, name))
+
+    def has_file(self, key: str, name: str) -> bool:
+        return self.path(key, name).is_file()
 
     def path(self, key: str, name: str = "") -> Path:
         """A file of a session. `name` is one that this program made, never a visitor's."""
@@ -109,7 +138,7 @@ class SessionStore:
         """What `write_details` wrote; empty where nothing was."""
         try:
             return dict(load_json(self._details(key, picture).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError):
             return {}
 
     def _details(self, key: str, picture: str) -> Path:
@@ -117,9 +146,14 @@ class SessionStore:
 
     def _write(self, key: str, session: Session) -> None:
         text = json.dumps(session.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        with self._lock:
+        with self._own(key):
             write_atomically(self.path(key, "session.json"), lambda file: file.write(text))
             self._sessions[key] = session
+
+    def _own(self, key: str) -> threading.RLock:
+        """The lock of one session."""
+        with self._lock:
+            return self._locks.setdefault(key, threading.RLock())
 
 
 def _reference(sha256: str) -> str:

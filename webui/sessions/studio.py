@@ -11,6 +11,7 @@ import random
 import threading
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from ufc.cli.generating.replay import differences
 from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
-from ufc.io.png.metadata import Metadata, read_metadata
+from ufc.io.png.metadata import Metadata, read_metadata, save_options
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Request, Result
 from ufc.sampling.orders import find_order
@@ -43,6 +44,7 @@ from webui.sessions.state import (
     Settings,
 )
 from webui.sessions.store import SessionStore
+from webui.sessions.tabs import Tabs
 from webui.sessions.worker import Worker
 
 MOST_LISTED = 64  # references of a request that are looked for
@@ -55,6 +57,7 @@ class Studio:
     def __init__(self, folder: Path, model: ModelSettings) -> None:
         self.store = SessionStore(folder)
         self.worker = Worker()
+        self.tabs = Tabs()
         self._model = model
         self._loaded: Loaded | None = None
         self._loading = threading.Lock()
@@ -132,7 +135,7 @@ class Studio:
         session = self._roll(key)
         request = self.request(session)
         job = GenerationJob(self.loaded, self.store, key, request, session.current)
-        self.worker.submit(key, self.most_steps(session, request), job.run)
+        self._submit(key, self.most_steps(session, request), job)
 
     def repair(self, key: str, count: int) -> None:
         """Queue the blocks that the model doubts most in the picture on the canvas.
@@ -150,7 +153,38 @@ class Studio:
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
         request = self.request(some).changed(num_images_per_prompt=1)
         job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
-        self.worker.submit(key, self.most_steps(session, request), job.run)
+        self._submit(key, self.most_steps(session, request), job)
+
+    def _submit(self, key: str, steps: int, job: GenerationJob) -> None:
+        """Queue a drawing; that it is under way is written down, should the server end before."""
+        self.store.update(key, lambda session: replace(session, pending=True))
+        self.worker.submit(key, steps, job.run)
+
+    def stop(self, key: str) -> None:
+        """End a drawing after the step at hand, or take it out of the queue."""
+        self.worker.stop(key)
+        progress = self.worker.progress(key)
+        if progress is None or not progress.active:
+            with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+                self.store.update(key, lambda session: replace(session, pending=False))
+
+    def cut_off(self, key: str) -> bool:
+        """Whether a drawing of a session was under way that nobody works at: said once."""
+        if not self.store.load(key).pending or self.worker.progress(key) is not None:
+            return False
+        self.store.update(key, lambda session: replace(session, pending=False))
+        return True
+
+    def leave_out_missing(self, key: str) -> int:
+        """Leave out what files of a session are missing, and take in what came back; how many are
+        newly left out."""
+        before = self.store.load(key)
+        missing = self.store.missing(key, before)
+        after = state.without_files(before, missing)
+        if after == before:
+            return 0
+        self.store.update(key, lambda session: state.without_files(session, missing))
+        return max(0, files_seen(before) - files_seen(after))
 
     def most_steps(self, session: Session, request: Request) -> int:
         """How many steps a request takes at most."""
@@ -185,36 +219,38 @@ class Studio:
         except RequestError:  # what it says about itself is damaged; its pixels are not
             metadata = None
         codes = carried_codes(self.loaded.pipe, image, metadata.blocks) if metadata else None
-        own = self.frames.whole(image.size) if codes else None
-        frame = self.frames.of(own) if own else self.frames.choose(image.size)
-        fitted = frame.fit(image)
+        frame = self.frames.choose(image.size)
+        if codes and metadata and metadata.blocks:
+            frame = self.frames.of(metadata.blocks.grid_size)
+        fitted = image if codes else frame.fit(image)
         said = dict(metadata.request or {}) if metadata else {}
         asked = said.get("request")
         request: dict[str, Any] = asked if isinstance(asked, dict) else {}
 
+        (name,) = self.store.names(key)
+        picture = Picture(
+            name,
+            f"pictures/{name}.png",
+            "upload",
+            codes=codes,
+            grid=frame.grid,
+            seed=None,
+            compliance=_score(said.get("compliance")),
+            fidelity=_score(said.get("fidelity")),
+        )
+        write_png(self.store, key, picture.file, fitted, metadata if codes else None)
+        if codes and metadata and metadata.blocks and metadata.blocks.provenance:
+            found, seed = metadata.blocks, request.get("seed")
+            known = seed if isinstance(seed, int) and 0 <= seed <= MAX_SEED else None
+            confidence = found.confidence or (None,) * len(codes)
+            origin = to_stories(found.provenance or (), name, known)
+            details = {"confidence": list(confidence), "origin": origin}
+            self.store.write_details(key, name, details)
+        kept = blocks.clean(request.get("preserve_blocks"), frame.grid) if codes else ()
+        change = blocks.invert(kept, frame.grid) if kept else ()
+
         def place(session: Session) -> Session:
-            name = state.next_id(session)
-            picture = Picture(
-                name,
-                f"pictures/{name}.png",
-                "upload",
-                codes=codes,
-                grid=frame.grid,
-                seed=None,
-                compliance=_score(said.get("compliance")),
-                fidelity=_score(said.get("fidelity")),
-            )
-            write_png(self.store, key, picture.file, fitted, metadata if codes else None)
-            if codes and metadata and metadata.blocks and metadata.blocks.provenance:
-                found, seed = metadata.blocks, request.get("seed")
-                known = seed if isinstance(seed, int) and 0 <= seed <= MAX_SEED else None
-                confidence = found.confidence or (None,) * len(codes)
-                origin = to_stories(found.provenance or (), name, known)
-                details = {"confidence": list(confidence), "origin": origin}
-                self.store.write_details(key, name, details)
             session = state.add(session, [picture], marks=())
-            kept = blocks.clean(request.get("preserve_blocks"), frame.grid) if codes else ()
-            change = blocks.invert(kept, frame.grid) if kept else ()
             return state.marked_to_change(session, change, frame.grid) if change else session
 
         self.store.update(key, place)
@@ -336,10 +372,26 @@ class Studio:
         steps = self.store.read_details(key, picture).get("steps", [])
         if source is None or not 0 <= step < len(steps):
             raise ValueError(f"picture {picture} has no step {step + 1}")
-        codes = tuple(steps[step]["codes"])
         image = self.step_image(key, source, step)
-        details = self.store.read_details(key, picture)
-        new = {
+        codes, details = self.step_details(key, source, step)
+        self._place(key, "step", image, codes, source, details)
+
+    def step_png(self, key: str, picture: Picture, step: int) -> bytes:
+        """A step of a drawing as the file that it would have as a picture of its own."""
+        codes, details = self.step_details(key, picture, step)
+        image = self.step_image(key, picture, step)
+        stream = io.BytesIO()
+        metadata = self._metadata(image, codes, details, picture.id)
+        image.save(stream, "PNG", **save_options(metadata, ".png"))
+        return stream.getvalue()
+
+    def step_details(
+        self, key: str, source: Picture, step: int
+    ) -> tuple[tuple[int, ...], dict[str, Any]]:
+        """The codes of a step, and what is known of it block by block."""
+        details = self.store.read_details(key, source.id)
+        steps = details["steps"]
+        return tuple(steps[step]["codes"]), {
             "origin": [
                 {"picture": source.id, "seed": source.seed, "step": drawn, "candidate": candidate}
                 if drawn >= 0
@@ -360,7 +412,6 @@ class Studio:
             "steps": steps[: step + 1],
             "curves": details.get("curves", [])[: step + 1],
         }
-        self._place(key, "step", image, codes, source, new)
 
     def cross(self, key: str, other: str) -> None:
         """Take the marked blocks from another picture, and mark the seam to be regenerated.
@@ -416,17 +467,19 @@ class Studio:
         `ufc generate --prompts-file` generates again."""
         stream = io.BytesIO()
         lines, files = [], {picture.file for picture in pictures}
+        there = partial(self.store.has_file, key)
         session = self.store.load(key)
         for picture in pictures:
-            if picture.kind == "drawn":
+            named = Request.from_json(picture.request).conditioning.pictures
+            made_of = {name for names in named.values() for name in names}
+            if picture.kind == "drawn" and all(map(there, made_of)):
                 lines.append(self._manifest_line(key, picture))
-                named = Request.from_json(picture.request).conditioning.pictures
-                files |= {name for names in named.values() for name in names}
+                files |= made_of
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(files):
                 archive.writestr(name, self.store.read(key, name))
             archive.writestr("manifest.jsonl", "".join(line + "\n" for line in lines))
-            archive.writestr("contact-sheet.png", self.sheet(key, pictures or session.pictures))
+            archive.writestr("contact-sheet.png", self.sheet(key, pictures or session.shown))
         return stream.getvalue()
 
     def _manifest_line(self, key: str, picture: Picture) -> str:
@@ -455,6 +508,15 @@ class Studio:
             "confidence": details.get("confidence") or [None] * cells,
         }
 
+    def _metadata(
+        self, image: Image.Image, codes: tuple[int, ...], details: Mapping[str, Any], name: str
+    ) -> Metadata:
+        """What the file of a picture made from others says of its blocks."""
+        origins = to_origins(details["origin"], name)
+        return Metadata(
+            blocks=block_record(self.loaded.pipe, image, codes, details["confidence"], origins)
+        )
+
     def _place(
         self,
         key: str,
@@ -467,22 +529,22 @@ class Studio:
     ) -> None:
         """A picture made from others, on the canvas; `marks` are to change."""
 
+        (name,) = self.store.names(key)
+        picture = Picture(
+            name,
+            f"pictures/{name}.png",
+            kind,
+            parent=parent.id,
+            codes=codes,
+            grid=self.frame_of(parent).grid,
+            request=parent.request,
+            seed=parent.seed,
+        )
+        metadata = self._metadata(image, codes, details, name)
+        write_png(self.store, key, picture.file, image, metadata)
+        self.store.write_details(key, name, details)
+
         def place(session: Session) -> Session:
-            name = state.next_id(session)
-            picture = Picture(
-                name,
-                f"pictures/{name}.png",
-                kind,
-                parent=parent.id,
-                codes=codes,
-                grid=self.frame_of(parent).grid,
-                request=parent.request,
-                seed=parent.seed,
-            )
-            origins = to_origins(details["origin"], name)
-            record = block_record(self.loaded.pipe, image, codes, details["confidence"], origins)
-            write_png(self.store, key, picture.file, image, Metadata(blocks=record))
-            self.store.write_details(key, name, details)
             session = state.add(session, [picture])
             if marks is None:
                 return session
@@ -497,6 +559,11 @@ def check_size(data: bytes) -> None:
     if len(data) > MAX_UPLOAD:
         size = len(data) / 2**20
         raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
+
+
+def files_seen(session: Session) -> int:
+    """How many pictures and references a session shows."""
+    return len(session.shown) + len(session.references)
 
 
 def random_seed() -> int:

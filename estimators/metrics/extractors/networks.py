@@ -30,7 +30,7 @@ from estimators.metrics.extractors.efficientnet import (
 )
 from ufc_base.checkpoint import CheckpointError, is_pickle, read_safetensors
 from ufc_base.extras import UnavailableError, how_to_install
-from ufc_base.pickles import load_tensors
+from ufc_base.formats.pickles import load_tensors
 from ufc_base.training.processes import pick_device
 from vqgan.perceptual import backbone_help, import_torchvision
 

@@ -20,9 +20,9 @@ from estimators.metrics.extractors.features import Features
 from estimators.metrics.fid import Statistics, frechet_distance, statistics
 from estimators.metrics.probes.linear import L2, Probe, Scaler, fit_probe, fit_scaler, predict
 from estimators.metrics.sets.content import key_hash
-from ufc_base.archives import number_of, read_arrays
 from ufc_base.data.names import DataError
 from ufc_base.files import write_atomically
+from ufc_base.formats.archives import number_of, read_arrays
 
 ATTRIBUTES = ("type", "colour", "gender")
 NATIVE = 0  # stands for pictures at the size they are stored in

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ufc_base.archives import read_array
 from ufc_base.files import write_atomically
+from ufc_base.formats.archives import read_array
 
 MOST_FEATURES = 2**33  # bytes, of one set: a million pictures have 8 GB
 

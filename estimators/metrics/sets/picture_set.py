@@ -14,8 +14,8 @@ from ufc_base.data.datasets import DataError, DataSet, Reading, Sample, Samples,
 from ufc_base.data.names import is_picture
 from ufc_base.data.records import USUAL, texts_of
 from ufc_base.data.samples import is_file
+from ufc_base.formats.json_text import load_json
 from ufc_base.images import load_image
-from ufc_base.json_text import load_json
 
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import TINY_VQGAN
 from safetensors.torch import load_file
 from toy_data import write_folder, write_shards
 from toy_training import model_config, tokenizer_config
@@ -23,6 +24,7 @@ import estimators.contradiction.training as trees_training
 import ufc.training.contrastive_training as towers_training
 import ufc.training.trainer
 import vqgan.training.trainer as first_stage
+import vqgan.upscaling.trainer as upscaling
 from estimators.contradiction.training import ContradictionTrainConfig
 from estimators.contradiction.verdicts import contradiction
 from ufc.cli import main as cli
@@ -32,13 +34,15 @@ from ufc.training.contrastive_training import ContrastiveTrainConfig
 from ufc_base.training.loop import Checkpoints
 from ufc_base.training.stopping import Diverged, Stopped
 from vqgan.model import VQGAN
+from vqgan.upscaling.config import UpscalerTrainConfig
+from vqgan.upscaling.model import Upscaler
 
 ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A trainer of the four: its command, settings for a folder, and where its steps are."""
+    """A trainer of all: its command, settings for a folder, and where its steps are."""
 
     command: str
     config: Callable[[Path], Any]
@@ -51,7 +55,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data") / "folder", 12)
 
 
-@pytest.fixture(params=["train-tokenizer", "train", "train-contrastive", "train-contradiction"])
+@pytest.fixture(
+    params=[
+        "train-tokenizer",
+        "train",
+        "train-contrastive",
+        "train-contradiction",
+        "train-upscaler",
+    ]
+)
 def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
     often: dict[str, Any] = {"max_train_steps": 8, "checkpointing_steps": 2, "logging_steps": 1}
 
@@ -75,6 +87,15 @@ def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
             train_batch_size=4, pairs=30, **often,
         )  # fmt: skip
 
+    def upscaler(folder: Path) -> Any:
+        if not (folder.parent / "eight").is_dir():
+            VQGAN(replace(TINY_VQGAN, resolution=8)).save_pretrained(folder.parent / "eight")
+        return UpscalerTrainConfig(
+            train_data_dir=str(data), tokenizer=str(folder.parent / "eight"),
+            output_dir=str(folder), width=4, depth=1, crop_pixels=8, perceptual_net="none",
+            train_batch_size=4, validation_steps=99, mixed_precision="no", device="cpu", **often,
+        )  # fmt: skip
+
     kinds = {
         "train-tokenizer": (first, first_stage.main, first_stage.TokenizerTrainer),
         "train": (second, ufc.training.trainer.main, ufc.training.trainer.Trainer),
@@ -84,6 +105,7 @@ def kind(request: pytest.FixtureRequest, data: Path, model: Path) -> Kind:
         "train-contradiction": (
             trees, trees_training.main, trees_training.Trainer,
         ),
+        "train-upscaler": (upscaler, upscaling.main, upscaling.UpscalerTrainer),
     }  # fmt: skip
     return Kind(request.param, *kinds[request.param])  # type: ignore[arg-type]
 
@@ -173,6 +195,8 @@ def test_what_is_exported_can_be_used(kind: Kind, at_step: Any, tmp_path: Path) 
         assert UFCPipeline.from_pretrained(tmp_path)("red bag", seed=0, num_inference_steps=2)
     elif kind.command == "train-tokenizer":
         assert VQGAN.from_pretrained(tmp_path).config.n_embed == 16
+    elif kind.command == "train-upscaler":
+        assert Upscaler.from_pretrained(tmp_path).config.width == 4
     elif kind.command == "train-contradiction":
         assert contradiction("red bag", "blue bag", tmp_path).overall.probability > 0
     else:

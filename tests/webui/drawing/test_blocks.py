@@ -33,9 +33,12 @@ def test_grow_adds_one_ring_and_stays_inside(before: tuple, after: tuple) -> Non
     assert blocks.border(before, 4) == tuple(sorted(set(after) - set(before)))
 
 
-def test_the_seam_has_both_sides_of_a_line() -> None:
-    upper_half = tuple(range(8))
-    assert blocks.seam(upper_half, 4) == tuple(range(4, 12))
+def test_the_seam_is_on_the_side_that_loses_less() -> None:
+    assert blocks.seam(tuple(range(8)), 4) == (4, 5, 6, 7)
+    square = tuple(8 * row + column for row in range(4) for column in range(4))  # 16 of 64
+    assert not set(blocks.seam(square, 8)) & set(square)
+    rest = blocks.invert(square, 8)
+    assert blocks.seam(rest, 8) == blocks.seam(square, 8)
     assert blocks.seam((), 4) == ()
 
 

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 from conftest import make_pipeline
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
+import streamlit
 from streamlit.testing.v1 import AppTest
 
+from webui.page.canvas_panel import say_note
+from webui.page.context import Page
 from webui.sessions import state
 from webui.sessions.state import Session, further_settings
+from webui.sessions.store import SessionStore
 from webui.strings import strings
 
 ROOT = Path(__file__).parents[3]
@@ -47,10 +55,13 @@ def page(output: Path) -> Iterator[AppTest]:
     assert not page.exception
 
 
-def session_of(page: AppTest, output: Path) -> Session:
+def key_of(page: AppTest) -> str:
     key = page.query_params["s"]
-    key = key[0] if isinstance(key, list) else key
-    text = (output / "sessions" / key / "session.json").read_text(encoding="utf-8")
+    return key[0] if isinstance(key, list) else str(key)
+
+
+def session_of(page: AppTest, output: Path) -> Session:
+    text = (output / "sessions" / key_of(page) / "session.json").read_text(encoding="utf-8")
     return Session.from_json(json.loads(text))
 
 
@@ -92,7 +103,7 @@ def test_a_picture_from_words_then_an_edit_of_some_blocks(page: AppTest, output:
     assert session.view.marks == (0, 1, 2, 3, 5)
     assert session.current is not None
     assert session.current.kept == (4, *range(6, 16))
-    page.session_state["shelf"] = "Check"
+    page.session_state["shelf"] = "check"
     page.run()
     assert "All 11 kept blocks are identical, pixel by pixel." in said(page)
 
@@ -146,7 +157,7 @@ def test_the_page_speaks_chinese(page: AppTest, output: Path) -> None:
 
 
 def test_presets_seed_and_dice(page: AppTest, output: Path) -> None:
-    page.segmented_control(key="preset").set_value("careful").run()
+    page.segmented_control(key="preset_en").set_value("careful").run()
     settings = session_of(page, output).settings
     assert (settings.steps, settings.order, settings.candidates) == (20, "pnag", 4)
     assert page.slider(key="setting_steps").value == 20
@@ -162,7 +173,7 @@ def test_going_back_through_steps_and_on_from_one(page: AppTest, output: Path) -
     page.text_area[0].set_value("bag")
     page.slider(key="setting_steps").set_value(4)
     generate(page)
-    page.session_state["shelf"] = "Steps"
+    page.session_state["shelf"] = "steps"
     page.run()
     page.slider(key="scrub_0001").set_value(2).run()
     page.button(key="fork").click().run()
@@ -189,7 +200,7 @@ def test_the_try_that_a_step_took_is_told(page: AppTest, output: Path) -> None:
     page.slider(key="setting_steps").set_value(4)
     page.slider(key="setting_candidates").set_value(8)
     generate(page)
-    page.session_state["shelf"] = "Steps"
+    page.session_state["shelf"] = "steps"
     page.run()
     assert "Of the tries of this step, number" in said(page)
 
@@ -200,16 +211,16 @@ def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None
     page.slider(key="setting_steps").set_value(2)
     generate(page)
     assert len(state.group_of(session_of(page, output), session_of(page, output).current)) == 3
-    page.segmented_control(key="sort").set_value("fidelity").run()
+    page.segmented_control(key="sort_en").set_value("fidelity").run()
     page.text_input(key="typed").set_value("0,1").run()
-    page.session_state["shelf"] = "Compare"
+    page.session_state["shelf"] = "compare"
     page.run()
     page.selectbox(key="other_en").set_value("0003").run()
     page.button(key="cross").click().run()
     session = session_of(page, output)
     assert session.current is not None
     assert session.current.kind == "cross"
-    assert session.view.marks == (0, 1, 2, 4, 5, 6)
+    assert session.view.marks == (2, 4, 5, 6)
 
 
 def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path) -> None:
@@ -223,6 +234,127 @@ def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path
     assert (item.weight, item.on) == (0.5, False)
     page.button(key=f"remove_{item.file}").click().run()
     assert session_of(page, output).references == ()
+
+
+def test_files_that_are_missing_are_said_and_left_out(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_pictures").set_value(2)
+    generate(page)
+    page.button(key="reference_current").click().run()
+    session = session_of(page, output)
+    folder = output / "sessions" / key_of(page)
+    for file in (session.pictures[0].file, session.references[0].file):
+        (folder / file).rename(folder / f"{file}.away")
+    page.run()
+    assert "2 files of this session are missing" in said(page)
+    after = session_of(page, output)
+    assert [picture.id for picture in after.shown] == ["0002"]
+    assert after.current is None
+    assert after.references == ()
+    page.run()
+    assert "are missing" not in said(page)  # said once
+    (folder / f"{session.pictures[0].file}.away").rename(folder / session.pictures[0].file)
+    page.run()
+    assert len(session_of(page, output).shown) == 2
+
+
+def test_a_deleted_output_folder_begins_a_new_session(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    before = key_of(page)
+    shutil.rmtree(output)
+    page.run()
+    assert "That session is not here any more" in said(page)
+    assert key_of(page) != before
+    page.text_area[0].set_value("bag")
+    generate(page)
+    assert len(session_of(page, output).pictures) == 1
+
+
+def test_what_is_seen_is_what_generate_goes_by(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_steps").set_value(4)
+    generate(page)
+    page.text_input(key="typed").set_value("0,1").run()
+    page.session_state["shelf"] = "steps"
+    page.run()
+    page.slider(key="scrub_0001").set_value(2).run()
+    generate(page)
+    _, step, edited = session_of(page, output).pictures
+    assert (step.kind, step.parent) == ("step", "0001")
+    assert edited.parent == step.id
+
+
+def test_a_drawing_that_a_restart_cut_off_is_said_once(page: AppTest, output: Path) -> None:
+    key = key_of(page)
+    store = SessionStore(output)
+    store.update(key, lambda session: replace(session, pending=True))
+    app = ROOT / "webui" / "app.py"
+    streamlit.cache_resource.clear()  # the server that comes after
+    again = AppTest.from_file(str(app), default_timeout=LONG)
+    again.query_params["s"] = key
+    again.run()
+    assert not again.exception
+    assert "cut off when the server stopped" in said(again)
+    again.run()
+    assert "cut off" not in said(again)
+
+
+def test_two_windows_on_one_session_notice_each_other(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    other = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG)
+    other.query_params["s"] = page.query_params["s"]
+    other.run()
+    other.text_area[0].set_value("red bag")
+    other.text_input(key="typed").set_value("3").run()
+    page.text_input(key="typed").set_value("5").run()  # not knowing of it
+    assert "was not done" in said(page)
+    session = session_of(page, output)
+    assert session.view.marks == (3,)
+    assert session.settings.prompt == page.text_area[0].value == "red bag"
+    page.text_input(key="typed").set_value("5").run()
+    assert session_of(page, output).view.marks == (5,)
+    other.run()
+    assert "changed in another window" in said(other)
+
+
+def test_any_file_may_be_given_and_what_is_no_picture_is_refused_aloud(
+    page: AppTest, output: Path
+) -> None:
+    for field in page.get("file_uploader"):
+        assert not field.proto.type, field.label  # the browser's own refusal is not seen
+    own = next(field for field in page.get("file_uploader") if field.key == "own_0")
+    own.upload("notes.txt", b"no picture", "text/plain").run()
+    assert "notes.txt cannot be used" in said(page)
+
+
+def test_a_picture_that_brings_its_settings_says_that_its_seed_is_kept(
+    page: AppTest, output: Path
+) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    session = session_of(page, output)
+    data = SessionStore(output).read(key_of(page), session.pictures[0].file)
+    own = next(field for field in page.get("file_uploader") if field.key == "own_0")
+    own.upload("ufc.png", data, "image/png").run()
+    assert "Its seed is kept" in said(page)
+    assert session_of(page, output).settings.seed_locked
+
+
+def test_all_blocks_marked_is_said_so(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    store = SessionStore(output)
+    session = state.mark(session_of(page, output), tuple(range(16)))
+    page_of = Page(cast(Any, SimpleNamespace(store=store)), key_of(page))
+    with patch.object(Page, "session", session), patch.object(Page, "grid", (4, 4)):
+        assert say_note(page_of).startswith("All 16 blocks are marked")
+
+
+def test_every_setting_has_its_own_help(page: AppTest) -> None:
+    assert page.slider(key="setting_steps").proto.help == strings("en")["steps_help"]
+    assert "Move back" not in strings("en")["steps_help"]
 
 
 # Words

@@ -22,4 +22,4 @@ def test_the_page_offers_shapes_and_shows_the_blocks(
     monkeypatch.setenv("UFC_OUTPUT_DIR", str(tmp_path / "out"))
     page = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=60).run()
     assert not page.exception
-    assert page.segmented_control(key="setting_shape").value == "same"
+    assert page.segmented_control(key="setting_shape_en").value == "same"

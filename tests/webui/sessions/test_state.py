@@ -68,6 +68,14 @@ def test_undo_ends_where_it_began_and_a_new_act_ends_redo() -> None:
     assert state.mark(session, (2,)) is session  # what changes nothing is not to be undone
 
 
+def test_looking_at_other_pictures_does_not_end_redo() -> None:
+    session = state.undo(drawn())  # the empty canvas
+    assert session.current is None
+    session = state.show(session, "0002")
+    assert state.redo(session).current == ONE
+    assert state.undo(session).current is None
+
+
 def test_undo_reaches_back_only_so_far() -> None:
     session = drawn()
     for number in range(state.MOST_UNDONE + 50):

@@ -352,7 +352,7 @@ def test_blocks_of_two_pictures_and_the_seam_between(studio: Studio) -> None:
     assert two.codes is not None
     assert [both.codes[cell] for cell in (0, 1, 4, 5)] == [two.codes[cell] for cell in (0, 1, 4, 5)]
     assert both.codes[15] == one.codes[15]
-    assert set(session.view.marks) == {1, 2, 4, 5, 6, 8, 9, 10}
+    assert set(session.view.marks) == {2, 6, 8, 9, 10}  # none of those that were taken
     mixed = draw(studio, key)
     assert mixed.codes is not None
     assert mixed.codes[0] == two.codes[0]
@@ -382,6 +382,44 @@ def test_a_zip_has_everything_to_draw_it_again(studio: Studio, tmp_path: Path) -
     )
     again = Image.open(out / rows[1]["file_name"]).convert("RGB")
     assert again.tobytes() == pixels(studio, key, last).tobytes()
+
+
+def test_no_session_waits_while_pictures_of_another_are_written(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = begin(studio), begin(studio)
+    writing, go = threading.Event(), threading.Event()
+    save = generation.GenerationJob.save
+
+    def slowly(job: generation.GenerationJob, *rest: object) -> None:
+        writing.set()
+        assert go.wait(LONG)
+        save(job, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(generation.GenerationJob, "save", slowly)
+    studio.generate(key)
+    assert writing.wait(LONG)
+    done = threading.Event()
+
+    def act() -> None:
+        for one in (key, other):
+            change(studio, one, steps=5)
+        done.set()
+
+    threading.Thread(target=act, daemon=True).start()
+    assert done.wait(LONG / 4)  # while it is still being written
+    go.set()
+    studio.worker.wait(key, LONG)
+    assert len(studio.store.load(key).pictures) == 1
+    assert not studio.store.load(key).pending
+
+
+def test_a_step_is_downloaded_as_it_is_seen(studio: Studio) -> None:
+    key = begin(studio)
+    first = draw(studio, key)
+    found = read_metadata(io.BytesIO(studio.step_png(key, first, 0))).blocks
+    assert found is not None
+    assert list(found.codes) == studio.store.read_details(key, first.id)["steps"][0]["codes"]
 
 
 @pytest.fixture(params=["fp32", "bf16", "int8"])

@@ -51,7 +51,9 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
         request, settings = row.request, row.request.settings
         size = settings.height, settings.width
         try:
+            request.check_controls()
             check_order(settings.order, pipe)
+            pipe.check_upscale(settings.upscale)
             frame = pipe.frames.choose(None, *size)
             if named := request.conditioning.pictures:
                 case = str(named), str(edit_of(request)), size
@@ -102,11 +104,10 @@ def frame_of(
         own = pipe.frames.choose(image.size).grid
         size = extended_size(image.size, request.outpaint, own)
         return pipe.frames.choose(size, request.height, request.width)
-    grid = pipe.frames.whole(image.size)
-    if grid and request.height is None and request.width is None:
-        frame = pipe.frames.of(grid)  # it keeps the shape that it was made in
-        if carried_codes(pipe, image, files[request.image].blocks()) is not None:
-            return frame
+    if request.height is None and request.width is None:
+        record = files[request.image].blocks()
+        if record is not None and carried_codes(pipe, image, record) is not None:
+            return pipe.frames.of(record.grid_size)  # it keeps the shape that it was made in
     return pipe.frames.choose(image.size, request.height, request.width)
 
 
@@ -292,9 +293,10 @@ def opened(pipe: UFCPipeline, request: Request, files: InputFiles) -> Conditioni
     if given.image is None or given.outpaint:
         return given
     frame = pipe.frames.choose(given.image.size, request.height, request.width)
-    if not frame.holds(given.image.size):
+    record = files[request.image].blocks()
+    if record is None or record.grid_size != frame.grid:
         return given
-    codes = carried_codes(pipe, given.image, files[request.image].blocks())
+    codes = carried_codes(pipe, given.image, record)
     return given.model_copy(update={"codes": codes})
 
 

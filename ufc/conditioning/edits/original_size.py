@@ -1,13 +1,14 @@
 """Edits at the photograph's own size: the model works on a reduction of the part that changes.
 
 The photograph stays as it is. The part around the changed area is what the model sees; what it
-makes of it is brought to the photograph's colours at the seam, enlarged, given the photograph's
-grain, and laid into the changed area alone. Every other pixel is the photograph's own.
+makes of it is brought to the photograph's colours at the seam, enlarged (by the model's upscaler
+first, where it has one), given the photograph's grain, and laid into the changed area alone. Every
+other pixel is the photograph's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.known_tokens import EditCanvas, fill_from_kept
 from ufc.io.validation import RequestError
-from ufc_base.images import load_mask, match_mask, picture_fit, to_pil, to_tensor
+from ufc_base.images import PictureFit, load_mask, match_mask, picture_fit, to_pil, to_tensor
 from ufc_base.profiles import PROFILE, in_profile
 
 Box = tuple[int, int, int, int]
@@ -112,7 +113,12 @@ def part_to_see(bounds: Box, size: tuple[int, int], frame: Frame) -> Box:
 
 
 def restore(
-    photograph: Photograph, edit: EditCanvas, decoded_CHW: Tensor, stretch: float, feather: int = 0
+    photograph: Photograph,
+    edit: EditCanvas,
+    decoded_CHW: Tensor,
+    stretch: float,
+    feather: int = 0,
+    enlarge: Callable[[Tensor], Tensor] | None = None,
 ) -> Image.Image:
     """The photograph with what the model made in the changed area, at its own size.
 
@@ -123,14 +129,19 @@ def restore(
         stretch: how the part was fitted, see `picture_fit`.
         feather: pixels of the model over which the new fades in, inside the changed area;
             `LEAST_FADE` or more.
+        enlarge: the upscaler, (1, 3, H, W) to a larger picture, where the model has one.
     """
     part = photograph.part
-    if edit.profile is not None:
-        decoded_CHW = to_tensor(in_profile(to_pil(decoded_CHW[None])[0], edit.profile))[0]
-    matched = to_pil(match_colours(decoded_CHW, edit)[None])[0]
-    fit = picture_fit(part.size, (decoded_CHW.shape[1], decoded_CHW.shape[2]), stretch)
-    made = matched.crop(fit.box).resize(part.size, Image.Resampling.LANCZOS)
+    fit = fit_of(part, decoded_CHW, stretch)
     scale = part.width / fit.inner_width
+    own_CHW = in_colours(decoded_CHW, edit.profile)
+    matched_CHW = match_colours(own_CHW, edit)
+    if enlarge is not None and scale > 1:
+        large_CHW = in_colours(enlarge(decoded_CHW[None])[0], edit.profile)
+        matched_CHW = large_CHW + resized(matched_CHW - own_CHW, large_CHW)
+        fit = fit_of(part, large_CHW, stretch)
+    matched = to_pil(matched_CHW[None])[0]
+    made = matched.crop(fit.box).resize(part.size, Image.Resampling.LANCZOS)
     old = np.asarray(part, np.float32)
     new = np.asarray(made, np.float32) + grain(part, photograph.changed, fit.inner_width)
     alpha = fade(photograph.changed, max(feather, LEAST_FADE) * scale)[..., None]
@@ -140,6 +151,24 @@ def restore(
     result.paste(Image.fromarray(np.where(inside, mixed, np.asarray(part))), photograph.box[:2])
     result.info = {} if edit.profile is None else {PROFILE: edit.profile}
     return result
+
+
+def fit_of(part: Image.Image, made_CHW: Tensor, stretch: float) -> PictureFit:
+    """Where a part lies in what was made of it."""
+    return picture_fit(part.size, (made_CHW.shape[1], made_CHW.shape[2]), stretch)
+
+
+def in_colours(made_CHW: Tensor, profile: bytes | None) -> Tensor:
+    """A picture in sRGB brought into the colours of a profile."""
+    if profile is None:
+        return made_CHW
+    return to_tensor(in_profile(to_pil(made_CHW[None])[0], profile))[0]
+
+
+def resized(x_CHW: Tensor, like_CHW: Tensor) -> Tensor:
+    """Smooth values in another size, bilinear."""
+    size = like_CHW.shape[-2:]
+    return F.interpolate(x_CHW[None], size, mode="bilinear", align_corners=False)[0]
 
 
 def match_colours(decoded_CHW: Tensor, edit: EditCanvas) -> Tensor:

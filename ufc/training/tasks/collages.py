@@ -27,8 +27,9 @@ from ufc.tasks.plan import Plan
 from ufc.training.conditioning_dropout import captions
 from ufc.training.tasks.values import Record
 from ufc.training.tasks.words import TaskSample
-from ufc.training.token_cache import cache_key, dtype_of, kept_tensors
+from ufc.training.token_cache import cache_key, dtype_of
 from ufc_base.data.datasets import DataError, Pixels
+from ufc_base.training.kept_tensors import kept_tensors
 from vqgan.model import VQGAN
 
 WHITE = 0.92  # pixels of -1..1 are ground from here on, in each channel

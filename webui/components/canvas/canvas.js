@@ -2,6 +2,8 @@
 // sent when the pointer is lifted, as the full list of marked blocks; a button sends its name.
 
 const PATIENCE = 5000; // ms until marks that the page does not know of are given up
+const HOLD = 350; // ms that a finger rests before it marks as it moves
+const SLOP = 8; // pixels that a resting finger may move
 const ICONS = {
   brush: "M3 14c2 0 2-2 3-3l7-8 2 2-8 7c-1 1-1 3-4 3z",
   rectangle: "M3 4h12v10H3z",
@@ -37,18 +39,29 @@ class Board {
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");
     this.note.setAttribute("aria-live", "polite");
+    this.fingers = new Set();
+    this.resting = null;
     this.cells.addEventListener("pointerdown", (event) => this.down(event));
     this.cells.addEventListener("pointermove", (event) => this.move(event));
-    this.cells.addEventListener("pointerup", () => this.up());
-    this.cells.addEventListener("pointercancel", () => this.cancel());
+    this.cells.addEventListener("pointerup", (event) => this.up(event));
+    this.cells.addEventListener("pointercancel", (event) => this.lost(event));
+    // While a finger marks, the page does not scroll under it.
+    const still = (event) => this.drag && event.cancelable && event.preventDefault();
+    this.cells.addEventListener("touchmove", still, { passive: false });
+    this.cells.addEventListener("contextmenu", (event) => {
+      if (this.resting || this.drag) event.preventDefault();
+    });
     this.cells.addEventListener("pointerleave", () => this.tell(null));
     this.cells.addEventListener("keydown", (event) => this.key(event));
     this.cells.addEventListener("focusin", (event) => this.tell(this.number(event.target)));
+    this.anywhere = (event) => this.shortcut(event);
+    document.addEventListener("keydown", this.anywhere);
   }
 
   update(data, send) {
     this.send = send;
     this.data = data;
+    document.documentElement.lang = data.lang; // only scripts reach what Streamlit leaves in English
     this.takeMarks(data.marks);
     if (this.image.src !== data.src) this.image.src = data.src || "";
     this.image.hidden = !data.src;
@@ -113,7 +126,7 @@ class Board {
     const empty = { undo: !undo, redo: !redo };
     for (const button of this.bar.querySelectorAll("button")) {
       const name = button.dataset.name;
-      button.disabled = !editable || empty[name] === true;
+      button.disabled = name in empty ? empty[name] : !editable;
       if (name === "change" || name === "keep") {
         button.setAttribute("aria-checked", String((name === "keep") === keep));
       } else if (["brush", "rectangle", "row", "column"].includes(name)) {
@@ -215,7 +228,15 @@ class Board {
 
   down(event) {
     if (!this.data.editable || event.button !== 0) return;
+    if (event.pointerType === "touch") {
+      this.touch(event);
+      return;
+    }
     event.preventDefault();
+    this.begin(event);
+  }
+
+  begin(event) {
     const start = this.at(event);
     const number = start[0] * this.columns + start[1];
     this.cells.setPointerCapture(event.pointerId);
@@ -225,7 +246,33 @@ class Board {
     this.apply(start);
   }
 
+  // A finger that moves at once scrolls the page, two zoom it: neither marks. A tap marks a block,
+  // and a finger that has rested marks as it moves.
+  touch(event) {
+    this.fingers.add(event.pointerId);
+    this.rest(null);
+    if (this.fingers.size > 1) {
+      this.cancel();
+      return;
+    }
+    const hold = () => {
+      this.rest(null);
+      this.begin(event);
+    };
+    this.rest({ event, timer: setTimeout(hold, HOLD) });
+  }
+
+  rest(resting) {
+    if (this.resting) clearTimeout(this.resting.timer);
+    this.resting = resting;
+  }
+
   move(event) {
+    if (this.resting) {
+      const { clientX, clientY } = this.resting.event;
+      const moved = Math.hypot(event.clientX - clientX, event.clientY - clientY);
+      if (moved > SLOP) this.rest(null);
+    }
     const here = this.at(event);
     this.tell(here[0] * this.columns + here[1]);
     if (this.drag) this.apply(here);
@@ -257,10 +304,26 @@ class Board {
     return cells;
   }
 
-  up() {
+  up(event) {
+    this.fingers.delete(event.pointerId);
+    if (this.resting) {
+      const tapped = this.resting.event;
+      this.rest(null);
+      this.begin(tapped);
+    }
+    this.finish();
+  }
+
+  finish() {
     if (!this.drag) return;
     this.drag = null;
     this.commit();
+  }
+
+  lost(event) {
+    this.fingers.delete(event.pointerId);
+    this.rest(null);
+    this.cancel();
   }
 
   cancel() {
@@ -291,7 +354,7 @@ class Board {
       ArrowLeft: [0, -1],
       ArrowRight: [0, 1],
     };
-    const undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // shortcuts are the page's
     if (event.key in steps) {
       const [row, column] = [Math.floor(this.focus / this.columns), this.focus % this.columns];
       const inside = (value, count) => Math.min(count - 1, Math.max(0, value));
@@ -304,17 +367,27 @@ class Board {
       const on = !this.marks.has(this.focus);
       this.drag = { start, last: start, before: new Set(this.marks), on };
       this.apply(start);
-      this.up();
+      this.finish();
     } else if (event.key === "Escape") {
       this.cancel();
-    } else if (undo && this.data.editable) {
-      const name = event.shiftKey ? "redo" : "undo";
-      if (this.data[name]) this.act(name);
     } else {
       return;
     }
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // Ctrl+Z and Ctrl+Shift+Z from anywhere but text fields, which undo by themselves.
+  shortcut(event) {
+    if (!this.root.isConnected) {
+      document.removeEventListener("keydown", this.anywhere);
+      return;
+    }
+    const undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+    if (!undo || writes(event.composedPath()[0])) return;
+    event.preventDefault();
+    const name = event.shiftKey ? "redo" : "undo";
+    if (this.data[name]) this.act(name);
   }
 
   setFocus(number) {
@@ -331,6 +404,13 @@ function line([row, column], [toRow, toColumn]) {
     Math.round(row + ((toRow - row) * n) / steps),
     Math.round(column + ((toColumn - column) * n) / steps),
   ]);
+}
+
+// Whether an element takes text.
+function writes(element) {
+  const others = ["range", "checkbox", "radio", "button", "submit", "file"];
+  if (element instanceof HTMLInputElement) return !others.includes(element.type);
+  return element instanceof HTMLTextAreaElement || element?.isContentEditable === true;
 }
 
 function add(parent, tag, name = "") {

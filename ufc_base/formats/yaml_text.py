@@ -25,18 +25,16 @@ class BoundedLoader(yaml.SafeLoader):
         self.nested = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
+        mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not read: write the value out", event.start_mark
-            )
+            said = "aliases (*name) are not read: write the value out"
+            raise yaml.composer.ComposerError(None, None, said, mark)
         self.nested += 1
         if self.nested > MOST_NESTED:
-            raise yaml.composer.ComposerError(
-                None, None, "values are nested too deeply", event.start_mark
-            )
+            raise yaml.composer.ComposerError(None, None, "values are nested too deeply", mark)
         try:
-            return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+            return super().compose_node(parent, index)
         finally:
             self.nested -= 1
 
@@ -66,7 +64,7 @@ def load_yaml(path: str | PathLike[str]) -> Any:
     """
     loader = open_yaml(path)
     try:
-        return loader.get_single_data()  # type: ignore[no-untyped-call]
+        return loader.get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML ({told(error)})") from None
     except ODD_VALUES as error:

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ufc_base.archives import UNREADABLE, stored_only
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.formats.archives import UNREADABLE, stored_only
 
 MOST_OPCODES = 1_000_000  # of one program; a checkpoint of 300 weights has 100,000
 MOST_REPEATED = 100_000  # values beyond those of the program, once shared ones are counted apart
@@ -45,6 +45,7 @@ def check_program(program: bytes, only: frozenset[str] | None = NAMES) -> None:
     """
     mark, stack, memo = Node([]), list[Node](), dict[int, Node]()
     nodes: list[Node] = []
+    argument: Any
     for count, (opcode, argument, _) in enumerate(pickletools.genops(program), 1):
         if count > MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} steps")

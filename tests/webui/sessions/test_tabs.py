@@ -1,0 +1,24 @@
+"""Windows on one session know of each other's changes."""
+
+from __future__ import annotations
+
+from webui.sessions.tabs import REMEMBERED, Tabs
+
+
+def test_only_the_changes_of_others_count() -> None:
+    tabs = Tabs()
+    assert tabs.latest_of_others("a", "one") == 0
+    tabs.changed("a", "one")
+    assert tabs.latest_of_others("a", "one") == 0
+    before = tabs.latest_of_others("a", "two")
+    assert before > 0
+    assert tabs.latest_of_others("b", "two") == 0
+    tabs.changed("a", "one")
+    assert tabs.latest_of_others("a", "two") > before
+
+
+def test_windows_that_were_closed_are_forgotten() -> None:
+    tabs = Tabs()
+    for number in range(3 * REMEMBERED):
+        tabs.changed("a", str(number))
+    assert len(tabs._changes["a"]) == REMEMBERED

@@ -1,0 +1,1 @@
+"""Files that may be hostile: archives, containers, pickles, JSON and YAML, read within bounds."""

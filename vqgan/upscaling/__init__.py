@@ -1,0 +1,1 @@
+"""The upscaler: what the tokenizer decodes, at twice the size."""

@@ -1,0 +1,32 @@
+"""Which windows change a session: two on one notice each other."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+REMEMBERED = 4  # windows of a session; a reload makes a new one
+
+
+class Tabs:
+    """The latest change of each window to each session, as a count of all changes."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, dict[str, int]] = {}
+        self._count = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def changed(self, key: str, tab: str) -> None:
+        """A window changed a session."""
+        with self._lock:
+            changes = self._changes.setdefault(key, {})
+            changes.pop(tab, None)
+            changes[tab] = next(self._count)
+            for old in list(changes)[:-REMEMBERED]:
+                del changes[old]
+
+    def latest_of_others(self, key: str, tab: str) -> int:
+        """The count of the last change that another window made; 0 where none did."""
+        with self._lock:
+            changes = self._changes.get(key, {})
+            return max((count for other, count in changes.items() if other != tab), default=0)

@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,8 +135,12 @@ def refuse_sizes(config: Any, **most: int) -> None:
 
     `most` has the limits by name, for lists those of their lengths; other numbers have 2^24.
     """
-    for name, value in vars(config).items():
+    for field in fields(config):
+        name, value = field.name, getattr(config, field.name)
         limit = most.get(name, 2**24)
+        wanted = type(field.default) if isinstance(field.default, int) else None
+        if wanted and type(value) is not wanted and not isinstance(value, tuple | list):
+            raise ValueError(f"{name} is {value!r:.40}, wanted a value of type {wanted.__name__}")
         if isinstance(value, tuple | list) and len(value) > min(limit, 64):
             raise ValueError(f"{name} has {len(value)} numbers, wanted {min(limit, 64)} at most")
         for one in value if isinstance(value, tuple | list) else (value,):

@@ -9,6 +9,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -51,7 +52,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     Raises:
         ImageError: missing, unreadable, truncated or empty file, or more than `max_pixels`.
     """
-    return to_srgb(load_original(source, max_pixels=max_pixels))
+    with _as_image_error(source):
+        return to_srgb(load_original(source, max_pixels=max_pixels))
 
 
 def load_original(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -59,7 +61,11 @@ def load_original(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image
 
     What has no numbers in RGB of its own (grey, CMYK or Lab with a profile) comes in sRGB.
     """
-    image = _decode(source, max_pixels)
+    with _as_image_error(source):
+        return _own_colours(_decode(source, max_pixels))
+
+
+def _own_colours(image: Image.Image) -> Image.Image:
     grey = image.mode.startswith(("I", "F", "L", "1")) and image.mode != "LAB"
     direct = in_srgb(image) if image.mode in ("CMYK", "LAB") else None
     if direct is not None:
@@ -90,7 +96,11 @@ def load_mask(
         ImageError: as `load_image`, or nothing is white of a mask that is not all black.
     """
     given = mask_of(source) if is_numbers(source) else source
-    image = _decode(given, max_pixels)
+    with _as_image_error(given):
+        return _black_and_white(_decode(given, max_pixels), _name_of(given), invert)
+
+
+def _black_and_white(image: Image.Image, name: str, invert: bool) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         values = np.array(image, np.float32)
         np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
@@ -101,10 +111,26 @@ def load_mask(
     white = values > top / 2
     if not white.any() and peak > 0:
         raise ImageError(
-            f"{_name_of(given)}: nothing in this mask is white: its values are "
+            f"{name}: nothing in this mask is white: its values are "
             f"{values.min():g} to {peak:g}, wanted 0 and 255, or 0 and 1"
         )
     return Image.fromarray(np.where(white ^ invert, np.uint8(255), np.uint8(0)))
+
+
+@contextmanager
+def _as_image_error(source: ImageSource) -> Iterator[None]:
+    """What decoders leave unsound, such as a palette that is none, may fail when it is used."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(
+            f"{_name_of(source)}: too large for this machine's memory; shrink it first"
+        ) from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ImageError(f"{_name_of(source)}: cannot be read, damaged ({reason})") from None
 
 
 def _decode(source: ImageSource, max_pixels: int) -> Image.Image:

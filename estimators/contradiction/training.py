@@ -30,7 +30,8 @@ from ufc_base.data.opening import no_captions, reading_of
 from ufc_base.data.records import MAX_UNREADABLE, has_caption
 from ufc_base.data.samples import IndexedSamples
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
-from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
 from vqgan.training.export import load_averages, read_averages
 

@@ -43,7 +43,7 @@ from ufc.pipeline import UFCPipeline
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import Pixels, open_dataset
-from ufc_base.training.loop import Checkpoints
+from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.stopping import Stopped
 from vqgan.model import VQGAN
 from webui.sessions.store import SessionStore

@@ -51,7 +51,7 @@ from ufc.training.token_cache import kept_tensors
 from ufc_base.data.datasets import Reading, open_dataset
 from ufc_base.data.streams import decode, first_records, shard_samples
 from ufc_base.images import load_image, load_mask
-from ufc_base.training.loop import Checkpoints, go_on, not_finite
+from ufc_base.training.checkpoints import Checkpoints, go_on, not_finite
 from vqgan.convert import convert, read_pickle
 from vqgan.model import VQGAN
 from vqgan.training.config import TokenizerTrainConfig

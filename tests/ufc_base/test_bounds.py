@@ -23,7 +23,8 @@ from ufc_base.files import whole_file, write_text
 from ufc_base.formats.pickles import check_program, load_tensors
 from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.images import ImageError, load_image
-from ufc_base.training.loop import Checkpoints, MetricsLog, refuse_unsound
+from ufc_base.training.checkpoints import Checkpoints, refuse_unsound
+from ufc_base.training.metrics_log import MetricsLog
 from vqgan.model import VQGAN
 
 

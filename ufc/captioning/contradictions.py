@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -12,11 +12,30 @@ from PIL import Image
 from estimators.contradiction.model import ContradictionModel
 from estimators.contradiction.trees import language_of
 from estimators.contradiction.verdicts import Verdicts, contradictions, explain
+from ufc.io.hub import bundled_folder, check_hashes
+from ufc_base.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
 
 BUNDLED = "fashion-contradiction"
+
+
+def load_judge(model: str = BUNDLED) -> ContradictionModel:
+    """A folder that `ufc train-contradiction` wrote, or a bundled one by name.
+
+    Raises:
+        CheckpointError: there is none, or its files are damaged or changed.
+    """
+    places = (Path(model), bundled_folder() / model)
+    folder = next((path for path in places if (path / "config.json").is_file()), None)
+    if folder is None:
+        raise CheckpointError(
+            f"there is no contradiction model {model!r}: give the output folder of "
+            f"`ufc train-contradiction`, or {BUNDLED!r}"
+        )
+    check_hashes(folder)
+    return ContradictionModel.from_pretrained(folder)
 
 
 @dataclass(frozen=True)
@@ -39,13 +58,12 @@ def compare_with_prompts(
     pipeline: UFCPipeline,
     prompts: Sequence[str],
     pictures: Sequence[Image.Image],
-    model: ContradictionModel | str | PathLike[str],
+    model: ContradictionModel,
 ) -> list[Comparison]:
     """Each picture beside its prompt; captioned in the prompt's language where the model can.
 
     Raises:
         RequestError: the pipeline's model writes no captions.
-        CheckpointError: there is no sound contradiction model in the folder.
     """
     captions = [""] * len(prompts)
     for lang in ("en", "zh"):

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ufc.captioning.text_target import ANSWER_SLOTS, CAPTION_SLOTS
-from ufc.tasks.attributes import TEXT
-from ufc.tasks.instruction import Element, Slot, join
 from ufc.tasks.plan import Plan
+from ufc.tasks.slot_values import words_of
 
 
 def spoken(plan: Plan, values: Mapping[str, str]) -> str:
     """The words that stand before the slots: all that are given but those to be filled in."""
-    target = plan.target.name
-
-    def written(element: Element) -> str:
-        if not isinstance(element, Slot):
-            return element.text
-        return values[element.name] if element.kind == TEXT and element.name != target else " "
-
-    return " ".join(join(plan.instruction.left, written).split())
+    return words_of(plan.instruction, {**values, plan.target.name: " "})
 
 
 def slots_of(plan: Plan) -> int:

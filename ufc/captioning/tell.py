@@ -20,13 +20,14 @@ from ufc.captioning.text_target import TextTarget, without_end
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.validation import RequestError, listed, shown
-from ufc.tasks.attributes import BOX, IMAGE
+from ufc.tasks.attributes import BOX
 from ufc.tasks.plan import Plan
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
 
 BLANK = "___"  # in a text: words to be filled in
+AT_ONCE = 32  # pictures of a forward pass
 MOST_WORDS = 3  # ids of the vocabulary that a blank may become
 
 
@@ -41,13 +42,12 @@ class ToldText:
         return self.text
 
     @property
-    def confidence(self) -> float:
-        """That of the least sure word; 0 of no words."""
-        return min((sure for _, sure in self.words), default=0.0)
+    def confidence(self) -> list[list[Any]]:
+        """Each word with how sure it is, rounded, for JSON."""
+        return [[word, round(sure, 4)] for word, sure in self.words]
 
     def to_json(self) -> dict[str, Any]:
-        words = [{"word": word, "confidence": round(sure, 4)} for word, sure in self.words]
-        return {"text": self.text, "confidence": words}
+        return {"text": self.text, "confidence": self.confidence}
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,36 @@ def carry_out(
         RequestError: the model has not learnt the task, or lacks the closed set.
     """
     refuse_unlearnt(pipeline, plan)
-    codes = [None if one is None else pipeline.encode([one])[0].cpu() for one in pictures]
     before = pipeline.text.encode(spoken(plan, values))
+    told: list[Told] = []
+    for start in range(0, len(pictures), AT_ONCE):
+        codes = encode(pipeline, pictures[start : start + AT_ONCE])
+        told += tell_of(pipeline, plan, values, before, codes)
+    return told
+
+
+def encode(pipeline: UFCPipeline, pictures: Sequence[Image.Image | None]) -> list[Tensor | None]:
+    """Codes (rows, columns) of the pictures that there are."""
+    there = [one for one in pictures if one is not None]
+    codes = iter(pipeline.encode(there) if there else ())
+    return [None if one is None else next(codes) for one in pictures]
+
+
+def tell_of(
+    pipeline: UFCPipeline,
+    plan: Plan,
+    values: Mapping[str, str],
+    before: Sequence[int],
+    codes: Sequence[Tensor | None],
+) -> Sequence[Told]:
+    """What is told of pictures' codes behind the instruction's words (ids)."""
     model, text = pipeline.transformer, pipeline.text
     if plan.target.kind == BOX:
         items = [ControlItem(before, [grid]) for grid in codes if grid is not None]
         return [Located(blocks.cpu()) for blocks in block_probabilities(model, items)]
     field = plan.target.value("closed_set")
     if field is not None:
-        return list(answers(pipeline, plan, before, codes, field))
+        return answers(pipeline, plan, before, codes, field)
     if plan.target.name in plan.instruction.given:
         return [fill_in(pipeline, values[plan.target.name], before, grid) for grid in codes]
     slots = [text.size] * slots_of(plan)
@@ -227,8 +248,3 @@ def caption_plan(pipeline: UFCPipeline, lang: str) -> Plan:
             f"--tasks and a line {name}"
         )
     return plans[name]
-
-
-def needs_picture(plan: Plan) -> bool:
-    """Whether the instruction gives one."""
-    return any(slot.kind == IMAGE for slot in plan.instruction.given.values())

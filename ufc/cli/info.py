@@ -53,15 +53,12 @@ def info(
 
 def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[str, Any] | None]:
     """What captions a picture and compares that with its prompt; None where it has no prompt."""
-    from estimators.contradiction.model import ContradictionModel
-    from ufc.captioning.contradictions import compare_with_prompts
-    from ufc.io.hub import bundled_folder
+    from ufc.captioning.contradictions import compare_with_prompts, load_judge
     from ufc.pipeline import UFCPipeline
     from ufc_base.reading import load_image
 
     pipeline = UFCPipeline.from_pretrained(model)
-    bundled = bundled_folder() / compared_by
-    judge = ContradictionModel.from_pretrained(bundled if bundled.is_dir() else compared_by)
+    judge = load_judge(compared_by)
 
     def compare(picture: str, metadata: Metadata) -> dict[str, Any] | None:
         prompt = ((metadata.request or {}).get("request") or {}).get("prompt")

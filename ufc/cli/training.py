@@ -170,7 +170,7 @@ def ending(output_dir: str) -> Iterator[None]:
     Raises:
         SystemExit: with the exit code; typer has one of its own for Ctrl-C.
     """
-    from ufc_base.training.loop import Checkpoints
+    from ufc_base.training.checkpoints import Checkpoints
     from ufc_base.training.stopping import Diverged, Stopped
 
     first = ranks_from_environment().first

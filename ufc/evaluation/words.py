@@ -20,7 +20,7 @@ from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.probes.attributes import score
 from estimators.metrics.probes.reconstruction import judge_of
 from estimators.metrics.sets.picture_set import PictureSet
-from ufc.captioning.tell import Answer, Located, caption_plan, carry_out
+from ufc.captioning.tell import Located, caption_plan, carry_out
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.tasks.plan import Plan
@@ -33,7 +33,6 @@ from ufc_base.images import to_tensor
 Say = Callable[[str], None]
 Report = dict[str, Any]
 KINDS = {"type": "types", "colour": "colours", "gender": "owners"}
-BATCH = 32
 COLLAGES = 200
 
 
@@ -83,12 +82,8 @@ def words_report(
 
 def tell_all(pipeline: UFCPipeline, plan: Plan, pictures: Sequence[Image.Image]) -> list[str]:
     """Texts told of pictures."""
-    return [
-        told.text
-        for start in range(0, len(pictures), BATCH)
-        for told in carry_out(pipeline, plan, {}, pictures[start : start + BATCH])
-        if not isinstance(told, Located)
-    ]
+    told = carry_out(pipeline, plan, {}, pictures)
+    return [one.text for one in told if not isinstance(one, Located)]
 
 
 def named(text: str, kind: str, lexicon: Lexicon, lang: str) -> str | None:
@@ -130,13 +125,7 @@ def answered_right(
     """Share of the pictures whose record has the answer."""
     field = plan.target.value("closed_set")
     rows = [row for row, record in enumerate(records) if record.get(str(field))]
-    told = [
-        cast(Answer, answer).text
-        for start in range(0, len(rows), BATCH)
-        for answer in carry_out(
-            pipeline, plan, {}, [pictures[row] for row in rows[start : start + BATCH]]
-        )
-    ]
+    told = tell_all(pipeline, plan, [pictures[row] for row in rows])
     hits = [one == records[row][str(field)] for one, row in zip(told, rows, strict=True)]
     return float(np.mean(hits)) if hits else float("nan")
 

@@ -110,6 +110,7 @@ def is_short(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor) -> bool:
         and v_BNTD.device.type == "cpu"
         and q_BNQD.shape[2] * k_BNTD.shape[2] <= SHORT
         and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()  # code written for the machine has its own way
         and cpu_has_bf16()
     )
 

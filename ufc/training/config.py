@@ -97,6 +97,10 @@ class TrainConfig(LoopSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_share(self.paraphrase_share, self.lexicon)
+        if not 0 < self.picture_scale <= 1:
+            raise ValueError(
+                f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"
+            )
 
     def objective_weights(self) -> dict[str, float]:
         """The objectives beside the masked codes and their weights.

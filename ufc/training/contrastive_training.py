@@ -39,7 +39,8 @@ from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
 from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
 from ufc_base.data.records import MAX_UNREADABLE
 from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
-from ufc_base.training.loop import Checkpoints, Run, WeightAverage, learning_rate_scale
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
 from vqgan.model import VQGAN
 

@@ -22,7 +22,7 @@ from ufc.training.setup import (
 )
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
-from ufc_base.training.loop import go_on
+from ufc_base.training.checkpoints import go_on
 from vqgan.training.export import load_averages, read_averages
 
 

@@ -171,7 +171,10 @@ def stored_batches(
     collages = None
     if finds_blocks(config):
         collages = build_collages(tokenizer, pixels, file.with_name(f"halves-{file.name}"))
-    records = [samples.record(index) for index in range(len(samples))]
+    drawn = None
+    if tasks:
+        records = [samples.record(index) for index in range(len(samples))]
+        drawn = TaskSamples(tasks, records, cache, text, config.seed, collages)
     return Batches(
         cache,
         samples,
@@ -182,7 +185,7 @@ def stored_batches(
         places=places,
         odds=control_odds(tasks, ControlOdds(text_only=config.text_only)),
         mixture=words,
-        tasks=TaskSamples(tasks, records, cache, text, config.seed, collages) if tasks else None,
+        tasks=drawn,
     )
 
 

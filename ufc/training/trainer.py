@@ -39,14 +39,9 @@ from ufc.training.setup import (
 from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
-from ufc_base.training.loop import (
-    Averages,
-    Checkpoints,
-    MetricsLog,
-    WeightAverage,
-    learning_rate_scale,
-    train,
-)
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import WeightAverage, learning_rate_scale, train
+from ufc_base.training.metrics_log import Averages, MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.model import VQGAN
 from vqgan.quantizer import neighbours_by_book

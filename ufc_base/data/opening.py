@@ -14,7 +14,7 @@ from ufc_base.data.records import Reading, has_caption
 from ufc_base.data.streams import first_records
 from ufc_base.files import write_text
 from ufc_base.formats.json_text import load_json
-from ufc_base.training.loop import MetricsLog
+from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine
 
 RECORD = "data.json"  # in the output folder: what the run was trained on

@@ -1,38 +1,31 @@
-"""What every training loop here needs: schedule, weight averages, checkpoints, a log.
-
-A checkpoint is a folder `checkpoint-N` with `trainer.pt`, read back with torch's restricted
-loader. It is written beside its place and renamed, so a kill never leaves half of one, and it is
-on the disk before an older one goes.
-"""
+"""What every training loop needs: a schedule, averaged weights, what goes on around the steps."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shutil
 import signal
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from os import PathLike
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Any, NoReturn, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.names import DataError
-from ufc_base.entry import write_line
-from ufc_base.files import naming, sync_folder, write_atomically
-from ufc_base.formats.pickles import load_tensors, shortly, tensors_of
 from ufc_base.settings import LoopSettings
+from ufc_base.training.checkpoints import (
+    Checkpoints,
+    Stateful,
+    go_on,
+    not_finite,
+    refuse_unsound,
+)
 from ufc_base.training.clock import Clock
+from ufc_base.training.metrics_log import Averages, MetricsLog, mean_of
 from ufc_base.training.processes import Engine, spread, whole
-from ufc_base.training.progress_bar import TrainingBar, open_bar
+from ufc_base.training.progress_bar import open_bar
 from ufc_base.training.run_settings import told_changes, write_settings
 from ufc_base.training.stopping import Diverged, Signals, Stopped
 
@@ -43,6 +36,12 @@ def learning_rate_scale(
     """Linear warm-up, then a cosine from 1 to `floor` as `progress` goes from 0 to 1."""
     warmup = min(1.0, (step + 1) / max(1, warmup_steps))
     return warmup * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def held_rate_scale(step: int, warmup_steps: int, progress: float, start: float) -> float:
+    """`learning_rate_scale` whose cosine begins at the share `start` of the run."""
+    decay = max(0.0, progress - start) / max(1e-6, 1 - start)
+    return learning_rate_scale(step, warmup_steps, decay)
 
 
 class WeightAverage:
@@ -72,256 +71,6 @@ class WeightAverage:
             self.shadow[name].copy_(spread(value, self.shadow[name]))
 
 
-STATE = "trainer.pt"
-FINISHED = ("config.json", "model_index.json")  # what a trainer writes at the end, one or other
-
-
-class Checkpoints:
-    """The `checkpoint-N` folders of a run."""
-
-    def __init__(self, folder: str | PathLike[str], limit: int = 2) -> None:
-        self.folder = Path(folder)
-        self.limit = limit
-
-    def numbers(self) -> list[int]:
-        names = (p.name.removeprefix("checkpoint-") for p in self.folder.glob("checkpoint-*"))
-        return sorted(int(name) for name in names if name.isdecimal())
-
-    def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write a checkpoint and remove others, the lowest first, beyond the limit."""
-        final = self.path(step)
-        for stale in self.folder.glob(".checkpoint-*"):  # of a run that was killed
-            shutil.rmtree(stale, ignore_errors=True)
-        partial = self.folder / f".checkpoint-{step}.partial"
-        partial.mkdir(parents=True)
-        try:
-            with naming(final), (partial / STATE).open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if final.exists():
-                (partial / STATE).replace(final / STATE)
-            else:
-                partial.rename(final)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        sync_folder(final)
-        sync_folder(self.folder)
-        others = [number for number in self.numbers() if number != step]
-        self.remove(others[::-1][self.limit - 1 :])
-        return final
-
-    def path(self, step: int) -> Path:
-        """Folder of the checkpoint of a step."""
-        return self.folder / f"checkpoint-{step}"
-
-    def remove(self, numbers: Iterable[int]) -> None:
-        """Remove the checkpoints of these steps, each at once or not at all."""
-        for number in numbers:
-            going = self.folder / f".checkpoint-{number}.removed"
-            self.path(number).rename(going)
-            shutil.rmtree(going, ignore_errors=True)
-
-    def remove_newer(self, step: int) -> None:
-        """Once a run goes on from `step`, what followed is another's: `latest` means this run."""
-        self.remove(number for number in self.numbers() if number > step)
-
-    def holds(self, resume: str) -> bool:
-        """Whether this is the folder of the run to resume."""
-        return resume == "latest" or Path(resume).resolve().parent == self.folder.resolve()
-
-    def begin(self, resume: str | None, settings: Any = None) -> None:
-        """Make the folder and keep a new run's settings in it, before anything is computed for it.
-
-        A run that is resumed keeps its own until its checkpoint has been read.
-
-        Raises:
-            CheckpointError: it cannot be made, holds a run that is not to be resumed, or a model
-                without a checkpoint to go on from.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.folder} cannot be made ({error.strerror}): choose another --output-dir"
-            ) from None
-        if self.numbers():
-            if not resume or not self.holds(resume):
-                raise CheckpointError(
-                    f"{self.folder} holds a run already: resume it with "
-                    "--resume-from-checkpoint latest, or choose another --output-dir"
-                )
-        elif any((self.folder / name).is_file() for name in FINISHED):
-            raise CheckpointError(
-                f"{self.folder} holds a finished model and no checkpoint to resume: "
-                "choose another --output-dir, or move the model out of this one"
-            )
-        elif settings is not None:
-            write_settings(self.folder, settings)
-
-    def find(self, which: str | None) -> Path | None:
-        """Folder of a checkpoint: of `latest` (None if there is none yet), or the one named."""
-        if which != "latest":
-            return Path(which) if which else None
-        numbers = self.numbers()
-        return self.path(numbers[-1]) if numbers else None
-
-    def load(self, which: str | None) -> dict[str, Any] | None:
-        """State of a checkpoint: `latest` (None if there is none yet), or a folder.
-
-        Raises:
-            CheckpointError: there is none, half of one, or something else.
-        """
-        path = self.find(which)
-        if path is None:
-            return None
-        file = path / STATE
-        if not file.is_file():
-            raise CheckpointError(
-                f"no {STATE} in {path}: {self.others(path)} give `latest` or a checkpoint-N "
-                "folder of a run"
-            )
-        try:
-            state = load_tensors(file)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{file} is truncated or damaged ({error}): {self.others(path)} "
-                "resume from an earlier checkpoint-N folder"
-            ) from error
-        if not isinstance(state, dict):
-            raise CheckpointError(f"{file} holds no training state: {self.others(path)}")
-        return state
-
-    def others(self, path: Path) -> str:
-        """What to resume from instead of a checkpoint that is unusable."""
-        found = [self.path(n) for n in self.numbers() if (self.path(n) / STATE).is_file()]
-        found = [other for other in found if other.resolve() != path.resolve()]
-        return f"there is {found[-1]};" if found else "there is no other in this folder;"
-
-
-def not_finite(state: Any, name: str = "") -> list[str]:
-    """Names of the tensors of a state that hold NaN or infinity."""
-    return [
-        one
-        for one, value in tensors_of(state, name)
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
-
-
-class MetricsLog:
-    """One JSON object a line in `metrics.jsonl`, and the same in short on a stream.
-
-    A quiet one writes nothing: in a run of many processes only the first one's log is wanted.
-    """
-
-    def __init__(
-        self, folder: str | PathLike[str], stream: TextIO | None = None, quiet: bool = False
-    ) -> None:
-        self.path = Path(folder) / "metrics.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.stream = stream
-        self.quiet = quiet
-        self.bar: TrainingBar | None = None
-
-    def write(self, step: int, **values: Any) -> None:
-        if self.quiet:
-            return
-        row = {"step": step} | {name: plain(value) for name, value in values.items()}
-        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
-
-    def go_back(self, step: int, validated: bool) -> None:
-        """Leave out what was logged after a step that the run goes on from, or half logged.
-
-        Of the step itself what held-out data said goes too, unless it was `validated`: it is
-        measured again.
-        """
-        if self.quiet or not self.path.is_file():
-            return
-        rows = [parsed(line) for line in self.path.read_bytes().split(b"\n")]
-        kept = [
-            row
-            for row in rows
-            if row is not None
-            and (row["step"], not validated and of_held_out(row)) <= (step, False)
-        ]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomically(self.path, lambda file: file.write(text.encode()))
-
-    def tell(self, text: str) -> None:
-        """A line on the stream alone."""
-        if self.bar is not None:
-            self.bar.line(text)
-        elif self.stream is not None and not self.quiet:
-            write_line(self.stream, text)
-
-
-def parsed(line: bytes) -> dict[str, Any] | None:
-    """A row of the log; None for a line that is none, as a kill may leave the last."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
-
-
-def of_held_out(row: Mapping[str, Any]) -> bool:
-    return any(name.startswith("val_") for name in row)
-
-
-def plain(value: Any) -> Any:
-    """A JSON value of a tensor or number, rounded to five significant digits."""
-    if isinstance(value, Tensor):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    return value
-
-
-class Averages:
-    """Means of logged values between two lines of the log."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, list[Any]] = defaultdict(list)
-
-    def state_dict(self) -> dict[str, list[float]]:
-        """What the next line of the log is to be the mean of, so far."""
-        return {name: [float(value) for value in found] for name, found in self.values.items()}
-
-    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
-        self.values = defaultdict(list, {name: list(found) for name, found in state.items()})
-
-    def add(self, values: Mapping[str, Any]) -> None:
-        """Keep values as they are: to look at one on a GPU would be to wait for it."""
-        for name, value in values.items():
-            self.values[name].append(value)
-
-    def take(self) -> dict[str, float]:
-        means = {
-            name: sum(float(value) for value in found) / len(found)
-            for name, found in self.values.items()
-        }
-        self.values.clear()
-        return means
-
-
-def mean_of(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each value over the reports that have it."""
-    averages = Averages()
-    for report in reports:
-        averages.add(report)
-    return averages.take()
-
-
-class Stateful(Protocol):
-    """What a checkpoint can hold."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
 class Stepping(Stateful, Protocol):
     """A trainer, whatever its steps take."""
 
@@ -341,31 +90,6 @@ class Source(Stateful, Protocol):
     """
 
     def __call__(self, step: int) -> Any: ...
-
-
-def go_on(trainer: Stateful, state: dict[str, Any]) -> None:
-    """Load a checkpoint's state; `CheckpointError` where it is of a model of other sizes."""
-    try:
-        trainer.load_state_dict(state)
-    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"the checkpoint does not fit this run ({shortly(error)}): give the sizes and data "
-            "that it was made with, or start anew in another --output-dir"
-        ) from error
-
-
-def refuse_unsound(path: Path, state: Mapping[str, Any]) -> None:
-    """Raise `CheckpointError` for a state that is none of a run, or has weights not finite."""
-    trainer, seconds = state.get("trainer"), state.get("seconds")
-    counts = [state.get("skipped", 0), trainer.get("step") if isinstance(trainer, dict) else None]
-    numbers = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
-    if not numbers or not all(type(count) is int and count >= 0 for count in counts):
-        raise CheckpointError(f"{path} is no checkpoint of this kind of run")
-    if unsound := not_finite(trainer):
-        raise CheckpointError(
-            f"{path}: {unsound[0]} is not finite ({len(unsound)} tensors): resume from an earlier "
-            "checkpoint-N folder"
-        )
 
 
 class RunSettings(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.training.loop import FINISHED, STATE, Checkpoints, go_on, not_finite
+from ufc_base.training.checkpoints import FINISHED, STATE, Checkpoints, go_on, not_finite
 from vqgan.model import VQGAN, VQGANConfig
 from vqgan.training.config import TokenizerTrainConfig
 from vqgan.training.trainer import start_model

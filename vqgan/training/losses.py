@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ufc_base.training.processes import Engine
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -56,6 +58,23 @@ def shrink(x_BCHW: Tensor, scale: float) -> Tensor:
     """Pictures of that share of the sides, bilinear with antialiasing."""
     size = [max(1, round(side * scale)) for side in x_BCHW.shape[-2:]]
     return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def perceived(
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+    engine: Engine,
+    y: Tensor,
+    x: Tensor,
+    smallest: float,
+    seed: int,
+    step: int,
+) -> Tensor:
+    """LPIPS of two batches in the run's precision, at a random size of the step's."""
+    if smallest < 1:
+        scale = random_scale(smallest, seed, step)
+        y, x = shrink(y, scale), shrink(x, scale)
+    with engine.autocast():
+        return perceptual(y, x).float()
 
 
 def reconstruction_loss(

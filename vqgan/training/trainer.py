@@ -18,13 +18,9 @@ from ufc_base.data.datasets import Pixels, open_dataset
 from ufc_base.files import write_atomically
 from ufc_base.images import to_uint8
 from ufc_base.training.batch_norm import share_batch_norm
-from ufc_base.training.loop import (
-    Checkpoints,
-    MetricsLog,
-    WeightAverage,
-    learning_rate_scale,
-    train,
-)
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import WeightAverage, held_rate_scale, train
+from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
@@ -37,9 +33,8 @@ from vqgan.training.losses import (
     discriminator_loss,
     discriminator_ramp,
     patch_discriminator,
-    random_scale,
+    perceived,
     reconstruction_loss,
-    shrink,
 )
 
 MOST_VECTORS = 2**17  # for k-means
@@ -133,9 +128,7 @@ class TokenizerTrainer:
     def train_step(self, x: Tensor, progress: float) -> dict[str, Any]:
         """One step on this process's pictures (B, 3, H, W) in -1..1; returns values for the log."""
         config = self.config
-        start = config.lr_decay_start
-        decay = max(0.0, progress - start) / max(1e-6, 1 - start)
-        scale = learning_rate_scale(self.step, config.lr_warmup_steps, decay)
+        scale = held_rate_scale(self.step, config.lr_warmup_steps, progress, config.lr_decay_start)
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * scale
         # In step with each other, or a decoder that slows down is left behind by its judge.
@@ -205,11 +198,8 @@ class TokenizerTrainer:
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
         """LPIPS of two batches in the run's precision, at the step's size."""
         assert self.perceptual is not None
-        if self.config.perceptual_scale < 1:
-            scale = random_scale(self.config.perceptual_scale, self.config.seed, self.step)
-            y, x = shrink(y, scale), shrink(x, scale)
-        with self.engine.autocast():
-            return self.perceptual(y, x).float()
+        smallest, seed = self.config.perceptual_scale, self.config.seed
+        return perceived(self.perceptual, self.engine, y, x, smallest, seed, self.step)
 
     def at_last_layer(self, gradients: Tensor) -> Tensor:
         """Gradients at the last layer's weight, of all processes, from such at the pictures.

@@ -13,19 +13,14 @@ from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, shard_urls, streams
 from ufc_base.data.opening import open_training_set, open_validation_set, tell
 from ufc_base.images import to_uint8
-from ufc_base.training.loop import (
-    Checkpoints,
-    MetricsLog,
-    Source,
-    WeightAverage,
-    learning_rate_scale,
-    train,
-)
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import Source, WeightAverage, held_rate_scale, train
+from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.model import VQGAN
 from vqgan.training.data import Ahead
 from vqgan.training.export import load_averages, read_averages
-from vqgan.training.losses import random_scale, reconstruction_loss, shrink
+from vqgan.training.losses import perceived, reconstruction_loss
 from vqgan.training.trainer import perceptual_distance
 from vqgan.upscaling.config import UpscalerTrainConfig
 from vqgan.upscaling.data import Crops, Pair, Pairs
@@ -60,9 +55,9 @@ class UpscalerTrainer:
     def train_step(self, pair: Pair, progress: float) -> dict[str, Any]:
         """One step on this process's crops; returns values for the log."""
         config, count = self.config, self.config.gradient_accumulation_steps
-        start = config.lr_decay_start
-        decay = max(0.0, progress - start) / max(1e-6, 1 - start)
-        rate = config.learning_rate * learning_rate_scale(self.step, config.lr_warmup_steps, decay)
+        rate = config.learning_rate * held_rate_scale(
+            self.step, config.lr_warmup_steps, progress, config.lr_decay_start
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -94,11 +89,8 @@ class UpscalerTrainer:
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
         """LPIPS of two batches in the run's precision, at the step's size."""
         assert self.perceptual is not None
-        if self.config.perceptual_scale < 1:
-            scale = random_scale(self.config.perceptual_scale, self.config.seed, self.step)
-            y, x = shrink(y, scale), shrink(x, scale)
-        with self.engine.autocast():
-            return self.perceptual(y, x).float()
+        smallest, seed = self.config.perceptual_scale, self.config.seed
+        return perceived(self.perceptual, self.engine, y, x, smallest, seed, self.step)
 
     def averaged_model(self) -> Upscaler:
         """A copy of the model with the averaged weights, for validation and export."""

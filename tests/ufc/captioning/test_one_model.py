@@ -17,7 +17,7 @@ from estimators.contradiction.model import (
     ContradictionModel,
     known_words,
 )
-from ufc.captioning.contradictions import compare_with_prompts
+from ufc.captioning.contradictions import BUNDLED, compare_with_prompts, load_judge
 from ufc.captioning.tell import Answer, Located, ToldText, carry_out
 from ufc.cli.main import main
 from ufc.evaluation.words import named, named_right
@@ -27,6 +27,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.training.lexicon.words import load_lexicon
 from ufc.training.trainer import main as train
+from ufc_base.checkpoint import CheckpointError
 
 MIXTURE = """
 text-to-image: 0.1
@@ -192,7 +193,9 @@ def judge(folder: Path) -> Path:
 
 def test_pictures_are_compared_with_their_prompts(knowing: UFCPipeline, tmp_path: Path) -> None:
     prompts = ["red bag", "红色包"]
-    found = compare_with_prompts(knowing, prompts, pictures()[:1] * 2, judge(tmp_path / "judge"))
+    found = compare_with_prompts(
+        knowing, prompts, pictures()[:1] * 2, load_judge(str(judge(tmp_path / "judge")))
+    )
     assert [one.caption.replace(" ", "") for one in found] == ["redbag", "红色包"]
     assert all("overall" in one.to_json() for one in found)
 
@@ -212,3 +215,10 @@ def test_info_says_what_contradicts_a_prompt(
     )  # fmt: skip
     assert main(["info", str(out / made), *checking]) == 0
     assert "\ncheck: " in capsys.readouterr().out
+
+
+def test_the_bundled_judge_is_found_by_its_name_and_others_by_their_folder(tmp_path: Path) -> None:
+    assert load_judge(BUNDLED).config == load_judge().config
+    assert load_judge(str(judge(tmp_path / "judge"))).config.vocabulary
+    with pytest.raises(CheckpointError, match="no contradiction model"):
+        load_judge(str(tmp_path / "nothing"))

@@ -150,3 +150,12 @@ def test_short_attention_in_bf16_is_near_the_formula(
     assert torch.equal(alone, made[:1])
     with torch.enable_grad():
         assert not is_short(*(x.transpose(1, 2) for x in half))
+
+
+@torch.no_grad()
+def test_attention_in_bf16_compiles_as_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UFC_CPU_BF16", "1")
+    q, k, v = (torch.randn(1, tokens, 2, 16).bfloat16() for tokens in (5, 9, 9))
+    torch._dynamo.reset()
+    compiled = torch.compile(attend, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(q, k, v, None), attend(q, k, v, None), rtol=0.05, atol=0.03)

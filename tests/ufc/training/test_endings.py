@@ -31,7 +31,7 @@ from ufc.cli import main as cli
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.pipeline import UFCPipeline
 from ufc.training.contrastive_training import ContrastiveTrainConfig
-from ufc_base.training.loop import Checkpoints
+from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.stopping import Diverged, Stopped
 from vqgan.model import VQGAN
 from vqgan.upscaling.config import UpscalerTrainConfig

@@ -319,6 +319,8 @@ def test_smaller_pictures_first(tmp_path: Path) -> None:
     whole = replace(half, picture_scale=1.0, init_from=str(tmp_path / "half"))
     ufc.training.trainer.main(replace(whole, output_dir=str(tmp_path / "whole")))
     assert UFCPipeline.from_pretrained(tmp_path / "whole").grid_size == (4, 4)
+    with pytest.raises(ValueError, match="picture_scale: got 0"):
+        replace(half, picture_scale=0.0)
     with pytest.raises(ValueError, match="multiple of 4"):
         ufc.training.trainer.main(
             replace(half, picture_scale=0.3, output_dir=str(tmp_path / "odd"))

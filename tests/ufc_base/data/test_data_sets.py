@@ -32,7 +32,8 @@ from ufc_base.data.opening import changes
 from ufc_base.data.streams import StreamPlan, first_records, lane_samples, open_stream, record_of
 from ufc_base.reading import FORMATS, load_image
 from ufc_base.settings import LoopSettings
-from ufc_base.training.loop import Checkpoints, train
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import train
 from ufc_base.training.processes import Engine
 
 TEXTS = ["red bag", "blue bag", "red hat"]

@@ -87,7 +87,8 @@ assert host.mixed_precision == "no" and host.num_processes == 2
 
 import os, signal, sys
 from ufc_base.settings import LoopSettings
-from ufc_base.training.loop import Checkpoints, train
+from ufc_base.training.checkpoints import Checkpoints
+from ufc_base.training.loop import train
 from ufc_base.training.stopping import Stopped
 
 class Toy:

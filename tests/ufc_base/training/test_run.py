@@ -16,8 +16,10 @@ import torch
 import ufc_base.training.loop
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.settings import LoopSettings
+from ufc_base.training.checkpoints import Checkpoints, not_finite
 from ufc_base.training.clock import Clock
-from ufc_base.training.loop import Checkpoints, MetricsLog, not_finite, train
+from ufc_base.training.loop import train
+from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine
 from ufc_base.training.run_settings import read_settings
 from ufc_base.training.stopping import Diverged, Signals, Stopped

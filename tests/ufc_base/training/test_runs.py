@@ -14,7 +14,8 @@ from ufc.training.contrastive_training import ContrastiveTrainConfig
 from ufc.training.contrastive_training import main as train_contrastive
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.settings import LoopSettings
-from ufc_base.training.loop import Checkpoints, go_on, train
+from ufc_base.training.checkpoints import Checkpoints, go_on
+from ufc_base.training.loop import train
 from ufc_base.training.processes import Engine, pick_device
 from vqgan.training.config import TokenizerTrainConfig
 

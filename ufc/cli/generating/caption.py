@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -46,11 +46,6 @@ def caption(
                     code = BAD_INPUT
             told = pipeline.caption(opened, lang) if opened else []
             for name, text in zip(names, told, strict=True):
-                terminal.result(f"{name}: {text.text}", line_of(name, text))
+                line = {"image": name, "caption": text.text, "confidence": text.confidence}
+                terminal.result(f"{name}: {text.text}", line)
     return code
-
-
-def line_of(name: str, told: Any) -> dict[str, Any]:
-    """A picture's line of JSON."""
-    words = [[word, round(sure, 4)] for word, sure in told.words]
-    return {"image": name, "caption": told.text, "confidence": words}

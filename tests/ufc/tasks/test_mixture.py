@@ -57,7 +57,7 @@ def test_a_name_or_an_instruction() -> None:
         ("\n\ta: b\n", "line 2: is not YAML"),
         ("a: !!python/object:os.system x\n", "line 1: is not YAML"),
         ("a: 2024-99-99\n", "cannot be read"),
-        ("[" * 1000, "cannot be read"),
+        ("[" * 1000, "nested too deeply"),
         ("text-to-image: 1\ntext-to-image: 2\n", "line 2: text-to-image is there twice"),
         ("text-to-image: 1\nmine: 2\n", "line 2: mine has no instruction"),
         ("mine:\n", "line 1: mine: got null"),

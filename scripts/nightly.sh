@@ -14,7 +14,8 @@ step_tests() { "$BIN/python" -m pytest -q; }
 # A browser that is missing skips this test in `tests`; here it fails.
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
-		"$BIN/python" -m pytest -q tests/webui/test_browser.py tests/webui/test_browser_faults.py
+		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser.py \
+			tests/webui/test_browser_faults.py
 }
 
 # 10,000 requests to the server that schemathesis makes up from its schema.

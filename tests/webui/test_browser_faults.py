@@ -1,8 +1,12 @@
-"""What visitors ran into once, done again in a browser; a session of its own for each."""
+"""What visitors ran into once, done again in a browser; a session of its own for each.
+
+It takes minutes: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,10 @@ from browser import Editor, serving
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
+pytestmark = [
+    pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
+    pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing())),
+]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 from ufc.io.validation import RequestError, listed, shown
 from ufc.sampling.orders import ORDERS, find_order
 from ufc.sampling.seeds import MAX_SEED
-from vqgan.upscaling.model import SCALE
 
 # Names that files of earlier versions have.
 OLD_NAMES = {"num_drafts": "best_of"}
@@ -145,7 +144,7 @@ class GenerationConfig(BaseModel):
     upscale: int = Field(
         1,
         ge=1,
-        le=SCALE,
+        le=2,  # vqgan.upscaling.model.SCALE
         description="2: pictures of twice the size, by the model's upscaler, if it has one (1).",
     )
     score_steps: bool = Field(

@@ -121,7 +121,7 @@ class Studio:
     def has(self, key: str) -> bool:
         """Whether there is such a session, and its codes are of this model."""
         try:
-            return self.store.load(key).codebook == self.codebook
+            return self.store.has(key) and self.store.load(key).codebook == self.codebook
         except KeyError:
             return False
 
@@ -382,7 +382,7 @@ class Studio:
         image = self.step_image(key, picture, step)
         stream = io.BytesIO()
         metadata = self._metadata(image, codes, details, picture.id)
-        image.save(stream, "PNG", **save_options(metadata, ".png"))
+        image.save(stream, **save_options(metadata, ".png"))
         return stream.getvalue()
 
     def step_details(

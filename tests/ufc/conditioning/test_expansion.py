@@ -191,7 +191,7 @@ def test_a_template_without_a_system_turn_gets_the_rules_with_the_wish() -> None
 
 def test_time_and_length_are_limited(untrained: PromptExpander) -> None:
     slow = PromptExpander(
-        untrained.model, untrained.tokenizer, languages=SHORT, max_new_tokens=2000, time_limit=0.05
+        untrained.model, untrained.tokenizer, languages=SHORT, max_new_tokens=2000, time_limit=1e-4
     )
     found = slow("warm")
     assert found.prompt == "warm" and "is used as it is" in found.notice

@@ -236,10 +236,10 @@ class Board {
     this.begin(event);
   }
 
-  begin(event) {
+  begin(event, lifted = false) {
     const start = this.at(event);
     const number = start[0] * this.columns + start[1];
-    this.cells.setPointerCapture(event.pointerId);
+    if (!lifted) this.cells.setPointerCapture(event.pointerId);
     this.cells.children[number].focus({ preventScroll: true });
     this.setFocus(number);
     this.drag = { start, last: start, before: new Set(this.marks), on: !this.marks.has(number) };
@@ -309,7 +309,7 @@ class Board {
     if (this.resting) {
       const tapped = this.resting.event;
       this.rest(null);
-      this.begin(tapped);
+      this.begin(tapped, true);
     }
     this.finish();
   }

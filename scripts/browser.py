@@ -251,7 +251,26 @@ class Editor:
         field.send_keys("\n".join(map(str, files)))
 
     def unfold(self, panel: str) -> None:
-        self.click(f".st-key-{panel} summary")
+        self._fold(panel, is_open=True)
+
+    def fold(self, panel: str) -> None:
+        self._fold(panel, is_open=False)
+
+    def _fold(self, panel: str, is_open: bool) -> None:
+        """Open or close a panel and see it so; a click may meet the page as it is regenerated."""
+
+        def done() -> bool:
+            for _ in range(20):
+                if bool(self.all(f".st-key-{panel} details[open]")) == is_open:
+                    return True
+                time.sleep(0.1)
+            self.click(f".st-key-{panel} summary")
+            return False
+
+        self.wait(lambda: self.all(f".st-key-{panel} summary"), f"the panel {panel}")
+        if bool(self.all(f".st-key-{panel} details[open]")) != is_open:
+            self.click(f".st-key-{panel} summary")
+        self.wait(done, f"the panel {panel}")
 
     def tab(self, number: int) -> None:
         """Open a tab of the shelf; a click may meet the page as it is regenerated."""

@@ -29,13 +29,13 @@ import ufc.cli.main as command_line
 import ufc.training.trainer
 from estimators.base import ESTIMATORS, REAL, Estimator, Examples, label_where, register_estimator
 from estimators.metrics.base import METRICS, MeasuredSet, Metric, metric_table, register_metric
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.controls import CONTROLS, Control, Encoders, register_control
 from ufc.evaluation.ablation import variants
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
+from ufc.requests.loading import ModelSettings
 from ufc.sampling import generation_config
 from ufc.sampling.generation_config import SETTINGS
 from ufc.sampling.orders import ORDERS, Order, StepView, register_order

@@ -19,14 +19,14 @@ from typing import Any
 
 from PIL import Image
 
-from ufc.cli.generating.model_choice import Loaded, ModelSettings, load
-from ufc.cli.generating.replay import differences
 from ufc.conditioning.frame import Frame, Frames
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.embedded_tokens import block_record, carried_codes, codebook_digest
 from ufc.io.png.metadata import Metadata, read_metadata, save_options
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Request, Result
+from ufc.requests.loading import Loaded, ModelSettings, load
+from ufc.requests.replay import differences
 from ufc.sampling.orders import find_order
 from ufc.token_confidence import assess, weakest
 from ufc_base.images import ImageError, load_mask, load_original

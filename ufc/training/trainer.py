@@ -14,6 +14,7 @@ from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
 from ufc.model.block import Block
 from ufc.model.experts import take_routing
+from ufc.model.quantisation import check_compiler
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
@@ -110,6 +111,9 @@ class Trainer:
         self.model = start_model(config, tokenizer, text).to(self.device).train()
         self.model.lockstep = engine.sharded
         self.model.backend = resolve_backend(config.attention_backend, self.device.type)
+        if config.compile:
+            check_compiler(self.device)
+        self.model.compiled_training = config.compile
         if config.gradient_checkpointing:
             save_memory(self.model, (Block,))
         self.optimizer = torch.optim.AdamW(

@@ -167,7 +167,7 @@ def test_output_types(pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch) ->
     assert pipeline("bag", seed=1, output_type="pt").images.shape == (1, 3, 16, 16)
     assert pipeline("bag", seed=1, output_type="codes").images.shape == (1, 16)
     monkeypatch.setattr(
-        "ufc.pipeline.generate_tokens", None
+        "ufc.pipeline.generation.generate_tokens", None
     )  # refused before anything is generated
     with pytest.raises(ValueError, match="gif"):
         pipeline("bag", seed=1, output_type="gif")

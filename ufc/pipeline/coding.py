@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ufc.conditioning.frame import Frame
 from ufc.io.serialisation import UPSCALER
@@ -32,6 +33,31 @@ class Coding(Placement):
             kept = self.text.decode(ids[:most])
             notices.append(f"{what} has {len(ids)} tokens, used the first {most}: {kept!r}")
         return ids[:most]
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str | Sequence[str]) -> Tensor:
+        """Words as the vectors that the transformer sees, (B, T, D), for `prompt_embeds`.
+
+        Shorter prompts have rows of zeros at their end. The vectors may be weighted, mixed or
+        moved; where a prompt is cut, nothing says so.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        embed, device = self.transformer.embed, self.transformer.embedding.weight.device
+        found = [
+            embed(torch.tensor(self.text.encode(one), dtype=torch.int64, device=device)).cpu()
+            for one in prompts
+        ]
+        return pad_sequence(found, batch_first=True)
+
+    def check_embeds(self, name: str, vectors_TD: Tensor | None) -> None:
+        """Raise `RequestError` for vectors that are no words of this model, or too many."""
+        width, most = self.transformer.config.width, self.text.max_tokens
+        if vectors_TD is None or (vectors_TD.shape[1] == width and len(vectors_TD) <= most):
+            return
+        raise RequestError(
+            f"{name}: got {len(vectors_TD)} vectors of {vectors_TD.shape[1]} numbers, wanted at "
+            f"most {most} of {width}, as encode_prompt of this model gives them"
+        )
 
     @torch.no_grad()
     def encode(self, pictures: Sequence[Image.Image], frame: Frame | None = None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,9 +13,10 @@ from ufc.conditioning.encoding import EncodedPictures
 from ufc.conditioning.frame import Frames
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator
-from ufc.io.serialisation import checkpoint_defaults
+from ufc.io.serialisation import checkpoint_defaults, model_index
 from ufc.model.forking import prepare_process
 from ufc.model.transformer import UFCTransformer
+from ufc.pipeline.progress import Progress
 from ufc.sampling.generation_config import DEFAULTS
 from ufc.sampling.guidance import alike_codes
 from ufc.sampling.stopping import Call, own_call
@@ -24,20 +27,33 @@ from vqgan.quantizer import name_codes
 from vqgan.upscaling.model import Upscaler
 
 
-class Parts:
+class Parts(Progress):
     """The components, what follows from them, and the calls that are running."""
 
     def __init__(
         self,
-        tokenizer: VQGAN,
-        transformer: UFCTransformer,
-        text: TextTokenizer,
+        tokenizer: VQGAN | None = None,
+        transformer: UFCTransformer | None = None,
+        text: TextTokenizer | None = None,
         defaults: dict[str, Any] | None = None,
         name: str = "unnamed",
         tasks: KnownTasks | None = None,
         upscaler: Upscaler | None = None,
+        *,
+        vqvae: VQGAN | None = None,
     ) -> None:
+        """`vqvae` is another name of `tokenizer`, which makes codes of pictures.
+
+        Raises:
+            TypeError: a part is missing, or given twice.
+            CheckpointError: parts that are not of one model.
+        """
         prepare_process()
+        if tokenizer is not None and vqvae is not None:
+            raise TypeError("got both tokenizer and vqvae, which are one part; give one of them")
+        tokenizer = vqvae if tokenizer is None else tokenizer
+        if tokenizer is None or transformer is None or text is None:
+            raise TypeError("UFCPipeline needs tokenizer, transformer and text")
         known = transformer.config
         codes = tokenizer.config.codebooks, tokenizer.config.n_embed
         if codes != (known.codebooks, known.codebook_size):
@@ -68,6 +84,7 @@ class Parts:
         )
         self.contrastive: ContrastiveEstimator | None = None
         self.calls: list[Call] = []
+        self.set_progress_bar_config()
 
     def interrupt(self) -> None:
         """Stop all calls that are running now; each returns what it has after its step."""
@@ -86,6 +103,22 @@ class Parts:
         own = own_call(self.calls)
         for call in [own] if own else self.calls.copy():
             call.stopped = stopped
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The parts by name, so that `UFCPipeline(**pipe.components)` shares them."""
+        parts = {"tokenizer": self.tokenizer, "transformer": self.transformer, "text": self.text}
+        return parts if self.upscaler is None else parts | {"upscaler": self.upscaler}
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the model folder's `model_index.json` says, read-only."""
+        return MappingProxyType({**model_index(self), "_name_or_path": self.name})
+
+    @property
+    def vqvae(self) -> VQGAN:
+        """The tokenizer, under the name that diffusers has for it."""
+        return self.tokenizer
 
     @property
     def resolution(self) -> int:

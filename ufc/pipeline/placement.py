@@ -20,6 +20,7 @@ from ufc.model.quantisation import (
     quantise_linears,
     restore_linears,
 )
+from ufc.pipeline.loading import one_of_two, precision_name
 from ufc.pipeline.parts import Parts
 from ufc_base.training.processes import pick_device
 
@@ -29,8 +30,8 @@ class Placement(Parts):
 
     def to(
         self,
-        device: str | torch.device | None = None,
-        dtype: str | None = None,
+        device: str | torch.device | torch.dtype | None = None,
+        dtype: str | torch.dtype | None = None,
         attention_backend: str | None = None,
         compile: bool | None = None,
         low_mem: bool | None = None,
@@ -45,11 +46,15 @@ class Placement(Parts):
         `deterministic` gives every picture forward passes of its own, so that it is the same alone
         or in a batch in every precision; torch's own switch of that name is left as it is.
 
+        As of diffusers' pipelines the dtype may stand alone: `to(torch.bfloat16)`.
+
         Raises:
             ValueError: a name that is unknown or not for this device, a device that is not here,
                 or no compiler where one is needed. The pipeline is then as it was, as after any
                 other error.
         """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, one_of_two(("device", device), ("dtype", dtype))
         place = self.device if device is None else pick_device(str(device))
         probe_device(place)
         requested = self.requested | {
@@ -63,7 +68,8 @@ class Placement(Parts):
             )
             if value is not None
         }
-        precision = pick_precision(dtype or self.precision, place, bool(requested["compile"]))
+        wanted = self.precision if dtype is None else precision_name(dtype)
+        precision = pick_precision(wanted, place, bool(requested["compile"]))
         backend = resolve_backend(requested["attention_backend"], place.type)
         if requested["compile"]:
             check_compiler(place)

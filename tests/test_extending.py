@@ -288,7 +288,8 @@ def test_codes_are_encoded_anew_where_the_tokenizer_has_changed() -> None:
 def test_the_call_spells_out_all_controls_and_settings() -> None:
     called = inspect.signature(UFCPipeline.__call__).parameters
     of_the_call = {"self", "reference_weights", "conditioning", "generator", "output_type"}
-    of_the_call |= {"callback_on_step_end", "expand_prompt", "further"}
+    of_the_call |= {"callback_on_step_end", "callback_on_step_end_tensor_inputs", "callback"}
+    of_the_call |= {"callback_steps", "return_dict", "latents", "expand_prompt", "further"}
     assert set(called) - of_the_call == {*Conditioning.model_fields, *SETTINGS}
     for name in SETTINGS:
         default = called[name].default

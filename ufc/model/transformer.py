@@ -200,7 +200,10 @@ class UFCTransformer(Embedding):
     def embed_controls(self, controls: Controls) -> Prefix:
         """Controls before any block: a prefix without layers."""
         config = self.config
-        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
+        x_BCD = self.embed(controls.ids)
+        for row, first, vectors_TD in controls.embedded:
+            x_BCD[row, first : first + len(vectors_TD)] = vectors_TD.to(x_BCD.dtype)
+        x_BCD = x_BCD + self.segment(controls.segments)
         table = rotary_table(
             controls.rows, controls.cols, config.width // config.heads, config.rope_base
         )[:, :, :, None, None].to(x_BCD.dtype)
@@ -341,16 +344,27 @@ class UFCTransformer(Embedding):
         }
 
     def save_pretrained(
-        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+        self,
+        folder: str | PathLike[str],
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        max_shard_size: int | str = "1GB",
     ) -> None:
         """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
-        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+        save_module(
+            self,
+            self.config.to_dict(),
+            folder,
+            dtype=dtype,
+            variant=variant,
+            max_shard_size=max_shard_size,
+        )
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | PathLike[str], variant: str | None = None
+        cls, folder: str | PathLike[str], variant: str | None = None, mmap: bool = True
     ) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
         return load_module(
-            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
+            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS, mmap
         ).eval()

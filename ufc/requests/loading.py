@@ -107,6 +107,7 @@ def load(settings: ModelSettings) -> Loaded:
         )
     except OSError as error:
         raise RequestError(f"the model {name} cannot be read: {error}") from None
+    pipe.set_progress_bar_config(disable=True)  # programs show bars of their own
     backend: dict[str, Any] = {
         "device": pipe.device.type,
         "dtype": pipe.precision,

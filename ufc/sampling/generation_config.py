@@ -36,6 +36,7 @@ _OF_A_CALL = (
     "feather",
     "original_size",
     "upscale",
+    "strength",
     "score_steps",
 )
 
@@ -146,6 +147,13 @@ class GenerationConfig(BaseModel):
         ge=1,
         le=2,  # vqgan.upscaling.model.SCALE
         description="2: pictures of twice the size, by the model's upscaler, if it has one (1).",
+    )
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="How far an image is changed where nothing keeps it (1): below 1 a share of "
+        "those blocks stays as its code says, and steps are as many fewer.",
     )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."

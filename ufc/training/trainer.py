@@ -289,7 +289,9 @@ def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeli
     defaults = base_defaults(trainer.config.init_from)
     tasks = tasks_of_run(trainer.config, Path(trainer.config.output_dir))
     upscaler, model = upscaler_of_run(trainer.config), trainer.averaged_model()
-    return UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
+    pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
+    pipeline.set_progress_bar_config(disable=True)  # the run has one
+    return pipeline
 
 
 def task_values(model: UFCTransformer, batch: TrainBatch) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class JudgeFlags:
 
     real: Annotated[
         str | None,
-        option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
+        option("Real pictures: an ImageFolder, shards, or statistics (.npz, .pt) for --fid.", SET),
     ] = None
     dataset_name: Annotated[
         str | None,
@@ -168,7 +168,7 @@ class PictureFlags(CommonFlags):
         int | None, option("Shrink all pictures to squares of so many pixels first.", SET, min=8)
     ] = None
     save_stats: Annotated[
-        str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
+        str | None, option("Write the real pictures' statistics here (.npz, or .pt).", OUTPUT)
     ] = None
 
 

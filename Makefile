@@ -39,8 +39,9 @@ soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, and work that is killed (
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
 
-docs: $(VENV)/.ufc-all ## the reference of every public function, from its docstring, into outputs/api
-	@$(BIN)/python scripts/reference.py outputs/api
+docs: $(VENV)/.ufc-all ## the documentation as a site, with the reference of every function: outputs/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir $(or $(OUT),outputs/site)
+	@echo "$(or $(OUT),outputs/site)/index.html"
 
 surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
 	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt

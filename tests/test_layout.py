@@ -15,6 +15,7 @@ MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 EXTRAS = (
     "accelerate",
     "cn_clip",
+    "datasets",
     "fastapi",
     "kornia",
     "lpips",

@@ -29,13 +29,14 @@ from ufc.training.tasks.mixture import TaskSamples, autoregressive_share, contro
 from ufc.training.tasks.values import closed_sets
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError, read_json
-from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
+from ufc_base.data.datasets import DataError, Pixels, Samples
 from ufc_base.data.opening import (
     FIRST_SAMPLES,
     look_at_stream,
     no_captions,
     open_training_set,
     reading_of,
+    streamed,
     tell,
 )
 from ufc_base.data.streams import first_records
@@ -95,9 +96,9 @@ def open_training(
     """
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
-    urls = shard_urls(config.train_data_dir, "train")
+    urls = streamed(config)
     words = mixture(config.paraphrase_share, config.seed, config.lexicon)
-    if streams(urls, config.streaming):
+    if urls is not None:
         if config.tasks is not None:
             raise DataError(
                 "--tasks: is for a set whose codes are kept, and this one is streamed: leave "

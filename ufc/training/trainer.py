@@ -261,7 +261,7 @@ def main(config: TrainConfig) -> Path:
     tokenizer.to(engine.device)
     text, source = open_training(config, tokenizer, engine)
     val = None
-    if config.val_data_dir and engine.first:
+    if config.held_out_data and engine.first:
         val = stored_batches(
             config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),

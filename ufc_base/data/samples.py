@@ -35,6 +35,7 @@ from ufc_base.data.records import (
 from ufc_base.images import ImageError, load_image
 
 MOST_TOLD = 16 * 1024 * 1024  # bytes of a file that says something of a picture
+MOST_PICTURE = 256 * 1024 * 1024  # bytes of a picture's file; a raw one of the most pixels has less
 # What Python's reader of tars raises beside its own errors, such as for names behind names.
 ODD_HEADERS = (RecursionError, ValueError, ArithmeticError, LookupError, TypeError, EOFError)
 

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import DataError, shard_urls, streams
-from ufc_base.data.opening import open_training_set, open_validation_set, tell
+from ufc_base.data.datasets import DataError
+from ufc_base.data.opening import open_training_set, open_validation_set, streamed, tell
 from ufc_base.images import to_uint8
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Source, WeightAverage, held_rate_scale, train
@@ -148,9 +148,9 @@ def open_pairs(
     Raises:
         DataError: they cannot be used.
     """
-    if streams(shard_urls(config.train_data_dir, "train"), config.streaming):
+    if streamed(config) is not None:
         raise DataError(
-            f"{config.train_data_dir}: an upscaler's photographs are not read in passing, since "
+            f"{config.training_data}: an upscaler's photographs are not read in passing, since "
             "their reconstructions are made first: give local shards and --no-streaming"
         )
     output, quiet = Path(config.output_dir), not engine.first
@@ -166,7 +166,7 @@ def open_pairs(
     with engine.first_alone():
         pairs = pairs_of(training, "reconstructions.safetensors")
         held_out = pairs
-        if config.val_data_dir:
+        if config.held_out_data:
             held_out = pairs_of(open_validation_set(config), "reconstructions-val.safetensors")
     return pairs, held_out
 

@@ -123,7 +123,7 @@ def test_metadata_of_a_whole_set_serves_its_splits(tmp_path: Path, kind: str) ->
 def test_splits_are_folders_of_known_names_and_others_are_kinds(tmp_path: Path) -> None:
     write_files(tmp_path / "a", {f"data/{s}/x.png": picture_bytes() for s in ("train", "test")})
     assert len(open_dataset(tmp_path / "a", split="train")) == 1
-    assert open_dataset(tmp_path / "a", split="validation").files[0].parent.name == "test"
+    assert open_dataset(tmp_path / "a", split="validation").places[0].parent.name == "test"
     write_files(tmp_path / "b", {f"{s}/x.png": picture_bytes() for s in ("train", "bus")})
     labels = [open_dataset(tmp_path / "b", Reading("label")).record(n)["text"] for n in range(2)]
     assert labels == ["bus", "train"]

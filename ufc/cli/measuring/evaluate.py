@@ -62,6 +62,7 @@ LATER = Later(
 def pictures(flags: PictureFlags) -> int:
     """Carry out `ufc evaluate FAKE`."""
     from estimators.metrics.base import Options, find_metrics
+    from estimators.metrics.fid import is_statistics
     from estimators.metrics.sets.picture_set import open_set
     from ufc.contrastive_scorer import ContrastiveEstimator
     from ufc.evaluation.set_metrics import (
@@ -81,7 +82,7 @@ def pictures(flags: PictureFlags) -> int:
     )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))
-        statistics_file = flags.real is not None and flags.real.endswith(".npz")
+        statistics_file = flags.real is not None and is_statistics(flags.real)
         if is_model(flags.fake):
             fake, own_size = generate_for(flags, terminal)
             if flags.size is None:  # a small model is not to be blamed for being small
@@ -422,11 +423,12 @@ def tokenizer_folder(name: str) -> Path:
 
 def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:
     """One picture for each caption of --real, by the model given as FAKE; (height, width)."""
+    from estimators.metrics.fid import is_statistics
     from estimators.metrics.sets.picture_set import open_set
     from ufc.evaluation.context import generate_pictures
     from ufc.pipeline import UFCPipeline
 
-    if flags.real is None or flags.real.endswith(".npz"):
+    if flags.real is None or is_statistics(flags.real):
         raise ValueError(
             f"{flags.fake} is a model: give the captions to generate by --real, a data set"
         )

@@ -41,6 +41,7 @@ from ufc.sampling.generation_config import SETTINGS
 from ufc.sampling.orders import ORDERS, Order, StepView, register_order
 from ufc.training.objectives import OBJECTIVES, Context, Objective, register_objective
 from vqgan.model import VQGAN
+from webui.sessions import uploads
 from webui.sessions.generation import GenerationJob
 from webui.sessions.state import (
     Settings,
@@ -235,7 +236,7 @@ def test_a_control_is_one_class(
 
     studio = Studio(tmp_path / "sessions", ModelSettings(str(model)))
     key = studio.begin()
-    studio.give_picture(key, "sketch_image", (tmp_path / "sketch.png").read_bytes())
+    uploads.give_picture(studio, key, "sketch_image", (tmp_path / "sketch.png").read_bytes())
     session = studio.store.update(key, lambda s: set_control(s, "fabric", "leather"))
     assert list(word_controls()) == ["fabric"] and list(picture_controls()) == ["sketch_image"]
     wanted = studio.request(session)

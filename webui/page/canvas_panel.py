@@ -15,7 +15,7 @@ from webui.drawing.charts import curves
 from webui.drawing.layers import LAYERS, doubt, labels, layer
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
-from webui.sessions import state
+from webui.sessions import derived, state, uploads
 from webui.sessions.generation import png_bytes
 from webui.sessions.state import Picture, Session
 from webui.sessions.worker import Progress
@@ -53,7 +53,7 @@ def still(page: Page) -> None:
     if picture is not None and scrubbed is not None:
         step = details["steps"][scrubbed]
         over = doubt(step["confidence"], page.say)
-        image = page.studio.step_image(page.key, picture, scrubbed)
+        image = derived.step_image(page.studio, page.key, picture, scrubbed)
         shown = {"src": enlarge(png_bytes(image)), "colours": over.colours, "legend": over.legend}
         facts = {"step": scrubbed + 1, "steps": len(details["steps"])}
         note = page.say("step_of", **facts)
@@ -179,7 +179,9 @@ def seen(page: Page, picture: Picture, step: int | None) -> tuple[str, bytes]:
     """The name and the bytes of the picture that is seen, finished or after a step."""
     if step is None:
         return f"ufc-{picture.id}.png", page.studio.store.read(page.key, picture.file)
-    return f"ufc-{picture.id}-step-{step + 1}.png", page.studio.step_png(page.key, picture, step)
+    return f"ufc-{picture.id}-step-{step + 1}.png", derived.step_png(
+        page.studio, page.key, picture, step
+    )
 
 
 def repair(page: Page, count: int) -> None:
@@ -287,7 +289,7 @@ def more(page: Page) -> None:
                 say("repair_mark"),
                 key="repair_mark",
                 on_click=lambda: page.attempt(
-                    lambda: page.studio.find_weakest(page.key, st.session_state["weakest"])
+                    lambda: derived.find_weakest(page.studio, page.key, st.session_state["weakest"])
                 ),
             )
         uploader = f"mask_{st.session_state.get('mask_taken', 0)}"
@@ -296,7 +298,7 @@ def more(page: Page) -> None:
         )
         st.download_button(
             say("marks_download"),
-            lambda: page.studio.mask(page.key),
+            lambda: uploads.mask(page.studio, page.key),
             "mask.png",
             "image/png",
             key="mask_download",
@@ -320,7 +322,7 @@ def type_marks(page: Page) -> None:
 def take_mask(page: Page, uploader: str) -> None:
     file = st.session_state.get(uploader)
     if file is not None:
-        page.attempt(lambda: page.studio.upload_mask(page.key, file.getvalue()), file.name)
+        page.attempt(lambda: uploads.upload_mask(page.studio, page.key, file.getvalue()), file.name)
         st.session_state["mask_taken"] = st.session_state.get("mask_taken", 0) + 1
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image
 from webui.page.choices import in_language
+from webui.sessions import derived
 from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
@@ -159,7 +160,7 @@ def adopt_step(page: Page) -> None:
     """Where the visitor went back to a step: that is the picture to go on from."""
     step, picture = scrubbed_step(page), page.session.current
     if step is not None and picture is not None:
-        page.studio.continue_from(page.key, picture.id, step)
+        derived.continue_from(page.studio, page.key, picture.id, step)
 
 
 def widget(name: str, lang: str) -> str:

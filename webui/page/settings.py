@@ -12,6 +12,7 @@ from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
 from ufc.sampling.orders import ORDERS
 from webui.page.choices import choice, remember
 from webui.page.context import Page
+from webui.sessions import uploads
 from webui.sessions.state import (
     MAX_SEED,
     MOST_LETTERS,
@@ -101,7 +102,7 @@ def registered(page: Page) -> None:
         data = None if file is None else file.getvalue()
         if data != st.session_state.get(f"given_{name}"):
             st.session_state[f"given_{name}"] = data
-            page.attempt(partial(page.studio.give_picture, page.key, name, data))
+            page.attempt(partial(uploads.give_picture, page.studio, page.key, name, data))
 
 
 def derived(page: Page, name: str) -> None:

@@ -11,6 +11,7 @@ from webui.drawing.charts import curves
 from webui.page.canvas_panel import gallery
 from webui.page.choices import choice, in_language, remember
 from webui.page.context import Page
+from webui.sessions import derived, exports
 from webui.sessions.state import Picture
 
 TABS = ("history", "steps", "compare", "check")
@@ -55,7 +56,7 @@ def history(page: Page) -> None:
     with st.container(horizontal=True):
         st.download_button(
             say("history_zip"),
-            lambda: page.studio.archive(page.key, chosen),
+            lambda: exports.archive(page.studio, page.key, chosen),
             "ufc-pictures.zip",
             "application/zip",
             key="zip",
@@ -65,7 +66,7 @@ def history(page: Page) -> None:
         )
         st.download_button(
             say("history_sheet"),
-            lambda: page.studio.sheet(page.key, chosen),
+            lambda: exports.sheet(page.studio, page.key, chosen),
             "ufc-sheet.png",
             "image/png",
             key="sheet",
@@ -92,7 +93,7 @@ def steps(page: Page) -> None:
         width="stretch",
         disabled=chosen == count or page.running,
         on_click=lambda: page.attempt(
-            lambda: page.studio.continue_from(page.key, picture.id, chosen - 1)
+            lambda: derived.continue_from(page.studio, page.key, picture.id, chosen - 1)
         ),
     )
     tried = taken_try(details, chosen - 1)
@@ -145,7 +146,7 @@ def compare(page: Page) -> None:
         width="stretch",
         help=say("cross_help"),
         disabled=not marked or page.running,
-        on_click=lambda: page.attempt(lambda: page.studio.cross(page.key, other.id)),
+        on_click=lambda: page.attempt(lambda: derived.cross(page.studio, page.key, other.id)),
     )
     if not marked:
         st.caption(say("cross_unmarked"))

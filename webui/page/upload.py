@@ -12,7 +12,7 @@ import streamlit as st
 
 from ufc.io.validation import RequestError
 from webui.page.context import Page
-from webui.sessions import state
+from webui.sessions import state, uploads
 
 
 def own(page: Page) -> None:
@@ -34,14 +34,14 @@ def take(page: Page, uploader: str) -> None:
 
 
 def place(page: Page, data: bytes) -> None:
-    request = page.studio.upload(page.key, data)
+    request = uploads.upload(page.studio, page.key, data)
     if request:
         with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
             settings = state.from_request(page.session.settings, request)
             page.studio.store.update(page.key, lambda s: replace(s, settings=settings))
-            missing = page.studio.find_references(page.key, request)
+            missing = uploads.find_references(page.studio, page.key, request)
             page.tell(page.say("settings_loaded"))
-            if other := page.studio.drawn_by_another(data):
+            if other := uploads.drawn_by_another(page.studio, data):
                 page.tell(page.say("drawn_by_another", what=what_differs(other)))
             if missing:
                 page.tell(page.say("references_missing", count=missing))

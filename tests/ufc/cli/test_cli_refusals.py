@@ -7,8 +7,8 @@ from cli_helpers import SIDE, one_line, write
 from PIL import Image
 from toy_data import bomb_png
 
-from ufc.requests import checks
 from ufc.cli.main import main
+from ufc.requests import checks
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
+TRACKERS = ("tensorboard", "wandb", "trackio")  # see `ufc_base.training.trackers`
 Fit = Literal["pad", "stretch", "crop"]
 FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
 
@@ -88,6 +89,9 @@ class LoopSettings(Settings):
     )
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker beside the run's own log: tensorboard, wandb or trackio."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
     )
@@ -99,3 +103,8 @@ class LoopSettings(Settings):
         super().__post_init__()
         if self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
+        unknown = [name for name in self.report_to if name not in TRACKERS]
+        if unknown:
+            raise ValueError(
+                f"report_to: got {', '.join(map(repr, unknown))}, wanted {', '.join(TRACKERS)}"
+            )

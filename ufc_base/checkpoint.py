@@ -44,13 +44,16 @@ def save_module(
     dtype: torch.dtype | None = None,
     max_shard_size: int | str = "1GB",
     variant: str | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`.
 
-    Those of a `variant`, such as fp16, lie beside the others under its name.
+    Those of a `variant`, such as fp16, lie beside the others under its name. `state` has the
+    weights, where they are not the module's as it stands.
     """
     folder = Path(folder)
-    state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
+    weights = module.state_dict() if state is None else state
+    state = {name: cast(value, dtype) for name, value in weights.items()}
     write_weights(folder, state, max_shard_size, variant)
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ufc_base.checkpoint import CheckpointError, read_json, sha256
 
@@ -99,6 +100,41 @@ def fetch(
         raise CheckpointError(
             f"could not fetch {repository!r} from the hub ({type(error).__name__}: {error}); "
             "check the name and the network, or give a folder"
+        ) from error
+
+
+def fetch_file(
+    where: str | PathLike[str],
+    name: str,
+    subfolder: str | None = None,
+    **settings: Any,
+) -> Path:
+    """A file by its path, in a folder, or in a repository of the hub; `settings` are the hub's.
+
+    Raises `CheckpointError` if there is none.
+    """
+    place = Path(where)
+    if place.is_file():
+        return place
+    inside = PurePosixPath(subfolder or ".") / name
+    if ".." in inside.parts or inside.is_absolute():
+        raise CheckpointError(f"{inside} leads out of {where}: name a file in it")
+    if place.is_dir():
+        if not (place / inside).is_file():
+            raise CheckpointError(f"there is no {inside} in {place}: is it an adapter's folder?")
+        return place / inside
+    if str(where).count("/") != 1 or place.is_absolute():
+        raise CheckpointError(
+            f"there is no {str(where)!r}: give a file, its folder, or a hub repository as user/name"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(str(where), str(inside), **settings))
+    except Exception as error:  # the hub client raises many unrelated types
+        raise CheckpointError(
+            f"could not fetch {inside} of {str(where)!r} from the hub ({type(error).__name__}: "
+            f"{error!s:.300}); check the name and the network, or give a folder"
         ) from error
 
 

@@ -67,3 +67,35 @@ def model_card(pipeline: Parts, repository: str, licence: str = DEFAULT_LICENCE)
         transformer=sum(weight.numel() for weight in pipeline.transformer.parameters()) / 1e6,
     )
     return f"---\n{data.to_yaml()}\n---\n{text}"
+
+
+_ADAPTER_TEXT = """
+# {title}
+
+A low-rank adapter (LoRA, rank {rank}) of the UFC-BERT model `{base}`.
+
+```python
+from ufc import UFCPipeline
+
+pipe = UFCPipeline.from_pretrained("{base}")
+pipe.load_lora_weights("{repository}")
+pipe("…").images[0].save("picture.png")
+```
+"""
+
+
+def adapter_card(repository: str, base: str, rank: int, licence: str = DEFAULT_LICENCE) -> str:
+    """The text of an adapter's card, beginning with its metadata."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        library_name="diffusers",
+        pipeline_tag="text-to-image",
+        license=licence,
+        base_model=base if base.count("/") == 1 else None,
+        tags=[*TAGS, "lora"],
+    )
+    text = _ADAPTER_TEXT.format(
+        title=repository.rpartition("/")[2], repository=repository, base=base, rank=rank
+    )
+    return f"---\n{data.to_yaml()}\n---\n{text}"

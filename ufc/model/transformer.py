@@ -358,6 +358,7 @@ class UFCTransformer(Embedding):
             dtype=dtype,
             variant=variant,
             max_shard_size=max_shard_size,
+            state=without_adapters(self.state_dict()),
         )
 
     @classmethod
@@ -368,3 +369,12 @@ class UFCTransformer(Embedding):
         return load_module(
             folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS, mmap
         ).eval()
+
+
+def without_adapters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without low-rank adapters', under the names that a model without them has."""
+    return {
+        name.replace(".base_layer.", "."): value
+        for name, value in state.items()
+        if ".lora_" not in name
+    }

@@ -4,6 +4,7 @@ parts       what it is made of, and what follows from that
 placement   where it computes, and in which numbers
 coding      pictures to codes and back, words to ids
 generation  pictures of ready conditionings
+adapting    low-rank adapters
 storage     loading and saving; `loading` says what is meant by diffusers' names
 callbacks   what is told of a step, and what comes of what is returned; `progress` is the bar
 pipeline    the call

@@ -23,6 +23,7 @@ from ufc.call_arguments import (
 )
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.expansion import ExpandPrompt
+from ufc.pipeline.adapting import Adapting
 from ufc.pipeline.callbacks import PlainCallback, StepCallback, every
 from ufc.pipeline.generation import Generation
 from ufc.pipeline.storage import Storage
@@ -38,7 +39,7 @@ NO_SETTINGS = (
 )  # fmt: skip
 
 
-class UFCPipeline(Storage, Generation):
+class UFCPipeline(Storage, Adapting, Generation):
     """Everything needed to make pictures from a folder of weights."""
 
     def __call__(

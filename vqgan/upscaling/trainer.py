@@ -17,7 +17,7 @@ from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Source, WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
-from vqgan.model import VQGAN
+from vqgan.model import VQGAN, tokenizer_folder
 from vqgan.training.data import Ahead
 from vqgan.training.export import load_averages, read_averages
 from vqgan.training.losses import perceived, reconstruction_loss
@@ -129,15 +129,12 @@ def make_engine(config: UpscalerTrainConfig) -> Engine:
 
 
 def load_tokenizer(name: str) -> VQGAN:
-    """The tokenizer of its own folder, or of a model's.
+    """The tokenizer of its own folder, or of a model's, frozen.
 
     Raises:
         CheckpointError: there is none, or it is unsound.
     """
-    folder = Path(name)
-    if not (folder / "config.json").is_file() and (folder / "tokenizer").is_dir():
-        folder = folder / "tokenizer"
-    return VQGAN.from_pretrained(folder).requires_grad_(False)
+    return VQGAN.from_pretrained(tokenizer_folder(name)).requires_grad_(False)
 
 
 def open_pairs(

@@ -115,6 +115,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
     from estimators.metrics.extractors.networks import SIZED, load_extractor
     from estimators.metrics.probes.reconstruction import tokenizer_report, tokenizer_table
     from estimators.metrics.sets.picture_set import open_set
+    from ufc.io.hub import resolve_tokenizer
     from ufc_base.training.processes import pick_device
     from vqgan.model import VQGAN
     from vqgan.perceptual import lpips_model
@@ -125,7 +126,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
             "which probes learn from and distances are to"
         )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        folder = tokenizer_folder(flags.tokenizer)
+        folder = resolve_tokenizer(flags.tokenizer)
         device = pick_device(flags.device)
         model = VQGAN.from_pretrained(folder).to(device)
         measurings = [
@@ -406,19 +407,6 @@ def is_model(name: str) -> bool:
     from ufc.io.hub import bundled_models
 
     return (Path(name) / "model_index.json").is_file() or name in bundled_models()
-
-
-def tokenizer_folder(name: str) -> Path:
-    """The tokenizer of a folder that is one, of a model's folder, or of a bundled model."""
-    from ufc.io.hub import resolve_model
-
-    if (Path(name) / "config.json").is_file():
-        return Path(name)
-    if (Path(name) / "model_index.json").is_file() or is_model(name):
-        return resolve_model(name) / "tokenizer"
-    raise ValueError(
-        f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a model"
-    )
 
 
 def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:

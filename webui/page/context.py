@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 import re
@@ -17,7 +16,9 @@ from PIL import Image
 
 from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image
+from webui.page.addresses import data_url
 from webui.page.choices import in_language
+from webui.page.messages import tell
 from webui.sessions import derived
 from webui.sessions.state import (
     MAY_BE_NONE,
@@ -29,6 +30,7 @@ from webui.sessions.state import (
     word_controls,
 )
 from webui.sessions.studio import Studio
+from webui.sessions.thumbnails import thumbnail
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
@@ -92,8 +94,9 @@ class Page:
         return {} if picture is None else self.studio.store.read_details(self.key, picture.id)
 
     def source(self, picture: Picture) -> str:
-        """A picture as an address that needs no further request."""
-        return data_url(self.studio.store.read(self.key, picture.file))
+        """A small picture as an address that needs no further request."""
+        kind, data = thumbnail(self.studio.store.path(self.key, picture.file))
+        return data_url(data, kind)
 
     def enlarged(self, picture: Picture) -> str:
         """The same, large and smooth, for the canvas."""
@@ -124,7 +127,7 @@ class Page:
 
     def tell(self, message: str) -> None:
         """Show a message above the page in its next run."""
-        st.session_state.setdefault("messages", []).append(message)
+        tell(message)
 
     def widget(self, name: str) -> str:
         """The key of the widget that holds a setting."""
@@ -236,10 +239,6 @@ def guarded(draw: Callable[[Page], None], page: Page) -> None:
         st.error(page.say("part_failed"))
 
 
-def data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
 @lru_cache(maxsize=256)
 def enlarge(png: bytes) -> str:
     """A small picture made large for the eye; browsers' own enlarging shows their grid."""
@@ -249,4 +248,4 @@ def enlarge(png: bytes) -> str:
     large = image.resize(size, Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     large.save(stream, "JPEG", quality=92, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    return data_url(stream.getvalue(), "image/jpeg")

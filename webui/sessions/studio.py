@@ -18,6 +18,7 @@ from ufc.request import Request
 from ufc.sampling.orders import find_order
 from webui.sessions import state
 from webui.sessions.generation import GenerationJob
+from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
     Session,
@@ -29,9 +30,13 @@ from webui.sessions.worker import Worker
 
 
 class Studio:
-    """The model, loaded once; the sessions of a folder; one request at a time."""
+    """The model, loaded once; the sessions of a folder; one request at a time.
 
-    def __init__(self, folder: Path, model: ModelSettings) -> None:
+    `for_one` is whether all sessions are of one person, who is shown all of them.
+    """
+
+    def __init__(self, folder: Path, model: ModelSettings, for_one: bool = False) -> None:
+        self.for_one = for_one
         self.store = SessionStore(folder)
         self.worker = Worker()
         self.tabs = Tabs()
@@ -51,6 +56,11 @@ class Studio:
     def ready(self) -> bool:
         """Whether the model is loaded."""
         return self._loaded is not None
+
+    def presets(self, key: str) -> Presets:
+        """A visitor's own presets: of the folder where it is for one, else of the session."""
+        folder = self.store.folder if self.for_one else self.store.path(key)
+        return Presets(folder / "presets.json")
 
     @property
     def frames(self) -> Frames:

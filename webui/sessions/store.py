@@ -99,7 +99,7 @@ class SessionStore:
 
     def missing(self, key: str, session: Session) -> frozenset[str]:
         """Those of a session's files that are not there."""
-        files = {picture.file for picture in session.pictures}
+        files = {name for picture in session.pictures for name in (picture.file, picture.best)}
         files |= {reference.file for reference in session.references}
         files |= {session.settings.controls.get(name, "") for name in picture_controls()} - {""}
         return frozenset(name for name in files if not self.has_file(key, name))

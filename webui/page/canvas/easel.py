@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import mimetypes
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
@@ -13,8 +17,8 @@ from webui.page.canvas.live import live
 from webui.page.canvas.marks import more
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
-from webui.sessions import derived, state
-from webui.sessions.generation import png_bytes
+from webui.sessions import derived, exports, state
+from webui.sessions.film import png_bytes
 from webui.sessions.state import Picture
 
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way
@@ -82,7 +86,7 @@ def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
         )
         with st.container(horizontal=True, width="content"):
             count = st.session_state["weakest"]
-            height, width = page.studio.frame_of(picture).size
+            width, height = picture.size or page.studio.frame_of(picture).size[::-1]
             st.button(
                 say("repair"),
                 key="repair",
@@ -91,12 +95,23 @@ def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
                 disabled=page.running,
                 on_click=lambda: page.attempt(lambda: repair(page, count)),
             )
+            if scrubbed is None and exports.can_be_enlarged(page.studio, picture):
+                st.download_button(
+                    say("download_larger"),
+                    lambda: exports.enlarged(page.studio, page.key, picture),
+                    f"ufc-{picture.id}-large.png",
+                    "image/png",
+                    key="download_larger",
+                    icon=":material/open_in_full:",
+                    help=say("download_larger_help", width=2 * width, height=2 * height),
+                    on_click="ignore",
+                )
             name, data = seen(page, picture, scrubbed)
             st.download_button(
                 say("download"),
                 data,
                 name,
-                "image/png",
+                mimetypes.guess_type(name)[0],
                 key="download",
                 icon=":material/download:",
                 help=say("download_help", width=width, height=height),
@@ -104,13 +119,14 @@ def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
             )
 
 
-def seen(page: Page, picture: Picture, step: int | None) -> tuple[str, bytes]:
+def seen(page: Page, picture: Picture, step: int | None) -> tuple[str, Callable[[], bytes]]:
     """The name and the bytes of the picture that is seen, finished or after a step."""
+    studio, key = page.studio, page.key
     if step is None:
-        return f"ufc-{picture.id}.png", page.studio.store.read(page.key, picture.file)
-    return f"ufc-{picture.id}-step-{step + 1}.png", derived.step_png(
-        page.studio, page.key, picture, step
-    )
+        name = f"ufc-{picture.id}{PurePath(picture.best).suffix}"
+        return name, partial(studio.store.read, key, picture.best)
+    name = f"ufc-{picture.id}-step-{step + 1}.png"
+    return name, partial(derived.step_png, studio, key, picture, step)
 
 
 def repair(page: Page, count: int) -> None:

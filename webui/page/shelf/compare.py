@@ -30,11 +30,19 @@ def compare(page: Page) -> None:
     )
     other = page.session.find(chosen)
     assert other is not None
+    whole = bool(other.full or picture.full) and st.toggle(
+        say("compare_full"), key="compare_full", help=say("compare_full_help")
+    )
     pair = {
-        side: {"src": page.enlarged(item), "name": named(page, item.id)}
+        side: {
+            "src": page.at_full_size(item) if whole else page.enlarged(item),
+            "name": named(page, item.id),
+        }
         for side, item in (("left", other), ("right", picture))
     }
-    component("compare")(key="compare", data={**pair, "text": {"slider": say("compare_slider")}})
+    component("compare")(
+        key="compare", data={**pair, "whole": whole, "text": {"slider": say("compare_slider")}}
+    )
     marked = bool(page.session.view.marks)
     st.button(
         say("cross", picture=named(page, other.id)),

@@ -48,7 +48,9 @@ def group_of(session: Session, picture: Picture | None) -> tuple[Picture, ...]:
 def without_files(session: Session, missing: Collection[str]) -> Session:
     """The session while these of its files are missing: their pictures are not seen, and come back
     with their files; references are taken out."""
-    pictures = tuple(replace(item, gone=item.file in missing) for item in session.pictures)
+    pictures = tuple(
+        replace(item, gone=bool({item.file, item.best} & {*missing})) for item in session.pictures
+    )
     references = tuple(item for item in session.references if item.file not in missing)
     session = replace(session, pictures=pictures, references=references)
     for name in picture_controls():

@@ -40,7 +40,10 @@ class Picture:
         kept: blocks taken over from the parent.
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
         grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
+        full: a photograph's own file, where the canvas shows it reduced; `file` is what is shown.
+        size: (width, height) of that file.
         request: what it was asked for, as `Request.to_json` gives it.
+        stopped: it was ended before its last step.
         gone: its file is missing, so that it cannot be seen.
         deleted: its visitor took it away; it can be put back.
     """
@@ -53,6 +56,8 @@ class Picture:
     kept: Blocks = ()
     codes: Blocks | None = None
     grid: tuple[int, int] | None = None
+    full: str | None = None
+    size: tuple[int, int] | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     compliance: float | None = None
@@ -60,6 +65,7 @@ class Picture:
     seconds: float | None = None
     steps: int | None = None
     favourite: bool = False
+    stopped: bool = False
     gone: bool = False
     deleted: bool = False
 
@@ -67,6 +73,11 @@ class Picture:
     def seen(self) -> bool:
         """Whether it can be seen."""
         return not self.gone and not self.deleted
+
+    @property
+    def best(self) -> str:
+        """The file to take home."""
+        return self.full or self.file
 
     @property
     def prompt(self) -> str:

@@ -50,7 +50,7 @@ def window(address: str) -> Iterator[Editor]:
 @pytest.fixture
 def editor(window: Editor, address: str) -> Editor:
     """The page with a new session and one picture."""
-    window.open(address)
+    window.open(f"{address}/?s=new")
     window.type_prompt("men's blue shirt")
     window.generate()
     return window
@@ -240,7 +240,7 @@ def test_every_word_can_be_read(window: Editor, address: str, scheme: str) -> No
     features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
     try:
-        window.open(address)
+        window.open(f"{address}/?s=new")
         assert window.driver.execute_script(FAINT) == []  # the hint, the examples
         for panel in ("panel_references", "panel_own", "panel_settings", "panel_fine"):
             window.unfold(panel)

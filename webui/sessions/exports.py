@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
-from webui.sessions.generation import png_bytes
+from ufc_base.images import to_pil, to_tensor
+from ufc_base.profiles import to_srgb
+from webui.sessions.film import png_bytes
 from webui.sessions.state import (
     Picture,
 )
@@ -31,7 +33,7 @@ def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     """A zip of pictures, of the files they were made from, and a manifest that
     `ufc generate --prompts-file` generates again."""
     stream = io.BytesIO()
-    lines, files = [], {picture.file for picture in pictures}
+    lines, files = [], {picture.best for picture in pictures}
     there = partial(studio.store.has_file, key)
     session = studio.store.load(key)
     for picture in pictures:
@@ -48,9 +50,27 @@ def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     return stream.getvalue()
 
 
+def enlarged(studio: Studio, key: str, picture: Picture) -> bytes:
+    """A picture of the model's size at twice the size, by the model's upscaler, as a PNG.
+
+    Raises:
+        RequestError: the model has none.
+    """
+    image = studio.store.open_picture(key, picture.file)
+    larger = to_pil(studio.loaded.pipe.enlarge(to_tensor(to_srgb(image))))
+    return png_bytes(larger[0])
+
+
+def can_be_enlarged(studio: Studio, picture: Picture) -> bool:
+    """Whether `enlarged` has something to do: a photograph has its size, others may have it."""
+    if studio.loaded.pipe.upscaler is None or picture.full:
+        return False
+    return int(picture.request.get("upscale") or 1) == 1
+
+
 def manifest_line(studio: Studio, key: str, picture: Picture) -> str:
     # Another model or precision may have generated it, before this server was started.
-    by = read_metadata(studio.store.path(key, picture.file)).request or {}
+    by = read_metadata(studio.store.path(key, picture.best)).request or {}
     result = Result(
         f"again-{picture.id}.png",
         "done",

@@ -18,6 +18,8 @@ from ufc.requests.loading import Loaded, ModelSettings, load
 from ufc.sampling.orders import find_order
 from webui.sessions import state
 from webui.sessions.generation import GenerationJob
+from webui.sessions.photograph_job import PhotographJob
+from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
     Session,
@@ -29,9 +31,13 @@ from webui.sessions.worker import Worker
 
 
 class Studio:
-    """The model, loaded once; the sessions of a folder; one request at a time."""
+    """The model, loaded once; the sessions of a folder; one request at a time.
 
-    def __init__(self, folder: Path, model: ModelSettings) -> None:
+    `for_one` is whether all sessions are of one person, who is shown all of them.
+    """
+
+    def __init__(self, folder: Path, model: ModelSettings, for_one: bool = False) -> None:
+        self.for_one = for_one
         self.store = SessionStore(folder)
         self.worker = Worker()
         self.tabs = Tabs()
@@ -51,6 +57,11 @@ class Studio:
     def ready(self) -> bool:
         """Whether the model is loaded."""
         return self._loaded is not None
+
+    def presets(self, key: str) -> Presets:
+        """A visitor's own presets: of the folder where it is for one, else of the session."""
+        folder = self.store.folder if self.for_one else self.store.path(key)
+        return Presets(folder / "presets.json")
 
     @property
     def frames(self) -> Frames:
@@ -111,8 +122,7 @@ class Studio:
         """
         session = self._roll(key)
         request = self.request(session)
-        job = GenerationJob(self.loaded, self.store, key, request, session.current)
-        self._submit(key, self.most_steps(session, request), job)
+        self._submit(key, session, request)
 
     def repair(self, key: str, count: int) -> None:
         """Queue the blocks that the model doubts most in the picture on the canvas.
@@ -129,11 +139,13 @@ class Studio:
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
         request = self.request(some).changed(num_images_per_prompt=1)
-        job = GenerationJob(self.loaded, self.store, key, request, session.current, repair=count)
-        self._submit(key, self.most_steps(session, request), job)
+        self._submit(key, session, request, count)
 
-    def _submit(self, key: str, steps: int, job: GenerationJob) -> None:
+    def _submit(self, key: str, session: Session, request: Request, repair: int = 0) -> None:
         """Queue a drawing; that it is under way is written down, should the server end before."""
+        kind = PhotographJob if request.original_size else GenerationJob
+        job = kind(self.loaded, self.store, key, request, session.current, repair=repair)
+        steps = self.most_steps(session, request)
         self.store.update(key, lambda session: replace(session, pending=True))
         self.worker.submit(key, steps, job.run)
 
@@ -168,7 +180,8 @@ class Studio:
         settings, frame = session.settings, self.frame(session)
         if request.height and request.width:
             frame = self.frames.choose(None, request.height, request.width)
-        free = frame.cells - len(request.preserve_blocks or ())
+        kept = () if request.original_size else request.preserve_blocks or ()  # of another part
+        free = frame.cells - len(kept)
         return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from ufc.conditioning.frame import Frame
 from ufc.io.embedded_tokens import carried_codes
 from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Result
 from ufc.requests.replay import differences
+from ufc_base.files import write_atomically
 from ufc_base.images import ImageError, load_mask, load_original
-from ufc_base.profiles import to_srgb
+from ufc_base.profiles import sound_profile, to_srgb
 from webui.drawing import blocks
 from webui.drawing.origins import to_stories
 from webui.sessions import state
-from webui.sessions.generation import png_bytes, write_png
+from webui.sessions.film import png_bytes
+from webui.sessions.generation import write_png
 from webui.sessions.state import (
     LEAST_WEIGHT,
     MOST_WEIGHT,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from webui.sessions.studio import Studio
 
 MOST_LISTED = 64  # references of a request that are looked for
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 MAX_UPLOAD = 32 * 1024 * 1024  # bytes
 
 
@@ -65,6 +69,8 @@ def upload(studio: Studio, key: str, data: bytes) -> dict[str, Any] | None:
         "upload",
         codes=codes,
         grid=frame.grid,
+        full=keep_original(studio, key, name, image, data, frame) if codes is None else None,
+        size=image.size,
         seed=None,
         compliance=score_of(said.get("compliance")),
         fidelity=score_of(said.get("fidelity")),
@@ -86,6 +92,24 @@ def upload(studio: Studio, key: str, data: bytes) -> dict[str, Any] | None:
 
     studio.store.update(key, place)
     return request or None
+
+
+def keep_original(
+    studio: Studio, key: str, name: str, image: Image.Image, data: bytes, frame: Frame
+) -> str | None:
+    """Keep a photograph as it came, where it is larger than its frame; returns the file's name."""
+    height, width = frame.size
+    if image.width <= width and image.height <= height:
+        return None
+    with Image.open(io.BytesIO(data)) as opened:
+        suffix = SUFFIXES.get(opened.format or "")
+    file = f"originals/{name}{suffix or '.png'}"
+    if suffix is None:  # of a kind that not every program reads
+        stream = io.BytesIO()
+        image.save(stream, "PNG", icc_profile=sound_profile(image))
+        data = stream.getvalue()
+    write_atomically(studio.store.path(key, file), lambda stream: stream.write(data))
+    return file
 
 
 def drawn_by_another(studio: Studio, data: bytes) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ufc.token_confidence import differing_blocks
 from webui.drawing import blocks
 from webui.drawing.layers import labels
 from webui.sessions import derived, state, uploads
-from webui.sessions.generation import png_bytes
+from webui.sessions.film import png_bytes
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.strings import speak
@@ -80,11 +80,11 @@ def test_a_drawing_has_the_models_shape_and_an_edit_keeps_its_blocks(studio: Stu
 
 def test_an_upload_of_another_shape_is_drawn_in_its_own(studio: Studio) -> None:
     key = begin(studio)
-    uploads.upload(studio, key, png_bytes(picture(1, (300, 200))))
+    uploads.upload(studio, key, png_bytes(picture(1, (24, 16))))
     upload = studio.store.load(key).current
     assert upload is not None and upload.grid == (4, 6)
-    mask = Image.new("L", (300, 200), 0)
-    mask.paste(255, (250, 150, 300, 200))
+    mask = Image.new("L", (24, 16), 0)
+    mask.paste(255, (20, 12, 24, 16))
     uploads.upload_mask(studio, key, png_bytes(mask))
     assert studio.store.load(key).view.marks == (23,)
     drawn = draw(studio, key)

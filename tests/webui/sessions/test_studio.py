@@ -170,7 +170,7 @@ def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:
 
 def test_an_upload_is_edited_from_its_own_pixels(studio: Studio) -> None:
     key = begin(studio)
-    own = Image.new("RGB", (40, 20), (200, 30, 90))
+    own = Image.new("RGB", (16, 8), (200, 30, 90))
     assert uploads.upload(studio, key, png(own)) is None
     placed = studio.store.load(key).current
     assert placed is not None

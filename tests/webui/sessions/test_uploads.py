@@ -131,7 +131,7 @@ def test_0_1_masks_are_understood(studio: Studio) -> None:
 
 def rows(studio: Studio, key: str) -> list[dict[str, Any]]:
     """The page's table of the picture on the canvas, and its labels, which must not fail."""
-    from webui.page.side_panel import table
+    from webui.page.shelf.check import table
 
     current = studio.store.load(key).current
     assert current is not None

@@ -2,10 +2,15 @@
 
 from webui.sessions.state.pictures import (
     add,
+    delete,
+    deleted,
     group_of,
     next_id,
     of_what_is_seen,
+    prompts,
+    restore,
     set_favourite,
+    with_words,
     without_files,
 )
 from webui.sessions.state.reference_list import (
@@ -72,6 +77,8 @@ __all__ = [
     "add_reference",
     "blocks_to_change",
     "change_reference",
+    "delete",
+    "deleted",
     "from_request",
     "further_settings",
     "group_of",
@@ -85,8 +92,10 @@ __all__ = [
     "of_grid",
     "of_what_is_seen",
     "picture_controls",
+    "prompts",
     "redo",
     "remove_reference",
+    "restore",
     "set_control",
     "set_favourite",
     "set_keep",
@@ -94,6 +103,7 @@ __all__ = [
     "to_request",
     "undo",
     "use_references",
+    "with_words",
     "within",
     "without_files",
     "word_controls",

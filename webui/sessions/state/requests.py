@@ -32,13 +32,16 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
     given: dict[str, Any] = {name: getattr(settings, mine) for name, mine in OWN_SETTINGS.items()}
     given |= {**settings.sampling, "feather": settings.feather or None}
     given |= {name: value for name, value in settings.controls.items() if value.strip()}
+    if edited and picture is not None and picture.full:
+        given |= {"original_size": True, "upscale": None}
+        size = None
     request = Request(
         prompt=settings.prompt.strip() or None,
         negative_prompt=settings.negative_prompt.strip() or None,
         reference_images=tuple(
             Reference(item.file, item.weight) for item in session.references if item.on
         ),
-        image=picture.file if edited and picture is not None else None,
+        image=picture.best if edited and picture is not None else None,
         preserve_blocks=invert(change, grid) if edited else None,
         height=size and size[0],
         width=size and size[1],

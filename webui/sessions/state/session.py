@@ -1,7 +1,8 @@
 """What a session is: plain data, JSON both ways.
 
 A session is what a person has made so far: settings, references, pictures, and a `View`, which is
-the picture on the canvas with the blocks that are marked on it. Pixels and codes lie in files."""
+the picture on the canvas with the blocks that are marked on it. Pixels and codes lie in files.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +40,12 @@ class Picture:
         kept: blocks taken over from the parent.
         codes: its codes; None for an upload, whose codes depend on what is erased of it.
         grid: its (rows, columns); None in sessions of earlier versions, for the model's own.
+        full: a photograph's own file, where the canvas shows it reduced; `file` is what is shown.
+        size: (width, height) of that file.
         request: what it was asked for, as `Request.to_json` gives it.
+        stopped: it was ended before its last step.
         gone: its file is missing, so that it cannot be seen.
+        deleted: its visitor took it away; it can be put back.
     """
 
     id: str
@@ -51,6 +56,8 @@ class Picture:
     kept: Blocks = ()
     codes: Blocks | None = None
     grid: tuple[int, int] | None = None
+    full: str | None = None
+    size: tuple[int, int] | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     compliance: float | None = None
@@ -58,7 +65,24 @@ class Picture:
     seconds: float | None = None
     steps: int | None = None
     favourite: bool = False
+    stopped: bool = False
     gone: bool = False
+    deleted: bool = False
+
+    @property
+    def seen(self) -> bool:
+        """Whether it can be seen."""
+        return not self.gone and not self.deleted
+
+    @property
+    def best(self) -> str:
+        """The file to take home."""
+        return self.full or self.file
+
+    @property
+    def prompt(self) -> str:
+        """The words that it was made from; empty where it does not say."""
+        return str(self.request.get("expanded_prompt") or self.request.get("prompt") or "")
 
     @property
     def score(self) -> float:
@@ -82,11 +106,13 @@ class Session:
 
     Attributes:
         codebook: what its codes are codes of.
+        name: what its visitor calls it; empty where it has no name.
         pending: whether a drawing of it is under way, or was when the server ended.
     """
 
     settings: Settings = field(default_factory=Settings)
     codebook: str = ""
+    name: str = ""
     references: tuple[ReferenceItem, ...] = ()
     pictures: tuple[Picture, ...] = ()
     view: View = View()
@@ -97,7 +123,7 @@ class Session:
     @property
     def shown(self) -> tuple[Picture, ...]:
         """The pictures that can be seen, as they came."""
-        return tuple(item for item in self.pictures if not item.gone)
+        return tuple(item for item in self.pictures if item.seen)
 
     @property
     def current(self) -> Picture | None:
@@ -106,7 +132,7 @@ class Session:
 
     def find(self, picture: str | None) -> Picture | None:
         """A picture by its id; None where it cannot be seen."""
-        return next((item for item in self.pictures if item.id == picture and not item.gone), None)
+        return next((item for item in self.pictures if item.id == picture and item.seen), None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,6 +143,7 @@ class Session:
         return cls(
             settings=_make(Settings, data.get("settings", {})),
             codebook=str(data.get("codebook", "")),
+            name=str(data.get("name", "")),
             references=tuple(_make(ReferenceItem, item) for item in data.get("references", ())),
             pictures=tuple(_make(Picture, item) for item in data.get("pictures", ())),
             view=_make(View, data.get("view", {})),

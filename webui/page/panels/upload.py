@@ -19,7 +19,8 @@ def own(page: Page) -> None:
     """Where a picture to edit comes in; one that was made here brings its settings."""
     say = page.say
     with st.expander(say("own"), key="panel_own", icon=":material/upload:"):
-        st.caption(say("own_help"))
+        height, width = page.studio.frames.default.size
+        st.caption(say("own_help", width=width, height=height))
         uploader = f"own_{st.session_state.get('own_taken', 0)}"
         st.file_uploader(say("own_add"), key=uploader, on_change=take, args=(page, uploader))
 

@@ -202,7 +202,7 @@ def test_the_old_format_is_read_of_the_packages_own_file_alone(
 ) -> None:
     old = tmp_path / "old.pth"
     torch.save(package_state(), old, _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match="not of torch 1.6 or later"):
+    with pytest.raises(ValueError, match=r"not of torch 1\.6 or later"):
         load_extractor("efficientnet-lite0", weights=old)
     monkeypatch.setattr(extractors, "WEIGHTS_SHA256", sha256(old))
     given = load_extractor("efficientnet-lite0", weights=weights)

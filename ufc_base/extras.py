@@ -6,6 +6,7 @@ from __future__ import annotations
 EXTRA_OF = {
     "accelerate": "train",
     "cn_clip": "clip",
+    "datasets": "data",
     "diffusers": "diffusers",
     "fastapi": "serve",
     "kornia": "train",

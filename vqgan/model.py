@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -423,3 +424,10 @@ class VQGAN(nn.Module):
         )
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.eval()
+
+
+def tokenizer_folder(path: str | PathLike[str]) -> Path:
+    """The folder of a tokenizer that is given by itself, or as a part of a whole model."""
+    folder = Path(path)
+    inside = folder / "tokenizer"
+    return inside if not (folder / "config.json").is_file() and inside.is_dir() else folder

@@ -71,6 +71,26 @@ def resolve_model(
     return resolve_model(fetched / subfolder) if subfolder else fetched
 
 
+def resolve_tokenizer(name: str | PathLike[str]) -> Path:
+    """The folder of a tokenizer: itself, or that of a model as `resolve_model` finds it.
+
+    Raises `CheckpointError` if there is none.
+    """
+    from vqgan.model import tokenizer_folder
+
+    for place in (Path(name), bundled_folder() / name):
+        folder = tokenizer_folder(place)
+        if (folder / "config.json").is_file():
+            return folder
+    try:
+        return resolve_model(name) / "tokenizer"
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a "
+            f"model: {error}"
+        ) from error
+
+
 def fetch(
     repository: str,
     revision: str | None = None,

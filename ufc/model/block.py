@@ -17,6 +17,7 @@ from ufc.model.fused_block import Lean
 from ufc.model.prefix_cache import KeysValues, Layout
 
 if TYPE_CHECKING:
+    from ufc.model.compiled_block import CompiledBlock
     from ufc.model.transformer import UFCConfig
 
 
@@ -55,7 +56,7 @@ class Block(nn.Module):
         past: KeysValues | None,
         backend: str,
         only: Tensor | None = None,
-        lean: Lean | None = None,
+        lean: Lean | CompiledBlock | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """New hidden states (B, S, D), and this block's own keys and values.
 

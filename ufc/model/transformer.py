@@ -42,6 +42,7 @@ from ufc.model.attention import rotary_table
 from ufc.model.block import Block
 from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
+from ufc.model.compiled_block import CompiledBlock
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
 from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
@@ -154,6 +155,7 @@ class UFCTransformer(Embedding):
     def __init__(self, config: UFCConfig) -> None:
         super().__init__(config)
         self.backend = "sdpa"
+        self.compiled_training = False  # see `compiled_block`
         self.lockstep = False  # every pass runs every block: processes that share them must agree
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
@@ -182,12 +184,14 @@ class UFCTransformer(Embedding):
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
-    def lean_layers(self) -> list[Lean | None]:
-        """The blocks' fused arithmetic (`fused_block`); None each where it is not for it."""
+    def lean_layers(self) -> list[Lean | CompiledBlock | None]:
+        """The blocks' fused or compiled arithmetic; None each where it is as it is written."""
         return [self.lean_layer(number) for number in range(self.config.depth)]
 
-    def lean_layer(self, number: int) -> Lean | None:
+    def lean_layer(self, number: int) -> Lean | CompiledBlock | None:
         block = self.layers()[number]
+        if self.compiled_training and self.training and torch.is_grad_enabled():
+            return CompiledBlock(block) if block.experts is None else None
         weights = list(block.parameters())
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None

@@ -32,6 +32,7 @@ from ufc.pipeline_output import (
     measured,
     present,
 )
+from ufc.sampling.attempts import Bar
 from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import GenerationConfig
@@ -109,6 +110,7 @@ class Generation(Coding):
                     sampler,
                     guidance_scale=config.guidance_scale,
                     best_of=config.best_of,
+                    bar=bar_of(config),
                     apart=self.deterministic,
                     rescore=lambda score: rerank(score, reranker),
                     on_step=on_step,
@@ -128,7 +130,12 @@ class Generation(Coding):
             images=images,
             seeds=list(seeds),
             seconds=time.monotonic() - started,
-            notices=[[*first, *then] for first, then in zip(told, notices, strict=True)],
+            notices=[
+                [*first, *then, *below_bar(config, float(reached))]
+                for first, then, reached in zip(
+                    told, notices, refined.canvas.scores["compliance"], strict=True
+                )
+            ],
             prompts=prompts,
             **measured(refined, items, edits, frame.grid),
         )
@@ -191,6 +198,23 @@ class Generation(Coding):
         return make_reranker(
             self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
         )
+
+
+def bar_of(config: GenerationConfig) -> Bar | None:
+    """The compliance that pictures have to reach, if any."""
+    if config.min_compliance is None:
+        return None
+    return Bar(config.min_compliance, config.max_attempts)
+
+
+def below_bar(config: GenerationConfig, compliance: float) -> list[str]:
+    """What there is to tell of a picture that did not reach the compliance asked for."""
+    if config.min_compliance is None or compliance >= config.min_compliance:
+        return []
+    return [
+        f"compliance is {compliance:.2f} at best after {config.max_attempts} attempts, "
+        f"min_compliance {config.min_compliance:g} was wanted; try other words or more attempts"
+    ]
 
 
 def with_captions(

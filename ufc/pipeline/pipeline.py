@@ -69,6 +69,8 @@ class UFCPipeline(Storage, Adapting, Generation):
         num_images_per_prompt: int | None = 1,
         num_candidates: int | None = None,
         best_of: int | None = None,
+        min_compliance: float | None = None,
+        max_attempts: int = 8,
         patience: int | None = None,
         time_budget: float | None = None,
         order: str | None = None,
@@ -130,6 +132,8 @@ class UFCPipeline(Storage, Adapting, Generation):
             choice_temperature: of the noise by which maskgit chooses places, falling to 0.
             num_candidates: canvases tried each step, 1 or more.
             best_of: whole pictures generated for each, the best of them by score is returned.
+            min_compliance: generate a picture again until its compliance is this at least, 0..1.
+            max_attempts: so many times in all; then the best is kept, and a notice says so.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds.
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.

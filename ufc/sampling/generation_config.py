@@ -31,6 +31,8 @@ _OF_A_CALL = (
     "contrastive_weight",
     "top_k",
     "top_p",
+    "min_compliance",
+    "max_attempts",
     "patience",
     "time_budget",
     "feather",
@@ -124,6 +126,18 @@ class GenerationConfig(BaseModel):
         ge=0,
         le=1,
         description="Share of the contrastive estimator in compliance, for choosing (0).",
+    )
+    min_compliance: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Generate a picture again until its compliance is this at least.",
+    )
+    max_attempts: int = Field(
+        8,
+        ge=1,
+        le=1_000,
+        description="Attempts at --min-compliance; the best is kept (8).",
     )
     patience: int | None = Field(
         None, ge=1, le=1_000, description="Stop after so many steps without a better score."

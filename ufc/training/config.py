@@ -52,6 +52,9 @@ class TrainConfig(LoopSettings):
         "prefix (controls are run once) or full; if not said, that of --init-from, else prefix.",
     )
     attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
+    compile: bool = setting(
+        False, "Let torch.compile write the blocks' code; pays on a CPU in runs over ten minutes."
+    )
     text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
     new_vocabulary: bool = setting(
         False, "With --init-from: learn the words of these data anew, from what is known of them."

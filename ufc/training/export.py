@@ -24,6 +24,7 @@ from ufc.training.setup import (
 from ufc.training.trainer import adapted
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
+from ufc_base.data.opening import reading_of
 from ufc_base.training.checkpoints import go_on
 from vqgan.training.export import load_averages, read_averages
 
@@ -64,7 +65,8 @@ def export_contrastive(
         CheckpointError: the checkpoint or the model it started from cannot be used.
     """
     state = read_averages(checkpoint, config.output_dir, "a contrastive estimator", "stage")
-    trainer, minibatches, text = start(config, open_dataset(config.train_data_dir))
+    samples = open_dataset(config.training_data, reading_of(config), "train")
+    trainer, minibatches, text = start(config, samples)
     go_on(trainer, state)
     finish(trainer, minibatches, text).save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)

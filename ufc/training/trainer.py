@@ -15,6 +15,7 @@ from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
 from ufc.model.block import Block
 from ufc.model.experts import take_routing
+from ufc.model.quantisation import check_compiler
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
@@ -113,6 +114,9 @@ class Trainer:
         self.model = adapted(start_model(config, tokenizer, text), config).to(self.device).train()
         self.model.lockstep = engine.sharded
         self.model.backend = resolve_backend(config.attention_backend, self.device.type)
+        if config.compile:
+            check_compiler(self.device)
+        self.model.compiled_training = config.compile
         if config.gradient_checkpointing:
             save_memory(self.model, (Block,))
         self.optimizer = torch.optim.AdamW(
@@ -267,7 +271,7 @@ def main(config: TrainConfig) -> Path:
     tokenizer.to(engine.device)
     text, source = open_training(config, tokenizer, engine)
     val = None
-    if config.val_data_dir and engine.first:
+    if config.held_out_data and engine.first:
         val = stored_batches(
             config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),

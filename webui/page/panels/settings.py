@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
 from ufc.sampling.generation_config import SETTINGS, kind_of, range_of
 from ufc.sampling.orders import ORDERS
-from webui.page.choices import choice, remember
 from webui.page.context import Page
+from webui.page.panels.presets import presets
+from webui.sessions import uploads
 from webui.sessions.state import (
     MAX_SEED,
     MOST_LETTERS,
@@ -24,27 +24,12 @@ from webui.sessions.state import (
 from webui.sessions.studio import random_seed
 from webui.strings import strings
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"steps": 6, "pictures": 1, "candidates": 1},
-    "balanced": {"pictures": 1},
-    "explore": {"pictures": 6},
-    "careful": {"steps": 20, "pictures": 1, "order": "pnag", "candidates": 4},
-}
-
 
 def recipe(page: Page) -> None:
     """The settings of the next pictures."""
     say = page.say
     with st.expander(say("settings"), key="panel_settings", icon=":material/tune:"):
-        st.segmented_control(
-            say("preset"),
-            list(PRESETS),
-            key=choice("preset", page.session.settings.lang, list(PRESETS), None),
-            format_func=lambda name: say(f"preset_{name}"),
-            help=say("preset_help"),
-            on_change=remember,
-            args=("preset", page.session.settings.lang, partial(use_preset, page)),
-        )
+        presets(page)
         number(page, "pictures")
         shape(page)
         seed(page)
@@ -101,7 +86,7 @@ def registered(page: Page) -> None:
         data = None if file is None else file.getvalue()
         if data != st.session_state.get(f"given_{name}"):
             st.session_state[f"given_{name}"] = data
-            page.attempt(partial(page.studio.give_picture, page.key, name, data))
+            page.attempt(partial(uploads.give_picture, page.studio, page.key, name, data))
 
 
 def derived(page: Page, name: str) -> None:
@@ -165,19 +150,3 @@ def seed(page: Page) -> None:
             ),
         )
         st.checkbox(say("seed_lock"), key=page.widget("seed_locked"))
-
-
-def use_preset(page: Page) -> None:
-    """Set what a preset sets; the rest goes back to the model's own."""
-    chosen = st.session_state.get("preset")
-    if chosen is None:
-        return
-    defaults = page.studio.loaded.pipe.defaults
-    changes = {
-        "steps": defaults["num_inference_steps"],
-        "order": defaults["order"],
-        "candidates": defaults["num_candidates"],
-        "patience": None,
-        "time_budget": None,
-    } | PRESETS[chosen]
-    page.update(lambda s: replace(s, settings=replace(s.settings, **changes)))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, read_widgets
+from webui.sessions import state
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
 
 EXAMPLES = ("example_1", "example_2", "example_3")
@@ -23,6 +24,7 @@ def words(page: Page) -> None:
         placeholder=say("prompt_hint"),
     )
     read_widgets(page)
+    earlier(page)
     st.button(
         say("generate"),
         key="generate",
@@ -39,6 +41,32 @@ def words(page: Page) -> None:
         st.caption(plan(page))
     if not page.session.shown and not page.running:
         examples(page)
+
+
+def earlier(page: Page) -> None:
+    """The words of earlier pictures, to be taken again."""
+    now = page.session.settings.prompt.strip()
+    words = [text for text in state.prompts(page.session) if text != now]
+    if not words:
+        return
+    st.session_state["earlier"] = None
+    st.selectbox(
+        page.say("prompt_earlier"),
+        words,
+        index=None,
+        key="earlier",
+        placeholder=page.say("prompt_earlier"),
+        label_visibility="collapsed",
+        on_change=lambda: page.attempt(lambda: take_words(page)),
+    )
+
+
+def take_words(page: Page) -> None:
+    """Words that were chosen among the earlier ones."""
+    chosen = st.session_state.get("earlier")
+    if chosen:
+        st.session_state[page.widget("prompt")] = chosen
+        read_widgets(page)
 
 
 def stop(page: Page) -> None:

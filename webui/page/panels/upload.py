@@ -12,14 +12,15 @@ import streamlit as st
 
 from ufc.io.validation import RequestError
 from webui.page.context import Page
-from webui.sessions import state
+from webui.sessions import state, uploads
 
 
 def own(page: Page) -> None:
     """Where a picture to edit comes in; one that was made here brings its settings."""
     say = page.say
     with st.expander(say("own"), key="panel_own", icon=":material/upload:"):
-        st.caption(say("own_help"))
+        height, width = page.studio.frames.default.size
+        st.caption(say("own_help", width=width, height=height))
         uploader = f"own_{st.session_state.get('own_taken', 0)}"
         st.file_uploader(say("own_add"), key=uploader, on_change=take, args=(page, uploader))
 
@@ -34,14 +35,14 @@ def take(page: Page, uploader: str) -> None:
 
 
 def place(page: Page, data: bytes) -> None:
-    request = page.studio.upload(page.key, data)
+    request = uploads.upload(page.studio, page.key, data)
     if request:
         with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
             settings = state.from_request(page.session.settings, request)
             page.studio.store.update(page.key, lambda s: replace(s, settings=settings))
-            missing = page.studio.find_references(page.key, request)
+            missing = uploads.find_references(page.studio, page.key, request)
             page.tell(page.say("settings_loaded"))
-            if other := page.studio.drawn_by_another(data):
+            if other := uploads.drawn_by_another(page.studio, data):
                 page.tell(page.say("drawn_by_another", what=what_differs(other)))
             if missing:
                 page.tell(page.say("references_missing", count=missing))

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from webui.page.context import Page, adopt_step
-from webui.sessions import state
+from webui.sessions import state, uploads
 from webui.sessions.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem
 
 
@@ -43,7 +43,7 @@ def take_canvas(page: Page) -> None:
     adopt_step(page)
     current = page.session.current
     if current is not None:
-        page.studio.picture_as_reference(page.key, current.id)
+        uploads.picture_as_reference(page.studio, page.key, current.id)
 
 
 def row(page: Page, item: ReferenceItem, first: bool) -> None:
@@ -102,6 +102,7 @@ def take(page: Page, uploader: str) -> None:
     """Take over uploads, and empty the field for the next."""
     for file in st.session_state.get(uploader) or []:
         page.attempt(
-            partial(page.studio.add_reference, page.key, file.getvalue(), file.name), file.name
+            partial(uploads.add_reference, page.studio, page.key, file.getvalue(), file.name),
+            file.name,
         )
     st.session_state["references_taken"] = st.session_state.get("references_taken", 0) + 1

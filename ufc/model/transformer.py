@@ -39,12 +39,12 @@ from torch import Tensor, nn
 from estimators.registry import find_estimators
 from ufc.conditioning.sequence import Controls, Vocabulary, check_codebooks
 from ufc.model.attention import rotary_table
-from ufc.model.block import Block
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.compiled_block import CompiledBlock
+from ufc.model.blocks.fused_block import Lean, is_lean, make_lean
 from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
-from ufc.model.compiled_block import CompiledBlock
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
-from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
 from ufc_base.inference import is_plain
@@ -68,7 +68,7 @@ class UFCConfig:
     estimators: tuple[str, ...] = ("compliance", "fidelity")
     autoregressive: bool = False  # whether it also tells each code from those before it
     grounding: bool = False  # whether it also tells which blocks of a picture words are about
-    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
+    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.blocks.experts`
     experts: int = 4  # of a block, in all its prototypes
     prototypes: int = 1  # groups of experts; a token sees one expert of each
     capacity_factor: float = 1.25  # tokens that an expert takes in training, over its even share

@@ -32,11 +32,11 @@ from ufc.pipeline_output import (
     measured,
     present,
 )
-from ufc.sampling.attempts import Bar
 from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
+from ufc.sampling.selection.attempts import Bar
 from ufc.sampling.stopping import running
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.apart import join_predicts, join_scores, one_by_one
-from ufc.sampling.attempts import Bar, refine_until
 from ufc.sampling.autoregressive import make_causal_predict
-from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Refined, Scores
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
 from ufc.sampling.loop import OnStep, Predict, Problem, Score
+from ufc.sampling.selection.attempts import Bar, refine_until
+from ufc.sampling.selection.best_of import refine_best_of
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from ufc.adapters import add_adapter
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
-from ufc.model.block import Block
-from ufc.model.experts import take_routing
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.experts import take_routing
 from ufc.model.quantisation import check_compiler
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ufc.sampling.attempts import Bar, refine_until
-from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Refined
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.loop import Problem, Score
+from ufc.sampling.selection.attempts import Bar, refine_until
+from ufc.sampling.selection.best_of import refine_best_of
 
 CODES, CELLS = 8, 4
 CONFIG = SamplerConfig(order="maskgit", steps=2)

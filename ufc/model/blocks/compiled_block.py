@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ufc.model.block import Block
+from ufc.model.blocks.block import Block
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from ufc.io.validation import RequestError
 HELP = """Keep parts of an image, exactly, and regenerate the rest.
 
 Say what to keep with --mask-image (black is kept) or --preserve-blocks; or keep all of it and add
-blocks around it with --outpaint; or change all of it as far as --strength says. With --original-size the picture comes back at the image's own
-size, and no pixel but the new ones is touched. Without it the image is fitted into
+blocks around it with --outpaint; or change all of it as far as --strength says. With
+--original-size the picture comes back at the image's own size, and no pixel but the new ones is
+touched. Without it the image is fitted into
 the grid of blocks that is nearest to its proportions, or with --height and --width into that size;
 a model of squares lays it into its square, white beside it where it is not square. What is kept
 equals the fitted image pixel by pixel."""

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-.venv/bin} # of the environment with everything installed
-STEPS=(tests browser requests docs supply sdist wheel readme benchmarks)
+STEPS=(tests browser requests docs supply sdist wheel readme examples benchmarks)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -62,6 +62,13 @@ step_wheel() {
 }
 
 step_readme() { "$BIN/python" scripts/readme_commands.py; }
+
+# The examples run with the bundled model.
+step_examples() {
+	(export PYTHONPATH=$PWD && mkdir -p "$scratch/examples" && "$BIN/python" \
+		examples/minimal_sampling.py "women's red handbag" "$scratch/examples/handbag.png" &&
+		"$BIN/python" examples/dreambooth.py --smoke --output-dir "$scratch/examples/look")
+}
 
 step_benchmarks() {
 	"$BIN/python" -m ufc bench --quick --output "$scratch/bench.json" &&

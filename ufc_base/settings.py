@@ -40,6 +40,9 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
+TRACKERS = ("tensorboard", "wandb", "trackio")  # see `ufc_base.training.trackers`
+
+
 @dataclass
 class DataSettings(Settings):
     """Which data a run learns from and is measured by, and how they are read."""
@@ -128,6 +131,9 @@ class LoopSettings(DataSettings):
     )
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker beside the run's own log: tensorboard, wandb or trackio."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
     )
@@ -139,3 +145,8 @@ class LoopSettings(DataSettings):
         super().__post_init__()
         if self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
+        unknown = [name for name in self.report_to if name not in TRACKERS]
+        if unknown:
+            raise ValueError(
+                f"report_to: got {', '.join(map(repr, unknown))}, wanted {', '.join(TRACKERS)}"
+            )

@@ -12,23 +12,25 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.validation import RequestError
-from webui.page.canvas_panel import easel
+from ufc.requests.loading import ModelSettings
+from webui.page.canvas.easel import easel
 from webui.page.context import Page, fill_widgets, guarded, read_widgets
-from webui.page.prompt import words
-from webui.page.references import references
-from webui.page.settings import recipe
-from webui.page.side_panel import shelf
-from webui.page.upload import own
+from webui.page.messages import show_messages
+from webui.page.panels.prompt import words
+from webui.page.panels.references import references
+from webui.page.panels.settings import recipe
+from webui.page.panels.upload import own
+from webui.page.shelf.tabs import shelf
+from webui.page.start import language, start
+from webui.sessions.catalogue import MOST_LETTERS_OF_A_NAME, rename, summaries
 from webui.sessions.studio import Studio
 from webui.strings import LANGUAGES, speak
 
 LOG = logging.getLogger(__name__)
+NEW = "new"  # in the place of a session in the address
 SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
 DESK = ("words", "easel", "panels", "shelf")
-LETTERS_A_SECOND = 18  # as one reads
-SHORTEST, LONGEST = 3.0, 7.0  # seconds that a message stays
 STYLE = Path(__file__).with_name("page") / "page.css"
 
 
@@ -37,7 +39,11 @@ def main() -> None:
     st.set_page_config("UFC-BERT", page_icon=icon(), layout="wide")
     st.html(STYLE)
     try:
-        page = finish(open_page())
+        studio = studio_of_this_server()
+        if "s" not in st.query_params and studio.for_one and summaries(studio.store):
+            start(studio)
+            return
+        page = finish(open_page(studio))
     except (OSError, RequestError, KeyError) as error:
         LOG.exception("no session could be opened")
         say = speak(os.environ.get("UFC_LANG", "en"))
@@ -60,17 +66,21 @@ def main() -> None:
         guarded(shelf, page)
 
 
-def open_page() -> Page:
-    """The visitor's session: the one in the address, or a new one that is put there."""
-    lang = os.environ.get("UFC_LANG", "en")
-    with st.spinner(speak(lang)("loading"), show_time=False):
-        studio = open_studio(
+def studio_of_this_server() -> Studio:
+    """The studio, by what `ufc app` was told; it is loaded for the first who asks."""
+    with st.spinner(speak(os.environ.get("UFC_LANG", "en"))("loading"), show_time=False):
+        return open_studio(
             os.environ.get("UFC_OUTPUT_DIR") or "outputs/editor",
             os.environ.get("UFC_MODEL"),
             os.environ.get("UFC_DEVICE") or "auto",
             os.environ.get("UFC_DTYPE") or "auto",
             os.environ.get("UFC_ATTENTION_BACKEND") or "auto",
+            os.environ.get("UFC_LIST_SESSIONS") == "1",
         )
+
+
+def open_page(studio: Studio) -> Page:
+    """The visitor's session: the one in the address, or a new one that is put there."""
     key = st.query_params.get("s", "")
     if studio.has(key):
         page = Page(studio, key)
@@ -78,19 +88,21 @@ def open_page() -> Page:
         if count := studio.leave_out_missing(key):
             page.tell(page.say("files_missing", count=count))
         return page
-    new = Page(studio, studio.begin(lang))
+    new = Page(studio, studio.begin(language()))
     new.notice_others()
-    if key:
+    if key not in ("", NEW):
         new.tell(new.say("session_lost"))
-    st.query_params["s"] = new.key
+    st.query_params.from_dict({"s": new.key})
     return new
 
 
 @st.cache_resource(show_spinner=False)
-def open_studio(folder: str, model: str | None, device: str, dtype: str, backend: str) -> Studio:
+def open_studio(
+    folder: str, model: str | None, device: str, dtype: str, backend: str, for_one: bool
+) -> Studio:
     """The one studio of this server, with its model loaded."""
     settings = ModelSettings(model, device=device, dtype=dtype, attention_backend=backend)
-    studio = Studio(Path(folder), settings)
+    studio = Studio(Path(folder), settings, for_one)
     _ = studio.loaded
     leave_room_for_drawing()
     return studio
@@ -134,18 +146,42 @@ def header(page: Page) -> None:
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
     ):
         st.markdown(f"# {say('title')}  \n:gray[{say('subtitle')}]")
-        st.segmented_control(
-            say("language"),
-            list(LANGUAGES),
-            key=page.widget("lang"),
-            required=True,
-            format_func=lambda lang: LANGUAGES[lang],
-            label_visibility="collapsed",
-            on_change=lambda: page.attempt(lambda: read_widgets(page)),
-        )
-    for message in st.session_state.pop("messages", []):  # seen wherever the page is scrolled to
-        stays = min(LONGEST, max(SHORTEST, 2 + len(message) / LETTERS_A_SECOND))
-        st.toast(message, icon=":material/info:", duration=round(stays))
+        with st.container(
+            horizontal=True, vertical_alignment="center", width="content", key="head_session"
+        ):
+            name_of_session(page)
+            st.segmented_control(
+                say("language"),
+                list(LANGUAGES),
+                key=page.widget("lang"),
+                required=True,
+                format_func=lambda lang: LANGUAGES[lang],
+                label_visibility="collapsed",
+                on_change=lambda: page.attempt(lambda: read_widgets(page)),
+            )
+    show_messages()
+
+
+def name_of_session(page: Page) -> None:
+    """The way back to all sessions, and what this one is called."""
+    say, lang = page.say, page.session.settings.lang
+    address, words = (
+        (f"?lang={lang}", "sessions") if page.studio.for_one else (f"?s={NEW}", "session_new")
+    )
+    link = f'<a href="{address}" target="_self">{say(words)}</a>'
+    st.markdown(link, unsafe_allow_html=True, width="content")
+    st.session_state["session_name"] = page.session.name
+    st.text_input(
+        say("session_name"),
+        key="session_name",
+        placeholder=say("session_unnamed"),
+        max_chars=MOST_LETTERS_OF_A_NAME,
+        label_visibility="collapsed",
+        width=190,
+        on_change=lambda: page.attempt(
+            lambda: rename(page.studio.store, page.key, st.session_state["session_name"])
+        ),
+    )
 
 
 def icon() -> Image.Image:

@@ -118,7 +118,7 @@ def test_nothing_is_asked_of_anybody_else(editor: Editor, address: str) -> None:
 
 
 def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
-    editor.open(address)
+    editor.open(f"{address}/?s=new")
     editor.type_prompt("women's red bag")
     editor.unfold("panel_settings")
     editor.unfold("panel_fine")

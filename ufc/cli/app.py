@@ -17,6 +17,7 @@ from ufc.io.validation import RequestError
 from ufc_base.extras import UnavailableError, how_to_install
 
 LOCAL = "127.0.0.1"
+LOCAL_NAMES = (LOCAL, "localhost", "::1")
 # Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
 # components and the curves have those that Streamlit does not set. Words have a contrast of 4.5 or
 # more to what is behind them.
@@ -64,6 +65,14 @@ def app(
         Attention,
         typer.Option(help="auto, sdpa, xformers or math.", envvar="UFC_ATTENTION_BACKEND"),
     ] = "auto",
+    list_sessions: Annotated[
+        bool | None,
+        typer.Option(
+            help="Show everybody who opens the page all sessions; so it is where --host is this "
+            "machine alone.",
+            show_default=False,
+        ),
+    ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
@@ -72,12 +81,14 @@ def app(
     script = find_page()
     folder = open_folder(output_dir).resolve()
     check_free(host, port)
+    lists = host in LOCAL_NAMES if list_sessions is None else list_sessions
     settings = {
         "UFC_OUTPUT_DIR": str(folder),
         "UFC_LANG": lang,
         "UFC_DEVICE": device,
         "UFC_DTYPE": dtype,
         "UFC_ATTENTION_BACKEND": attention_backend,
+        "UFC_LIST_SESSIONS": "1" if lists else "0",
     }
     if model is not None:
         from ufc.io.hub import resolve_model

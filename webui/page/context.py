@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 import re
@@ -10,14 +9,21 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from PIL import Image
 
+from ufc.conditioning.frame import Frame
 from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
-from ufc_base.images import load_image
+from ufc_base.images import load_image, load_original
+from ufc_base.profiles import to_srgb
+from webui.page.addresses import data_url
 from webui.page.choices import in_language
+from webui.page.messages import tell
+from webui.sessions import derived
+from webui.sessions.part_view import shown_frame
 from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
@@ -28,6 +34,7 @@ from webui.sessions.state import (
     word_controls,
 )
 from webui.sessions.studio import Studio
+from webui.sessions.thumbnails import thumbnail
 from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
@@ -35,6 +42,8 @@ LOG = logging.getLogger(__name__)
 DERIVED = ("controls", "sampling")  # fields of settings that hold values by name
 CHOICES = ("order", "shape")  # settings whose widgets offer options by words
 SHOWN_SIDE = 512  # pixels of the picture on the canvas
+PHOTOGRAPH_SIDE = 1280  # the same, where there is more to see
+MOST_SHOWN = 4096  # pixels a side that a browser is shown
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,22 @@ class Page:
         return {} if picture is None else self.studio.store.read_details(self.key, picture.id)
 
     def source(self, picture: Picture) -> str:
-        """A picture as an address that needs no further request."""
-        return data_url(self.studio.store.read(self.key, picture.file))
+        """A small picture as an address that needs no further request."""
+        kind, data = thumbnail(self.studio.store.path(self.key, picture.file))
+        return data_url(data, kind)
 
     def enlarged(self, picture: Picture) -> str:
-        """The same, large and smooth, for the canvas."""
+        """The same, large and smooth, for the canvas; of a photograph as much as can be seen."""
+        if picture.full:
+            path = self.studio.store.path(self.key, picture.full)
+            return photograph(path, path.stat().st_mtime_ns, self.studio.frame_of(picture))
         return enlarge(self.studio.store.read(self.key, picture.file))
+
+    def at_full_size(self, picture: Picture) -> str:
+        """A picture with all of its pixels, as much as a browser is shown at once."""
+        path = self.studio.store.path(self.key, picture.best)
+        kind, data = thumbnail(path, MOST_SHOWN)
+        return data_url(data, kind)
 
     def attempt(self, act: Callable[[], object], file: str | None = None) -> None:
         """Do something that a visitor may have asked wrongly, or with a bad `file`; say so.
@@ -123,7 +142,7 @@ class Page:
 
     def tell(self, message: str) -> None:
         """Show a message above the page in its next run."""
-        st.session_state.setdefault("messages", []).append(message)
+        tell(message)
 
     def widget(self, name: str) -> str:
         """The key of the widget that holds a setting."""
@@ -159,7 +178,7 @@ def adopt_step(page: Page) -> None:
     """Where the visitor went back to a step: that is the picture to go on from."""
     step, picture = scrubbed_step(page), page.session.current
     if step is not None and picture is not None:
-        page.studio.continue_from(page.key, picture.id, step)
+        derived.continue_from(page.studio, page.key, picture.id, step)
 
 
 def widget(name: str, lang: str) -> str:
@@ -235,8 +254,17 @@ def guarded(draw: Callable[[Page], None], page: Page) -> None:
         st.error(page.say("part_failed"))
 
 
-def data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+@lru_cache(maxsize=16)
+def photograph(path: Path, changed: int, frame: Frame) -> str:
+    """A photograph as the canvas shows it: in its frame, but with more pixels."""
+    shown = to_srgb(shown_frame(frame, PHOTOGRAPH_SIDE).fit(load_original(path.read_bytes())))
+    return jpeg_url(shown)
+
+
+def jpeg_url(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=92, subsampling=0)
+    return data_url(stream.getvalue(), "image/jpeg")
 
 
 @lru_cache(maxsize=256)
@@ -246,6 +274,4 @@ def enlarge(png: bytes) -> str:
     factor = max(1, SHOWN_SIDE // max(image.size))
     size = image.width * factor, image.height * factor
     large = image.resize(size, Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    large.save(stream, "JPEG", quality=92, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    return jpeg_url(large)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import batch_settings
@@ -22,20 +18,19 @@ from ufc.io.embedded_tokens import block_record
 from ufc.io.inputs import InputFiles
 from ufc.io.manifest import save_picture
 from ufc.io.png.metadata import Metadata, describe, rounded
-from ufc.pipeline import PipelineOutput, UFCPipeline
+from ufc.pipeline import PipelineOutput
 from ufc.request import Request, Result
+from ufc.requests.loading import Loaded
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
 from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask
 from webui.drawing.origins import to_origins
 from webui.sessions import state
+from webui.sessions.film import Film
 from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
 from webui.sessions.worker import Ticket
 
-PREVIEW_EVERY = (
-    0.2  # seconds; decoding previews oftener than they are looked at slows the rest down
-)
 HARD_TO_CODE = (
     0.12  # of full range: a block whose codes miss it by more looks different at a glance
 )
@@ -62,6 +57,7 @@ class GenerationJob:
         self.key = key
         self.request = request
         self.repair = repair
+        self.stopped = False
         self.base = base if request.image is not None else None
         self.base_details = store.read_details(key, base.id) if self.base and base else {}
         self.grid = loaded.pipe.frames.choose(None, request.height, request.width).grid
@@ -78,8 +74,8 @@ class GenerationJob:
     def make(self, ticket: Ticket) -> None:
         """Generate and deliver."""
         pipe = self.loaded.pipe
-        film = Film(ticket)
         before = self.reopen() if self.repair else None
+        film = self.film(ticket)
         request = self.request
         out = pipe(
             conditioning=self.conditioning(),
@@ -89,9 +85,18 @@ class GenerationJob:
             callback_on_step_end=film.watch,
             **batch_settings(request),
         )
+        self.stopped = ticket.stop.is_set()
         better = before is None or self.compare(before, out, ticket)
         pictures = self.write(out, film)
         self.store.update(self.key, lambda session: self.deliver(session, pictures, better))
+
+    def film(self, ticket: Ticket) -> Film:
+        """What is to be seen of it."""
+        return Film(ticket)
+
+    def codes_of(self, out: PipelineOutput, index: int) -> list[int]:
+        """The codes of picture `index`, on the grid of the canvas."""
+        return list(out.codes[index].tolist())
 
     def conditioning(self) -> Conditioning:
         """The request's conditioning with its pictures opened, and the codes of the image."""
@@ -122,7 +127,7 @@ class GenerationJob:
 
     def compare(self, before: Assessment, out: PipelineOutput, ticket: Ticket) -> bool:
         """Whether the repaired picture scores higher; the visitor is told either way."""
-        after = self.assess(out.codes[0].tolist())
+        after = self.assess(self.codes_of(out, 0))
         better = after.score > before.score
         scores = {"before": f"{before.score:.2f}", "after": f"{after.score:.2f}"}
         outcome = "repaired" if better else "repair_no_better"
@@ -162,12 +167,14 @@ class GenerationJob:
             kept=request.preserve_blocks or (),
             codes=tuple(out.codes[index].tolist()),
             grid=self.grid,
+            size=out.images[index].size,
             request=request.to_json(),
             seed=out.seeds[index],
             compliance=rounded(out.compliance[index]),
             fidelity=rounded(out.fidelity[index]),
             seconds=round(out.seconds, 3),
             steps=out.steps[index],
+            stopped=self.stopped,
         )
 
     def request_of(self, out: PipelineOutput, index: int) -> Request:
@@ -225,12 +232,9 @@ class GenerationJob:
             "hard_to_code": [block for block in sorted(beside) if errors[block] > HARD_TO_CODE],
         }
 
-    def save(
-        self, out: PipelineOutput, index: int, picture: Picture, details: dict[str, Any]
-    ) -> None:
-        """Write the PNG, with its request, its codes and the story of its blocks in it."""
-        request = self.request_of(out, index)
-        result = Result(
+    def result(self, picture: Picture, index: int) -> Result:
+        """What came of picture `index`, as its file says."""
+        return Result(
             f"{picture.id}.png",
             "done",
             seed=picture.seed,
@@ -242,9 +246,15 @@ class GenerationJob:
             backend=self.loaded.backend,
             versions=self.loaded.versions,
         )
+
+    def save(
+        self, out: PipelineOutput, index: int, picture: Picture, details: dict[str, Any]
+    ) -> None:
+        """Write the PNG, with its request, its codes and the story of its blocks in it."""
+        request = self.request_of(out, index)
         metadata = describe(
             request,
-            result,
+            self.result(picture, index),
             hashes_of(self.store, self.key, request),
             out.images[index].size,
             curves=out.curves[index],
@@ -257,61 +267,6 @@ class GenerationJob:
             ),
         )
         write_png(self.store, self.key, picture.file, out.images[index], metadata)
-
-
-class Film:
-    """What was seen of a generation, step by step."""
-
-    def __init__(self, ticket: Ticket) -> None:
-        self.ticket = ticket
-        self.steps: list[dict[str, Any]] = []
-        self.curves: list[dict[str, Any]] = []
-        self.previews: list[bytes] = []
-        self._last_preview = -1e9
-
-    def watch(self, pipe: UFCPipeline, step: int, timestep: int, now: dict[str, Any]) -> None:
-        """Called after each step; stops the pipeline where the visitor asked for it."""
-        names = ("codes", "filled_step", "filled_candidate")
-        seen = {name: now[name].cpu().clone() for name in names}
-        seen["confidence"] = now["confidence"].float().cpu().clone()
-        if bool((seen["codes"] < pipe.transformer.config.codes).all()):  # whole: it can be kept
-            self.steps.append(seen)
-        scores = {name: now[name] for name in ("compliance", "fidelity")}
-        if all(values is not None for values in scores.values()):
-            self.curves.append(
-                {"step": step + 1} | {name: float(values[0]) for name, values in scores.items()}
-            )
-        if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
-            self.previews = [png_bytes(image) for image in now["image"]()]
-            self._last_preview = time.monotonic()
-        self.ticket.report(
-            step + 1,
-            previews=self.previews,
-            confidence=[sureness(seen, index) for index in range(len(seen["codes"]))],
-            curves=list(self.curves),
-        )
-        if self.ticket.stop.is_set():
-            pipe._interrupt = True
-
-    def steps_of(self, index: int) -> list[dict[str, Any]]:
-        """Picture `index` after each step, block by block: code, confidence, its step."""
-        return [
-            {
-                "codes": step["codes"][index].tolist(),
-                "confidence": sureness(step, index),
-                "drawn": step["filled_step"][index].tolist(),
-                "candidate": step["filled_candidate"][index].tolist(),
-            }
-            for step in self.steps
-        ]
-
-
-def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
-    """The confidence of every block of a picture after a step; None for those that are kept."""
-    pairs = zip(
-        step["confidence"][index].tolist(), step["filled_step"][index].tolist(), strict=True
-    )
-    return [None if drawn < 0 else round(value, 3) for value, drawn in pairs]
 
 
 def hashes_of(store: SessionStore, key: str, request: Request) -> dict[str, str]:
@@ -331,10 +286,3 @@ def write_png(
 ) -> None:
     """Write a picture of a session, whole or not at all."""
     save_picture(image, store.path(key, name), metadata, overwrite=True)
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    """A picture as a PNG, with its colour profile."""
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()

@@ -47,9 +47,14 @@ class SessionStore:
         self._write(key, session)
         return key
 
+    @staticmethod
+    def is_id(key: str) -> bool:
+        """Whether a text, which anybody may have written, is an id."""
+        return _ID.fullmatch(key) is not None
+
     def has(self, key: str) -> bool:
         """Whether there is such a session; one whose folder was deleted is no more."""
-        if _ID.fullmatch(key) and (self.path(key) / "session.json").is_file():
+        if self.is_id(key) and (self.path(key) / "session.json").is_file():
             return True
         self._sessions.pop(key, None)
         return False
@@ -62,7 +67,7 @@ class SessionStore:
         known = self._sessions.get(key)
         if known is not None:
             return known
-        with self._own(key):
+        with self.own(key):
             if key not in self._sessions:
                 if not self.has(key):
                     raise KeyError(key)
@@ -78,7 +83,7 @@ class SessionStore:
 
         `change` is quick: pictures are decoded and written before, under `names`.
         """
-        with self._own(key):
+        with self.own(key):
             before = self.load(key)
             after = change(before)
             if after != before:
@@ -87,14 +92,14 @@ class SessionStore:
 
     def names(self, key: str, count: int = 1) -> list[str]:
         """Ids for the next pictures of a session, which nobody else is given."""
-        with self._own(key):
+        with self.own(key):
             first = max(int(next_id(self.load(key))), self._named.get(key, 0) + 1)
             self._named[key] = first + count - 1
         return [f"{number:04d}" for number in range(first, first + count)]
 
     def missing(self, key: str, session: Session) -> frozenset[str]:
         """Those of a session's files that are not there."""
-        files = {picture.file for picture in session.pictures}
+        files = {name for picture in session.pictures for name in (picture.file, picture.best)}
         files |= {reference.file for reference in session.references}
         files |= {session.settings.controls.get(name, "") for name in picture_controls()} - {""}
         return frozenset(name for name in files if not self.has_file(key, name))
@@ -146,12 +151,12 @@ class SessionStore:
 
     def _write(self, key: str, session: Session) -> None:
         text = json.dumps(session.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        with self._own(key):
+        with self.own(key):
             write_atomically(self.path(key, "session.json"), lambda file: file.write(text))
             self._sessions[key] = session
 
-    def _own(self, key: str) -> threading.RLock:
-        """The lock of one session."""
+    def own(self, key: str) -> threading.RLock:
+        """The lock of one session, held while its files change."""
         with self._lock:
             return self._locks.setdefault(key, threading.RLock())
 

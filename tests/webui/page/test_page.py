@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,78 +11,31 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
-from conftest import make_pipeline
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
 import streamlit
+from page_helpers import (  # noqa: F401
+    LONG,
+    ROOT,
+    generate,
+    key_of,
+    keys,
+    model,
+    output,
+    page,
+    said,
+    session_of,
+    wait_for_the_drawing,
+)  # fmt: skip
 from streamlit.testing.v1 import AppTest
 
-from webui.page.canvas_panel import say_note
+from webui.page.canvas.board import say_note
 from webui.page.context import Page
 from webui.sessions import state
-from webui.sessions.state import Session, further_settings
+from webui.sessions.state import further_settings
 from webui.sessions.store import SessionStore
 from webui.strings import strings
-
-ROOT = Path(__file__).parents[3]
-LONG = 60
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    make_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def output(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("UFC_MODEL", str(model))
-    monkeypatch.setenv("UFC_OUTPUT_DIR", str(tmp_path / "out"))
-    monkeypatch.setenv("UFC_LANG", "en")
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def page(output: Path) -> Iterator[AppTest]:
-    page = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG).run()
-    assert not page.exception
-    yield page
-    assert not page.exception
-
-
-def key_of(page: AppTest) -> str:
-    key = page.query_params["s"]
-    return key[0] if isinstance(key, list) else str(key)
-
-
-def session_of(page: AppTest, output: Path) -> Session:
-    text = (output / "sessions" / key_of(page) / "session.json").read_text(encoding="utf-8")
-    return Session.from_json(json.loads(text))
-
-
-def keys(page: AppTest, kind: str) -> list[str]:
-    return [item.key for item in page.get(kind)]
-
-
-def generate(page: AppTest) -> None:
-    page.button(key="generate").click().run()
-    wait_for_the_drawing(page)
-    assert "did not work" not in said(page)
-
-
-def wait_for_the_drawing(page: AppTest) -> None:
-    end = time.monotonic() + LONG
-    while "stop" in keys(page, "button"):
-        assert time.monotonic() < end, "the drawing does not end"
-        page.run()
-    assert not page.exception
-
-
-def said(page: AppTest) -> str:
-    kinds = ("markdown", "caption", "info", "success", "warning", "error", "toast")
-    return "\n".join(item.value for kind in kinds for item in page.get(kind))
 
 
 def test_a_picture_from_words_then_an_edit_of_some_blocks(page: AppTest, output: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from conftest import make_pipeline
 from toy_upscaler import toy_upscaler
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
-from webui.sessions import state
+from ufc.requests.loading import ModelSettings
+from webui.sessions import derived, state, uploads
 from webui.sessions.generation import GenerationJob
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
@@ -58,7 +58,7 @@ def test_an_enlarged_picture_can_be_edited_and_crossed(studio: Studio) -> None:
     assert studio.store.open_picture(key, small.file).size == (16, 16)
     assert studio.store.read_details(key, small.id)["audit"]["changed"] == []
 
-    studio.cross(key, edited.id)
+    derived.cross(studio, key, edited.id)
     crossed = studio.store.load(key).pictures[-1]
     assert studio.store.open_picture(key, crossed.file).size == (16, 16)
 
@@ -68,7 +68,7 @@ def test_an_enlarged_picture_comes_back_with_its_codes(studio: Studio) -> None:
     made = generate(studio, key, upscale=2).pictures[-1]
     data = studio.store.read(key, made.file)
     other = studio.begin()
-    studio.upload(other, data)
+    uploads.upload(studio, other, data)
     (uploaded,) = studio.store.load(other).pictures
     assert uploaded.codes == made.codes and uploaded.grid == (4, 4)
     assert studio.store.open_picture(other, uploaded.file).size == (32, 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ from conftest import picture
 from PIL import Image
 from shapes import portrait_pipeline
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
+from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import differing_blocks
 from webui.drawing import blocks
 from webui.drawing.layers import labels
-from webui.sessions import state
-from webui.sessions.generation import png_bytes
+from webui.sessions import derived, state, uploads
+from webui.sessions.film import png_bytes
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.strings import speak
@@ -39,8 +40,8 @@ def begin(studio: Studio) -> str:
     key = studio.begin()
 
     def settle(session: Session) -> Session:
-        settings = state.replace(session.settings, prompt="bag", steps=2, seed=1)
-        return state.replace(session, settings=settings)
+        settings = replace(session.settings, prompt="bag", steps=2, seed=1)
+        return replace(session, settings=settings)
 
     studio.store.update(key, settle)
     return key
@@ -74,17 +75,17 @@ def test_a_drawing_has_the_models_shape_and_an_edit_keeps_its_blocks(studio: Stu
     assert set(changed) <= {0, 1, 22, 23} and second.kept == tuple(range(2, 22))
     audit = studio.store.read_details(key, second.id)["audit"]
     assert audit["kept"] == 20 and audit["changed"] == []
-    assert Image.open(io.BytesIO(studio.mask(key))).size == (16, 24)
+    assert Image.open(io.BytesIO(uploads.mask(studio, key))).size == (16, 24)
 
 
 def test_an_upload_of_another_shape_is_drawn_in_its_own(studio: Studio) -> None:
     key = begin(studio)
-    studio.upload(key, png_bytes(picture(1, (300, 200))))
+    uploads.upload(studio, key, png_bytes(picture(1, (24, 16))))
     upload = studio.store.load(key).current
     assert upload is not None and upload.grid == (4, 6)
-    mask = Image.new("L", (300, 200), 0)
-    mask.paste(255, (250, 150, 300, 200))
-    studio.upload_mask(key, png_bytes(mask))
+    mask = Image.new("L", (24, 16), 0)
+    mask.paste(255, (20, 12, 24, 16))
+    uploads.upload_mask(studio, key, png_bytes(mask))
     assert studio.store.load(key).view.marks == (23,)
     drawn = draw(studio, key)
     assert drawn.grid == (4, 6) and (drawn.request["height"], drawn.request["width"]) == (16, 24)
@@ -93,16 +94,16 @@ def test_an_upload_of_another_shape_is_drawn_in_its_own(studio: Studio) -> None:
     found = read_metadata(io.BytesIO(studio.store.read(key, drawn.file)))
     assert found.blocks is not None and found.blocks.grid == (4, 6)
     # Taken home and brought back, it has its codes and its shape again.
-    studio.upload(key, studio.store.read(key, drawn.file))
+    uploads.upload(studio, key, studio.store.read(key, drawn.file))
     back = studio.store.load(key).current
     assert back is not None and back.codes == drawn.codes and back.grid == (4, 6)
     studio.repair(key, 3)
     finished(studio, key)
-    studio.find_weakest(key, 2)
+    derived.find_weakest(studio, key, 2)
     assert len(studio.store.load(key).view.marks) in (2, 22)
-    step = studio.step_image(key, drawn, 0)
+    step = derived.step_image(studio, key, drawn, 0)
     assert step.size == (24, 16)
-    studio.continue_from(key, drawn.id, 0)
+    derived.continue_from(studio, key, drawn.id, 0)
     taken = studio.store.load(key).current
     assert taken is not None and taken.grid == (4, 6)
 
@@ -111,18 +112,18 @@ def test_marks_do_not_pass_to_a_picture_of_another_shape(studio: Studio) -> None
     key = begin(studio)
     first = draw(studio, key)
     studio.store.update(key, lambda s: state.mark(s, (1, 2)))
-    studio.upload(key, png_bytes(picture(1, (300, 200))))
+    uploads.upload(studio, key, png_bytes(picture(1, (300, 200))))
     studio.store.update(key, lambda s: state.mark(s, (5,)))
     studio.store.update(key, lambda s: state.show(s, first.id))
     session = studio.store.load(key)
     assert session.view.marks == ()
     assert state.undo(session).view.marks == (5,)
     with pytest.raises(ValueError, match="mark the blocks"):
-        studio.cross(key, first.id)
+        derived.cross(studio, key, first.id)
     other = session.pictures[1]
     studio.store.update(key, lambda s: state.mark(s, (1, 2)))
     with pytest.raises(ValueError, match="different shapes"):
-        studio.cross(key, other.id)
+        derived.cross(studio, key, other.id)
 
 
 def test_blocks_of_any_shape() -> None:
@@ -141,7 +142,7 @@ def test_sessions_of_earlier_versions_have_the_models_own_grid(studio: Studio) -
     old = state.Picture("0001", "pictures/0001.png")
     session = Session.from_json(Session(pictures=(old,)).to_json())
     assert studio.frame_of(session.pictures[0]).grid == (6, 4)
-    new = state.replace(old, grid=(4, 6))
+    new = replace(old, grid=(4, 6))
     assert Session.from_json(Session(pictures=(new,)).to_json()).pictures[0].grid == (4, 6)
 
 
@@ -149,9 +150,7 @@ def test_a_new_picture_has_the_shape_that_is_chosen(studio: Studio) -> None:
     key = begin(studio)
 
     def choose(shape: str) -> None:
-        studio.store.update(
-            key, lambda s: state.replace(s, settings=state.replace(s.settings, shape=shape))
-        )
+        studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, shape=shape)))
 
     choose("landscape")
     drawn = draw(studio, key)

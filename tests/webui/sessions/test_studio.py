@@ -13,12 +13,12 @@ import pytest
 from conftest import make_pipeline
 from PIL import Image
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
+from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import Assessment, differing_blocks
 from ufc_base.images import ImageError
-from webui.sessions import generation, state
+from webui.sessions import derived, exports, generation, state, uploads
 from webui.sessions.state import Settings, View
 from webui.sessions.studio import Studio
 
@@ -170,8 +170,8 @@ def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:
 
 def test_an_upload_is_edited_from_its_own_pixels(studio: Studio) -> None:
     key = begin(studio)
-    own = Image.new("RGB", (40, 20), (200, 30, 90))
-    assert studio.upload(key, png(own)) is None
+    own = Image.new("RGB", (16, 8), (200, 30, 90))
+    assert uploads.upload(studio, key, png(own)) is None
     placed = studio.store.load(key).current
     assert placed is not None
     assert (placed.kind, placed.codes) == ("upload", None)
@@ -191,7 +191,7 @@ def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> N
     first = draw(studio, key)
     data = studio.store.read(key, first.file)
     other = begin(studio, prompt="")
-    request = studio.upload(other, data)
+    request = uploads.upload(studio, other, data)
     assert request is not None
     assert state.from_request(Settings(), request).prompt == "men's blue shirt"
     again = studio.store.load(other).current
@@ -205,7 +205,7 @@ def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> N
 
     stream = io.BytesIO()
     touched.save(stream, **save_options(info, ".png"))
-    studio.upload(other, stream.getvalue())
+    uploads.upload(studio, other, stream.getvalue())
     current = studio.store.load(other).current
     assert current is not None
     assert current.codes is None  # its pixels are not those of its codes any more
@@ -214,7 +214,7 @@ def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> N
 
 def test_an_edit_of_ours_is_drawn_again_from_its_own_file(studio: Studio) -> None:
     key = begin(studio, seed=9)
-    studio.add_reference(key, png(Image.new("RGB", (16, 16), "red")), "red.png")
+    uploads.add_reference(studio, key, png(Image.new("RGB", (16, 16), "red")), "red.png")
     draw(studio, key)
     mark(studio, key, 0, 1)
     edited = draw(studio, key)
@@ -222,15 +222,17 @@ def test_an_edit_of_ours_is_drawn_again_from_its_own_file(studio: Studio) -> Non
     mark(studio, key, 9)
     (item,) = studio.store.load(key).references
     studio.store.update(key, lambda s: state.remove_reference(s, item.file))
-    request = studio.upload(key, data)
+    request = uploads.upload(studio, key, data)
     assert request is not None
     assert studio.store.load(key).view.marks == (0, 1)
-    assert studio.find_references(key, request) == 0
+    assert uploads.find_references(studio, key, request) == 0
     assert [found.file for found in studio.store.load(key).references] == [item.file]
     assert draw(studio, key).codes == edited.codes
     other = begin(studio)
-    assert studio.find_references(other, request) == 1
-    assert studio.find_references(other, {"reference_images": [{"sha256": "../.."}, 3]}) == 2
+    assert uploads.find_references(studio, other, request) == 1
+    assert (
+        uploads.find_references(studio, other, {"reference_images": [{"sha256": "../.."}, 3]}) == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,9 +242,9 @@ def test_bad_uploads_are_refused_with_a_plain_word(studio: Studio, data: bytes) 
     key = begin(studio)
     before = studio.store.load(key)
     for take in (
-        lambda: studio.upload(key, data),
-        lambda: studio.add_reference(key, data, "x.png"),
-        lambda: studio.upload_mask(key, data),
+        lambda: uploads.upload(studio, key, data),
+        lambda: uploads.add_reference(studio, key, data, "x.png"),
+        lambda: uploads.upload_mask(studio, key, data),
     ):
         with pytest.raises(ImageError) as error:
             take()
@@ -252,30 +254,30 @@ def test_bad_uploads_are_refused_with_a_plain_word(studio: Studio, data: bytes) 
 
 def test_too_large_an_upload_is_not_even_opened(studio: Studio) -> None:
     with pytest.raises(ImageError, match="at most 32 MB"):
-        studio.open_upload(b"0" * (33 * 2**20))
+        uploads.open_upload(studio, b"0" * (33 * 2**20))
 
 
 def test_masks_go_in_and_out(studio: Studio) -> None:
     key = begin(studio)
     draw(studio, key)
     with pytest.raises(ImageError, match="nothing in it is white"):
-        studio.upload_mask(key, png(Image.new("L", (16, 16), 0)))
+        uploads.upload_mask(studio, key, png(Image.new("L", (16, 16), 0)))
     mark(studio, key, 2, 7)
-    mask = studio.mask(key)
+    mask = uploads.mask(studio, key)
     mark(studio, key)
-    studio.upload_mask(key, mask)
+    uploads.upload_mask(studio, key, mask)
     assert studio.store.load(key).view.marks == (2, 7)
 
 
 def test_the_model_marks_what_it_doubts_in_any_picture(studio: Studio) -> None:
     key = begin(studio)
-    studio.find_weakest(key, 3)
+    derived.find_weakest(studio, key, 3)
     assert studio.store.load(key).view.marks == ()
-    studio.upload(key, png(Image.effect_noise((16, 16), 80)))
-    studio.find_weakest(key, 3)
+    uploads.upload(studio, key, png(Image.effect_noise((16, 16), 80)))
+    derived.find_weakest(studio, key, 3)
     assert len(studio.store.load(key).view.marks) == 3
     studio.store.update(key, lambda s: state.set_keep(s, True))
-    studio.find_weakest(key, 3)
+    derived.find_weakest(studio, key, 3)
     assert len(state.blocks_to_change(studio.store.load(key).view, 4)) == 3
 
 
@@ -286,7 +288,7 @@ def test_repair_draws_the_weakest_anew_and_keeps_what_scores_higher(
     key = begin(studio, prompt="", seed=3)
     with pytest.raises(ValueError, match="wanted a picture"):
         studio.repair(key, 3)
-    studio.upload(key, png(Image.effect_noise((16, 16), 80)))
+    uploads.upload(studio, key, png(Image.effect_noise((16, 16), 80)))
     mark(studio, key, 15)
     before = studio.store.load(key)
     sure = tuple(0.1 if block in (2, 5, 7) else 0.9 for block in range(16))
@@ -324,7 +326,7 @@ def test_kept_blocks_are_not_doubted_while_others_are_drawn(studio: Studio) -> N
 def test_going_on_from_a_step(studio: Studio) -> None:
     key = begin(studio)
     first = draw(studio, key)
-    studio.continue_from(key, first.id, 0)
+    derived.continue_from(studio, key, first.id, 0)
     step = studio.store.load(key).current
     assert step is not None
     assert (step.kind, step.parent) == ("step", first.id)
@@ -333,7 +335,7 @@ def test_going_on_from_a_step(studio: Studio) -> None:
     origin = studio.store.read_details(key, step.id)["origin"]
     assert all(story["step"] == 0 for story in origin)
     with pytest.raises(ValueError, match="no step 99"):
-        studio.continue_from(key, first.id, 98)
+        derived.continue_from(studio, key, first.id, 98)
 
 
 def test_blocks_of_two_pictures_and_the_seam_between(studio: Studio) -> None:
@@ -341,9 +343,9 @@ def test_blocks_of_two_pictures_and_the_seam_between(studio: Studio) -> None:
     one = draw(studio, key)
     two = studio.store.load(key).pictures[1]
     with pytest.raises(ValueError, match="mark the blocks"):
-        studio.cross(key, two.id)
+        derived.cross(studio, key, two.id)
     mark(studio, key, 0, 1, 4, 5)
-    studio.cross(key, two.id)
+    derived.cross(studio, key, two.id)
     session = studio.store.load(key)
     both = session.current
     assert both is not None
@@ -364,12 +366,12 @@ def test_a_zip_has_everything_to_draw_it_again(studio: Studio, tmp_path: Path) -
     from ufc.cli.main import main
 
     key = begin(studio, steps=2)
-    studio.add_reference(key, png(Image.new("RGB", (16, 16), "red")), "red.png")
+    uploads.add_reference(studio, key, png(Image.new("RGB", (16, 16), "red")), "red.png")
     draw(studio, key)
     mark(studio, key, 0, 1, 2, 3)
     last = draw(studio, key)
     with zipfile.ZipFile(
-        io.BytesIO(studio.archive(key, studio.store.load(key).pictures))
+        io.BytesIO(exports.archive(studio, key, studio.store.load(key).pictures))
     ) as archive:
         archive.extractall(tmp_path / "zip")
     manifest = tmp_path / "zip" / "manifest.jsonl"
@@ -417,7 +419,7 @@ def test_no_session_waits_while_pictures_of_another_are_written(
 def test_a_step_is_downloaded_as_it_is_seen(studio: Studio) -> None:
     key = begin(studio)
     first = draw(studio, key)
-    found = read_metadata(io.BytesIO(studio.step_png(key, first, 0))).blocks
+    found = read_metadata(io.BytesIO(derived.step_png(studio, key, first, 0))).blocks
     assert found is not None
     assert list(found.codes) == studio.store.read_details(key, first.id)["steps"][0]["codes"]
 
@@ -444,9 +446,9 @@ def test_an_upload_says_what_drew_it_where_that_is_not_so_here(model: Path, tmp_
     )
     key = begin(there)
     data = there.store.read(key, draw(there, key).file)
-    assert there.drawn_by_another(data) == {}
-    assert here.drawn_by_another(data)["dtype"] == "fp32"
-    assert here.drawn_by_another(png(Image.new("RGB", (16, 16)))) == {}
+    assert uploads.drawn_by_another(there, data) == {}
+    assert uploads.drawn_by_another(here, data)["dtype"] == "fp32"
+    assert uploads.drawn_by_another(here, png(Image.new("RGB", (16, 16)))) == {}
 
 
 def test_a_manifest_says_what_drew_a_picture_and_not_what_draws_now(
@@ -457,7 +459,9 @@ def test_a_manifest_says_what_drew_a_picture_and_not_what_draws_now(
     draw(there, key)
     later = Studio(tmp_path / "out", ModelSettings(str(model), dtype="bf16"))
     draw(later, key)
-    with zipfile.ZipFile(io.BytesIO(later.archive(key, later.store.load(key).pictures))) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(exports.archive(later, key, later.store.load(key).pictures))
+    ) as archive:
         rows = [json.loads(line) for line in archive.read("manifest.jsonl").splitlines()]
     assert [row["backend"]["dtype"] for row in rows] == ["fp32", "bf16"]
 

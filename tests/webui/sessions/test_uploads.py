@@ -19,6 +19,7 @@ from ufc.io.png.metadata import Metadata, read_metadata, save_options
 from ufc.pipeline import UFCPipeline
 from ufc_base.images import load_image, load_original
 from webui.drawing.layers import labels, layer
+from webui.sessions import derived, exports, uploads
 from webui.sessions.studio import Studio
 from webui.strings import speak
 
@@ -34,7 +35,7 @@ def profiled_png() -> bytes:
 
 def test_an_upload_keeps_its_colours_and_its_profile(studio: Studio, pipeline: UFCPipeline) -> None:
     key = begin(studio, seed=7)
-    studio.upload(key, profiled_png())
+    uploads.upload(studio, key, profiled_png())
     mark(studio, key, 0, 1, 2, 3)
     edited = draw(studio, key)
     home = studio.store.read(key, edited.file)  # what the download button gives
@@ -44,33 +45,33 @@ def test_an_upload_keeps_its_colours_and_its_profile(studio: Studio, pipeline: U
     audit = studio.store.read_details(key, edited.id)["audit"]
     assert (audit["kept"], audit["changed"]) == (12, [])
     plain = begin(studio, seed=7)
-    studio.upload(plain, png(load_image(profiled_png())))
+    uploads.upload(studio, plain, png(load_image(profiled_png())))
     mark(studio, plain, 0, 1, 2, 3)
     again = draw(studio, plain)
     assert again.codes == edited.codes
     drawn = np.asarray(load_image(studio.store.read(plain, again.file)), int)[:4]
     assert np.abs(np.asarray(load_image(home), int)[:4] - drawn).max() <= 3
-    assert studio.upload(key, home) is not None
+    assert uploads.upload(studio, key, home) is not None
     current = studio.store.load(key).current
     assert current is not None and current.codes == edited.codes
 
 
 def test_what_is_made_of_such_pictures_has_their_colours(studio: Studio) -> None:
     key = begin(studio)
-    studio.upload(key, profiled_png())
+    uploads.upload(studio, key, profiled_png())
     own = studio.store.load(key).current
     assert own is not None
     mark(studio, key, 0, 1, 2, 3)
     edited = draw(studio, key)
-    studio.continue_from(key, edited.id, 0)
+    derived.continue_from(studio, key, edited.id, 0)
     step = studio.store.load(key).current
     assert step is not None
     taken = studio.store.open_picture(key, step.file)
     assert taken.info == {"icc_profile": swapped_profile()}
     assert np.array_equal(np.asarray(taken)[4:], np.asarray(OWN)[4:])
-    studio.upload(key, png(Image.new("RGB", (16, 16), (200, 0, 0))))
+    uploads.upload(studio, key, png(Image.new("RGB", (16, 16), (200, 0, 0))))
     mark(studio, key, 15)
-    studio.cross(key, own.id)
+    derived.cross(studio, key, own.id)
     both = studio.store.load(key).current
     assert both is not None
     seen = np.asarray(studio.store.open_picture(key, both.file), int)
@@ -80,7 +81,7 @@ def test_what_is_made_of_such_pictures_has_their_colours(studio: Studio) -> None
 
 def test_references_come_in_srgb(studio: Studio) -> None:
     key = begin(studio)
-    studio.add_reference(key, profiled_png(), "caf\udce9.png")
+    uploads.add_reference(studio, key, profiled_png(), "caf\udce9.png")
     (item,) = studio.store.load(key).references
     stored = studio.store.open_picture(key, item.file)
     assert stored.info == {} and stored.tobytes() == load_image(profiled_png()).tobytes()
@@ -91,11 +92,11 @@ def test_a_long_profile_comes_in_and_out_again(studio: Studio) -> None:
     key = begin(studio)
     profile = swapped_profile()
     long = (1_100_000).to_bytes(4) + profile[4:] + bytes(1_100_000 - len(profile))
-    studio.upload(key, with_chunks(encode(OWN), icc_chunk(long)))
+    uploads.upload(studio, key, with_chunks(encode(OWN), icc_chunk(long)))
     mark(studio, key, 0)
     edited = draw(studio, key)
     assert len(studio.store.open_picture(key, edited.file).info["icc_profile"]) == 1_100_000
-    assert studio.sheet(key, [edited])
+    assert exports.sheet(studio, key, [edited])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -104,7 +105,7 @@ def test_uploads_are_turned_once(studio: Studio, orientation: int) -> None:
     exif[0x0112] = orientation
     data = encode(OWN, exif=exif.tobytes())
     key = begin(studio)
-    studio.upload(key, data)
+    uploads.upload(studio, key, data)
     current = studio.store.load(key).current
     assert current is not None
     stored = studio.store.open_picture(key, current.file)
@@ -116,13 +117,13 @@ def test_uploads_are_turned_once(studio: Studio, orientation: int) -> None:
 
 def test_0_1_masks_are_understood(studio: Studio) -> None:
     key = begin(studio)
-    studio.upload(key, png(OWN))
+    uploads.upload(studio, key, png(OWN))
     mask = np.zeros((16, 16), np.uint8)
     mask[:4, :8] = 1
-    studio.upload_mask(key, png(Image.fromarray(mask)))
+    uploads.upload_mask(studio, key, png(Image.fromarray(mask)))
     assert studio.store.load(key).view.marks == (0, 1)
     with pytest.raises(ValueError, match="nothing in this mask is white"):
-        studio.upload_mask(key, png(Image.fromarray(mask * 9)))
+        uploads.upload_mask(studio, key, png(Image.fromarray(mask * 9)))
 
 
 # Stories of blocks
@@ -130,7 +131,7 @@ def test_0_1_masks_are_understood(studio: Studio) -> None:
 
 def rows(studio: Studio, key: str) -> list[dict[str, Any]]:
     """The page's table of the picture on the canvas, and its labels, which must not fail."""
-    from webui.page.side_panel import table
+    from webui.page.shelf.check import table
 
     current = studio.store.load(key).current
     assert current is not None
@@ -149,7 +150,7 @@ def test_a_picture_of_the_command_line_brings_its_story(
                        "--seed", 9)  # fmt: skip
     assert code == 0, err
     key = begin(studio)
-    studio.upload(key, Path("out/bag-9-0.png").read_bytes())
+    uploads.upload(studio, key, Path("out/bag-9-0.png").read_bytes())
     told = rows(studio, key)
     assert [row[SAY("column_origin")] for row in told] == ["yours (1)"] * 8 + ["drawn, seed 9"] * 8
     assert all(row[SAY("column_step")] in ("1", "2") for row in told[8:])
@@ -199,7 +200,7 @@ def test_crafted_stories_make_no_page_fail(studio: Studio, changes: dict[str, An
         info.add_itxt("ufc_metadata", '{"request": {"seed": -3, "preserve_blocks": [[1]]}}')
         stream = io.BytesIO()
         image.save(stream, "PNG", pnginfo=info)
-    studio.upload(key, stream.getvalue())
+    uploads.upload(studio, key, stream.getvalue())
     current = studio.store.load(key).current
     assert current is not None and current.kind == "upload"
     rows(studio, key)
@@ -217,4 +218,4 @@ def test_what_cannot_be_written_again_does_not_refuse_the_picture(studio: Studio
         options["pnginfo"].add_itxt("ufc_metadata", request)
         stream = io.BytesIO()
         studio.store.open_picture(key, first.file).save(stream, **options)
-        assert studio.upload(key, stream.getvalue()) is None
+        assert uploads.upload(studio, key, stream.getvalue()) is None

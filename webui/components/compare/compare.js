@@ -2,12 +2,17 @@
 
 export default function (component) {
   const root = component.parentElement.querySelector(".compare");
-  const { left, right, text } = component.data;
+  const { left, right, whole, text } = component.data;
   const [one, two] = root.querySelectorAll("img");
   const [first, second] = root.querySelectorAll("span");
   const slider = root.querySelector("input");
   const board = root.querySelector(".board");
-  two.onload = () => board.style.setProperty("--shape", two.naturalWidth / two.naturalHeight);
+  const sheet = root.querySelector(".sheet");
+  two.onload = () => {
+    sheet.style.setProperty("--shape", two.naturalWidth / two.naturalHeight);
+    sheet.style.width = whole ? `${two.naturalWidth / devicePixelRatio}px` : "100%";
+  };
+  board.classList.toggle("whole", Boolean(whole));
   one.src = left.src;
   one.alt = first.textContent = left.name;
   two.src = right.src;
@@ -19,12 +24,12 @@ export default function (component) {
   };
   slider.oninput = cut;
   const follow = (event) => {
-    if (event.type === "pointerdown") board.setPointerCapture(event.pointerId);
+    if (event.type === "pointerdown") sheet.setPointerCapture(event.pointerId);
     if (!event.buttons) return;
-    const box = board.getBoundingClientRect();
+    const box = sheet.getBoundingClientRect();
     slider.value = ((event.clientX - box.left) / box.width) * 100;
     cut();
   };
-  board.onpointerdown = board.onpointermove = follow;
+  sheet.onpointerdown = sheet.onpointermove = follow;
   cut();
 }

@@ -1,0 +1,106 @@
+"""Sessions are listed, named, copied, deleted and put back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from webui.sessions import catalogue, state
+from webui.sessions.state import Picture, Session
+from webui.sessions.store import SessionStore
+from webui.sessions.thumbnails import thumbnail
+
+
+def session(*prompts: str, name: str = "") -> Session:
+    pictures = [
+        Picture(f"{number:04d}", f"pictures/{number:04d}.png", request={"prompt": prompt})
+        for number, prompt in enumerate(prompts, 1)
+    ]
+    return replace(state.add(Session(codebook="c"), pictures), name=name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SessionStore:
+    return SessionStore(tmp_path)
+
+
+def keys(store: SessionStore) -> list[str]:
+    return [one.key for one in catalogue.summaries(store)]
+
+
+def test_sessions_are_found_by_name_and_words_and_empty_ones_are_not_listed(
+    store: SessionStore,
+) -> None:
+    store.create(Session())
+    bags = store.create(session("red bag", "blue bag"))
+    coats = store.create(session("coat", name="Winter"))
+    found = catalogue.summaries(store)
+    assert {one.key: one.title for one in found} == {bags: "blue bag", coats: "Winter"}
+    assert {one.key: one.pictures for one in found} == {bags: 2, coats: 1}
+    assert [one.key for one in catalogue.with_words(found, "bag RED")] == [bags]
+    assert [one.key for one in catalogue.with_words(found, "winter")] == [coats]
+    assert catalogue.with_words(found, "winter bag") == []
+
+
+def test_a_new_name_is_seen_at_once(store: SessionStore) -> None:
+    key = store.create(session("bag"))
+    assert catalogue.summaries(store)[0].title == "bag"
+    catalogue.rename(store, key, "  Bags \n of spring ")
+    assert catalogue.summaries(store)[0].title == "Bags of spring"
+
+
+def test_a_copy_is_a_session_of_its_own(store: SessionStore) -> None:
+    key = store.create(session("bag"))
+    store.path(key, "pictures").mkdir()
+    store.path(key, "pictures/0001.png").write_bytes(b"picture")
+    copy = catalogue.duplicate(store, key, "Bags (copy)")
+    store.update(copy, lambda s: state.delete(s, ["0001"]))
+    assert store.read(copy, "pictures/0001.png") == b"picture"
+    assert len(store.load(key).shown) == 1
+    assert store.load(copy).name == "Bags (copy)"
+
+
+def test_what_was_deleted_comes_back_as_it_was(store: SessionStore) -> None:
+    key = store.create(session("bag"))
+    before = store.load(key)
+    catalogue.delete(store, key)
+    assert keys(store) == []
+    assert not store.has(key)
+    with pytest.raises(KeyError):
+        store.load(key)
+    assert [one.key for one in catalogue.put_away(store)] == [key]
+    catalogue.restore(store, key)
+    assert store.load(key) == before
+    catalogue.delete(store, key)
+    catalogue.delete_for_good(store)
+    assert catalogue.put_away(store) == []
+    with pytest.raises(KeyError):
+        catalogue.restore(store, key)
+
+
+def test_nothing_but_a_session_is_moved(store: SessionStore) -> None:
+    for key in ("..", "../..", "", "0" * 24):
+        with pytest.raises(KeyError):
+            catalogue.delete(store, key)
+        with pytest.raises(KeyError):
+            catalogue.restore(store, key)
+
+
+def test_a_damaged_session_is_left_out(store: SessionStore) -> None:
+    key = store.create(session("bag"))
+    other = store.create(session("coat"))
+    store.path(other, "session.json").write_text("{")
+    assert keys(store) == [key]
+
+
+def test_thumbnails_are_small_and_follow_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (900, 600), "red").save(path)
+    kind, data = thumbnail(path)
+    assert kind == "image/jpeg"
+    path.write_bytes(data)  # one that is small already stays as it is
+    assert Image.open(path).size == (192, 128)
+    assert thumbnail(path)[1] == data

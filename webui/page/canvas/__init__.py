@@ -1,0 +1,1 @@
+"""The picture on the canvas and what belongs to it."""

@@ -1,0 +1,79 @@
+"""The block canvas: what it is given, and what a visitor does on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from webui.components import component
+from webui.drawing import blocks
+from webui.page.context import Page
+from webui.sessions import state
+from webui.sessions.state import Session
+
+CANVAS_WORDS = (
+    "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
+    "marks", "invert", "grow", "clear", "undo", "redo", "blocks", "block",
+)  # fmt: skip
+
+
+def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
+    """The component, in the same place and with the same key whatever it shows."""
+    session, say = page.session, page.say
+    component("canvas")(
+        key="canvas",
+        data={
+            "lang": say("lang_code"),
+            "rows": page.grid[0],
+            "columns": page.grid[1],
+            "marks": list(session.view.marks),
+            "keep": session.view.keep,
+            "undo": bool(session.past) and not page.running,
+            "redo": bool(session.future) and not page.running,
+            "editable": editable,
+            "seen": False,
+            "note": note,
+            "text": {name: say(f"canvas_{name}") for name in CANVAS_WORDS},
+            **shown,
+        },
+        on_marks_change=lambda: on_marks(page),
+        on_action_change=lambda: on_action(page),
+    )
+
+
+def on_marks(page: Page) -> None:
+    """A drag ended."""
+    marks = blocks.clean(st.session_state["canvas"].get("marks"), page.grid)
+    page.update(lambda session: state.mark(session, marks))
+
+
+def on_action(page: Page) -> None:
+    """A button of the canvas was pressed."""
+    grid = page.grid
+    actions: dict[str, Callable[[Session], Session]] = {
+        "change": lambda s: state.set_keep(s, False),
+        "keep": lambda s: state.set_keep(s, True),
+        "invert": lambda s: state.mark(s, blocks.invert(s.view.marks, grid)),
+        "grow": lambda s: state.mark(s, blocks.grow(s.view.marks, grid)),
+        "clear": lambda s: state.mark(s, ()),
+        "undo": state.undo,
+        "redo": state.redo,
+    }
+    action = actions.get(str(st.session_state["canvas"].get("action")))
+    if action is not None:
+        page.update(action)
+
+
+def say_note(page: Page) -> str:
+    """The line below the canvas."""
+    session, cells = page.session, page.grid[0] * page.grid[1]
+    if session.current is None:
+        return page.say("note_empty")
+    change = len(state.blocks_to_change(session.view, page.grid))
+    if change == cells:
+        return page.say("note_all" if session.view.marks else "note_new", all=cells)
+    if state.just_drawn(session, page.grid):
+        return page.say("note_drawn")
+    return page.say("note_edit", change=change, kept=cells - change)

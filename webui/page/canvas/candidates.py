@@ -1,0 +1,86 @@
+"""Small pictures, and those generated together to choose from."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from webui.components import component
+from webui.page.choices import choice, remember
+from webui.page.context import Page
+from webui.sessions import state
+from webui.sessions.state import Picture
+
+SORTS = ("drawn", "compliance", "fidelity")
+
+
+def candidates(page: Page, picture: Picture) -> None:
+    """The pictures generated together, to choose the one to go on with."""
+    say, lang = page.say, page.session.settings.lang
+    group = state.group_of(page.session, picture)
+    if len(group) < 2:
+        return
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+    ):
+        st.markdown(f"**{say('candidate_title')}**", help=say("scores_help"))
+        by = st.segmented_control(
+            say("sort"),
+            SORTS,
+            key=choice("sort", lang, SORTS, "drawn"),
+            required=True,
+            on_change=remember,
+            args=("sort", lang),
+            format_func=lambda name: say(f"sort_{name}"),
+            label_visibility="collapsed",
+        )
+    if by in ("compliance", "fidelity"):
+        group = tuple(sorted(group, key=lambda item: -(getattr(item, by) or 0)))
+    gallery(page, "candidates", group, scores=True)
+
+
+def gallery(page: Page, key: str, pictures: tuple[Picture, ...], scores: bool = False) -> None:
+    """Small pictures; a click puts one on the canvas, the star remembers it."""
+    say = page.say
+    component("gallery")(
+        key=key,
+        data={
+            "items": [
+                {
+                    "id": picture.id,
+                    "src": page.source(picture),
+                    "caption": scores_of(page, picture) if scores else caption(page, picture),
+                    "title": picture.request.get("prompt") or "",
+                    "shown": picture.id == page.session.view.picture,
+                    "star": picture.favourite,
+                }
+                for picture in pictures
+            ],
+            "text": {"pick": say("history_pick"), "star": say("history_star")},
+        },
+        on_pick_change=lambda: on_pick(page, key),
+        on_star_change=lambda: on_star(page, key),
+    )
+
+
+def on_pick(page: Page, key: str) -> None:
+    chosen = st.session_state[key].get("pick")
+    page.update(lambda session: state.show(session, chosen))
+
+
+def on_star(page: Page, key: str) -> None:
+    picture = page.session.find(st.session_state[key].get("star"))
+    if picture is not None:
+        page.update(lambda s: state.set_favourite(s, picture.id, not picture.favourite))
+
+
+def scores_of(page: Page, picture: Picture) -> str:
+    """Both scores in two digits, a dash for what there is not."""
+    said = {
+        name: "–" if value is None else f"{value:.2f}"
+        for name, value in (("compliance", picture.compliance), ("fidelity", picture.fidelity))
+    }
+    return page.say("scores", **said)
+
+
+def caption(page: Page, picture: Picture) -> str:
+    return f"{int(picture.id)} {page.say(f'kind_{picture.kind}')}".strip()

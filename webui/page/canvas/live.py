@@ -1,0 +1,49 @@
+"""The canvas while a picture is generated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from webui.drawing.charts import curves
+from webui.drawing.layers import doubt
+from webui.page.canvas.board import canvas
+from webui.page.context import Page, enlarge
+from webui.sessions.worker import Progress
+
+
+def live(page: Page) -> None:
+    """The canvas as it is now, how far it is, and the way to stop it; looks again by itself."""
+    progress = page.progress()
+    if progress is None:
+        st.rerun()
+        return
+    say, frame = page.say, progress.frame
+    shown: dict[str, Any] = {"src": "", "colours": [], "legend": None, "labels": None}
+    current = page.session.current
+    if frame.get("previews"):
+        over = doubt(frame["confidence"][0], say)
+        shown |= {
+            "src": enlarge(frame["previews"][0]), "colours": over.colours, "legend": over.legend,
+        }  # fmt: skip
+    elif current is not None:
+        shown["src"] = page.enlarged(current)
+    # Marks are those of what comes next: this drawing does not look at them any more.
+    editable = bool(frame.get("previews"))
+    canvas(page, note=how_far(page, progress), editable=editable, seen=True, **shown)
+    st.progress(progress.step / max(1, progress.steps))
+    if frame.get("curves"):
+        names = {name: say(f"curve_{name}") for name in ("compliance", "fidelity")}
+        st.html(curves(frame["curves"], progress.steps, names))
+
+
+def how_far(page: Page, progress: Progress) -> str:
+    """One line on a drawing under way."""
+    if progress.state == "waiting":
+        if progress.ahead:
+            return page.say("waiting", count=progress.ahead)
+        return page.say("waiting_next")
+    if not progress.step:
+        return page.say("canvas_starting")
+    return page.say("step_live", step=progress.step, steps=progress.steps)

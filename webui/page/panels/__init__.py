@@ -1,0 +1,1 @@
+"""Words, references, uploads and settings: what to generate."""

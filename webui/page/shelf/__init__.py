@@ -1,0 +1,1 @@
+"""History, steps, comparison and check."""

@@ -1,0 +1,148 @@
+"""The sessions of a folder as a person finds them: names, thumbnails, dates; put away and back."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from ufc_base.formats.json_text import load_json
+from webui.sessions import state
+from webui.sessions.state import Session
+from webui.sessions.store import SessionStore
+
+MOST_LETTERS_OF_A_NAME = 80
+AWAY = "deleted"  # the folder beside `sessions` that deleted ones are moved to
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is seen of a session before it is opened.
+
+    Attributes:
+        name: what its visitor calls it; empty where it has no name.
+        changed: seconds since 1970.
+        picture: the file to know it by, None where it has no picture.
+        prompts: the words of its pictures, the latest first.
+        codebook: what its codes are codes of.
+    """
+
+    key: str
+    name: str
+    changed: float
+    pictures: int
+    picture: Path | None
+    prompts: tuple[str, ...]
+    codebook: str
+
+    @property
+    def title(self) -> str:
+        """Its name, or else the words that were used last; empty where there are none."""
+        return self.name or (self.prompts[0] if self.prompts else "")
+
+
+def summaries(store: SessionStore) -> list[Summary]:
+    """The sessions that have something in them, the latest first."""
+    return [one for one in _of_folder(store.folder / "sessions") if one.pictures or one.name]
+
+
+def put_away(store: SessionStore) -> list[Summary]:
+    """The sessions that were deleted and can be put back, the latest first."""
+    return _of_folder(store.folder / AWAY)
+
+
+def with_words(found: Sequence[Summary], words: str) -> list[Summary]:
+    """Those in whose name or words all of these words are."""
+    wanted = words.casefold().split()
+    texts = [" ".join((one.name, *one.prompts)).casefold() for one in found]
+    return [
+        one for one, text in zip(found, texts, strict=True) if all(word in text for word in wanted)
+    ]
+
+
+def rename(store: SessionStore, key: str, name: str) -> None:
+    """Give a session a name; an empty one takes it away."""
+    name = " ".join(name.split())[:MOST_LETTERS_OF_A_NAME]
+    store.update(key, lambda session: replace(session, name=name))
+
+
+def duplicate(store: SessionStore, key: str, name: str) -> str:
+    """A copy of a session under another name; returns its id.
+
+    Raises `KeyError` where there is no such session.
+    """
+    store.load(key)
+    copy = secrets.token_hex(12)
+    shutil.copytree(store.path(key), store.path(copy))
+    named = name[:MOST_LETTERS_OF_A_NAME]
+    store.update(copy, lambda session: replace(session, name=named, pending=False))
+    return copy
+
+
+def delete(store: SessionStore, key: str) -> None:
+    """Put a session away; `restore` brings it back.
+
+    Raises `KeyError` where there is no such session.
+    """
+    if not store.has(key):
+        raise KeyError(key)
+    away = store.folder / AWAY / key
+    away.parent.mkdir(parents=True, exist_ok=True)
+    with store.own(key):
+        store.path(key).rename(away)
+        store.has(key)  # forgets it
+
+
+def restore(store: SessionStore, key: str) -> None:
+    """Bring a session back that was put away.
+
+    Raises `KeyError` where there is none.
+    """
+    away = store.folder / AWAY / key
+    if not store.is_id(key) or not away.is_dir():
+        raise KeyError(key)
+    with store.own(key):
+        away.rename(store.path(key))
+
+
+def delete_for_good(store: SessionStore) -> None:
+    """Remove the files of all sessions that were put away."""
+    shutil.rmtree(store.folder / AWAY, ignore_errors=True)
+
+
+def _of_folder(folder: Path) -> list[Summary]:
+    files = ((path, _changed(path)) for path in folder.glob("*/session.json"))
+    known = sorted(((path, at) for path, at in files if at), key=lambda item: -item[1])
+    read = (_summary(path, at) for path, at in known)
+    return [one for one in read if one is not None]
+
+
+def _changed(path: Path) -> int:
+    """When a file was written last, in ns; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=4096)
+def _summary(path: Path, changed: int) -> Summary | None:
+    try:
+        session = Session.from_json(load_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None  # damaged
+    shown = session.shown
+    stars = tuple(item for item in shown if item.favourite)
+    known = session.current or next(iter((stars or shown)[-1:]), None)
+    return Summary(
+        path.parent.name,
+        session.name,
+        changed / 1e9,
+        len(shown),
+        None if known is None else path.parent / known.file,
+        state.prompts(session),
+        session.codebook,
+    )

@@ -1,0 +1,76 @@
+"""Presets of a visitor's own: settings under a name, without the words of a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ufc_base.files import write_atomically
+from ufc_base.formats.json_text import load_json
+from webui.sessions.state import Settings, within
+from webui.sessions.state.session import checked
+
+MOST_PRESETS = 40
+MOST_LETTERS_OF_A_NAME = 40
+# What belongs to one picture, or to the page, and not to a way of making pictures.
+NOT_IN_A_PRESET = ("lang", "prompt", "seed", "seed_locked", "controls")
+
+
+class Presets:
+    """Named settings in a JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The settings by name, as they were saved; none where the file is damaged."""
+        try:
+            found = load_json(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        named = found.items() if isinstance(found, dict) else ()
+        return {str(name): dict(told) for name, told in named if isinstance(told, dict)}
+
+    def save(self, name: str, settings: Settings) -> None:
+        """Keep settings under a name, instead of what had it.
+
+        Raises:
+            ValueError: no name, or too many presets.
+        """
+        name = " ".join(name.split())[:MOST_LETTERS_OF_A_NAME]
+        known = self.read()
+        if not name:
+            raise ValueError("got no name for the preset; write one")
+        if name not in known and len(known) >= MOST_PRESETS:
+            raise ValueError(f"there are {MOST_PRESETS} presets already; remove one first")
+        told = {one.name: getattr(settings, one.name) for one in fields(Settings)}
+        known[name] = {key: told[key] for key in told if key not in NOT_IN_A_PRESET}
+        self._write(known)
+
+    def remove(self, name: str) -> None:
+        """Forget a preset."""
+        self._write({other: told for other, told in self.read().items() if other != name})
+
+    def _write(self, known: Mapping[str, Any]) -> None:
+        text = json.dumps(known, ensure_ascii=False, allow_nan=False, default=dict).encode()
+        write_atomically(self.path, lambda file: file.write(text))
+
+
+def with_preset(settings: Settings, told: Mapping[str, Any]) -> Settings:
+    """Settings with those of a preset, brought to where the page can be set.
+
+    Raises:
+        ValueError: values of other types; anybody may have written the file.
+    """
+    mine = {one.name for one in fields(Settings)} - {*NOT_IN_A_PRESET}
+    values = {name: value for name, value in told.items() if name in mine}
+    own = {one.name: getattr(settings, one.name) for one in fields(Settings)}
+    try:
+        return within(checked(Settings).validate_python(own | values))
+    except ValidationError:
+        raise ValueError("the preset has settings that this page does not know") from None

@@ -15,6 +15,7 @@ from webui.page.canvas.board import canvas, say_note
 from webui.page.canvas.candidates import candidates
 from webui.page.canvas.live import live
 from webui.page.canvas.marks import more
+from webui.page.canvas.reach import reach
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import derived, exports, state
@@ -66,6 +67,7 @@ def still(page: Page) -> None:
         below(page, picture, scrubbed)
         candidates(page, picture)
         more(page)
+        reach(page)
 
 
 def below(page: Page, picture: Picture, scrubbed: int | None) -> None:

@@ -73,8 +73,9 @@ def stop(page: Page) -> None:
     """The way to end a drawing: beside the button that began it, out of a double click's way."""
     progress = page.progress()
     stopping = progress is not None and progress.stopping
+    waits = progress is not None and progress.state == "waiting"
     st.button(
-        page.say("stopping" if stopping else "stop"),
+        page.say("stopping" if stopping else "cancel" if waits else "stop"),
         key="stop",
         icon=":material/stop_circle:",
         disabled=stopping,

@@ -99,6 +99,8 @@ def say_note(page: Page) -> str:
     change = len(state.blocks_to_change(session.view, page.grid))
     if change == cells:
         return page.say("note_all" if session.view.marks else "note_new", all=cells)
+    if session.current.full and state.just_drawn(session, page.grid):
+        return page.say("note_drawn_full")
     if state.just_drawn(session, page.grid):
         return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)

@@ -16,6 +16,7 @@ from webui.page.canvas.candidates import candidates
 from webui.page.canvas.live import live
 from webui.page.canvas.marks import more
 from webui.page.canvas.reach import reach
+from webui.page.canvas.telling import about
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import derived, exports, state
@@ -64,6 +65,8 @@ def still(page: Page) -> None:
     if picture is not None:
         for notice in details.get("notices", ()):
             st.warning(notice)
+        if scrubbed is None:
+            about(page, picture, details)
         below(page, picture, scrubbed)
         candidates(page, picture)
         more(page)

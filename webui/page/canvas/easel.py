@@ -113,7 +113,9 @@ def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
                 )
             name, data = seen(page, picture, scrubbed)
             st.download_button(
-                say("download"),
+                say("download_size", width=width, height=height)
+                if picture.full
+                else say("download"),
                 data,
                 name,
                 mimetypes.guess_type(name)[0],

@@ -16,7 +16,7 @@ CODE := ufc_base vqgan estimators ufc webui benchmarks scripts
 .DEFAULT_GOAL := help
 SOAK := $(or $(OUT),outputs/soak)
 
-.PHONY: help setup run test soak nightly lint docs surface app bench bench-peers fid ablation report \
+.PHONY: help setup run test soak nightly lint docs sbom audit surface app bench bench-peers fid ablation report \
 	train-tokenizer train train-gpu
 
 help: ## list the commands
@@ -39,8 +39,15 @@ soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, and work that is killed (
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks (an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
 
-docs: $(VENV)/.ufc-all ## the reference of every public function, from its docstring, into outputs/api
-	@$(BIN)/python scripts/reference.py outputs/api
+docs: $(VENV)/.ufc-all ## the documentation as a site, with the reference of every function: outputs/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir $(or $(OUT),outputs/site)
+	@echo "$(or $(OUT),outputs/site)/index.html"
+
+sbom: $(VENV)/.ufc-all ## what is installed, as CycloneDX: outputs/sbom.json
+	@$(BIN)/python scripts/supply_chain.py sbom $(or $(OUT),outputs/sbom.json)
+
+audit: $(VENV)/.ufc-all ## ask for known holes in the pinned versions (needs a network)
+	@$(BIN)/python scripts/supply_chain.py audit
 
 surface: $(VENV)/.ufc-all ## write down the commands and flags that there are now: tests/ufc/cli/surface.txt
 	@$(BIN)/python scripts/surface.py tests/ufc/cli/surface.txt

@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ufc.cli.generating.model_choice import ModelSettings
+from ufc.requests.loading import ModelSettings
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.sessions.worker import Ticket

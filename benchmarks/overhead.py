@@ -1,8 +1,8 @@
 """What is won around the products: `python -m benchmarks.overhead`.
 
-The shipped way of generating against the same modules with lean blocks (`ufc.model.fused_block`)
-and packed convolutions (`vqgan.packed_convolution`) switched off, in turns, on one thread and on
-all. A CPU only.
+The shipped way of generating against the same modules with lean blocks
+(`ufc.model.blocks.fused_block`) and packed convolutions (`vqgan.packed_convolution`) switched off,
+in turns, on one thread and on all. A CPU only.
 """
 
 from __future__ import annotations

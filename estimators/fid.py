@@ -4,8 +4,8 @@
     python -m estimators.fid calc PICTURES --ref stats.npz
 
 Both take shards, a folder of pictures, or one that `ufc generate` wrote; then its manifest says
-which pictures count. Statistics are those that `ref` wrote, or of pytorch-fid (give --extractor
-inception --mode legacy) and clean-fid (--extractor inception --mode clean).
+which pictures count. Statistics are those that `ref` wrote, or of pytorch-fid and torch-fidelity
+(give --extractor inception --mode legacy) and clean-fid (--extractor inception --mode clean).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from estimators.metrics.extractors.command_line import MeasuringFlags, measuring_from
@@ -21,8 +20,10 @@ from estimators.metrics.extractors.features import Features
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.fid import (
     Statistics,
+    check_output,
     count_warning,
     distance_of,
+    is_statistics,
     save_statistics,
     statistics,
     statistics_for,
@@ -35,18 +36,17 @@ from ufc_base.program import argument, option, program
 @dataclass(kw_only=True)
 class RefFlags(MeasuringFlags):
     data: Annotated[str, argument("A folder of pictures, or shards.")]
-    output: Annotated[str, option("The .npz to write.", None, "--output", "-o")]
+    output: Annotated[str, option("The .npz (or .pt) to write.", None, "--output", "-o")]
 
 
 @dataclass(kw_only=True)
 class CalcFlags(MeasuringFlags):
     data: Annotated[str, argument("A folder of pictures, or shards.")]
-    ref: Annotated[str, option("Statistics (.npz), a folder, or shards.")]
+    ref: Annotated[str, option("Statistics (.npz, .pt), a folder, or shards.")]
 
 
 def _ref(args: RefFlags) -> str:
-    if not args.output.endswith(".npz") or not Path(args.output).resolve().parent.is_dir():
-        raise ValueError(f"-o {args.output}: wanted a name ending in .npz, in a folder that exists")
+    check_output(args.output, "-o")
     measuring = measuring_from(args)
     stats = statistics(measuring.frechet_features(open_set(args.data, reading=measuring.reading)))
     save_statistics(args.output, stats, measuring.recipe)
@@ -72,7 +72,7 @@ def _calc(args: CalcFlags) -> str:
 
 
 def _reference(ref: str, measuring: Measuring) -> Features | Statistics:
-    if ref.endswith(".npz"):
+    if is_statistics(ref):
         return statistics_for(measuring, ref)
     return measuring.frechet_features(open_set(ref, reading=measuring.reading))
 

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from ufc.io.hub import MANIFEST, bundled_folder, manifest
-from ufc.pipeline import DEFAULTS, UFCPipeline
+from ufc.pipeline import UFCPipeline
+from ufc.sampling.generation_config import DEFAULTS
 from ufc_base.checkpoint import split_weights
 from ufc_base.entry import exit_code
 from vqgan.model import VQGAN

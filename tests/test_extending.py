@@ -29,13 +29,13 @@ import ufc.cli.main as command_line
 import ufc.training.trainer
 from estimators.base import ESTIMATORS, REAL, Estimator, Examples, label_where, register_estimator
 from estimators.metrics.base import METRICS, MeasuredSet, Metric, metric_table, register_metric
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.controls import CONTROLS, Control, Encoders, register_control
 from ufc.evaluation.ablation import variants
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
+from ufc.requests.loading import ModelSettings
 from ufc.sampling import generation_config
 from ufc.sampling.generation_config import SETTINGS
 from ufc.sampling.orders import ORDERS, Order, StepView, register_order
@@ -289,7 +289,8 @@ def test_codes_are_encoded_anew_where_the_tokenizer_has_changed() -> None:
 def test_the_call_spells_out_all_controls_and_settings() -> None:
     called = inspect.signature(UFCPipeline.__call__).parameters
     of_the_call = {"self", "reference_weights", "conditioning", "generator", "output_type"}
-    of_the_call |= {"callback_on_step_end", "expand_prompt", "further"}
+    of_the_call |= {"callback_on_step_end", "callback_on_step_end_tensor_inputs", "callback"}
+    of_the_call |= {"callback_steps", "return_dict", "latents", "expand_prompt", "further"}
     assert set(called) - of_the_call == {*Conditioning.model_fields, *SETTINGS}
     for name in SETTINGS:
         default = called[name].default

@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 from PIL import Image
 
-from ufc.cli.generating.model_choice import Loaded
+from ufc.requests.loading import Loaded
 from ufc.serving.app import create_app
 from ufc.serving.service import Service
 from ufc.serving.settings import ServerSettings

@@ -16,11 +16,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.conditioning.conditioning import Conditioning, control_fields, picture_kinds
+from ufc.conditioning.conditioning import (
+    OF_AN_IMAGE,
+    Conditioning,
+    control_fields,
+    picture_kinds,
+)
 from ufc.conditioning.edits.original_size import prepare
 from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
-from ufc.conditioning.kinds import Picture, Reference
+from ufc.conditioning.kinds import Embeds, Picture, Reference
 from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas, enlarged_edit
 from ufc.io.validation import RequestError, check_integer, check_number
 from ufc.sampling.config import SamplerConfig
@@ -47,8 +52,15 @@ def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
         elif name not in fields and name not in NAMED:
             raise TypeError(f"UFCPipeline got an unexpected keyword argument {name!r}")
         elif value is not None and value is not False:
-            pictures = name in fields and isinstance(fields[name].kind, Picture)
-            controls[name] = value if pictures or name == "conditioning" else plain(value)
+            kind = fields[name].kind if name in fields else None
+            if isinstance(kind, Embeds):
+                controls[name] = list(value) if getattr(value, "ndim", 0) == 3 else value
+            elif isinstance(kind, Picture) and not kind.several:
+                controls[name] = list(value) if getattr(value, "ndim", 0) == 4 else value
+            elif isinstance(kind, Picture) or name == "conditioning":
+                controls[name] = value
+            else:
+                controls[name] = plain(value)
     if "conditioning" in controls and len(controls) > 1:
         more = ", ".join(name for name in controls if name != "conditioning")
         raise ValueError(f"got conditioning and also {more}: put it into the conditioning")
@@ -98,6 +110,30 @@ def spread_controls(controls: Mapping[str, Any], rows: int) -> list[dict[str, An
     return found
 
 
+def latent_controls(latents: Any, given: Mapping[str, Any], codebook: int) -> dict[str, Any]:
+    """Known codes among masked ones, (B, rows, columns), as the controls that they are.
+
+    What is no code of the `codebook` is masked. `given` has the call's other controls.
+
+    Raises:
+        ValueError: another shape, or controls beside them that say what is known too.
+    """
+    beside = sorted(OF_AN_IMAGE & given.keys()) + ["conditioning"] * ("conditioning" in given)
+    if beside:
+        raise ValueError(f"got latents and also {', '.join(beside)}: give one of them")
+    codes = torch.as_tensor(latents)
+    if codes.ndim != 3 or codes.is_floating_point():
+        raise ValueError(
+            f"latents are {codes.dtype} of shape {tuple(codes.shape)}, wanted whole numbers of "
+            "shape (B, rows, columns), codes or the mask's"
+        )
+    known = (codes >= 0) & (codes < codebook)
+    return {
+        "codes": codes.where(known, torch.zeros_like(codes)).flatten(1).tolist(),
+        "preserve_blocks": [row.nonzero().squeeze(1).tolist() for row in known.flatten(1)],
+    }
+
+
 def prepare_edits(
     given: Sequence[Conditioning], frames: Frames, config: GenerationConfig, codebook: int
 ) -> tuple[Frame, list[EditCanvas]]:
@@ -123,7 +159,11 @@ def prepare_edit(
 ) -> tuple[Frame, EditCanvas]:
     """The size of one picture, and what is kept in it; see `prepare_edits`."""
     image, mask, blocks, codes = one.image, one.mask_image, one.preserve_blocks, one.codes
-    photograph = None
+    photograph, partly = None, config.strength is not None and config.strength < 1
+    if image is not None and mask is blocks is one.outpaint is None and config.strength is not None:
+        blocks = ()  # all of it is changed, as far as the strength says
+    if partly and one.outpaint is not None:
+        raise RequestError("strength: what is outpainted is all new; leave the strength out")
     if mask is not None and one.invert_mask:
         mask = load_mask(mask, invert=True)
     if one.outpaint is not None:
@@ -140,7 +180,9 @@ def prepare_edit(
         check_codes_grid(frames.own_grid(size, count), frame.grid)
     codes_T = None if codes is None else check_codes(codes, frame.grid, codebook)
     check_blocks(blocks, frame)
-    edit = edit_canvas(image, mask, blocks, frame.grid, frame.size, codes_T, frame.stretch)
+    edit = edit_canvas(
+        image, mask, blocks, frame.grid, frame.size, codes_T, frame.stretch, whole=partly
+    )
     if edit is None:
         return frame, blank_edit(frame.grid, frame.size)
     enlarged = None
@@ -213,7 +255,7 @@ def sampler_config(config: GenerationConfig) -> SamplerConfig:
     """The sampler's share of the settings."""
     return SamplerConfig(
         order=config.order,
-        steps=config.num_inference_steps,
+        steps=max(1, int(config.num_inference_steps * of_strength(config))),
         candidates=config.num_candidates,
         temperature=config.temperature,
         top_k=config.top_k,
@@ -227,6 +269,11 @@ def sampler_config(config: GenerationConfig) -> SamplerConfig:
         },
         score_steps=config.score_steps,
     )
+
+
+def of_strength(config: GenerationConfig) -> float:
+    """How far images are changed, 0..1."""
+    return 1.0 if config.strength is None else config.strength
 
 
 def is_list(value: Any) -> bool:
@@ -355,10 +402,19 @@ def make_generators(seeds: Sequence[int | None], generator: Any) -> list[torch.G
     """
     if generator is None:
         return [torch.Generator().manual_seed(seed or 0) for seed in seeds]
-    given = as_list(generator)
+    given = [on_cpu(one) for one in as_list(generator)]
     if len(given) == len(seeds):
         return given
     if len(given) != 1:
         raise ValueError(f"got {len(given)} generators for {len(seeds)} pictures: give one each")
     sampled = torch.randint(2**62, (len(seeds),), generator=given[0]).tolist()
     return [torch.Generator().manual_seed(seed) for seed in sampled]
+
+
+def on_cpu(generator: torch.Generator) -> torch.Generator:
+    """A generator as it is, or for one of another device a CPU generator seeded from it."""
+    if generator.device.type == "cpu":
+        return generator
+    place = generator.device
+    seed = torch.randint(2**62, (1,), generator=generator, device=place).item()
+    return torch.Generator().manual_seed(int(seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.canvas import Canvas, Refined
 from ufc_base.images import to_uint8
 
-OUTPUT_TYPES = ("pil", "np", "pt", "codes")
+OUTPUT_TYPES = ("pil", "np", "pt", "uint8", "latent", "codes")
 
 
 @dataclass
@@ -53,6 +53,18 @@ class PipelineOutput:
     notices: list[list[str]]
     prompts: list[str | None] = field(default_factory=list)
 
+    def __getitem__(self, key: int | slice | str) -> Any:
+        """A field by its name, or by its place: `output[0]` are the images."""
+        return getattr(self, key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def keys(self) -> list[str]:
+        """Names of the fields."""
+        return [part.name for part in fields(self)]
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields in their order, images first."""
+        return tuple(getattr(self, name) for name in self.keys())
+
 
 def measured(
     refined: Refined,
@@ -83,14 +95,21 @@ def check_output_type(name: str) -> None:
 
 
 def present(
-    pixels_BCHW: Tensor, codes_BT: Tensor, edits: Sequence[EditCanvas], output_type: str
+    pixels_BCHW: Tensor,
+    codes_BT: Tensor,
+    edits: Sequence[EditCanvas],
+    output_type: str,
+    grid: tuple[int, int],
 ) -> Any:
-    """Pictures in the form asked for, one of `OUTPUT_TYPES`."""
+    """Pictures in the form asked for, one of `OUTPUT_TYPES`; `grid` is that of the codes."""
     if output_type == "pil":
         return as_pictures(pixels_BCHW, edits)
-    if output_type == "np":
+    if output_type == "uint8":
         return to_uint8(pixels_BCHW)
-    return pixels_BCHW if output_type == "pt" else codes_BT
+    if output_type in ("np", "pt"):
+        shown_BCHW = (pixels_BCHW.float() / 2 + 0.5).clamp(0, 1)
+        return shown_BCHW if output_type == "pt" else shown_BCHW.permute(0, 2, 3, 1).numpy()
+    return codes_BT.cpu().view(-1, *grid) if output_type == "latent" else codes_BT
 
 
 Enlarge = Callable[[Tensor], Tensor]
@@ -126,27 +145,20 @@ def at_original_size(
     ]
 
 
-def step_state(
-    canvas: Canvas, decode: Callable[[Tensor], list[Image.Image]], scored: bool
-) -> dict[str, Any]:
-    """What a callback is told of a step; `decode` makes pictures of codes."""
-    return {
-        "codes": canvas.codes,
-        "confidence": canvas.confidence,
-        "compliance": canvas.scores["compliance"] if scored else None,
-        "fidelity": canvas.scores["fidelity"] if scored else None,
-        "filled_step": canvas.filled_step,
-        "filled_candidate": canvas.filled_candidate,
-        "image": lambda: decode(canvas.codes),
-    }
-
-
 def provenance(canvas: Canvas, edit: EditCanvas, row: int) -> list[dict[str, Any]]:
-    """Where each block of a picture came from, row-major."""
+    """Where each block of a picture came from, row-major.
+
+    Its step and candidate are None where a strength left it its own code.
+    """
     return [
         {"kept": True}
         if kept
-        else {"kept": False, "step": step, "candidate": candidate, "confidence": round(sure, 4)}
+        else {
+            "kept": False,
+            "step": None if step < 0 else step,
+            "candidate": None if step < 0 else candidate,
+            "confidence": round(sure, 4),
+        }
         for kept, step, candidate, sure in zip(
             edit.locked_T.tolist(),
             canvas.filled_step[row].tolist(),

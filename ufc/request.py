@@ -122,7 +122,9 @@ class Request:
             raise RequestError(f"lang: got {shown(lang)}, wanted one of {listed(LANGUAGES)}")
         if output is not None:
             check_output(output)
-        conditioning.check_request()
+        conditioning.check_request(whole=settings.strength is not None)
+        if settings.strength is not None and conditioning.image is None:
+            raise RequestError("strength: needs the image that it changes; give an image too")
         if settings.seed is not None:
             count_up(settings.seed, settings.num_images_per_prompt)
 

@@ -144,6 +144,7 @@ def show(flags: Flags) -> str:
     from ufc.pipeline import UFCPipeline
 
     pipeline = UFCPipeline.from_pretrained(flags.model)
+    pipeline.set_progress_bar_config(disable=True)
     loading = time.monotonic() - started
     write_line(sys.stdout, f"{pipeline.name} loaded in {loading:.1f} s")
     shots = run(pipeline, flags.output_dir, flags.seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
@@ -41,25 +42,47 @@ def save_module(
     folder: str | PathLike[str],
     *,
     dtype: torch.dtype | None = None,
-    max_shard_size: str = "1GB",
+    max_shard_size: int | str = "1GB",
+    variant: str | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`."""
+    """Write the weights, floating-point ones cast to `dtype` if given, and then `config.json`.
+
+    Those of a `variant`, such as fp16, lie beside the others under its name. `state` has the
+    weights, where they are not the module's as it stands.
+    """
     folder = Path(folder)
-    state = {name: cast(value, dtype) for name, value in module.state_dict().items()}
-    write_weights(folder, state, max_shard_size)
+    weights = module.state_dict() if state is None else state
+    state = {name: cast(value, dtype) for name, value in weights.items()}
+    write_weights(folder, state, max_shard_size, variant)
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def write_weights(folder: Path, state: dict[str, Tensor], max_shard_size: str) -> None:
+def write_weights(
+    folder: Path,
+    state: dict[str, Tensor],
+    max_shard_size: int | str,
+    variant: str | None = None,
+) -> None:
     """Weight files in place of those of a folder, each there wholly or not at all.
 
-    The index comes last, and what belonged to the weights before goes after that.
+    The index comes last, and what belonged to the weights before goes after that: all variants,
+    but where one is written only itself.
     """
+    if variant is not None and not re.fullmatch(r"\w{1,32}", variant):
+        raise CheckpointError(f"variant {variant!r:.60} is no name: give letters, such as fp16")
+    own = "model" if variant is None else f"model.{variant}"
+    pattern = f"{own}{{suffix}}.safetensors"
+    index = f"{own}.safetensors.index.json"
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".weights-*"):  # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
-        save_torch_state_dict(state, partial, max_shard_size=max_shard_size)
+        save_torch_state_dict(
+            state, partial, max_shard_size=max_shard_size, filename_pattern=pattern
+        )
+        if (Path(partial) / index).is_file():
+            (Path(partial) / index).rename(Path(partial) / weight_names(variant)[1])
         written = sorted(Path(partial).iterdir(), key=lambda path: (path.suffix == ".json", path))
         for path in written:
             with path.open("rb+") as file:
@@ -67,9 +90,9 @@ def write_weights(folder: Path, state: dict[str, Tensor], max_shard_size: str) -
         for path in written:
             path.replace(folder / path.name)
     names = {path.name for path in written}
-    for stale in folder.glob("model*.safetensors*"):
+    for stale in (*folder.glob(f"{own}*.safetensors*"), folder / weight_names(variant)[1]):
         if stale.name not in names:
-            stale.unlink()
+            stale.unlink(missing_ok=True)
     sync_folder(folder)
 
 
@@ -95,18 +118,20 @@ def load_module(
     build: Callable[[dict[str, Any]], Module],
     variant: str | None = None,
     old_names: Mapping[str, str] | None = None,
+    mmap: bool = True,
 ) -> Module:
     """Build a module from the folder's config and load its weights strictly, as float32.
 
     With a `variant`, such as fp16, they are those of `model.fp16.safetensors`. `old_names` says
-    what the beginnings of names in earlier files are today.
+    what the beginnings of names in earlier files are today. Without `mmap` files are read as a
+    whole, which is faster on some network drives.
 
     Raises:
         CheckpointError: config or weights are missing, damaged, or do not fit each other.
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    state = renamed(read_weights(folder, variant), old_names or {})
+    state = renamed(read_weights(folder, variant, mmap), old_names or {})
     module = built_for(state, lambda: build(config), folder / "config.json")
     load_strictly(module, state, folder)
     return module
@@ -237,11 +262,11 @@ def some(names: list[str], most: int = 12) -> str:
     return f"[{shown}{f' and {len(names) - most} more' * (len(names) > most)}]" if names else "none"
 
 
-def read_weights(folder: Path, variant: str | None = None) -> dict[str, Tensor]:
+def read_weights(folder: Path, variant: str | None = None, mmap: bool = True) -> dict[str, Tensor]:
     """All tensors of a folder, split or whole."""
     state: dict[str, Tensor] = {}
     for name in weight_files(folder, variant):
-        state.update(read_safetensors(folder / name))
+        state.update(read_safetensors(folder / name, mmap))
     return state
 
 
@@ -272,7 +297,7 @@ def weight_files(folder: Path, variant: str | None = None) -> list[str]:
     return sorted(names)
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_safetensors(path: Path, mmap: bool = True) -> dict[str, Tensor]:
     """Tensors of one file. Raises `CheckpointError` if it is missing, damaged or a pickle."""
     if not path.is_file():
         pickles = sorted(p.name for p in path.parent.glob("*") if is_pickle(p))
@@ -288,7 +313,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             "convert it with `python -m vqgan.convert`"
         )
     try:
-        return load_file(path)
+        return load_file(path) if mmap else load(path.read_bytes())
     except Exception as error:  # headers can be wrong in any way
         raise CheckpointError(
             f"{path} is truncated or damaged ({error!s:.300}): fetch or export it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` with an open file that becomes `path`; see `whole_file`."""
     with whole_file(path) as partial, partial.open("xb") as file:
         write(file)
+
+
+def folded(name: str) -> str:
+    """What two names have in common that are one on systems which ignore case or accents' form."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def write_text(path: Path, text: str) -> None:

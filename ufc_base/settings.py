@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.data.records import MAX_UNREADABLE
 
 
@@ -39,13 +40,12 @@ class Settings:
                     raise ValueError(f"{item.name}: got {number}, wanted {least} or more")
 
 
-Fit = Literal["pad", "stretch", "crop"]
-FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
+TRACKERS = ("tensorboard", "wandb", "trackio")  # see `ufc_base.training.trackers`
 
 
 @dataclass
-class LoopSettings(Settings):
-    """What the trainers of both stages have in common."""
+class DataSettings(Settings):
+    """Which data a run learns from and is measured by, and how they are read."""
 
     train_data_dir: str = setting(
         "",
@@ -53,9 +53,52 @@ class LoopSettings(Settings):
     )
     output_dir: str = setting("runs/model", "Where model, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data, of the same kinds.")
+    dataset_name: str | None = setting(
+        None, "Data set of Hugging Face's datasets: hub id, folder, or builder of --train-data-dir."
+    )
+    dataset_config_name: str | None = setting(None, "Its configuration.")
+    train_split: str | None = setting(None, "Its split to learn from (train).")
+    val_split: str | None = setting(None, "Its split that is held out.")
     caption_column: str | None = setting(None, CAPTION_COLUMN)
     image_column: str | None = setting(None, IMAGE_COLUMN)
     max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("dataset_config_name", "train_split", "val_split"):
+            if getattr(self, name) is not None and self.dataset_name is None:
+                raise ValueError(f"{name} is of a data set by name: give dataset_name too")
+
+    @property
+    def training_data(self) -> str:
+        """Path or address of what is learnt from."""
+        if self.dataset_name is None:
+            return self.train_data_dir
+        return self._named(self.train_data_dir, self.train_split)
+
+    @property
+    def held_out_data(self) -> str | None:
+        """Path or address of what is held out; None without."""
+        name = self.dataset_name
+        if name is None or (self.val_data_dir and not is_builder(name)):
+            return self.val_data_dir
+        if self.val_data_dir is None and self.val_split is None:
+            return None
+        return self._named(self.val_data_dir or self.train_data_dir, self.val_split)
+
+    def _named(self, folder: str, split: str | None) -> str:
+        name, config = self.dataset_name or "", self.dataset_config_name
+        return str(NamedSet(name, config, folder or None, split))
+
+
+Fit = Literal["pad", "stretch", "crop"]
+FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
+
+
+@dataclass
+class LoopSettings(DataSettings):
+    """What the trainers of both stages have in common."""
+
     fit: str = setting(
         "pad", "How pictures get the model's shape: pad (white bars), stretch, or crop."
     )
@@ -88,6 +131,9 @@ class LoopSettings(Settings):
     )
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker beside the run's own log: tensorboard, wandb or trackio."
+    )
     resume_from_checkpoint: str | None = setting(
         None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
     )
@@ -99,3 +145,8 @@ class LoopSettings(Settings):
         super().__post_init__()
         if self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
+        unknown = [name for name in self.report_to if name not in TRACKERS]
+        if unknown:
+            raise ValueError(
+                f"report_to: got {', '.join(map(repr, unknown))}, wanted {', '.join(TRACKERS)}"
+            )

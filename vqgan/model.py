@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -397,14 +398,36 @@ class VQGAN(nn.Module):
         return self.decode_vectors(quantised), commitment, codes_BHW
 
     def save_pretrained(
-        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+        self,
+        folder: str | PathLike[str],
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        max_shard_size: int | str = "1GB",
     ) -> None:
         """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
-        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+        save_module(
+            self,
+            self.config.to_dict(),
+            folder,
+            dtype=dtype,
+            variant=variant,
+            max_shard_size=max_shard_size,
+        )
 
     @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str], variant: str | None = None) -> VQGAN:
+    def from_pretrained(
+        cls, folder: str | PathLike[str], variant: str | None = None, mmap: bool = True
+    ) -> VQGAN:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        model = load_module(folder, lambda values: cls(VQGANConfig.from_dict(values)), variant)
+        model = load_module(
+            folder, lambda values: cls(VQGANConfig.from_dict(values)), variant, mmap=mmap
+        )
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.eval()
+
+
+def tokenizer_folder(path: str | PathLike[str]) -> Path:
+    """The folder of a tokenizer that is given by itself, or as a part of a whole model."""
+    folder = Path(path)
+    inside = folder / "tokenizer"
+    return inside if not (folder / "config.json").is_file() and inside.is_dir() else folder

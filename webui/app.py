@@ -12,8 +12,8 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.validation import RequestError
+from ufc.requests.loading import ModelSettings
 from webui.page.canvas.easel import easel
 from webui.page.context import Page, fill_widgets, guarded, read_widgets
 from webui.page.messages import show_messages

@@ -112,12 +112,20 @@ def autoregressive(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
 
 
 def training(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
-    """A step of training on masked codes: forward, backward, AdamW; batch 4."""
+    """A step of training on masked codes: forward, backward, AdamW; batch 16."""
     builds: list[Build] = [
-        lambda: make.ours(shape, steps, "train"),
-        lambda: make.muse(shape, steps, train=True),
+        lambda: make.our_training(shape, "fp32"),
+        lambda: named(make.muse(shape, steps, train=True), "muse-maskgit-pytorch, fp32"),
     ]
-    for row in compare(builds, 4, rounds, learn=True):
+    if torch.cuda.is_available() or cpu_has_bf16():
+        builds += [
+            lambda: make.our_training(shape, "bf16"),
+            lambda: make.our_training(shape, "bf16", compiled=True),
+            lambda: named(
+                make.muse(shape, steps, train=True, dtype="bf16"), "muse-maskgit-pytorch, bf16"
+            ),
+        ]
+    for row in compare(builds, 16, rounds, learn=True):
         yield row | {"samples_per_second": rounded(1 / row["seconds"])} if "seconds" in row else row
 
 

@@ -49,10 +49,6 @@ def ours(
     pipeline = random_pipeline(shape)
     model = pipeline.transformer
     parameters = count(model)
-    if dtype == "train":
-        pipeline.to("auto", "fp32")
-        model.requires_grad_(True).train()
-        return Contender("ours", parameters, generate=lambda batch: None, learn=trainer(pipeline))
     pipeline.to("auto", dtype, compile=compiled)
     words = pipeline.text.encode_all("men's navy blue striped polo t-shirt")
     item = ControlItem((list(words) * TEXT_TOKENS)[:TEXT_TOKENS])
@@ -82,6 +78,27 @@ def ours(
 
     name = "ours" if pipeline.precision == "fp32" else f"ours, {pipeline.precision}"
     return Contender(name + (", compiled" if compiled else ""), parameters, generate)
+
+
+def our_training(shape: Shape, dtype: str, compiled: bool = False) -> Contender:
+    """Training as `ufc train` does it, in fp32 or mixed precision."""
+    pipeline = random_pipeline(shape)
+    model = pipeline.to("auto", "fp32").transformer
+    model.requires_grad_(True).train()
+    model.compiled_training = compiled
+    name = f"ours, {dtype}{', compiled' if compiled else ''}"
+    learn = in_precision(trainer(pipeline), dtype)
+    return Contender(name, count(model), generate=lambda batch: None, learn=learn)
+
+
+def in_precision(learn: Callable[[int], object], dtype: str) -> Callable[[int], object]:
+    """A step in fp32, or under autocast to bf16."""
+
+    def step(batch: int) -> object:
+        with torch.autocast(device().type, torch.bfloat16, enabled=dtype == "bf16"):
+            return learn(batch)
+
+    return step
 
 
 def trainer(pipeline: UFCPipeline) -> Callable[[int], object]:
@@ -159,7 +176,7 @@ def amused(shape: Shape, steps: int) -> Contender:
     return Contender("aMUSEd (diffusers)", count(transformer), generate)
 
 
-def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
+def muse(shape: Shape, steps: int, train: bool = False, dtype: str = "fp32") -> Contender:
     """muse-maskgit-pytorch's transformer and sampler; its decoder is left out."""
     import_torchvision()
     from muse_maskgit_pytorch import MaskGit, MaskGitTransformer, VQGanVAE
@@ -199,7 +216,8 @@ def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
         return loss.detach()
 
     masked.train(train)
-    return Contender("muse-maskgit-pytorch", count(transformer), generate, learn if train else None)
+    step = in_precision(learn, dtype) if train else None
+    return Contender("muse-maskgit-pytorch", count(transformer), generate, step)
 
 
 def taming(shape: Shape, steps: int) -> Contender:

@@ -24,12 +24,11 @@ from estimators.contradiction.model import (
 )
 from estimators.contradiction.pairs import Pair, Style, items_of, sample_pair, tied_pair
 from estimators.contradiction.trees import parse
-from ufc_base.data.datasets import batch_indices, data_index
+from ufc_base.data.datasets import batch_indices, unseen_samples
 from ufc_base.data.names import DataError
 from ufc_base.data.opening import no_captions, reading_of
-from ufc_base.data.records import MAX_UNREADABLE, has_caption
-from ufc_base.data.samples import IndexedSamples
-from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
+from ufc_base.data.records import has_caption
+from ufc_base.settings import DataSettings, setting
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
@@ -41,7 +40,7 @@ JUDGED = 1000  # pairs of each kind that a report is of
 
 
 @dataclass
-class ContradictionTrainConfig(Settings):
+class ContradictionTrainConfig(DataSettings):
     """Flags of `ufc train-contradiction`."""
 
     train_data_dir: str = setting(
@@ -49,9 +48,6 @@ class ContradictionTrainConfig(Settings):
     )
     output_dir: str = setting("runs/contradiction", "Where model, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data for accuracy on combinations unseen.")
-    caption_column: str | None = setting(None, CAPTION_COLUMN)
-    image_column: str | None = setting(None, IMAGE_COLUMN)
-    max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
     embedding: int = setting(32, "Length of a word's embedding.")
     channels: int = setting(128, "Channels of the convolution over trees.")
     hidden: int = setting(64, "Width of the layer after matching.")
@@ -195,7 +191,7 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
     Checkpoints(config.output_dir).begin(
         config.resume_from_checkpoint, config if engine.first else None
     )
-    items = read_items(config, config.train_data_dir, "train")
+    items = read_items(config, config.training_data, "train")
     examples = Examples(training_pairs(items, config.pairs, config.seed), config.seed)
     trainer = Trainer(config)
     with Run(trainer, config, engine) as run:
@@ -206,8 +202,8 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
                 run.save()
     model = finish(trainer)
     model.save_pretrained(config.output_dir)
-    if config.val_data_dir:
-        unseen = read_items(config, config.val_data_dir, "validation")
+    if config.held_out_data:
+        unseen = read_items(config, config.held_out_data, "validation")
         run.log.write(trainer.step, **report(model, unseen))
     return model
 
@@ -219,7 +215,7 @@ def read_items(config: ContradictionTrainConfig, data: str, split: str) -> list[
         DataError: there are no captions, or none names a type that the lexicon has.
     """
     reading = reading_of(config)
-    samples = IndexedSamples(data_index(data, reading, split), reading)
+    samples = unseen_samples(data, reading, split)
     records = [samples.record(index) for index in range(len(samples))]
     captions = [str(r.get("text") or r.get("text_zh")) for r in records if has_caption(r)]
     if not captions:

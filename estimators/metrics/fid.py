@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from estimators.metrics.base import MeasuredSet, Metric, Need, register_metric
@@ -23,12 +24,14 @@ from estimators.metrics.extractors.measuring import Measuring
 from ufc_base.data.names import DataError
 from ufc_base.files import write_atomically
 from ufc_base.formats.archives import number_of, read_arrays
+from ufc_base.formats.pickled_arrays import read_pickled
 
 FloatArray = NDArray[np.float64]
 
 FEW_PICTURES = 2048  # below it the covariance is poorly known and the distance biased upwards
 MANY_PICTURES = 10_000  # from here on the distance is steady enough to stand without an interval
 JACKKNIFE_GROUPS = 20
+SUFFIXES = (".npz", ".pt")  # of statistics
 Z_95 = 1.96  # standard errors on either side of a 95 % interval
 
 
@@ -53,7 +56,7 @@ class FrechetDistance(Metric):
 class Statistics:
     """Mean (F), covariance (F F), both float64, and the number of pictures they come from.
 
-    The number is 0 where a file does not say it, as those of pytorch-fid and clean-fid.
+    The number is 0 where a file does not say it, as those of other programs.
     """
 
     mean: FloatArray
@@ -176,22 +179,36 @@ def _left_out(figure: Callable[[NDArray[np.bool_]], float], count: int, groups: 
     return float((groups - 1) * np.var([figure(place != group) for group in range(groups)]))
 
 
-def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> None:
-    """Write statistics as ``.npz`` under the usual names ``mu`` and ``sigma``.
+def is_statistics(path: str | Path) -> bool:
+    """Whether a name is that of a file of statistics."""
+    return str(path).endswith(SUFFIXES)
 
+
+def check_output(path: str | Path, flag: str) -> None:
+    """Raise `ValueError` for a file of statistics that could not be written in the end."""
+    if not is_statistics(path) or not Path(path).resolve().parent.is_dir():
+        wanted = " or ".join(SUFFIXES)
+        raise ValueError(f"{flag} {path}: wanted a name in {wanted}, in a folder that exists")
+
+
+def save_statistics(path: str | Path, stats: Statistics, about: str = "") -> None:
+    """Write statistics under the usual names ``mu`` and ``sigma``.
+
+    As ``.npz`` pytorch-fid and clean-fid read them, as ``.pt`` torch-fidelity (from its cache).
     ``about`` says how the features were made; who compares must find the same words.
     """
-    arrays: dict[str, Any] = {
-        "mu": stats.mean,
-        "sigma": stats.covariance,
-        "count": np.array(stats.count),
-        "about": np.array(about),
-    }
-    write_atomically(Path(path), lambda stream: np.savez(stream, **arrays))
+    arrays: dict[str, Any] = {"mu": stats.mean, "sigma": stats.covariance}
+    arrays |= {"count": stats.count, "about": about}
+    if str(path).endswith(".pt"):
+        write_atomically(Path(path), lambda stream: torch.save(arrays, stream))
+    else:
+        write_atomically(Path(path), lambda stream: np.savez(stream, **arrays))
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
-    """Read what ``save_statistics`` wrote, or pytorch-fid or clean-fid; returns it and ``about``.
+    """Read what ``save_statistics`` wrote, or another program; returns it and ``about``.
+
+    Others are pytorch-fid and clean-fid (``.npz``) and torch-fidelity (``.pt``).
 
     Those of others do not say how they were made: ``about`` is then empty.
 
@@ -199,14 +216,15 @@ def load_statistics(path: str | Path) -> tuple[Statistics, str]:
         ValueError: the file is no such archive.
     """
     try:
-        file = read_arrays(path)
+        file = read_pickled(path) if str(path).endswith(".pt") else read_arrays(path)
         mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
         count = number_of(file, "count", 0)
         about = str(file["about"]) if "about" in file else ""
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"{path}: no statistics of pictures ({error!s:.200}); wanted the arrays mu and sigma, "
-            "as pytorch-fid and clean-fid write them, or `python -m estimators.fid ref`"
+            "as pytorch-fid, clean-fid and torch-fidelity write them, or "
+            "`python -m estimators.fid ref`"
         ) from error
     square = covariance.shape == (mean.size, mean.size)
     finite = np.isfinite(covariance).all() and np.isfinite(mean).all()
@@ -221,7 +239,7 @@ def load_statistics(path: str | Path) -> tuple[Statistics, str]:
 def statistics_for(measuring: Measuring, path: str | Path) -> Statistics:
     """Statistics of a file whose features were made as `measuring` makes them.
 
-    A file of pytorch-fid or clean-fid does not say how: it is taken for Inception's if it has as
+    A file of another program does not say how: it is taken for Inception's if it has as
     many features, and resized as --mode says.
 
     Raises:
@@ -234,9 +252,9 @@ def statistics_for(measuring: Measuring, path: str | Path) -> Statistics:
         if extractor.name != "inception" or len(stats.mean) != used:
             raise ValueError(
                 f"{path} does not say how its {len(stats.mean)} features were made, as files of "
-                f"pytorch-fid and clean-fid do not; those are Inception's, 2048 of them, and this "
-                f"is {extractor.name} with {used}: give --extractor inception, and --mode legacy "
-                "for pytorch-fid's, clean for clean-fid's"
+                f"other programs do not; those are Inception's, 2048 of them, and this is "
+                f"{extractor.name} with {used}: give --extractor inception, and --mode clean for "
+                "clean-fid's, legacy for others"
             )
         return stats
     if about != recipe:

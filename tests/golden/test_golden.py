@@ -61,7 +61,7 @@ def test_a_request(name: str, pixels: np.ndarray, pipeline: UFCPipeline) -> None
     asked: dict[str, Any] = {NEW_NAMES.get(k, k): v for k, v in requests()[name].items()}
     # Seeds were counted through a list of prompts once; today each prompt counts from its own.
     seeds = [case["seed"] + row for row in range(len(case["codes"]))]
-    out = pipeline(**asked, seed=seeds, output_type="np")
+    out = pipeline(**asked, seed=seeds, output_type="uint8")
     assert out.codes.tolist() == case["codes"]
     assert out.steps == case["steps"]
     for found, wanted in ((out.compliance, case["compliance"]), (out.fidelity, case["fidelity"])):

@@ -259,7 +259,7 @@ SEEDS = (1, 2, 3, 4)
 
 def session(models: Models, folder: Path) -> object:
     """A visitor who generates pictures one after another, and comes back to the same session."""
-    from ufc.cli.generating.model_choice import ModelSettings
+    from ufc.requests.loading import ModelSettings
     from webui.sessions.state import set_favourite
     from webui.sessions.studio import Studio
 

@@ -315,7 +315,11 @@ def torch_path(folder: Path) -> Path:
 
 
 def has_pickle(folder: Path) -> object:
-    with zipfile.ZipFile(torch_path(folder)) as archive:
+    return is_pickle_of(torch_path(folder))
+
+
+def is_pickle_of(path: Path) -> object:
+    with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         return archive.read(name)[0] == 0x80 or int("none")
 
@@ -351,6 +355,14 @@ def set_arrays() -> dict[str, object]:
         "compliance": np.zeros(2),
         "about": np.array(json.dumps(about)),
     }
+
+
+@cache
+def pickled_statistics() -> bytes:
+    """As torch-fidelity writes them."""
+    stream = io.BytesIO()
+    torch.save({"mu": np.zeros(4), "sigma": np.eye(4)}, stream)
+    return stream.getvalue()
 
 
 def has_arrays(folder: Path) -> object:
@@ -467,6 +479,10 @@ KINDS: dict[str, Kind] = {
     "statistics": Kind(
         700, write("s.npz", lambda rng: weights.arrays_file(rng, weights.statistics_arrays())),
         has_arrays, {"load_statistics": lambda f: load_statistics(only(f))},
+    ),
+    "torch-fidelity's": Kind(
+        700, write("s.pt", lambda rng: weights.torch_file(rng, pickled_statistics())), lambda f: is_pickle_of(only(f)),
+        {"load_statistics": lambda f: load_statistics(only(f))},
     ),
     "probes": Kind(
         400, write("j.npz", lambda rng: weights.arrays_file(rng, judge_arrays())), has_arrays,

@@ -24,7 +24,7 @@ def model() -> UFCPipeline:
 
 def garment_colour(pipeline: UFCPipeline, prompt: str) -> np.ndarray:
     """Mean RGB of what is not white, over four pictures of a prompt."""
-    out = pipeline(prompt, seed=0, num_images_per_prompt=4, output_type="np").images
+    out = pipeline(prompt, seed=0, num_images_per_prompt=4, output_type="uint8").images
     pixels = out.reshape(-1, 3).astype(float)
     return pixels[pixels.min(1) < 200].mean(0)
 
@@ -39,7 +39,7 @@ def test_colour_words_are_obeyed_in_both_languages(model: UFCPipeline, red: str,
 
 
 def test_pictures_lie_on_white(model: UFCPipeline) -> None:
-    out = model(["men's brown leather shoes", "男士黑色手表"], seed=1, output_type="np").images
+    out = model(["men's brown leather shoes", "男士黑色手表"], seed=1, output_type="uint8").images
     corners = out[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert np.median(corners) > 225
 

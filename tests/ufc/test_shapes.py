@@ -54,7 +54,7 @@ def test_pictures_have_the_trained_shape(pipe: UFCPipeline) -> None:
     assert len(out.provenance[0]) == 24
     again = pipe.decode_pil(out.codes)[0]
     assert np.abs(pixels(again) - pixels(out.images[0])).max() <= 1
-    arrays = pipe("bag", output_type="np", **QUICK).images
+    arrays = pipe("bag", output_type="uint8", **QUICK).images
     assert arrays.shape == (1, 24, 16, 3)
 
 

@@ -152,7 +152,7 @@ def test_the_model_sees_srgb_and_the_edit_has_the_pictures_colours(pipeline: UFC
     assert np.abs(picture[8:] - srgb[8:, :, ::-1]).max() <= 2  # drawn ones in the upload's colours
     assert mine.images[0].info == {"icc_profile": swapped_profile()}
     assert plain.images[0].info == {}
-    arrays = edited(pipeline, own, output_type="np").images
+    arrays = edited(pipeline, own, output_type="uint8").images
     assert np.array_equal(arrays[0], picture)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
-from importlib import metadata
 from typing import Annotated, Any
 
 from ufc.cli.terminal import DONE, Terminal
+from ufc.versions import ufc_version, version
 from ufc_base.program import switch
 
-DISTRIBUTION = "ufc-bert"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -69,26 +67,6 @@ def describe() -> dict[str, Any]:
         "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions that a picture depends on."""
-    import torch
-
-    return {"ufc": ufc_version(), "torch": torch.__version__, "python": sys.version.split()[0]}
-
-
-def ufc_version() -> str:
-    """Version of this package; "unknown" where it is run without being installed."""
-    return version(DISTRIBUTION) or "unknown"
-
-
-def version(package: str) -> str | None:
-    """Installed version of a package, None where there is none."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _text(value: object) -> str:

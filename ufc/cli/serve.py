@@ -12,8 +12,8 @@ from typing import Annotated
 
 from ufc.cli.app import LOCAL, check_free
 from ufc.cli.flags import MODEL, Attention, Device, DType
-from ufc.cli.generating.model_choice import ModelSettings, load
 from ufc.cli.terminal import DONE, Terminal
+from ufc.requests.loading import ModelSettings, load
 from ufc.serving.settings import ACCESS, ServerSettings
 from ufc_base.extras import UnavailableError, how_to_install
 from ufc_base.program import option, switch

@@ -6,7 +6,6 @@ of other pictures make a `CaptionLanguage` of your own and give it to `PromptExp
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,8 +100,3 @@ CHINESE = CaptionLanguage(
 )  # fmt: skip
 
 LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
-
-
-def language_of(text: str) -> str:
-    """`zh` where a text has a Chinese character, else `en`."""
-    return "zh" if re.search(r"[\u3400-\u9fff]", text) else "en"

@@ -46,6 +46,12 @@ class Conditioning(BaseModel):
     negative_prompt: Annotated[str | None, KINDS["text"]] = Field(
         None, description="What to keep away from."
     )
+    prompt_embeds: Annotated[Any, KINDS["embeds"]] = Field(
+        None, description="Words as vectors, in place of the prompt."
+    )
+    negative_prompt_embeds: Annotated[Any, KINDS["embeds"]] = Field(
+        None, description="The same of the negative prompt."
+    )
     reference_images: Annotated[tuple[Reference, ...], KINDS["references"]] = Field(
         (), description="A picture to follow; may be given several times."
     )
@@ -84,6 +90,9 @@ class Conditioning(BaseModel):
                 if value is not None
             }
         )
+        for name in ("prompt", "negative_prompt"):
+            if getattr(self, name) and getattr(self, f"{name}_embeds") is not None:
+                raise RequestError(f"got both {name} and {name}_embeds; give one of them")
 
     def present(self) -> dict[str, Any]:
         """The controls that say something, by name."""
@@ -115,8 +124,11 @@ class Conditioning(BaseModel):
         }
         return self.model_copy(update=placed)
 
-    def check_request(self) -> None:
-        """Raise `RequestError` unless it can stand in a file: pictures by path, edits complete."""
+    def check_request(self, whole: bool = False) -> None:
+        """Raise `RequestError` unless it can stand in a file: pictures by path, edits complete.
+
+        With `whole`, all of an image may be changed: a strength says how far.
+        """
         for name, paths in self.pictures.items():
             for path in paths:
                 check_path(name, path)
@@ -125,10 +137,10 @@ class Conditioning(BaseModel):
         given = [name for name in OF_AN_EDIT if getattr(self, name)]
         if self.image is None and given:
             raise RequestError(f"{given[0]}: needs the image it belongs to; give an image too")
-        if self.image is not None and not given:
+        if self.image is not None and not given and not whole:
             raise RequestError(
                 "image: nothing says what to keep of it; give a mask_image, preserve_blocks or "
-                "outpaint, or give it as a reference image"
+                "outpaint, a strength to change all of it, or give it as a reference image"
             )
         if len(given) > 1:
             raise RequestError(f"got both {' and '.join(given)}; give one of them")

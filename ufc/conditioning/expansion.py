@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 
-from ufc.conditioning.caption_language import LANGUAGES, CaptionLanguage, language_of
+from estimators.contradiction.trees import language_of
+from ufc.conditioning.caption_language import LANGUAGES, CaptionLanguage
 from ufc.conditioning.text import normalise
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.training.processes import pick_device

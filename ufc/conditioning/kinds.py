@@ -192,6 +192,20 @@ class Codes(Kind):
         return tuple(value)
 
 
+class Embeds(Kind):
+    """Words as vectors, a tensor (T, D); rows of zeros at the end are padding."""
+
+    in_requests = False
+
+    def check(self, name: str, value: Any) -> Any:
+        if getattr(value, "ndim", None) != 2 or not hasattr(value, "detach"):
+            raise RequestError(
+                f"{name}: got {shown(getattr(value, 'shape', value))}, wanted a tensor of words by "
+                "width for a picture, as UFCPipeline.encode_prompt gives it"
+            )
+        return value
+
+
 KINDS: dict[str, Kind] = {
     "text": Text(),
     "switch": Switch(),
@@ -202,6 +216,7 @@ KINDS: dict[str, Kind] = {
     "blocks": Blocks(),
     "sides": Sides(),
     "codes": Codes(),
+    "embeds": Embeds(),
 }
 
 

@@ -54,6 +54,7 @@ class EditCanvas:
         locked_T: blocks of the grid whose code stays, row-major.
         erased_CHW: the picture in sRGB, with everything else filled from the kept pixels around it.
         codes_T: codes of the picture where they are known; it is then not encoded again.
+        whole_CHW: all of the picture in sRGB, where what is not kept is changed in part only.
         profile: the colour profile that its numbers are meant in; None for sRGB.
         photograph: what it is a part of, where it comes back at the photograph's own size.
         enlarged: what is kept at the size of enlarged pictures, where the picture has as many
@@ -68,6 +69,7 @@ class EditCanvas:
     profile: bytes | None = None
     photograph: Photograph | None = None
     enlarged: KeptPixels | None = None
+    whole_CHW: Tensor | None = None
 
 
 def blank_edit(grid: Grid, resolution: Grid) -> EditCanvas:
@@ -86,6 +88,7 @@ def edit_canvas(
     resolution: Grid,
     codes_T: Tensor | None = None,
     stretch: float = 0.0,
+    whole: bool = False,
 ) -> EditCanvas | None:
     """Prepare an edit; None if there is no picture.
 
@@ -93,7 +96,8 @@ def edit_canvas(
     stretched by at most `stretch` to fill it, see `ufc_base.images.picture_fit`.
 
     `codes_T` are the picture's own codes, from an earlier call: they are taken as they are, so a
-    chain of edits does not decay. They may also stand alone; nothing is then put back.
+    chain of edits does not decay. They may also stand alone; nothing is then put back. With
+    `whole` what is not kept is seen too.
 
     Raises `ValueError` for a mask or blocks without a picture, both at once, neither with a
     picture, blocks out of range, a mask of other proportions than its picture, or one that leaves
@@ -112,10 +116,16 @@ def edit_canvas(
             "it is to be regenerated, or leave blocks out"
         )
     locked_T = kept_blocks(kept_HW, grid)
-    erased_CHW = fill_from_kept(to_tensor(to_srgb(fitted_image))[0], kept_HW)
-    pixels_CHW = to_tensor(fitted_image)[0]
-    profile = sound_profile(fitted_image)
-    return EditCanvas(pixels_CHW, kept_HW, locked_T, erased_CHW, codes_T, profile)
+    seen_CHW = to_tensor(to_srgb(fitted_image))[0]
+    return EditCanvas(
+        to_tensor(fitted_image)[0],
+        kept_HW,
+        locked_T,
+        fill_from_kept(seen_CHW, kept_HW),
+        codes_T,
+        sound_profile(fitted_image),
+        whole_CHW=seen_CHW if whole else None,
+    )
 
 
 def fitted_edit(

@@ -11,7 +11,7 @@ Shapes: B batch, C control tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -113,9 +113,10 @@ def check_codebooks(codes: int, codebooks: int) -> None:
 
 @dataclass(frozen=True)
 class Controls:
-    """A batch of control sequences; all fields (B, C).
+    """A batch of control sequences; all fields but the last (B, C).
 
     `weight` is 0 for padding, 1 for a token as trained, and multiplies the attention it gets.
+    `embedded` has vectors (n, D) in the place of words, each with its row and its first column.
     """
 
     ids: Tensor
@@ -123,6 +124,7 @@ class Controls:
     rows: Tensor
     cols: Tensor
     weight: Tensor
+    embedded: Sequence[tuple[int, int, Tensor]] = ()
 
     @property
     def batch(self) -> int:
@@ -133,7 +135,14 @@ class Controls:
         return self.ids.shape[1]
 
     def to(self, device: torch.device | str) -> Controls:
-        return Controls(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return Controls(
+            self.ids.to(device),
+            self.segments.to(device),
+            self.rows.to(device),
+            self.cols.to(device),
+            self.weight.to(device),
+            [(row, place, vectors.to(device)) for row, place, vectors in self.embedded],
+        )
 
 
 def assemble(items: Sequence[ControlItem], vocabulary: Vocabulary) -> Controls:
@@ -151,7 +160,12 @@ def assemble(items: Sequence[ControlItem], vocabulary: Vocabulary) -> Controls:
         for number, factor in enumerate(item.weights):
             weight[index, row_of_reference(row, number)] = factor
     ids, segments, places, columns = packed.unbind(1)
-    return Controls(ids, segments, places, columns, weight)
+    embedded = [
+        (row, place, vectors_TD)
+        for row, item in enumerate(items)
+        for place, vectors_TD in item.embedded
+    ]
+    return Controls(ids, segments, places, columns, weight, embedded)
 
 
 def row_of_reference(row: Tensor, number: int) -> Tensor:

@@ -68,6 +68,7 @@ class Context:
         `measuring_at` makes features of pictures shrunk to the model's (height, width).
         """
         pipeline = UFCPipeline.from_pretrained(model, device=device)
+        pipeline.set_progress_bar_config(disable=True)
         measuring = measuring_at(pipeline.tokenizer.config.size)
         pictures = open_set(real, limit, measuring.reading)
         for note in pictures.notes:

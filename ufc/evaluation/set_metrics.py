@@ -11,6 +11,7 @@ from estimators.metrics.extractors.features import Features, fitted
 from estimators.metrics.extractors.measuring import Measuring
 from estimators.metrics.fid import (
     Statistics,
+    check_output,
     count_warning,
     save_statistics,
     statistics,
@@ -143,13 +144,9 @@ def _check(
     if "captions" in needs_of(metrics):
         fake.captions(options.caption_column)
     if save_stats is not None:
-        path = Path(save_stats)
         if not isinstance(real, PictureSet):
             raise ValueError("--save-stats writes those of real pictures: give them by --real")
-        if path.suffix != ".npz" or not path.resolve().parent.is_dir():
-            raise ValueError(
-                f"--save-stats {path}: wanted a name ending in .npz, in a folder that exists"
-            )
+        check_output(save_stats, "--save-stats")
 
 
 def _reference(real: PictureSet | Path, measuring: Measuring) -> Features | Statistics:

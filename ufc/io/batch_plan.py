@@ -15,10 +15,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning
-from ufc.io.validation import RequestError, folded, is_device
+from ufc.io.validation import RequestError, is_device
 from ufc.request import Request, Result, Row
 from ufc.sampling.generation_config import BATCH_SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
+from ufc_base.files import folded
 
 _EDIT = ("image", "invert_mask", *OF_AN_EDIT)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ufc_base.checkpoint import CheckpointError, read_json, sha256
 
@@ -32,11 +33,23 @@ def resolve_model(
     revision: str | None = None,
     cache_dir: str | PathLike[str] | None = None,
     local_files_only: bool = False,
+    *,
+    token: str | bool | None = None,
+    force_download: bool = False,
+    subfolder: str | None = None,
 ) -> Path:
     """The folder of a model given as a folder, a bundled name, or a hub repository `user/name`.
 
+    A `subfolder` is of that folder or repository. `token` and `force_download` are the hub's.
+
     Raises `CheckpointError` if there is none.
     """
+    if subfolder:
+        inside = PurePosixPath(subfolder.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts:
+            raise CheckpointError(f"subfolder {subfolder!r} leads out of the model: name one in it")
+        if Path(model).is_dir():
+            return resolve_model(Path(model) / inside)
     folder = Path(model)
     if (folder / "model_index.json").is_file():
         return folder
@@ -52,15 +65,45 @@ def resolve_model(
             f"there is no model {str(model)!r}: bundled are {bundled_models() or 'none'}; "
             "else give a folder, or a hub repository as user/name"
         )
-    return fetch(str(model), revision, cache_dir, local_files_only)
+    fetched = fetch(
+        str(model), revision, cache_dir, local_files_only, token, force_download, subfolder
+    )
+    return resolve_model(fetched / subfolder) if subfolder else fetched
+
+
+def resolve_tokenizer(name: str | PathLike[str]) -> Path:
+    """The folder of a tokenizer: itself, or that of a model as `resolve_model` finds it.
+
+    Raises `CheckpointError` if there is none.
+    """
+    from vqgan.model import tokenizer_folder
+
+    for place in (Path(name), bundled_folder() / name):
+        folder = tokenizer_folder(place)
+        if (folder / "config.json").is_file():
+            return folder
+    try:
+        return resolve_model(name) / "tokenizer"
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a "
+            f"model: {error}"
+        ) from error
 
 
 def fetch(
-    repository: str, revision: str | None, cache_dir: str | PathLike[str] | None, local_only: bool
+    repository: str,
+    revision: str | None = None,
+    cache_dir: str | PathLike[str] | None = None,
+    local_only: bool = False,
+    token: str | bool | None = None,
+    force_download: bool = False,
+    subfolder: str | None = None,
 ) -> Path:
     """Download a model from the hub, or find it in the hub's cache."""
     from huggingface_hub import snapshot_download
 
+    inside = f"{subfolder.strip('/')}/" if subfolder else ""
     try:
         return Path(
             snapshot_download(
@@ -68,13 +111,50 @@ def fetch(
                 revision=revision,
                 cache_dir=None if cache_dir is None else Path(cache_dir),
                 local_files_only=local_only,
-                allow_patterns=["*.json", "*.safetensors", "*.md"],
+                token=token,
+                force_download=force_download,
+                allow_patterns=[f"{inside}{name}" for name in ("*.json", "*.safetensors", "*.md")],
             )
         )
     except Exception as error:  # the hub client raises many unrelated types
         raise CheckpointError(
             f"could not fetch {repository!r} from the hub ({type(error).__name__}: {error}); "
             "check the name and the network, or give a folder"
+        ) from error
+
+
+def fetch_file(
+    where: str | PathLike[str],
+    name: str,
+    subfolder: str | None = None,
+    **settings: Any,
+) -> Path:
+    """A file by its path, in a folder, or in a repository of the hub; `settings` are the hub's.
+
+    Raises `CheckpointError` if there is none.
+    """
+    place = Path(where)
+    if place.is_file():
+        return place
+    inside = PurePosixPath(subfolder or ".") / name
+    if ".." in inside.parts or inside.is_absolute():
+        raise CheckpointError(f"{inside} leads out of {where}: name a file in it")
+    if place.is_dir():
+        if not (place / inside).is_file():
+            raise CheckpointError(f"there is no {inside} in {place}: is it an adapter's folder?")
+        return place / inside
+    if str(where).count("/") != 1 or place.is_absolute():
+        raise CheckpointError(
+            f"there is no {str(where)!r}: give a file, its folder, or a hub repository as user/name"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(str(where), str(inside), **settings))
+    except Exception as error:  # the hub client raises many unrelated types
+        raise CheckpointError(
+            f"could not fetch {inside} of {str(where)!r} from the hub ({type(error).__name__}: "
+            f"{error!s:.300}); check the name and the network, or give a folder"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ import torch
 
 from ufc.captioning.known_tasks import KnownTasks, read_tasks
 from ufc.conditioning.text import TextTokenizer
+from ufc.io.diffusers_code import PART_CLASSES, PART_MODULE, PIPELINE_MODULE, write_code
 from ufc.io.hub import check_hashes
+from ufc.io.model_card import DEFAULT_LICENCE, write_card
 from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.generation_config import DEFAULTS, check_settings, current_names
@@ -22,17 +24,25 @@ from vqgan.model import VQGAN
 from vqgan.upscaling.model import Upscaler
 
 if TYPE_CHECKING:
-    from ufc.pipeline import UFCPipeline
+    from ufc.pipeline.parts import Parts
 
 UPSCALER = "upscaler"  # the part of a model folder that not every model has
+VARIANTS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+class HubError(OSError):
+    """The hub refused what was sent, or cannot be reached; the message says what to check."""
 
 
 def read_parts(
-    folder: Path, variant: str | None = None
-) -> tuple[VQGAN, UFCTransformer, TextTokenizer, dict[str, Any]]:
-    """Tokenizer, transformer, text and default settings of a model folder.
+    folder: Path,
+    variant: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    mmap: bool = True,
+) -> dict[str, Any]:
+    """Tokenizer, transformer, text and default settings of a model folder, by these names.
 
-    A part takes the weights of the `variant` where it has them.
+    A part takes the weights of the `variant` where it has them; those `given` are not read.
 
     Raises:
         CheckpointError: files that are missing, damaged, changed or do not fit; no part has the
@@ -40,21 +50,24 @@ def read_parts(
     """
     defaults = read_defaults(folder)
     check_hashes(folder)
-    tokenizer, transformer = folder / "tokenizer", folder / "transformer"
-    having = [part for part in (tokenizer, transformer) if has_variant(part, variant)]
-    if variant is not None and not having:
+    found = {name: part for name, part in (given or {}).items() if part is not None}
+    kinds: dict[str, type[VQGAN] | type[UFCTransformer]]
+    kinds = {"tokenizer": VQGAN, "transformer": UFCTransformer}
+    missing = [name for name in kinds if name not in found]
+    having = [name for name in missing if has_variant(folder / name, variant)]
+    if variant is not None and missing and not having:
         raise CheckpointError(
             f"no part of {folder} has a {weight_names(variant)[0]}: leave the variant out"
         )
-    return (
-        VQGAN.from_pretrained(tokenizer, variant if tokenizer in having else None),
-        UFCTransformer.from_pretrained(transformer, variant if transformer in having else None),
-        TextTokenizer.load(folder / "tokenizer.json"),
-        defaults,
-    )
+    for name in missing:
+        own = variant if name in having else None
+        found[name] = kinds[name].from_pretrained(folder / name, own, mmap)
+    if "text" not in found:
+        found["text"] = TextTokenizer.load(folder / "tokenizer.json")
+    return found | {"defaults": defaults}
 
 
-def read_upscaler(folder: Path, variant: str | None = None) -> Upscaler | None:
+def read_upscaler(folder: Path, variant: str | None = None, mmap: bool = True) -> Upscaler | None:
     """The upscaler of a model folder, whose hashes are checked; None where it has none.
 
     Raises:
@@ -63,7 +76,7 @@ def read_upscaler(folder: Path, variant: str | None = None) -> Upscaler | None:
     part = folder / UPSCALER
     if not part.is_dir():
         return None
-    return Upscaler.from_pretrained(part, variant if has_variant(part, variant) else None)
+    return Upscaler.from_pretrained(part, variant if has_variant(part, variant) else None, mmap)
 
 
 def read_defaults(folder: Path) -> dict[str, Any]:
@@ -101,38 +114,94 @@ def has_variant(folder: Path, variant: str | None) -> bool:
     return any((folder / name).is_file() for name in weight_names(variant))
 
 
-def write_parts(
-    pipeline: UFCPipeline, folder: str | PathLike[str], dtype: torch.dtype | None
-) -> None:
-    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    pipeline.tokenizer.save_pretrained(folder / "tokenizer", dtype)
-    pipeline.transformer.save_pretrained(folder / "transformer", dtype)
-    pipeline.text.save(folder / "tokenizer.json")
-    index = {
-        "_class_name": "UFCPipeline",
-        "tokenizer": ["vqgan.model", "VQGAN"],
-        "transformer": ["ufc.model.transformer", "UFCTransformer"],
-        "text": ["ufc.conditioning.text", "TextTokenizer"],
-        "defaults": pipeline.defaults,
-    }
-    if pipeline.upscaler is not None:
-        pipeline.upscaler.save_pretrained(folder / UPSCALER, dtype)
-        index[UPSCALER] = ["vqgan.upscaling.model", "Upscaler"]
+def model_index(pipeline: Parts) -> dict[str, Any]:
+    """What `model_index.json` says: the parts and their classes, defaults, tasks learnt."""
+    index: dict[str, Any] = {"_class_name": [PIPELINE_MODULE, "UFCPipeline"]}
+    for name in pipeline.components:
+        index[name] = [PART_MODULE, PART_CLASSES[name]]
+    index["defaults"] = dict(pipeline.defaults)
     if pipeline.tasks.instructions:
         index["tasks"] = pipeline.tasks.to_json()
-    write_text(folder / "model_index.json", json.dumps(index, indent=2) + "\n")
+    return index
 
 
-def push(pipeline: UFCPipeline, repo_id: str, private: bool, token: str | None) -> str:
-    """Upload the model folder to the Hugging Face hub; returns the address of the commit."""
-    import tempfile
+def write_parts(
+    pipeline: Parts,
+    folder: str | PathLike[str],
+    dtype: torch.dtype | None = None,
+    variant: str | None = None,
+    max_shard_size: int | str | None = None,
+) -> None:
+    """Write the model folder: `model_index.json`, one folder a component, `tokenizer.json`.
 
+    Beside them lies the code by which diffusers loads it. A `variant` that names a precision is
+    written in it, where no `dtype` says otherwise.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = VARIANTS.get(variant or "") if dtype is None else dtype
+    for name, part in pipeline.components.items():
+        if name != "text":
+            part.save_pretrained(folder / name, dtype, variant, max_shard_size or "1GB")
+    pipeline.text.save(folder / "tokenizer.json")
+    write_code(folder, pipeline.components)
+    write_text(folder / "model_index.json", json.dumps(model_index(pipeline), indent=2) + "\n")
+
+
+def push(
+    pipeline: Parts,
+    repo_id: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    *,
+    licence: str = DEFAULT_LICENCE,
+    commit_message: str | None = None,
+    create_pr: bool = False,
+    variant: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> str:
+    """Upload the model folder, with a card, to the Hugging Face hub; the commit's address."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        write_parts(pipeline, folder, dtype, variant)
+        write_card(pipeline, Path(folder), repo_id, licence)
+        return upload(
+            folder, repo_id, private, token, commit_message=commit_message, create_pr=create_pr
+        )
+
+
+def upload(
+    folder: str | PathLike[str],
+    repo_id: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    *,
+    commit_message: str | None = None,
+    create_pr: bool = False,
+    ignore: Sequence[str] | None = None,
+) -> str:
+    """Upload a folder as it is; the commit's address. What already lies there and here is replaced.
+
+    Raises:
+        HubError: the hub refuses it or cannot be reached.
+    """
     from huggingface_hub import HfApi
 
-    api = HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        write_parts(pipeline, folder, None)
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
+    try:
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        return str(
+            api.upload_folder(
+                repo_id=repo_id,
+                folder_path=str(folder),
+                commit_message=commit_message or "Upload of a UFC-BERT model",
+                create_pr=create_pr,
+                ignore_patterns=list(ignore) if ignore else None,
+            )
+        )
+    except Exception as error:  # the hub client raises many unrelated types
+        raise HubError(
+            f"could not push to {repo_id!r} ({type(error).__name__}: {error!s:.300}); check the "
+            "name, the network and the token (`hf auth login`, or HF_TOKEN)"
+        ) from error

@@ -6,10 +6,11 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ufc_base.files import folded
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 RESERVED_NAMES = ("grid.png",)  # written by the program itself
@@ -80,11 +81,6 @@ def check_output(value: object, field: str = "output") -> None:
 def is_device(name: str) -> bool:
     """Whether Windows takes a file name for one of its devices, whatever stands behind a dot."""
     return bool(_DEVICES.fullmatch(name.partition(".")[0].rstrip()))
-
-
-def folded(name: str) -> str:
-    """What two names have in common that are one on systems which ignore case or accents' form."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def check_path(name: str, value: object) -> str:

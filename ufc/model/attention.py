@@ -71,7 +71,8 @@ def attend(
     q, k, v = (x.transpose(1, 2) for x in (q_BQND, k_BTND, v_BTND))
     if backend == "math":
         return attend_math(q, k, v, mask).transpose(1, 2)
-    if not causal and is_short(q, k, v):
+    if is_short(q, k, v):
+        mask = with_causal(mask, queries, keys, q) if causal else mask
         return attend_short(q, k.to(v.dtype), v, mask).transpose(1, 2)
     if causal and queries < keys:
         q, k = q.to(v.dtype), k.to(v.dtype)  # autocast does not see into this mask
@@ -101,7 +102,7 @@ def attend_math(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | N
 
 
 def is_short(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor) -> bool:
-    """Whether all scores of a bf16 pass on a CPU fit its caches, and nothing is learnt.
+    """Whether all scores of a bf16 pass on a CPU fit its caches.
 
     There two products are up to twice as fast as torch's attention, which computes in float32.
     """
@@ -109,7 +110,6 @@ def is_short(q_BNQD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor) -> bool:
         v_BNTD.dtype == torch.bfloat16
         and v_BNTD.device.type == "cpu"
         and q_BNQD.shape[2] * k_BNTD.shape[2] <= SHORT
-        and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()  # code written for the machine has its own way
         and cpu_has_bf16()
     )

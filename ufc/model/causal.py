@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ufc.model.attention import Piece
-from ufc.model.fused_block import Lean
+from ufc.model.blocks.fused_block import Lean
 from ufc.model.prefix_cache import KeysValues, Layout, Prefix
 
 

@@ -139,7 +139,10 @@ def engine(name: str | None) -> Iterator[None]:
 
 
 def quantise_linears(module: nn.Module) -> None:
-    """Replace every linear layer within `module` by an `Int8Linear`, in place."""
+    """Replace every linear layer within `module` by an `Int8Linear`, in place.
+
+    The thin matrices of adapters stay exact.
+    """
     exchange(module, nn.Linear, Int8Linear)
 
 
@@ -150,7 +153,9 @@ def restore_linears(module: nn.Module) -> None:
 
 def exchange(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
     """Put `make` of it in the place of each layer of just this kind."""
-    for parent in list(module.modules()):
+    for path, parent in list(module.named_modules()):
+        if ".lora_" in path:
+            continue
         for name, child in list(parent.named_children()):
             if type(child) is kind:
                 setattr(parent, name, make(child))

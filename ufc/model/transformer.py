@@ -39,11 +39,12 @@ from torch import Tensor, nn
 from estimators.registry import find_estimators
 from ufc.conditioning.sequence import Controls, Vocabulary, check_codebooks
 from ufc.model.attention import rotary_table
-from ufc.model.block import Block
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.compiled_block import CompiledBlock
+from ufc.model.blocks.fused_block import Lean, is_lean, make_lean
 from ufc.model.causal import CausalCache
 from ufc.model.code_head import CodeStates, Link, make_links
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
-from ufc.model.fused_block import Lean, is_lean, make_lean
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
 from ufc_base.inference import is_plain
@@ -67,7 +68,7 @@ class UFCConfig:
     estimators: tuple[str, ...] = ("compliance", "fidelity")
     autoregressive: bool = False  # whether it also tells each code from those before it
     grounding: bool = False  # whether it also tells which blocks of a picture words are about
-    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.experts`
+    ffn: str = "dense"  # or "moe": sparse experts, see `ufc.model.blocks.experts`
     experts: int = 4  # of a block, in all its prototypes
     prototypes: int = 1  # groups of experts; a token sees one expert of each
     capacity_factor: float = 1.25  # tokens that an expert takes in training, over its even share
@@ -154,6 +155,7 @@ class UFCTransformer(Embedding):
     def __init__(self, config: UFCConfig) -> None:
         super().__init__(config)
         self.backend = "sdpa"
+        self.compiled_training = False  # see `compiled_block`
         self.lockstep = False  # every pass runs every block: processes that share them must agree
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width)
@@ -182,12 +184,14 @@ class UFCTransformer(Embedding):
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
-    def lean_layers(self) -> list[Lean | None]:
-        """The blocks' fused arithmetic (`fused_block`); None each where it is not for it."""
+    def lean_layers(self) -> list[Lean | CompiledBlock | None]:
+        """The blocks' fused or compiled arithmetic; None each where it is as it is written."""
         return [self.lean_layer(number) for number in range(self.config.depth)]
 
-    def lean_layer(self, number: int) -> Lean | None:
+    def lean_layer(self, number: int) -> Lean | CompiledBlock | None:
         block = self.layers()[number]
+        if self.compiled_training and self.training and torch.is_grad_enabled():
+            return CompiledBlock(block) if block.experts is None else None
         weights = list(block.parameters())
         if self.training or not (is_lean(block) and is_plain(*weights)):
             return None
@@ -196,7 +200,10 @@ class UFCTransformer(Embedding):
     def embed_controls(self, controls: Controls) -> Prefix:
         """Controls before any block: a prefix without layers."""
         config = self.config
-        x_BCD = self.embed(controls.ids) + self.segment(controls.segments)
+        x_BCD = self.embed(controls.ids)
+        for row, first, vectors_TD in controls.embedded:
+            x_BCD[row, first : first + len(vectors_TD)] = vectors_TD.to(x_BCD.dtype)
+        x_BCD = x_BCD + self.segment(controls.segments)
         table = rotary_table(
             controls.rows, controls.cols, config.width // config.heads, config.rope_base
         )[:, :, :, None, None].to(x_BCD.dtype)
@@ -337,16 +344,37 @@ class UFCTransformer(Embedding):
         }
 
     def save_pretrained(
-        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+        self,
+        folder: str | PathLike[str],
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        max_shard_size: int | str = "1GB",
     ) -> None:
         """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
-        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+        save_module(
+            self,
+            self.config.to_dict(),
+            folder,
+            dtype=dtype,
+            variant=variant,
+            max_shard_size=max_shard_size,
+            state=without_adapters(self.state_dict()),
+        )
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | PathLike[str], variant: str | None = None
+        cls, folder: str | PathLike[str], variant: str | None = None, mmap: bool = True
     ) -> UFCTransformer:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
         return load_module(
-            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS
+            folder, lambda values: cls(UFCConfig.from_dict(values)), variant, OLD_WEIGHTS, mmap
         ).eval()
+
+
+def without_adapters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without low-rank adapters', under the names that a model without them has."""
+    return {
+        name.replace(".base_layer.", "."): value
+        for name, value in state.items()
+        if ".lora_" not in name
+    }

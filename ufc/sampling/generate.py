@@ -14,11 +14,12 @@ from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.apart import join_predicts, join_scores, one_by_one
 from ufc.sampling.autoregressive import make_causal_predict
-from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Refined, Scores
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
 from ufc.sampling.loop import OnStep, Predict, Problem, Score
+from ufc.sampling.selection.attempts import Bar, refine_until
+from ufc.sampling.selection.best_of import refine_best_of
 
 
 @torch.no_grad()
@@ -31,6 +32,7 @@ def generate_tokens(
     *,
     guidance_scale: float = 1.0,
     best_of: int = 1,
+    bar: Bar | None = None,
     apart: bool = False,
     rescore: Callable[[Score], Score] | None = None,
     on_step: OnStep | None = None,
@@ -42,6 +44,7 @@ def generate_tokens(
         negatives: that of guidance's other branch, a negative prompt or nothing; None is nothing.
         guidance_scale: g in l_u + g (l_c - l_u); at 1 the other branch is not run.
         best_of: whole refinements an image, the best by score is returned.
+        bar: an image is generated again until it reaches this; see `refine_until`.
         apart: give every image forward passes of its own; see `ufc.sampling.apart`.
         rescore: turns the model's own scores into those that are chosen by.
         on_step: see `loop.refine`.
@@ -65,14 +68,15 @@ def generate_tokens(
         )
     if rescore is not None:
         score = one_by_one(rescore(score)) if apart else rescore(score)
-    return refine_best_of(
-        predict,
-        score,
-        problem,
-        config,
-        on_step,
-        best_of,
-    )
+
+    def attempt(
+        predict: Predict, score: Score, problem: Problem, on_step: OnStep | None
+    ) -> Refined:
+        return refine_best_of(predict, score, problem, config, on_step, best_of)
+
+    if bar is None:
+        return attempt(predict, score, problem, on_step)
+    return refine_until(attempt, predict, score, problem, bar, on_step)
 
 
 def ask_model(

@@ -31,11 +31,14 @@ _OF_A_CALL = (
     "contrastive_weight",
     "top_k",
     "top_p",
+    "min_compliance",
+    "max_attempts",
     "patience",
     "time_budget",
     "feather",
     "original_size",
     "upscale",
+    "strength",
     "score_steps",
 )
 
@@ -124,6 +127,18 @@ class GenerationConfig(BaseModel):
         le=1,
         description="Share of the contrastive estimator in compliance, for choosing (0).",
     )
+    min_compliance: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Generate a picture again until its compliance is this at least.",
+    )
+    max_attempts: int = Field(
+        8,
+        ge=1,
+        le=1_000,
+        description="Attempts at --min-compliance; the best is kept (8).",
+    )
     patience: int | None = Field(
         None, ge=1, le=1_000, description="Stop after so many steps without a better score."
     )
@@ -146,6 +161,13 @@ class GenerationConfig(BaseModel):
         ge=1,
         le=2,  # vqgan.upscaling.model.SCALE
         description="2: pictures of twice the size, by the model's upscaler, if it has one (1).",
+    )
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="How far an image is changed where nothing keeps it (1): below 1 a share of "
+        "those blocks stays as its code says, and steps are as many fewer.",
     )
     score_steps: bool = Field(
         False, description="Score every step, where the order would score the end only."

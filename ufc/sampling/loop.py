@@ -75,7 +75,8 @@ def refine(
 ) -> Refined:
     """Fill the free cells of a batch of grids.
 
-    `on_step(step, canvas)` is called after every step and ends the run by returning True.
+    `on_step(step, canvas)` is called after every step and ends the run by returning True. Codes
+    that it changes are gone on with; their scores are those of the codes before.
     """
     own_loop = config.rule.loop()
     if own_loop is not None:
@@ -97,6 +98,7 @@ def refine(
         trial = attempt(predict, problem, state, ranks_BT, at_work, step, config)
         accept(score, state, trial, at_work, step, config)
         steps_B[at_work] = step + 1
+        ended = on_step is not None and on_step(step, state)  # may have put codes of its own
         better = at_work
         if config.scored:
             total_B = total_score(state.scores, config.score_weights)
@@ -108,7 +110,7 @@ def refine(
         if config.watched:
             for image in at_work.tolist():
                 curves[image].append(curve_point(step, state, image))
-        if on_step is not None and on_step(step, state):
+        if ended:
             break
         if config.time_budget is not None and time.monotonic() - started >= config.time_budget:
             break

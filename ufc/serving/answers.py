@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ufc.cli.generating.batch_runner import picture_metadata
-from ufc.cli.generating.model_choice import Loaded
 from ufc.io.png.metadata import rounded
+from ufc.requests.description import picture_metadata
+from ufc.requests.loading import Loaded
 from ufc.serving.batching import Done, Preview
 from ufc.serving.bodies import ImageRequest
 from ufc.serving.incoming import Wanted

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.requests import ClientDisconnect, Request
 
-from ufc.cli.env import ufc_version
-from ufc.cli.generating.model_choice import Loaded
+from ufc.requests.loading import Loaded
 from ufc.serving.access import Gate, Keys, RateLimit
 from ufc.serving.answers import HealthAnswer, ImagesAnswer, ModelAnswer, ModelsAnswer
 from ufc.serving.bodies import form_body, json_body
@@ -24,6 +23,7 @@ from ufc.serving.pictures import shown_name
 from ufc.serving.reading import BodyLimit, read_form, read_json
 from ufc.serving.service import Service
 from ufc.serving.settings import ServerSettings
+from ufc.versions import ufc_version
 
 ABOUT = (
     "Pictures from words, reference images and kept blocks. What the OpenAI images API has is "

@@ -10,8 +10,6 @@ from typing import Any
 from PIL import Image
 
 from ufc.call_arguments import prepare_edits
-from ufc.cli.generating.batch_runner import check_rows, opened
-from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning, picture_kinds, request_controls
 from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.kinds import Reference, References
@@ -19,6 +17,8 @@ from ufc.io.batch_plan import plan, with_model_defaults
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.request import Request, Row
+from ufc.requests.checks import check_rows, opened
+from ufc.requests.loading import Loaded
 from ufc.sampling.generation_config import BATCH_SETTINGS, GenerationConfig
 from ufc.sampling.orders import find_order
 from ufc.serving.bodies import COUNT, WEIGHTS, ImageRequest

@@ -12,7 +12,7 @@ import anyio.to_thread
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import Request
 
-from ufc.cli.generating.model_choice import Loaded
+from ufc.requests.loading import Loaded
 from ufc.serving.answers import (
     completed_event,
     event_text,

@@ -52,6 +52,9 @@ class TrainConfig(LoopSettings):
         "prefix (controls are run once) or full; if not said, that of --init-from, else prefix.",
     )
     attention_backend: str = setting("auto", "auto, xformers, sdpa or math.")
+    compile: bool = setting(
+        False, "Let torch.compile write the blocks' code; pays on a CPU in runs over ten minutes."
+    )
     text_vocabulary: int = setting(2000, "Ids of the text tokenizer.")
     new_vocabulary: bool = setting(
         False, "With --init-from: learn the words of these data anew, from what is known of them."
@@ -94,13 +97,46 @@ class TrainConfig(LoopSettings):
         PROMPTS, "Prompts whose pictures are generated at each validation."
     )
 
+    lora_rank: int = setting(
+        0, "With --init-from: learn a low-rank adapter of this rank (LoRA), not the model.", 0
+    )
+    lora_alpha: float | None = setting(
+        None, "What the adapter adds is scaled by this over the rank (the rank)."
+    )
+    lora_layers: tuple[str, ...] = setting(
+        ("qkv", "out", "gate_up", "down"), "Layers of a block that the adapter is in."
+    )
+    push_to_hub: bool = setting(False, "Upload the result to the Hugging Face hub at the end.")
+    hub_model_id: str | None = setting(
+        None, "Where to, as user/name; the output folder's name in your namespace if left out."
+    )
+    hub_private_repo: bool = setting(False, "Make that repository a private one.")
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lora_rank:
+            self.check_adapter()
         refuse_share(self.paraphrase_share, self.lexicon)
         if not 0 < self.picture_scale <= 1:
             raise ValueError(
                 f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"
             )
+
+    def check_adapter(self) -> None:
+        """Raise `ValueError` for what an adapter cannot learn."""
+        if self.init_from is None:
+            raise ValueError(
+                "lora_rank: an adapter is of a model; give --init-from, such as fashion-64"
+            )
+        for name, given in (
+            ("new_vocabulary", self.new_vocabulary),
+            ("tasks", self.tasks),
+            ("sharding fsdp", self.sharding == "fsdp"),
+        ):
+            if given:
+                raise ValueError(
+                    f"lora_rank: goes without {name}; train the whole model, or leave it out"
+                )
 
     def objective_weights(self) -> dict[str, float]:
         """The objectives beside the masked codes and their weights.
@@ -109,6 +145,8 @@ class TrainConfig(LoopSettings):
             ValueError: one is not written as name=weight.
         """
         weights = {"masked-words": self.text_weight, "estimators": self.estimator_weight}
+        if self.lora_rank:  # the estimators stay as they are, and so do words
+            weights = dict.fromkeys(weights, 0.0)
         if self.tasks:
             weights["text-targets"] = self.text_target_weight
             weights["grounded-blocks"] = self.grounding_weight

@@ -37,8 +37,7 @@ from ufc.training.lexicon.mixture import (
 from ufc.training.trainer import parameter_groups
 from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
 from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
-from ufc_base.data.records import MAX_UNREADABLE
-from ufc_base.settings import CAPTION_COLUMN, IMAGE_COLUMN, UNREADABLE, Settings, setting
+from ufc_base.settings import DataSettings, setting
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
@@ -48,7 +47,7 @@ BATCH = 128  # pictures a pass where nothing is learnt
 
 
 @dataclass
-class ContrastiveTrainConfig(Settings):
+class ContrastiveTrainConfig(DataSettings):
     """Flags of `ufc train-contrastive`; the sizes default to the bundled estimator's."""
 
     train_data_dir: str = setting(
@@ -59,9 +58,6 @@ class ContrastiveTrainConfig(Settings):
     )
     output_dir: str = setting("runs/contrastive", "Where towers, checkpoints and log go.")
     val_data_dir: str | None = setting(None, "Held-out data for recall in both languages.")
-    caption_column: str | None = setting(None, CAPTION_COLUMN)
-    image_column: str | None = setting(None, IMAGE_COLUMN)
-    max_unreadable: float = setting(MAX_UNREADABLE, UNREADABLE)
     paraphrase_share: float = setting(0.0, PARAPHRASES)
     lexicon: str | None = setting(None, LEXICON)
     image_width: int = setting(160, "Width of the blocks over the encoder's cells.")
@@ -257,7 +253,7 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
         second_stage(trainer, minibatches, run)
     estimator = finish(trainer, minibatches, text)
     estimator.save_pretrained(config.output_dir)
-    if config.val_data_dir:
+    if config.held_out_data:
         run.log.write(trainer.step, **recall_report(estimator, open_validation_set(config)))
     return estimator
 

@@ -12,6 +12,7 @@ from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.config import TrainConfig
 from ufc.training.contrastive_training import ContrastiveTrainConfig, finish, start
+from ufc.training.outcome import write_result
 from ufc.training.setup import (
     base_defaults,
     load_text,
@@ -20,8 +21,10 @@ from ufc.training.setup import (
     tasks_of_run,
     upscaler_of_run,
 )
+from ufc.training.trainer import adapted
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import open_dataset
+from ufc_base.data.opening import reading_of
 from ufc_base.training.checkpoints import go_on
 from vqgan.training.export import load_averages, read_averages
 
@@ -42,15 +45,14 @@ def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | Non
 
     text = load_text(replace(config, output_dir=str(checkpoint.parent)), no_words, again=True)
     if "config" in state:
-        model = UFCTransformer(UFCConfig.from_dict(state["config"]))
+        model = adapted(UFCTransformer(UFCConfig.from_dict(state["config"])), config)
     else:
         model = start_model(config, tokenizer, text)
     load_averages(model, state)
     tasks = tasks_of_run(config, checkpoint.parent)
     defaults, upscaler = base_defaults(config.init_from), upscaler_of_run(config)
     pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
-    pipeline.save_pretrained(config.output_dir, dtype)
-    return Path(config.output_dir)
+    return write_result(pipeline, config, dtype)
 
 
 def export_contrastive(
@@ -63,7 +65,8 @@ def export_contrastive(
         CheckpointError: the checkpoint or the model it started from cannot be used.
     """
     state = read_averages(checkpoint, config.output_dir, "a contrastive estimator", "stage")
-    trainer, minibatches, text = start(config, open_dataset(config.train_data_dir))
+    samples = open_dataset(config.training_data, reading_of(config), "train")
+    trainer, minibatches, text = start(config, samples)
     go_on(trainer, state)
     finish(trainer, minibatches, text).save_pretrained(config.output_dir, dtype)
     return Path(config.output_dir)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ufc.captioning.known_tasks import KnownTasks
 from ufc.captioning.known_tasks import read_tasks as parse_tasks
 from ufc.conditioning.text import TextTokenizer
-from ufc.io.hub import resolve_model
+from ufc.io.hub import resolve_model, resolve_tokenizer
 from ufc.io.serialisation import known_tasks, read_defaults, read_upscaler
 from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCConfig, UFCTransformer
@@ -29,13 +29,14 @@ from ufc.training.tasks.mixture import TaskSamples, autoregressive_share, contro
 from ufc.training.tasks.values import closed_sets
 from ufc.training.token_cache import CodeCache
 from ufc_base.checkpoint import CheckpointError, read_json
-from ufc_base.data.datasets import DataError, Pixels, Samples, shard_urls, streams
+from ufc_base.data.datasets import DataError, Pixels, Samples
 from ufc_base.data.opening import (
     FIRST_SAMPLES,
     look_at_stream,
     no_captions,
     open_training_set,
     reading_of,
+    streamed,
     tell,
 )
 from ufc_base.data.streams import first_records
@@ -57,25 +58,24 @@ def load_tokenizer(config: TrainConfig) -> VQGAN:
 
     At another `picture_scale` it is one of smaller pictures, with the same weights.
     """
-    tokenizer = VQGAN.from_pretrained(tokenizer_folder(config))
+    tokenizer = VQGAN.from_pretrained(tokenizer_of_run(config))
     if config.picture_scale != 1:
         height, width = (round(side * config.picture_scale) for side in tokenizer.config.size)
         tokenizer.config = replace(tokenizer.config, height=height, width=width)
     return tokenizer
 
 
-def tokenizer_folder(config: TrainConfig) -> Path:
-    """Where a run's tokenizer is: in a folder of its own, or in that of a whole model."""
+def tokenizer_of_run(config: TrainConfig) -> Path:
+    """Where a run's tokenizer is; see `resolve_tokenizer`."""
     path = config.tokenizer or config.init_from
     if path is None:
         raise DataError("no tokenizer: give --tokenizer, the output folder of train-tokenizer")
-    folder = Path(path)
-    return folder if (folder / "config.json").is_file() else resolve_model(path) / "tokenizer"
+    return resolve_tokenizer(path)
 
 
 def upscaler_of_run(config: TrainConfig) -> Upscaler | None:
     """The upscaler of the model that the tokenizer is from, which learnt on what that decodes."""
-    folder = tokenizer_folder(config)
+    folder = tokenizer_of_run(config)
     whole = folder.name == "tokenizer" and (folder.parent / "model_index.json").is_file()
     return read_upscaler(folder.parent) if whole else None
 
@@ -95,9 +95,9 @@ def open_training(
     """
     places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
     again = config.resume_from_checkpoint is not None or not engine.first
-    urls = shard_urls(config.train_data_dir, "train")
+    urls = streamed(config)
     words = mixture(config.paraphrase_share, config.seed, config.lexicon)
-    if streams(urls, config.streaming):
+    if urls is not None:
         if config.tasks is not None:
             raise DataError(
                 "--tasks: is for a set whose codes are kept, and this one is streamed: leave "

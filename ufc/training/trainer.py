@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ufc.adapters import add_adapter
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.contact_sheet import contact_sheet
 from ufc.model.attention import resolve_backend
-from ufc.model.block import Block
-from ufc.model.experts import take_routing
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.experts import take_routing
+from ufc.model.quantisation import check_compiler
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import Batches, TrainBatch
@@ -25,6 +27,7 @@ from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.grounded_blocks import grounded_blocks
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
 from ufc.training.objectives.text_targets import told_words
+from ufc.training.outcome import hub_name, make_repository, push_result, write_result
 from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
     base_defaults,
@@ -43,6 +46,7 @@ from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import WeightAverage, learning_rate_scale, train
 from ufc_base.training.metrics_log import Averages, MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
+from ufc_base.training.trackers import preview_name
 from vqgan.model import VQGAN
 from vqgan.quantizer import neighbours_by_book
 
@@ -107,9 +111,12 @@ class Trainer:
         self.engine = engine = engine or make_engine(config)
         self.device = engine.device
         torch.manual_seed(config.seed)
-        self.model = start_model(config, tokenizer, text).to(self.device).train()
+        self.model = adapted(start_model(config, tokenizer, text), config).to(self.device).train()
         self.model.lockstep = engine.sharded
         self.model.backend = resolve_backend(config.attention_backend, self.device.type)
+        if config.compile:
+            check_compiler(self.device)
+        self.model.compiled_training = config.compile
         if config.gradient_checkpointing:
             save_memory(self.model, (Block,))
         self.optimizer = torch.optim.AdamW(
@@ -184,7 +191,7 @@ class Trainer:
 
     def averaged_model(self) -> UFCTransformer:
         """A copy of the model with the averaged weights."""
-        model = UFCTransformer(self.model.config)
+        model = adapted(UFCTransformer(self.model.config), self.config)
         model.load_state_dict(whole(self.average.shadow))
         return model.to(self.device).eval()
 
@@ -226,12 +233,19 @@ def merge(logs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only."""
-    parameters = list(model.parameters())
+    """Weight decay for matrices only; what does not learn is left out."""
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def adapted(model: UFCTransformer, config: TrainConfig) -> UFCTransformer:
+    """The model, with the adapter that alone is to learn, if one is."""
+    if config.lora_rank:
+        add_adapter(model, config.lora_rank, config.lora_alpha, config.lora_layers)
+    return model
 
 
 def make_engine(config: TrainConfig) -> Engine:
@@ -257,7 +271,7 @@ def main(config: TrainConfig) -> Path:
     tokenizer.to(engine.device)
     text, source = open_training(config, tokenizer, engine)
     val = None
-    if config.val_data_dir and engine.first:
+    if config.held_out_data and engine.first:
         val = stored_batches(
             config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),
@@ -272,10 +286,14 @@ def main(config: TrainConfig) -> Path:
         if engine.first:
             validate(trainer, pipeline, val, log, output)
 
+    if config.push_to_hub and engine.first:
+        make_repository(hub_name(config), config.hub_private_repo)
     train(trainer, source, config, engine, validate_now)
     pipeline = export(trainer, tokenizer, text)
     if engine.first:
-        pipeline.save_pretrained(output)
+        write_result(pipeline, config)
+        if config.push_to_hub:
+            push_result(pipeline, config)
     engine.wait()
     return output
 
@@ -285,7 +303,9 @@ def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeli
     defaults = base_defaults(trainer.config.init_from)
     tasks = tasks_of_run(trainer.config, Path(trainer.config.output_dir))
     upscaler, model = upscaler_of_run(trainer.config), trainer.averaged_model()
-    return UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
+    pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
+    pipeline.set_progress_bar_config(disable=True)  # the run has one
+    return pipeline
 
 
 def task_values(model: UFCTransformer, batch: TrainBatch) -> dict[str, Any]:
@@ -333,6 +353,8 @@ def validate(
     prompts = list(trainer.config.validation_prompts)
     if prompts:
         pictures = pipeline(prompts, seed=list(range(len(prompts)))).images
+        named = {preview_name(i, prompt): pictures[i] for i, prompt in enumerate(prompts)}
+        log.pictures(trainer.step, named)
         sheet = contact_sheet(pictures, columns=len(pictures))
         path = output / f"preview-{trainer.step:06d}.png"
         write_atomically(path, lambda file: sheet.save(file, "PNG"))

@@ -18,10 +18,13 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ufc_base.data.addresses import NamedSet, is_named
+from ufc_base.data.named import NamedSamples, named_samples, named_shards
 from ufc_base.data.names import DataError, is_hidden, is_picture
 from ufc_base.data.records import USUAL, Reading
 from ufc_base.data.samples import (
     Index,
+    IndexedSamples,
     Sample,
     Samples,
     index_folder,
@@ -29,7 +32,7 @@ from ufc_base.data.samples import (
     split_folders,
     visible_files,
 )
-from ufc_base.data.soundness import DataSet, indexed_set
+from ufc_base.data.soundness import DataSet, indexed_set, named_set
 from ufc_base.images import fit_square
 
 STREAM_BYTES = 8e9  # shards of more than this are read in passing unless it is said otherwise
@@ -52,7 +55,7 @@ __all__ = [
 def open_dataset(
     path: str | PathLike[str], reading: Reading = USUAL, split: str | None = None
 ) -> DataSet:
-    """Open a folder of shards, one or several shards, or an ImageFolder.
+    """Open a folder of shards, one or several shards, an ImageFolder, or a set by name.
 
     Of a set in parts `split` is the one that is wanted: `train`, or `validation`, for which `test`
     serves where there is none.
@@ -60,6 +63,8 @@ def open_dataset(
     Raises:
         DataError: there is nothing to read, or too many pictures are unreadable.
     """
+    if is_named(str(path)):
+        return named_set(named_samples(str(path), reading, split), NamedSet.parse(str(path)))
     index = data_index(path, reading, split)
     if not index.entries and not index.unread:
         column = f" under --image-column {reading.image_column}" if reading.image_column else ""
@@ -68,6 +73,19 @@ def open_dataset(
             "(pictures, optionally with metadata.jsonl, metadata.csv or metadata.parquet)"
         )
     return indexed_set(index, reading, str(path))
+
+
+def unseen_samples(
+    path: str | PathLike[str], reading: Reading, split: str | None = None
+) -> NamedSamples | IndexedSamples:
+    """The samples of a data set, their pictures not looked at.
+
+    Raises:
+        DataError: there are none, or their shards or metadata cannot be read.
+    """
+    if is_named(str(path)):
+        return named_samples(str(path), reading, split)
+    return IndexedSamples(data_index(path, reading, split), reading)
 
 
 def data_index(path: str | PathLike[str], reading: Reading, split: str | None = None) -> Index:
@@ -92,6 +110,8 @@ def shard_urls(data: str | PathLike[str], split: str | None = None) -> list[str]
     `*` in names, `pipe:` commands, other addresses, and several of these joined by `::`.
     """
     text = str(data)
+    if is_named(text):
+        return []
     if "{" in text or "::" in text:
         from webdataset.shardlists import expand_urls
 
@@ -114,7 +134,21 @@ def _is_shard(path: Path) -> bool:
 
 
 def is_remote(url: str) -> bool:
-    return "://" in url or url.startswith("pipe:")
+    return "://" in url or url.startswith("pipe:") or is_named(url)
+
+
+def streamed_shards(
+    data: str | PathLike[str], reading: Reading, asked: bool | None, split: str | None = None
+) -> list[str] | None:
+    """The shards of data that are to be read in passing; None where they are read by index.
+
+    Raises:
+        DataError: they have to be read otherwise than is `asked`.
+    """
+    if is_named(str(data)):
+        return named_shards(str(data), reading, split) if asked else None
+    urls = shard_urls(data, split)
+    return urls if streams(urls, asked) else None
 
 
 def streams(urls: Sequence[str], asked: bool | None) -> bool:

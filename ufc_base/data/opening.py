@@ -6,30 +6,20 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ufc_base.data.datasets import DataSet, open_dataset
+from ufc_base.data.datasets import DataSet, open_dataset, streamed_shards
 from ufc_base.data.names import DataError
 from ufc_base.data.records import Reading, has_caption
-from ufc_base.data.streams import first_records
+from ufc_base.data.streams import first_records, shard_name
 from ufc_base.files import write_text
 from ufc_base.formats.json_text import load_json
+from ufc_base.settings import DataSettings, LoopSettings
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine
 
 RECORD = "data.json"  # in the output folder: what the run was trained on
 FIRST_SAMPLES = 1000  # of a stream, looked at before its first step
-
-
-class DataSettings(Protocol):
-    """The settings of a recipe that say where its data are and how they are read."""
-
-    train_data_dir: str
-    val_data_dir: str | None
-    output_dir: str
-    caption_column: str | None
-    image_column: str | None
-    max_unreadable: float
 
 
 def reading_of(settings: DataSettings) -> Reading:
@@ -44,10 +34,10 @@ def open_training_set(settings: DataSettings, engine: Engine | None = None) -> D
         DataError: it cannot be used.
     """
     if engine is None:
-        samples = open_dataset(settings.train_data_dir, reading_of(settings), "train")
+        samples = open_dataset(settings.training_data, reading_of(settings), "train")
     else:
         with engine.first_alone():  # the others find the pictures looked at
-            samples = open_dataset(settings.train_data_dir, reading_of(settings), "train")
+            samples = open_dataset(settings.training_data, reading_of(settings), "train")
     if engine is None or engine.first:
         lines = [count_line(len(samples), samples.captioned), *samples.said()]
         lines += changes(Path(settings.output_dir), samples.digests)
@@ -61,10 +51,20 @@ def open_validation_set(settings: DataSettings) -> DataSet:
     Raises:
         DataError: it cannot be used.
     """
-    assert settings.val_data_dir is not None
-    samples = open_dataset(settings.val_data_dir, reading_of(settings), "validation")
+    assert settings.held_out_data is not None
+    samples = open_dataset(settings.held_out_data, reading_of(settings), "validation")
     tell(settings, [f"held-out data: {line}" for line in samples.said()])
     return samples
+
+
+def streamed(settings: LoopSettings) -> list[str] | None:
+    """The shards that a run reads in passing; None where it reads its set by index.
+
+    Raises:
+        DataError: they have to be read otherwise than the settings say.
+    """
+    asked, data = settings.streaming, settings.training_data
+    return streamed_shards(data, reading_of(settings), asked, "train")
 
 
 def look_at_stream(settings: DataSettings, urls: Sequence[str], engine: Engine) -> int:
@@ -72,7 +72,7 @@ def look_at_stream(settings: DataSettings, urls: Sequence[str], engine: Engine) 
     records = first_records(urls, FIRST_SAMPLES, reading_of(settings))
     captioned = sum(map(has_caption, records))
     if engine.first:
-        files = {url.rpartition("/")[2]: _size(url) for url in urls}
+        files = {shard_name(url): _size(url) for url in urls}
         line = f"the first {count_line(len(records), captioned)}"
         tell(settings, [line, *changes(Path(settings.output_dir), files)])
     return captioned
@@ -88,7 +88,7 @@ def no_captions(settings: DataSettings, fields: Sequence[str]) -> DataError:
     named = f"; its fields are {', '.join(map(str, fields))}" if fields else ""
     asked = settings.caption_column or "text"
     return DataError(
-        f"{settings.train_data_dir}: no sample has a caption in {asked!r}{named}. Name another "
+        f"{settings.training_data}: no sample has a caption in {asked!r}{named}. Name another "
         "with --caption-column, or give `text` or `caption` in metadata.jsonl, metadata.csv or "
         "metadata.parquet, or ID.txt, ID.caption.txt or ID.json beside each picture"
     )

@@ -32,9 +32,11 @@ from ufc_base.data.records import (
     take_picture_names,
     with_captions,
 )
+from ufc_base.files import folded
 from ufc_base.images import ImageError, load_image
 
 MOST_TOLD = 16 * 1024 * 1024  # bytes of a file that says something of a picture
+MOST_PICTURE = 256 * 1024 * 1024  # bytes of a picture's file; a raw one of the most pixels has less
 # What Python's reader of tars raises beside its own errors, such as for names behind names.
 ODD_HEADERS = (RecursionError, ValueError, ArithmeticError, LookupError, TypeError, EOFError)
 
@@ -237,6 +239,7 @@ def _add_rows(index: Index, table: Path, folders: Sequence[Path], reading: Readi
     """What a metadata file names of the pictures in some folders, or outside of the data set."""
     splits = [Path(os.path.abspath(folder)) for folder in folders]
     root = Path(os.path.abspath(index.root))
+    listings: dict[Path, dict[str, list[str]]] = {}
     for where, row in read_metadata(table):
         try:
             names = take_picture_names(row, reading.image_column, where)
@@ -244,7 +247,7 @@ def _add_rows(index: Index, table: Path, folders: Sequence[Path], reading: Readi
             index.unread.append(str(error))
             continue
         for name in names:
-            path = table.parent / name
+            path = spelt_otherwise(table.parent, name, listings) or table.parent / name
             place = Path(os.path.abspath(path))
             if place.is_relative_to(root) and not any(place.is_relative_to(s) for s in splits):
                 continue  # of another split
@@ -252,6 +255,33 @@ def _add_rows(index: Index, table: Path, folders: Sequence[Path], reading: Readi
                 index.entries.append(Entry(path.stem, str(path), Member(path), row=row))
             else:
                 index.unread.append(f"{where}: there is no picture {str(path)[:300]}")
+
+
+def spelt_otherwise(
+    folder: Path, name: str, listings: dict[Path, dict[str, list[str]]]
+) -> Path | None:
+    """The file of a name that was right where case, or how accents are stored, makes no difference.
+
+    A table from Windows may name `A.PNG` where `a.png` lies, one from a Mac the same letters in
+    other characters. None where the name is right as it is, or fits no file or several. `listings`
+    keeps what lies in folders.
+    """
+    if is_file(folder / name):
+        return None
+    place = folder
+    for part in Path(name).parts:
+        if part in (os.sep, os.pardir) or not place.is_dir():
+            return None
+        if place not in listings:
+            listings[place] = {}
+            for other in os.listdir(place):
+                listings[place].setdefault(folded(other), []).append(other)
+        alike = listings[place].get(folded(part), [])
+        exact = [other for other in alike if other == part] or alike
+        if len(exact) != 1:
+            return None
+        place = place / exact[0]
+    return place if is_file(place) else None
 
 
 def is_file(path: Path) -> bool:

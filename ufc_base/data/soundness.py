@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -19,6 +19,8 @@ from typing import Any
 import PIL
 
 from ufc_base import images
+from ufc_base.data.addresses import NamedSet
+from ufc_base.data.named import NamedSamples
 from ufc_base.data.names import DataError
 from ufc_base.data.records import USUAL, Reading, has_caption
 from ufc_base.data.samples import Index, IndexedSamples, Sample, Samples
@@ -38,28 +40,25 @@ class DataSet:
         content: a digest of all that the pictures and their records are.
         unreadable: why samples were left out.
         notes: what else was passed over.
-        files: the files of the set.
     """
 
     def __init__(
         self,
         samples: Samples,
-        files: Sequence[Path],
-        root: Path,
+        digests: Mapping[str, str],
+        name: str,
         reading: Reading = USUAL,
         unread: Sequence[str] = (),
         notes: Sequence[str] = (),
-        name: str | None = None,
     ) -> None:
         self.samples = samples
-        self.files = list(files)
         self.notes = list(notes)
-        self.digests = file_digests(files, root)
+        self.digests = dict(digests)
         said = f"{sorted(self.digests.items())} {len(samples)} {reading.image_column}"
         self.content = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
         damaged = known_damage(samples, self.content) if reading.keep else find_damage(samples)
         self.unreadable = [*unread, *damaged.values()]
-        refuse_too_many(self.unreadable, len(samples) + len(unread), reading, name or str(root))
+        refuse_too_many(self.unreadable, len(samples) + len(unread), reading, name)
         self.indices = [index for index in range(len(samples)) if index not in damaged]
 
     def __len__(self) -> int:
@@ -74,7 +73,7 @@ class DataSet:
     @property
     def places(self) -> list[Path]:
         """The files that hold the pictures: they themselves, or their shards, each once."""
-        assert isinstance(self.samples, IndexedSamples)
+        assert isinstance(self.samples, IndexedSamples | NamedSamples)
         return list(dict.fromkeys(map(self.samples.place, self.indices)))
 
     @cached_property
@@ -99,7 +98,18 @@ def indexed_set(index: Index, reading: Reading, name: str) -> DataSet:
         DataError: too many of them cannot be read.
     """
     samples = IndexedSamples(index, reading)
-    return DataSet(samples, index.files, index.root, reading, index.unread, index.notes, name)
+    digests = file_digests(index.files, index.root)
+    return DataSet(samples, digests, name, reading, index.unread, index.notes)
+
+
+def named_set(samples: NamedSamples, named: NamedSet) -> DataSet:
+    """A set by name whose pictures have been looked at.
+
+    Raises:
+        DataError: too many of them cannot be read.
+    """
+    digests = samples.digests()
+    return DataSet(samples, digests, str(named), samples.reading)
 
 
 def content_of(samples: Samples) -> str:

@@ -29,15 +29,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ufc_base.data.addresses import is_named
 from ufc_base.data.datasets import as_uint8, is_remote
+from ufc_base.data.named import named_stream
 from ufc_base.data.names import DataError, grouped, is_hidden, is_picture, is_told, picture_of
 from ufc_base.data.records import USUAL, Reading, parse_record, with_captions
-from ufc_base.data.samples import MOST_TOLD, ODD_HEADERS, is_plain_member
+from ufc_base.data.samples import MOST_PICTURE, MOST_TOLD, ODD_HEADERS, is_plain_member
 from ufc_base.data.soundness import SHOWN, too_many
 from ufc_base.images import ImageError, load_image
 from ufc_base.training.stopping import worker_signals
 
-MOST_PICTURE = 256 * 1024 * 1024  # bytes of a picture's file; a raw one of the most pixels has less
 PIECE = 16 * 1024 * 1024  # bytes that are read at a time
 MOST_PACKED = 100  # bytes of a shard out of one of its packed file
 DAMAGED_IN_A_ROW = 1000  # so many, and it is not a picture here and there
@@ -65,7 +66,7 @@ class StreamPlan:
     @property
     def about(self) -> dict[str, Any]:
         """What positions depend on. Shards count by name: a set may move between two runs."""
-        names = [url.rpartition("/")[2] for url in self.urls]
+        names = map(shard_name, self.urls)
         return {
             "stream_lanes": self.lanes,
             "stream_shuffle": self.shuffle,
@@ -86,6 +87,11 @@ class StreamPlan:
 
     def _fit(self, groups: int) -> bool:
         return groups <= len(self.urls)
+
+
+def shard_name(url: str) -> str:
+    """What a shard is known by, wherever its set lies."""
+    return url if is_named(url) else url.rpartition("/")[2]
 
 
 def lane_samples(
@@ -142,6 +148,9 @@ def permuted(
 
 def shard_samples(url: str, reading: Reading) -> Iterator[Raw]:
     """Samples with a picture, as bytes by suffix; a shard that breaks off is warned of and left."""
+    if is_named(url):
+        yield from named_stream(url, reading)
+        return
     from webdataset.handlers import warn_and_continue
     from webdataset.tariterators import url_opener
 

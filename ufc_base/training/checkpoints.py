@@ -23,7 +23,8 @@ from ufc_base.formats.pickles import load_tensors, shortly, tensors_of
 from ufc_base.training.run_settings import write_settings
 
 STATE = "trainer.pt"
-FINISHED = ("config.json", "model_index.json")  # what a trainer writes at the end, one or other
+# What a trainer writes at the end, one of them: a part, a model, or an adapter.
+FINISHED = ("config.json", "model_index.json", "pytorch_lora_weights.safetensors")
 
 
 class Checkpoints:

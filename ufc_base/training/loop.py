@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
@@ -28,6 +29,7 @@ from ufc_base.training.processes import Engine, spread, whole
 from ufc_base.training.progress_bar import open_bar
 from ufc_base.training.run_settings import told_changes, write_settings
 from ufc_base.training.stopping import Diverged, Signals, Stopped
+from ufc_base.training.trackers import open_trackers
 
 
 def learning_rate_scale(
@@ -169,9 +171,13 @@ class Run:
         return float(state["seconds"])
 
     def __enter__(self) -> Run:
-        self.signals.__enter__()
         if self.engine.first:
+            names = getattr(self.settings, "report_to", ())
+            told = vars(self.settings) if names else {}
+            folder = Path(self.settings.output_dir)
+            self.log.trackers = open_trackers(names, folder, told, self.begun, self.log.tell)
             self.log.bar = open_bar(self.settings.max_train_steps, self.log.stream)
+        self.signals.__enter__()
         return self
 
     def __exit__(
@@ -183,6 +189,9 @@ class Run:
         if self.log.bar is not None:
             self.log.bar.close()
             self.log.bar = None
+        if self.log.trackers is not None:
+            self.log.trackers.close()
+            self.log.trackers = None
         self.signals.__exit__(kind, error, trace)
 
     def progress(self, step: int, steps: int, timed: bool = True) -> float:

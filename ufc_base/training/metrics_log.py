@@ -9,11 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+from PIL import Image
 from torch import Tensor
 
 from ufc_base.entry import write_line
 from ufc_base.files import naming, write_atomically
 from ufc_base.training.progress_bar import TrainingBar
+from ufc_base.training.trackers import Trackers
 
 
 class MetricsLog:
@@ -30,6 +32,7 @@ class MetricsLog:
         self.stream = stream
         self.quiet = quiet
         self.bar: TrainingBar | None = None
+        self.trackers: Trackers | None = None
 
     def write(self, step: int, **values: Any) -> None:
         if self.quiet:
@@ -37,7 +40,14 @@ class MetricsLog:
         row = {"step": step} | {name: plain(value) for name, value in values.items()}
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        if self.trackers is not None:
+            self.trackers.log(step, row)
         self.tell(" ".join(f"{name} {value}" for name, value in row.items()))
+
+    def pictures(self, step: int, named: Mapping[str, Image.Image]) -> None:
+        """Previews, by what they are of, for the trackers alone."""
+        if self.trackers is not None:
+            self.trackers.pictures(step, named)
 
     def go_back(self, step: int, validated: bool) -> None:
         """Leave out what was logged after a step that the run goes on from, or half logged.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ufc_base.data.datasets import DataError, Pixels, as_float, batch_indices, shard_urls, streams
-from ufc_base.data.opening import look_at_stream, open_training_set, reading_of
+from ufc_base.data.datasets import DataError, Pixels, as_float, batch_indices
+from ufc_base.data.opening import look_at_stream, open_training_set, reading_of, streamed
 from ufc_base.data.streams import Position, Stream, StreamPlan, open_stream
 from ufc_base.settings import LoopSettings
 from ufc_base.training.loop import Source
@@ -45,8 +45,8 @@ def open_pictures(config: TokenizerTrainConfig, engine: Engine) -> PictureSource
     Raises:
         DataError: it cannot be used.
     """
-    urls = shard_urls(config.train_data_dir, "train")
-    if streams(urls, config.streaming):
+    urls = streamed(config)
+    if urls is not None:
         look_at_stream(config, urls, engine)
         return StreamedPictures(config, engine, urls)
     return StoredPictures(config, engine)

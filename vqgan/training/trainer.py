@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import Pixels, open_dataset
+from ufc_base.data.datasets import Pixels
+from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
 from ufc_base.images import to_uint8
 from ufc_base.training.batch_norm import share_batch_norm
@@ -361,8 +362,8 @@ def main(config: TokenizerTrainConfig) -> Path:
     Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     source = open_pictures(config, engine)
     held_out = source.pixels
-    if config.val_data_dir:
-        held_out = Pixels(open_dataset(config.val_data_dir), config.size, config.fit)
+    if config.held_out_data:
+        held_out = Pixels(open_validation_set(config), config.size, config.fit)
     trainer = TokenizerTrainer(config, engine)
 
     def before_step(progress: float) -> None:

@@ -107,15 +107,30 @@ class Upscaler(nn.Module):
         return self(x_BCHW).clamp(-1, 1)
 
     def save_pretrained(
-        self, folder: str | PathLike[str], dtype: torch.dtype | None = None
+        self,
+        folder: str | PathLike[str],
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        max_shard_size: int | str = "1GB",
     ) -> None:
         """Write `config.json` and `model.safetensors` (cast to `dtype` if given)."""
-        save_module(self, self.config.to_dict(), folder, dtype=dtype)
+        save_module(
+            self,
+            self.config.to_dict(),
+            folder,
+            dtype=dtype,
+            variant=variant,
+            max_shard_size=max_shard_size,
+        )
 
     @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str], variant: str | None = None) -> Upscaler:
+    def from_pretrained(
+        cls, folder: str | PathLike[str], variant: str | None = None, mmap: bool = True
+    ) -> Upscaler:
         """Read a folder written by `save_pretrained`. Raises `CheckpointError` if it is unsound."""
-        model = load_module(folder, lambda values: cls(UpscalerConfig.from_dict(values)), variant)
+        model = load_module(
+            folder, lambda values: cls(UpscalerConfig.from_dict(values)), variant, mmap=mmap
+        )
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model.eval()
 

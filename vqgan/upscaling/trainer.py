@@ -10,14 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import DataError, shard_urls, streams
-from ufc_base.data.opening import open_training_set, open_validation_set, tell
+from ufc_base.data.datasets import DataError
+from ufc_base.data.opening import open_training_set, open_validation_set, streamed, tell
 from ufc_base.images import to_uint8
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Source, WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
-from vqgan.model import VQGAN
+from vqgan.model import VQGAN, tokenizer_folder
 from vqgan.training.data import Ahead
 from vqgan.training.export import load_averages, read_averages
 from vqgan.training.losses import perceived, reconstruction_loss
@@ -129,15 +129,12 @@ def make_engine(config: UpscalerTrainConfig) -> Engine:
 
 
 def load_tokenizer(name: str) -> VQGAN:
-    """The tokenizer of its own folder, or of a model's.
+    """The tokenizer of its own folder, or of a model's, frozen.
 
     Raises:
         CheckpointError: there is none, or it is unsound.
     """
-    folder = Path(name)
-    if not (folder / "config.json").is_file() and (folder / "tokenizer").is_dir():
-        folder = folder / "tokenizer"
-    return VQGAN.from_pretrained(folder).requires_grad_(False)
+    return VQGAN.from_pretrained(tokenizer_folder(name)).requires_grad_(False)
 
 
 def open_pairs(
@@ -148,9 +145,9 @@ def open_pairs(
     Raises:
         DataError: they cannot be used.
     """
-    if streams(shard_urls(config.train_data_dir, "train"), config.streaming):
+    if streamed(config) is not None:
         raise DataError(
-            f"{config.train_data_dir}: an upscaler's photographs are not read in passing, since "
+            f"{config.training_data}: an upscaler's photographs are not read in passing, since "
             "their reconstructions are made first: give local shards and --no-streaming"
         )
     output, quiet = Path(config.output_dir), not engine.first
@@ -166,7 +163,7 @@ def open_pairs(
     with engine.first_alone():
         pairs = pairs_of(training, "reconstructions.safetensors")
         held_out = pairs
-        if config.val_data_dir:
+        if config.held_out_data:
             held_out = pairs_of(open_validation_set(config), "reconstructions-val.safetensors")
     return pairs, held_out
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ufc.cli.generating.model_choice import Loaded
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.frame import Grid, cells
 from ufc.io.batch_plan import batch_settings
@@ -21,6 +20,7 @@ from ufc.io.manifest import save_picture
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput
 from ufc.request import Request, Result
+from ufc.requests.loading import Loaded
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
 from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ufc.cli.generating.model_choice import Loaded, ModelSettings, load
 from ufc.conditioning.frame import Frame, Frames
 from ufc.io.embedded_tokens import codebook_digest
 from ufc.request import Request
+from ufc.requests.loading import Loaded, ModelSettings, load
 from ufc.sampling.orders import find_order
 from webui.sessions import state
 from webui.sessions.generation import GenerationJob

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ufc.cli.generating.replay import differences
 from ufc.conditioning.frame import Frame
 from ufc.io.embedded_tokens import carried_codes
 from ufc.io.png.metadata import read_metadata
 from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Result
+from ufc.requests.replay import differences
 from ufc_base.files import write_atomically
 from ufc_base.images import ImageError, load_mask, load_original
 from ufc_base.profiles import sound_profile, to_srgb

@@ -14,6 +14,7 @@ from ufc_base.data.datasets import DataError, DataSet, Reading, Sample, Samples,
 from ufc_base.data.names import is_picture
 from ufc_base.data.records import USUAL, texts_of
 from ufc_base.data.samples import is_file
+from ufc_base.data.soundness import file_digests
 from ufc_base.formats.json_text import load_json
 from ufc_base.images import load_image
 
@@ -120,7 +121,8 @@ def open_set(path: str | Path, limit: int | None = None, reading: Reading = USUA
         paths, records = _generated(folder)
         recipe = recipe_of(records)
         files = [*paths, *_manifests(folder)]
-        found = DataSet(Listed(paths, records), files, folder, reading)
+        digests = file_digests(files, folder)
+        found = DataSet(Listed(paths, records), digests, str(folder), reading)
         places = [paths[index] for index in found.indices]
     else:
         found = open_dataset(path, reading)

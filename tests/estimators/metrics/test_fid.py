@@ -189,7 +189,7 @@ def test_statistics_of_pytorch_fid_and_clean_fid_are_read(tmp_path, save):
     save(tmp_path / "theirs.npz", mu=mean, sigma=covariance)
     layers = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
     other = command_line.Measuring(make_extractor("random", layers, (1,), 16))
-    with pytest.raises(ValueError, match=r"6 features.*--extractor inception, and --mode legacy"):
+    with pytest.raises(ValueError, match=r"6 features.*--extractor inception, and --mode clean"):
         fid.statistics_for(other, tmp_path / "theirs.npz")
     same = command_line.Measuring(make_extractor("inception", layers, (1,), 16))
     stats = fid.statistics_for(same, tmp_path / "theirs.npz")

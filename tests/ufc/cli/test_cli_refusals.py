@@ -7,8 +7,8 @@ from cli_helpers import SIDE, one_line, write
 from PIL import Image
 from toy_data import bomb_png
 
-from ufc.cli.generating import batch_runner
 from ufc.cli.main import main
+from ufc.requests import checks
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,6 @@ def test_bad_checkpoints(damage, message, model, tmp_path, monkeypatch, capsys):
 
 
 def test_unforeseen_errors_are_one_line(ufc, monkeypatch):
-    monkeypatch.setattr(batch_runner, "check_rows", lambda *_: 1 / 0)
+    monkeypatch.setattr(checks, "check_rows", lambda *_: 1 / 0)
     code, _, err = ufc("generate", "--prompt", "a")
     assert code == 1 and one_line(err) and "ZeroDivisionError" in err and "UFC_DEBUG" in err

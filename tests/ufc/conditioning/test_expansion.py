@@ -11,7 +11,8 @@ import torch
 from fashion_captions import COLOURS, GENDERS, NOUNS, PATTERNS_ZH, USAGES
 from toy_chat import SHORT, tiny_network, tiny_tokenizer
 
-from ufc.conditioning.caption_language import LANGUAGES, language_of
+from estimators.contradiction.trees import language_of
+from ufc.conditioning.caption_language import LANGUAGES
 from ufc.conditioning.expansion import (
     Expansion,
     PromptExpander,

@@ -123,3 +123,20 @@ def test_half_a_character_in_a_shard():
     assert parse_record({"json": b'{"text": "\\ud83d\\udc57"}'}) == {"text": "👗"}
     with pytest.raises(DataError, match="half a character"):
         parse_record({"json": b'{"text": "\\ud83d"}'})
+
+
+def test_folders_deeper_than_windows_used_to_allow(ufc, tmp_path: Path):
+    deep = Path(*["f" * 60] * 8)  # with the rest beyond 260 characters
+    code, _, err = ufc("generate", "--prompt", "bag", "--seed", 1, output_dir=deep)
+    assert code == 0, err
+    (row,) = manifest(deep)
+    assert (deep / row["file_name"]).is_file()
+    assert ufc("generate", "--prompt", "bag", "--seed", 1, "--resume", output_dir=deep)[0] == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the limits are others there")
+@pytest.mark.parametrize("folder", [Path("f" * 300), Path(*["f" * 200] * 25)])
+def test_folders_that_no_disk_takes(ufc, folder: Path):
+    code, _, err = ufc("generate", "--prompt", "bag", output_dir=folder)
+    assert code in (1, 2)
+    assert "Traceback" not in err and "too long" in err

@@ -23,7 +23,11 @@ def test_a_bundled_model_is_found_by_name(
     assert set(manifest(tmp_path)) == {
         "mine/model_index.json",
         "mine/tokenizer.json",
+        "mine/pipeline.py",
+        "mine/text/ufc_part.py",
         "mine/tokenizer/config.json",
+        "mine/tokenizer/ufc_part.py",
+        "mine/transformer/ufc_part.py",
         "mine/tokenizer/model.safetensors",
         "mine/transformer/config.json",
         "mine/transformer/model.safetensors",
@@ -69,11 +73,11 @@ def test_push_uploads_a_whole_model_folder(
         def create_repo(self, repo_id: str, **settings: Any) -> None:
             calls["created"] = repo_id, settings
 
-        def upload_folder(self, repo_id: str, folder_path: str) -> str:
+        def upload_folder(self, repo_id: str, folder_path: str, **settings: Any) -> str:
             calls["files"] = sorted(manifest(Path(folder_path)))
             return f"https://example.org/{repo_id}"
 
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
     assert pipeline.push_to_hub("me/model", private=True, token="t").endswith("me/model")
     assert calls["created"] == ("me/model", {"private": True, "exist_ok": True})
-    assert "transformer/model.safetensors" in calls["files"]
+    assert {"transformer/model.safetensors", "README.md"} <= set(calls["files"])

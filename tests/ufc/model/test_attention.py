@@ -148,8 +148,24 @@ def test_short_attention_in_bf16_is_near_the_formula(
     torch.testing.assert_close(made.float(), wanted, rtol=0.05, atol=0.03)
     alone = attend(*(x[:1] for x in half), None if given is None else given[:1])
     assert torch.equal(alone, made[:1])
-    with torch.enable_grad():
-        assert not is_short(*(x.transpose(1, 2) for x in half))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_of_short_attention_in_bf16_are_near_the_formulas(
+    causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UFC_CPU_BF16", "1")
+    torch.manual_seed(0)
+    exact = [torch.randn(2, tokens, 3, 16, requires_grad=True) for tokens in (5, 9, 9)]
+    half = [x.detach().bfloat16().requires_grad_() for x in exact]
+    weight = torch.randn(2, 5, 3, 16)
+    assert is_short(*(x.transpose(1, 2) for x in half))
+    (attend(*exact, None, "math", causal) * weight).sum().backward()
+    (attend(*half, None, "sdpa", causal).float() * weight).sum().backward()
+    for one, other in zip(half, exact, strict=True):
+        assert one.grad is not None and other.grad is not None
+        error = (one.grad.float() - other.grad).norm() / other.grad.norm()
+        assert error < 0.03
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ from conftest import make_pipeline, tiny_transformer
 from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
-from ufc.model.block import Block
-from ufc.model.experts import Experts, take_routing
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.experts import Experts, take_routing
 from ufc.model.quantisation import Int8Linear, quantise_linears
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import make_prefix

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
-from ufc.model.block import Block
-from ufc.model.fused_block import WIDEST, is_lean, unit
+from ufc.model.blocks.block import Block
+from ufc.model.blocks.fused_block import WIDEST, is_lean, unit
 from ufc.model.quantisation import quantise_linears
 from ufc.model.transformer import Hidden, UFCConfig, UFCTransformer
 from ufc.sampling.guidance import make_prefix

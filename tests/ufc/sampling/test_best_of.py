@@ -6,9 +6,9 @@ import torch
 from test_sampler import TRUTH, Oracle, T, problem
 from torch import Tensor
 
-from ufc.sampling.best_of import refine_best_of
 from ufc.sampling.canvas import Canvas, Refined
 from ufc.sampling.config import SamplerConfig
+from ufc.sampling.selection.best_of import refine_best_of
 
 
 def run(best_of: int, seeds: list[int], seen: list[Tensor] | None = None) -> Refined:

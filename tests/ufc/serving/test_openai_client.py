@@ -74,8 +74,8 @@ def test_all_controls_may_be_combined(client: Any, pipe: UFCPipeline) -> None:
     }
     answer = client.images.generate(prompt="bag", extra_body=FEW | more)
     expected = pipe(
-        "bag", "blue", reference, 0.5, image, preserve_blocks=list(range(8)), order="halton",
-        seed=3, num_inference_steps=2,
+        "bag", image, negative_prompt="blue", reference_images=reference, reference_weights=0.5,
+        preserve_blocks=list(range(8)), order="halton", seed=3, num_inference_steps=2,
     )  # fmt: skip
     found = picture_of(answer.data[0].b64_json)
     assert found.tobytes() == expected.images[0].tobytes()

@@ -123,7 +123,7 @@ def test_metadata_of_a_whole_set_serves_its_splits(tmp_path: Path, kind: str) ->
 def test_splits_are_folders_of_known_names_and_others_are_kinds(tmp_path: Path) -> None:
     write_files(tmp_path / "a", {f"data/{s}/x.png": picture_bytes() for s in ("train", "test")})
     assert len(open_dataset(tmp_path / "a", split="train")) == 1
-    assert open_dataset(tmp_path / "a", split="validation").files[0].parent.name == "test"
+    assert open_dataset(tmp_path / "a", split="validation").places[0].parent.name == "test"
     write_files(tmp_path / "b", {f"{s}/x.png": picture_bytes() for s in ("train", "bus")})
     labels = [open_dataset(tmp_path / "b", Reading("label")).record(n)["text"] for n in range(2)]
     assert labels == ["bus", "train"]
@@ -401,3 +401,18 @@ def test_changes_are_told_by_kind(tmp_path: Path) -> None:
     told = changes(tmp_path, {"a": "3", "c": "4"})
     assert told[0].endswith("of their files 1 changed (a), 1 added (c), 1 gone (b)")
     assert changes(tmp_path, {"a": "3", "c": "4"}) == []
+
+
+def test_tables_of_systems_that_ignore_case_or_how_accents_are_stored(tmp_path: Path) -> None:
+    files = {"Look/caf\u0065\u0301.PNG": picture_bytes(1), "Look/b.png": picture_bytes(2),
+             "two/c.png": picture_bytes(3), "two/C.png": picture_bytes(4)}  # fmt: skip
+    write_files(tmp_path, files)
+    if len(list((tmp_path / "two").iterdir())) < 2:
+        pytest.skip("this disk ignores case itself")
+    names = ("look/CAF\u00c9.png", "LOOK\\B.PNG", "two/c.png", "two/C.PNG")
+    rows = [{"file_name": name, "text": name} for name in names]
+    write_table(tmp_path / "metadata.jsonl", rows)
+    found = open_dataset(tmp_path, Reading(max_unreadable=0.5))
+    seen = {found.record(n)["text"]: found.places[n].name for n in range(len(found))}
+    assert seen == {names[0]: "cafe\u0301.PNG", names[1]: "b.png", names[2]: "c.png"}
+    assert "there is no picture" in found.said()[0]

@@ -23,7 +23,7 @@ from page_helpers import (  # noqa: F401
 )  # fmt: skip
 from streamlit.testing.v1 import AppTest
 
-from ufc.cli.generating.model_choice import ModelSettings
+from ufc.requests.loading import ModelSettings
 from webui.page.start import act, card
 from webui.sessions import catalogue
 from webui.sessions.state import Session

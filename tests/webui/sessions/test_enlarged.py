@@ -9,8 +9,8 @@ import pytest
 from conftest import make_pipeline
 from toy_upscaler import toy_upscaler
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
+from ufc.requests.loading import ModelSettings
 from webui.sessions import derived, state, uploads
 from webui.sessions.generation import GenerationJob
 from webui.sessions.state import Session

@@ -12,9 +12,9 @@ from conftest import picture
 from PIL import Image
 from toy_upscaler import toy_upscaler
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.conditioning.edits.original_size import prepare
 from ufc.io.png.metadata import read_metadata
+from ufc.requests.loading import ModelSettings
 from webui.drawing.blocks import invert
 from webui.sessions import exports, state, uploads
 from webui.sessions.part_view import PartView, kept_blocks

@@ -12,8 +12,8 @@ from conftest import picture
 from PIL import Image
 from shapes import portrait_pipeline
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
+from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import differing_blocks
 from webui.drawing import blocks
 from webui.drawing.layers import labels

@@ -13,9 +13,9 @@ import pytest
 from conftest import make_pipeline
 from PIL import Image
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
+from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import Assessment, differing_blocks
 from ufc_base.images import ImageError
 from webui.sessions import derived, exports, generation, state, uploads

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ufc.cli.generating.model_choice import ModelSettings
 from ufc.cli.terminal import Terminal
 from ufc.io.validation import RequestError
 from ufc.request import Request, Row
+from ufc.requests.loading import ModelSettings
 
 if TYPE_CHECKING:
     from ufc.conditioning.expansion import PromptExpander

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufc.cli.flags import GenerateFlags, GenerationFlags, flag_of, request_from_flags
 from ufc.cli.generating.expansion import expand_prompts
-from ufc.cli.generating.model_choice import MODEL_FLAGS, load_for
+from ufc.cli.generating.model_choice import load_for
 from ufc.cli.terminal import DONE, SOME_FAILED, Terminal, say
 from ufc.io.batch_plan import (
     agreed_seeds,
@@ -37,6 +37,7 @@ from ufc.io.png.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Request, Row, request_names
+from ufc.requests.loading import MODEL_FLAGS
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row] | None = None) -> int:
         asked = {name: getattr(flags, name) for name in MODEL_FLAGS}
         settings, loaded = load_for(asked, results, terminal)
 
-        from ufc.cli.generating.batch_runner import BatchRunner, check_rows
+        from ufc.cli.generating.batch_runner import BatchRunner
+        from ufc.requests.checks import check_rows
 
         runner = BatchRunner(
             loaded,

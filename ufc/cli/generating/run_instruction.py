@@ -128,7 +128,7 @@ def answer(plan: Plan, values: Mapping[str, str], flags: RunFlags) -> int:
         RequestError: the model does not know the task, or a picture cannot be read.
     """
     from ufc.captioning.tell import carry_out
-    from ufc.cli.generating.model_choice import choose_settings, load
+    from ufc.requests.loading import choose_settings, load
     from ufc_base.reading import load_image
 
     given = plan.instruction.given.values()

@@ -137,7 +137,7 @@ def open_pipeline(flags: BenchFlags, dtype: str | None = None) -> UFCPipeline:
         ValueError: no such model, or sizes that do not fit each other.
     """
     from ufc.benchmark import Shape, random_pipeline
-    from ufc.cli.generating.model_choice import ModelSettings, load
+    from ufc.requests.loading import ModelSettings, load
 
     device, dtype = flags.device or "auto", dtype or flags.dtype or "auto"
     backend = flags.attention_backend or "auto"

@@ -62,6 +62,7 @@ LATER = Later(
 def pictures(flags: PictureFlags) -> int:
     """Carry out `ufc evaluate FAKE`."""
     from estimators.metrics.base import Options, find_metrics
+    from estimators.metrics.fid import is_statistics
     from estimators.metrics.sets.picture_set import open_set
     from ufc.contrastive_scorer import ContrastiveEstimator
     from ufc.evaluation.set_metrics import (
@@ -81,7 +82,7 @@ def pictures(flags: PictureFlags) -> int:
     )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))
-        statistics_file = flags.real is not None and flags.real.endswith(".npz")
+        statistics_file = flags.real is not None and is_statistics(flags.real)
         if is_model(flags.fake):
             fake, own_size = generate_for(flags, terminal)
             if flags.size is None:  # a small model is not to be blamed for being small
@@ -114,6 +115,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
     from estimators.metrics.extractors.networks import SIZED, load_extractor
     from estimators.metrics.probes.reconstruction import tokenizer_report, tokenizer_table
     from estimators.metrics.sets.picture_set import open_set
+    from ufc.io.hub import resolve_tokenizer
     from ufc_base.training.processes import pick_device
     from vqgan.model import VQGAN
     from vqgan.perceptual import lpips_model
@@ -124,7 +126,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
             "which probes learn from and distances are to"
         )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        folder = tokenizer_folder(flags.tokenizer)
+        folder = resolve_tokenizer(flags.tokenizer)
         device = pick_device(flags.device)
         model = VQGAN.from_pretrained(folder).to(device)
         measurings = [
@@ -407,26 +409,14 @@ def is_model(name: str) -> bool:
     return (Path(name) / "model_index.json").is_file() or name in bundled_models()
 
 
-def tokenizer_folder(name: str) -> Path:
-    """The tokenizer of a folder that is one, of a model's folder, or of a bundled model."""
-    from ufc.io.hub import resolve_model
-
-    if (Path(name) / "config.json").is_file():
-        return Path(name)
-    if (Path(name) / "model_index.json").is_file() or is_model(name):
-        return resolve_model(name) / "tokenizer"
-    raise ValueError(
-        f"{name}: neither a tokenizer (a folder with config.json and model.safetensors) nor a model"
-    )
-
-
 def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:
     """One picture for each caption of --real, by the model given as FAKE; (height, width)."""
+    from estimators.metrics.fid import is_statistics
     from estimators.metrics.sets.picture_set import open_set
     from ufc.evaluation.context import generate_pictures
     from ufc.pipeline import UFCPipeline
 
-    if flags.real is None or flags.real.endswith(".npz"):
+    if flags.real is None or is_statistics(flags.real):
         raise ValueError(
             f"{flags.fake} is a model: give the captions to generate by --real, a data set"
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.program import option, switch
 
 FORMS = ("distances", "memory", "words", "estimators", "controls", "ablation", "report")
@@ -24,7 +25,15 @@ class JudgeFlags:
 
     real: Annotated[
         str | None,
-        option("Real pictures: an ImageFolder, shards, or statistics (.npz) for --fid.", SET),
+        option("Real pictures: an ImageFolder, shards, or statistics (.npz, .pt) for --fid.", SET),
+    ] = None
+    dataset_name: Annotated[
+        str | None,
+        option("Data set of Hugging Face's datasets: hub id, folder, or builder of --real.", SET),
+    ] = None
+    dataset_config_name: Annotated[str | None, option("Its configuration.", SET)] = None
+    real_split: Annotated[
+        str | None, option("Its split that pictures are measured against.", SET)
     ] = None
     caption_column: Annotated[
         str, option("Which captions: text (default), text_zh (Chinese), or another field.", SET)
@@ -80,6 +89,34 @@ class JudgeFlags:
     json: Annotated[bool, switch("--json", "The result as JSON.", OUTPUT)] = False
     quiet: Annotated[bool, switch("--quiet", "No progress and no notices.", OUTPUT)] = False
 
+    def __post_init__(self) -> None:
+        if self.dataset_name is None and (self.real_split or self.dataset_config_name):
+            raise ValueError("a split or configuration is of a data set by name: --dataset-name")
+        self.real = self.named(self.real, self.real_split)
+
+    def named(self, folder: str | None, split: str | None) -> str | None:
+        """Path or address of data: of the set by name, where no folder is meant that is none."""
+        name = self.dataset_name
+        if name is None or (folder and not is_builder(name)):
+            return folder
+        return str(NamedSet(name, self.dataset_config_name, folder, split))
+
+
+@dataclass(kw_only=True)
+class TrainedFlags(JudgeFlags):
+    """What the forms have that also read what was learnt from."""
+
+    train_data_dir: Annotated[
+        str | None, option("Training pictures, which distances are to.", SET)
+    ] = None
+    train_split: Annotated[
+        str | None, option("Split of --dataset-name with the training pictures (train).", SET)
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.train_data_dir = self.named(self.train_data_dir, self.train_split or "train")
+
 
 @dataclass(kw_only=True)
 class CommonFlags(JudgeFlags):
@@ -131,7 +168,7 @@ class PictureFlags(CommonFlags):
         int | None, option("Shrink all pictures to squares of so many pixels first.", SET, min=8)
     ] = None
     save_stats: Annotated[
-        str | None, option("Write the real pictures' statistics here (.npz).", OUTPUT)
+        str | None, option("Write the real pictures' statistics here (.npz, or .pt).", OUTPUT)
     ] = None
 
 
@@ -147,7 +184,7 @@ def picture_flags() -> type[PictureFlags]:
 
 
 @dataclass(kw_only=True)
-class ModelFlags(CommonFlags):
+class ModelFlags(TrainedFlags, CommonFlags):
     """Flags of the forms that generate with a model and measure against its training pictures."""
 
     real: Annotated[
@@ -155,9 +192,6 @@ class ModelFlags(CommonFlags):
     ] = None
     model: Annotated[
         str | None, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
-    ] = None
-    train_data_dir: Annotated[
-        str | None, option("Training pictures, which distances are to.", SET)
     ] = None
     fit: Annotated[
         Literal["pad", "stretch", "crop"],
@@ -197,7 +231,7 @@ class AblationFlags(ModelFlags):
 
 
 @dataclass(kw_only=True)
-class TokenizerFlags(JudgeFlags):
+class TokenizerFlags(TrainedFlags):
     """Flags of `ufc evaluate tokenizer`."""
 
     tokenizer: Annotated[

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ufc.conditioning.control_item import ControlItem, join_items
+from ufc.conditioning.control_item import ControlItem, embedded_words, join_items
 
 if TYPE_CHECKING:  # requests and help texts do not wait for torch
     from PIL import Image
@@ -75,8 +75,11 @@ def encode_controls(
         for name, control in CONTROLS.items()
         if name in values
     ]
-    negative = encode_text(given.negative_prompt, notices, "negative prompt")
-    return join_items(parts), ControlItem(negative), notices
+    if given.negative_prompt_embeds is not None:
+        negative = embedded_words(given.negative_prompt_embeds)
+    else:
+        negative = ControlItem(encode_text(given.negative_prompt, notices, "negative prompt"))
+    return join_items(parts), negative, notices
 
 
 CONTROLS: dict[str, Control] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ufc.model.experts import take_routing
+from ufc.model.blocks.experts import take_routing
 from ufc.training.objectives.base import Context, Log, Objective, register_objective
 
 

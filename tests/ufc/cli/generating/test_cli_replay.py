@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cli_helpers import manifest, one_line, pictures, prompts, write
 
-from ufc.cli.generating.model_choice import ModelSettings, choose_settings
-from ufc.cli.generating.replay import have_here
 from ufc.io.prompts_file import read_rows
+from ufc.requests.loading import ModelSettings, choose_settings
+from ufc.requests.replay import have_here
 
 
 def again(ufc, source="out/manifest.jsonl", *flags):

@@ -11,7 +11,7 @@ from ufc.request import Result
 if TYPE_CHECKING:
     import torch
 
-    from ufc.cli.generating.model_choice import ModelSettings
+    from ufc.requests.loading import ModelSettings
 
 RECORDED = ("device", "dtype", "attention_backend", "revision", "variant", "deterministic")
 

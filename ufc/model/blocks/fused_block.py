@@ -32,7 +32,7 @@ from ufc_base.inference import is_untouched
 from ufc_base.processor import cpu_has_bf16
 
 if TYPE_CHECKING:
-    from ufc.model.block import Block
+    from ufc.model.blocks.block import Block
 
 # Beyond this width the products take nearly all of the time, and copies of them much memory.
 WIDEST = 1024

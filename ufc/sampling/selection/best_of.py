@@ -37,8 +37,14 @@ def refine_best_of(
         return refine(predict, score, problem, config, on_step)
 
     def show_first(step: int, canvas: Canvas) -> bool:
+        if on_step is None:
+            return False
         first = torch.arange(0, len(canvas.codes), best_of)
-        return on_step is not None and on_step(step, canvas.rows(first))
+        shown = canvas.rows(first)
+        ended = on_step(step, shown)
+        rows = first.to(canvas.codes.device)
+        canvas.codes[rows], canvas.confidence[rows] = shown.codes, shown.confidence
+        return ended
 
     refined = refine(
         lambda codes_MT, owner_M, ask_MT: predict(codes_MT, owner_M // best_of, ask_MT),

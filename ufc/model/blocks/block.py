@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ufc.model.attention import attend_pieces, rotate
-from ufc.model.experts import Experts
-from ufc.model.fused_block import Lean
+from ufc.model.blocks.experts import Experts
+from ufc.model.blocks.fused_block import Lean
 from ufc.model.prefix_cache import KeysValues, Layout
 
 if TYPE_CHECKING:
+    from ufc.model.blocks.compiled_block import CompiledBlock
     from ufc.model.transformer import UFCConfig
 
 
@@ -55,7 +56,7 @@ class Block(nn.Module):
         past: KeysValues | None,
         backend: str,
         only: Tensor | None = None,
-        lean: Lean | None = None,
+        lean: Lean | CompiledBlock | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """New hidden states (B, S, D), and this block's own keys and values.
 

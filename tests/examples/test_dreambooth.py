@@ -1,0 +1,56 @@
+"""The recipe for twenty pictures, from end to end on a tiny model."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from ufc import UFCPipeline, adapters
+
+try:
+    adapters.import_peft()
+except ImportError as error:
+    pytest.skip(f"PEFT cannot be imported: {error!s:.100}", allow_module_level=True)
+
+FILE = Path(__file__).parents[2] / "examples" / "dreambooth.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    found = importlib.util.spec_from_file_location("dreambooth", FILE)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_smoke(
+    example: ModuleType, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--smoke", "--model", str(model), "--output-dir", str(tmp_path / "look"), "--merge"]
+    assert example.main([*flags, "--device", "cpu"]) == 0
+    out = tmp_path / "look"
+    assert "pytorch_lora_weights.safetensors: 0." in capsys.readouterr().out
+    assert Image.open(out / "before-after.png").width > 8 * 16
+    records = [json.loads(line) for line in (out / "data" / "metadata.jsonl").open()]
+    assert [record["file_name"][:5] for record in records] == ["own-0"] * 4 + ["prior"] * 4
+    pipe = UFCPipeline.from_pretrained(model)
+    pipe.load_lora_weights(out)
+    assert pipe.get_active_adapters() == ["default_0"]
+    assert UFCPipeline.from_pretrained(out / "model").grid == pipe.grid
+
+
+def test_captions(example: ModuleType, tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert list(example.captions_of(tmp_path, "bag by kestrel").values()) == ["bag by kestrel"] * 2
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "one"}\n')
+    with pytest.raises(ValueError, match="2 pictures, of which 1 have no caption: give --caption"):
+        example.captions_of(tmp_path, None)
+    with pytest.raises(ValueError, match="0 pictures"):
+        example.captions_of(tmp_path / "..", None)

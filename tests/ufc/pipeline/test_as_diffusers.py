@@ -1,0 +1,456 @@
+"""What users of diffusers' pipelines expect of this one, on a tiny untrained pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+from conftest import make_pipeline, picture
+from PIL import Image
+
+from ufc import UFCPipeline
+from ufc.io.hub import manifest
+from ufc.io.serialisation import HubError
+from ufc_base.checkpoint import CheckpointError, read_json, read_safetensors
+
+STEPS = {"num_inference_steps": 4, "seed": 1}
+
+
+@pytest.fixture
+def folder(pipeline: UFCPipeline, tmp_path: Path) -> Path:
+    pipeline.save_pretrained(tmp_path / "m")
+    return tmp_path / "m"
+
+
+class TestLoading:
+    @pytest.mark.parametrize(
+        ("dtype", "precision"),
+        [
+            (torch.bfloat16, "bf16"),
+            ("torch.float16", "fp16"),
+            ("float32", "fp32"),
+            ("int8", "int8"),
+            ({"transformer": torch.float16, "default": torch.float32}, "fp16"),
+            ({"default": torch.bfloat16}, "bf16"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["torch_dtype", "dtype"])
+    def test_types_and_names(self, folder: Path, name: str, dtype: Any, precision: str) -> None:
+        pipe = UFCPipeline.from_pretrained(folder, device="cpu", **{name: dtype})
+        assert pipe.precision == precision
+        assert next(pipe.tokenizer.parameters()).dtype == torch.float32
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"torch_dtype": torch.int32}, r"torch\.int32.*torch\.bfloat16"),
+            ({"torch_dtype": "fp32", "dtype": "bf16"}, "both torch_dtype='fp32' and dtype='bf16'"),
+            ({"torch_dtype": {"unet": torch.float16}}, "unet"),
+            ({"device": "cpu", "device_map": "cuda"}, "both device='cpu' and device_map='cuda'"),
+            ({"device_map": {"transformer": "cpu"}}, "one place for the whole model"),
+            ({"use_safetensors": False}, "safetensors alone"),
+            ({"subfolder": "../m"}, "leads out of the model"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, folder: Path, arguments: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            UFCPipeline.from_pretrained(folder, **arguments)
+
+    def test_device_map_and_moving_by_type(self, folder: Path) -> None:
+        pipe = UFCPipeline.from_pretrained(folder, device_map="cpu", disable_mmap=True)
+        assert pipe.device.type == "cpu"
+        assert pipe.to(torch.bfloat16).dtype == torch.bfloat16
+        assert pipe.to("cpu", torch.float32).dtype == torch.float32
+
+    def test_a_subfolder_of_a_folder_and_of_a_repository(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert UFCPipeline.from_pretrained(folder.parent, subfolder="m").name == "m"
+        asked: dict[str, Any] = {}
+
+        def download(repository: str, **settings: Any) -> str:
+            asked.update(settings)
+            return str(folder.parent)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        loaded = UFCPipeline.from_pretrained(
+            "me/models", subfolder="m", token="secret", force_download=True
+        )
+        assert loaded.name == "m"
+        assert (asked["token"], asked["force_download"]) == ("secret", True)
+        assert asked["allow_patterns"] == ["m/*.json", "m/*.safetensors", "m/*.md"]
+
+    def test_components_take_the_place_of_the_models_own(
+        self, folder: Path, pipeline: UFCPipeline
+    ) -> None:
+        (folder / "transformer" / "model.safetensors").unlink()
+        other = make_pipeline()
+        pipe = UFCPipeline.from_pretrained(
+            folder, dtype="fp32", transformer=other.transformer, vqvae=other.tokenizer
+        )
+        assert pipe.transformer is other.transformer
+        assert pipe.tokenizer is pipe.vqvae is other.tokenizer
+        shared = UFCPipeline(**pipe.components)
+        assert shared.transformer is pipe.transformer
+        assert torch.equal(shared("bag", **STEPS).codes, pipeline("bag", **STEPS).codes)
+        with pytest.raises(TypeError, match="needs tokenizer, transformer and text"):
+            UFCPipeline(vqvae=pipe.vqvae)
+        with pytest.raises(TypeError, match="both tokenizer and vqvae"):
+            UFCPipeline(**pipe.components, vqvae=pipe.vqvae)
+
+    def test_the_config_is_the_models_index(self, folder: Path) -> None:
+        pipe = UFCPipeline.from_pretrained(folder)
+        stored = read_json(folder / "model_index.json")
+        assert {name: pipe.config[name] for name in stored} == stored
+        assert pipe.config["_name_or_path"] == "m"
+        with pytest.raises(TypeError):
+            pipe.config["defaults"] = {}  # type: ignore[index]
+
+
+class TestSaving:
+    def test_a_variant_lies_beside_the_other_weights(
+        self, folder: Path, pipeline: UFCPipeline
+    ) -> None:
+        pipeline.save_pretrained(folder, variant="fp16")
+        part = folder / "transformer"
+        assert {path.name for path in part.glob("*.safetensors")} == {
+            "model.safetensors",
+            "model.fp16.safetensors",
+        }
+        assert read_safetensors(part / "model.fp16.safetensors")["place.weight"].dtype == (
+            torch.float16
+        )
+        half = UFCPipeline.from_pretrained(folder, variant="fp16", dtype="fp32")
+        own = pipeline.transformer.embedding.weight
+        assert torch.equal(half.transformer.embedding.weight, own.half().float())
+        with pytest.raises(CheckpointError, match="is no name"):
+            pipeline.save_pretrained(folder, variant="../fp16")
+
+    def test_a_split_variant_is_read_again_and_replaced(
+        self, folder: Path, pipeline: UFCPipeline
+    ) -> None:
+        pipeline.save_pretrained(folder, variant="fp16", max_shard_size="8KB")
+        part = folder / "transformer"
+        assert (part / "model.safetensors.index.fp16.json").is_file()
+        assert len(list(part.glob("model.fp16-*.safetensors"))) > 1
+        assert UFCPipeline.from_pretrained(folder, variant="fp16").grid == 4
+        pipeline.save_pretrained(folder, variant="fp16")
+        assert not (part / "model.safetensors.index.fp16.json").exists()
+        assert not list(part.glob("model.fp16-*"))
+        assert (part / "model.safetensors").is_file()
+
+    @pytest.fixture
+    def hub(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+        calls: dict[str, Any] = {}
+
+        class FakeApi:
+            def __init__(self, token: str | None = None) -> None:
+                calls["token"] = token
+
+            def create_repo(self, repo_id: str, **settings: Any) -> None:
+                if repo_id == "no/way":
+                    raise PermissionError("403")
+                calls["created"] = repo_id
+
+            def upload_folder(self, repo_id: str, folder_path: str, **settings: Any) -> str:
+                calls["files"] = sorted(manifest(Path(folder_path)))
+                calls["card"] = (Path(folder_path) / "README.md").read_text()
+                calls.update(settings)
+                return f"https://example.org/{repo_id}"
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+        return calls
+
+    def test_what_is_saved_can_be_pushed_with_a_card(
+        self, pipeline: UFCPipeline, tmp_path: Path, hub: dict[str, Any]
+    ) -> None:
+        pipeline.save_pretrained(
+            tmp_path / "bags", push_to_hub=True, token="t", create_pr=True, licence="mit"
+        )
+        assert (hub["created"], hub["token"], hub["create_pr"]) == ("bags", "t", True)
+        assert {"README.md", "pipeline.py", "text/ufc_part.py"} <= set(hub["files"])
+        data = huggingface_hub.ModelCard(hub["card"]).data
+        assert (data.library_name, data.pipeline_tag) == ("diffusers", "text-to-image")
+        assert (data.license, data.language) == ("mit", ["en", "zh"])
+        assert "# bags\n" in hub["card"] and "16 × 16 pixels" in hub["card"]
+
+    def test_a_card_that_is_there_stays(
+        self, folder: Path, pipeline: UFCPipeline, hub: dict[str, Any]
+    ) -> None:
+        (folder / "README.md").write_text("mine")
+        pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
+        assert hub["card"] == "mine" and hub["created"] == "me/m"
+
+    def test_a_hub_that_refuses_is_one_clear_line(
+        self, pipeline: UFCPipeline, hub: dict[str, Any]
+    ) -> None:
+        with pytest.raises(HubError, match=r"could not push to 'no/way' .*403.*token"):
+            pipeline.push_to_hub("no/way")
+
+
+class TestOutput:
+    def test_numbers_are_from_0_to_1(self, pipeline: UFCPipeline) -> None:
+        out = {
+            kind: pipeline("bag", **STEPS, output_type=kind).images
+            for kind in ("pil", "np", "pt", "uint8", "latent", "codes")
+        }
+        whole = np.asarray(out["pil"][0])
+        assert out["np"].dtype == np.float32 and out["np"].shape == (1, 16, 16, 3)
+        assert out["pt"].shape == (1, 3, 16, 16)
+        assert 0 <= out["np"].min() < 0.2 and 0.8 < out["np"].max() <= 1
+        assert np.array_equal(out["pt"][0].permute(1, 2, 0).numpy(), out["np"][0])
+        assert np.array_equal(out["uint8"][0], whole)
+        assert abs(out["np"][0] * 255 - whole).max() <= 0.5 + 1e-3
+        assert torch.equal(out["latent"].flatten(1), out["codes"])
+        assert out["latent"].shape == (1, 4, 4)
+
+    def test_images_come_first(self, pipeline: UFCPipeline) -> None:
+        out = pipeline("bag", **STEPS)
+        assert out[0] is out.images is out["images"] and out.keys()[0] == "images"
+        images, *_ = out.to_tuple()
+        assert images is out.images
+        alone = pipeline("bag", **STEPS, return_dict=False)
+        assert isinstance(alone, tuple) and len(alone) == 1
+        assert np.array_equal(np.asarray(alone[0][0]), np.asarray(out.images[0]))
+
+
+class TestProgress:
+    def test_a_terminal_sees_a_bar_and_nobody_else(
+        self, pipeline: UFCPipeline, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pipe = UFCPipeline(**pipeline.components)
+        pipe("bag", **STEPS)
+        assert capsys.readouterr().err == ""
+        pipe.set_progress_bar_config(disable=False, desc="bags")
+        pipe("bag", **STEPS)
+        assert "bags: 100%" in (shown := capsys.readouterr().err) and "4/4" in shown
+        pipe.set_progress_bar_config(disable=True)
+        pipe("bag", **STEPS)
+        assert capsys.readouterr().err == ""
+        with pytest.raises(ValueError, match="iterable or a total"):
+            pipe.progress_bar()
+
+
+class TestCallbacks:
+    def test_only_the_tensors_that_are_asked_for(self, pipeline: UFCPipeline) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def watch(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> dict:
+            seen.append(state)
+            return {}
+
+        names = ["latents", "confidence"]
+        pipeline(
+            "bag",
+            **STEPS,
+            callback_on_step_end=watch,
+            callback_on_step_end_tensor_inputs=names,
+        )
+        tensors = {name for name, value in seen[0].items() if torch.is_tensor(value)}
+        assert tensors == set(names) and seen[0]["latents"].shape == (1, 4, 4)
+        watch.tensor_inputs = ["codes"]  # type: ignore[attr-defined]  # as diffusers' own have
+        pipeline("bag", **STEPS, callback_on_step_end=watch)
+        assert "codes" in seen[-1] and "latents" not in seen[-1]
+        with pytest.raises(ValueError, match=r"'unet'.*latents, codes"):
+            pipeline("bag", callback_on_step_end_tensor_inputs=["unet"])
+
+    @pytest.mark.parametrize("settings", [{}, {"best_of": 2}, {"order": "pnag"}])
+    @pytest.mark.parametrize("name", ["codes", "latents"])
+    def test_what_it_returns_is_used(
+        self, pipeline: UFCPipeline, name: str, settings: dict[str, Any]
+    ) -> None:
+        def paint(pipe: UFCPipeline, step: int, timestep: int, state: dict[str, Any]) -> dict:
+            return {name: torch.full_like(state[name], 7)}
+
+        given = {"image": picture(3), "preserve_blocks": [0, 5], **STEPS, **settings}
+        own = pipeline("bag", **given).codes
+        painted = pipeline("bag", **given, callback_on_step_end=paint).codes
+        free = torch.ones(16, dtype=torch.bool)
+        free[[0, 5]] = False
+        if not settings:
+            assert (painted[0, free] == 7).all()
+        else:
+            assert (painted == 7).any() or not torch.equal(own, painted)
+        assert torch.equal(painted[0, [0, 5]], own[0, [0, 5]])
+
+    @pytest.mark.parametrize(
+        ("returned", "message"),
+        [
+            ([1], "returned a list"),
+            ({"codes": torch.zeros(3, dtype=torch.int64)}, "of shape"),
+            ({"codes": torch.full((1, 16), 99)}, r"none of 0\.\.15"),
+            ({"codes": torch.full((1, 16), 16)}, r"none of 0\.\.15"),
+            ({"codes": torch.zeros(1, 16)}, r"none of 0\.\.15"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused(
+        self, pipeline: UFCPipeline, returned: Any, message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            pipeline("bag", **STEPS, callback_on_step_end=lambda *_: returned)
+        assert pipeline.calls == []
+
+    def test_the_older_form(self, pipeline: UFCPipeline) -> None:
+        seen: list[tuple[int, int, tuple[int, ...]]] = []
+        later: list[int] = []
+        pipeline(
+            "bag",
+            **STEPS,
+            callback=lambda step, timestep, latents: seen.append((step, timestep, latents.shape)),
+            callback_steps=2,
+            callback_on_step_end=lambda pipe, step, timestep, state: later.append(step),
+        )
+        assert seen == [(0, 0, (1, 4, 4)), (2, 2, (1, 4, 4))] and later == [0, 1, 2, 3]
+        with pytest.raises(ValueError, match="callback_steps is 0"):
+            pipeline("bag", callback=print, callback_steps=0)
+
+
+class TestLatents:
+    def test_known_codes_among_masked_ones(self, pipeline: UFCPipeline) -> None:
+        latents = torch.full((2, 4, 4), 16)
+        latents[0, :2], latents[1, 3] = 3, 5
+        out = pipeline(["bag", "shirt"], latents=latents, **STEPS)
+        codes = out.codes.view(2, 4, 4)
+        assert (codes[0, :2] == 3).all() and (codes[1, 3] == 5).all()
+        kept = [[block["kept"] for block in blocks] for blocks in out.provenance]
+        assert [sum(row) for row in kept] == [8, 4]
+        nothing = pipeline("bag", latents=torch.full((1, 4, 4), 16), **STEPS)
+        assert torch.equal(nothing.codes, pipeline("bag", **STEPS).codes)
+
+    def test_they_say_the_size(self, pipeline: UFCPipeline) -> None:
+        latents = torch.full((1, 3, 6), 16)
+        out = pipeline("bag", latents=latents, **STEPS)
+        assert out.images[0].size == (24, 12)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"latents": torch.zeros(4, 4, dtype=torch.int64)}, "rows, columns"),
+            ({"latents": torch.zeros(1, 4, 4)}, "whole numbers"),
+            (
+                {"latents": torch.zeros(1, 4, 4, dtype=torch.int64), "codes": [0] * 16},
+                "latents and also codes",
+            ),
+        ],
+    )
+    def test_what_does_not_fit(self, pipeline: UFCPipeline, arguments: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            pipeline("bag", **arguments)
+
+
+class TestEmbeds:
+    @pytest.mark.parametrize("attention", ["prefix", "full"])
+    def test_they_are_the_words(self, attention: str) -> None:
+        pipe = make_pipeline(control_attention=attention)
+        words, other = "men's blue shirt", "women's red bag"
+        given = {**STEPS, "guidance_scale": 3.0}
+        by_words = pipe([words, "bag"], negative_prompt=other, **given)
+        both = pipe.encode_prompt([words, "bag"])
+        by_vectors = pipe(
+            prompt_embeds=both, negative_prompt_embeds=pipe.encode_prompt(other), **given
+        )
+        assert torch.equal(by_words.codes, by_vectors.codes)
+        assert by_words.compliance == pytest.approx(by_vectors.compliance)
+        copies = pipe(prompt_embeds=[both[1]], num_images_per_prompt=2, **given)
+        assert len(copies.images) == 2
+        mixed = pipe(prompt_embeds=both[:1] * 3, negative_prompt=other, **given)
+        assert not torch.equal(mixed.codes[0], by_words.codes[0])
+
+    def test_beside_a_reference(self, pipeline: UFCPipeline) -> None:
+        given = {"reference_images": [picture(1)], **STEPS}
+        by_words = pipeline("bag", **given).codes
+        by_vectors = pipeline(prompt_embeds=pipeline.encode_prompt("bag"), **given).codes
+        assert torch.equal(by_words, by_vectors)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"prompt": "bag", "prompt_embeds": torch.ones(1, 2, 32)}, "both prompt and prompt_e"),
+            ({"prompt_embeds": torch.ones(1, 2, 31)}, "2 vectors of 31 numbers, wanted at most 48"),
+            ({"prompt_embeds": torch.ones(32)}, "wanted a tensor of words by width"),
+            ({"negative_prompt_embeds": torch.ones(1, 90, 32)}, "negative_prompt_embeds: got 90"),
+        ],
+    )
+    def test_what_does_not_fit(self, pipeline: UFCPipeline, arguments: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            pipeline(**arguments)
+
+
+class TestStrength:
+    def test_a_share_of_the_image_stays(self, pipeline: UFCPipeline) -> None:
+        base = picture(3)
+        own = pipeline.encode([base])[0].flatten()
+        changed = []
+        for strength in (0.0, 0.25, 0.5, 1.0):
+            out = pipeline("bag", base, strength=strength, num_inference_steps=8, seed=1)
+            sampled = [block["step"] is not None for block in out.provenance[0]]
+            stayed = ~torch.tensor(sampled)
+            assert sum(sampled) == round(16 * strength)
+            assert torch.equal(out.codes[0, stayed], own[stayed])
+            changed.append(out.steps[0])
+        assert changed == [0, 2, 4, 8]
+
+    def test_the_seed_says_which(self, pipeline: UFCPipeline) -> None:
+        def codes(seed: Any) -> torch.Tensor:
+            return pipeline(
+                "bag", image=picture(3), strength=0.5, num_inference_steps=4, seed=seed
+            ).codes
+
+        assert torch.equal(codes(1), codes(1)) and torch.equal(codes([1, 2])[1:], codes(2))
+        assert not torch.equal(codes(1), codes(2))
+
+    def test_kept_pixels_stay_and_the_rest_is_changed_in_part(self, pipeline: UFCPipeline) -> None:
+        base, mask = picture(3), Image.new("L", (16, 16), 255)
+        mask.paste(0, (0, 0, 16, 8))
+        own = pipeline.encode([base])[0].flatten()
+        out = pipeline("bag", base, mask, strength=0.5, num_inference_steps=4, seed=1)
+        assert np.array_equal(np.asarray(out.images[0])[:8], np.asarray(base)[:8])
+        states = [
+            "kept" if block["kept"] else "stayed" if block["step"] is None else "new"
+            for block in out.provenance[0]
+        ]
+        assert [states.count(word) for word in ("kept", "stayed", "new")] == [8, 4, 4]
+        stayed = torch.tensor([state == "stayed" for state in states])
+        assert torch.equal(out.codes[0, stayed], own[stayed])
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"strength": 0.5}, "strength: needs the image"),
+            ({"strength": 1.5, "image": picture()}, "wanted 0 to 1"),
+            ({"image": picture()}, "needs either mask_image"),
+            ({"image": picture(), "outpaint": [0, 1, 0, 1], "strength": 0.5}, "leave the strength"),
+        ],
+    )
+    def test_what_does_not_fit(self, pipeline: UFCPipeline, arguments: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            pipeline("bag", **arguments)
+
+
+def test_batches_of_arrays_and_tensors(pipeline: UFCPipeline) -> None:
+    pictures = [picture(1), picture(2)]
+    masks = [Image.new("L", (16, 16), 255) for _ in pictures]
+    for number, mask in enumerate(masks):
+        mask.paste(0, (0, 0, 16, 8 + 4 * number))
+    by_lists = pipeline("bag", pictures, masks, **STEPS).codes
+    arrays = np.stack([np.asarray(one) for one in pictures])
+    tensors = torch.from_numpy(arrays).permute(0, 3, 1, 2) / 255
+    covers = torch.stack([torch.from_numpy(np.array(mask))[None] / 255 for mask in masks])
+    assert torch.equal(by_lists, pipeline("bag", tensors, covers, **STEPS).codes)
+    covers_HWC = covers.permute(0, 2, 3, 1).numpy()
+    assert torch.equal(by_lists, pipeline("bag", arrays / 255, covers_HWC, **STEPS).codes)
+
+
+def test_a_saved_index_is_plain_json(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["_class_name"] == ["pipeline", "UFCPipeline"]
+    for name in ("tokenizer", "transformer", "text"):
+        module, _ = index[name]
+        code = (folder / name / f"{module}.py").read_text()
+        compile(code, name, "exec")

@@ -1,0 +1,226 @@
+"""Pictures of ready conditionings: what a call comes to once its arguments are sorted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ufc.call_arguments import make_generators, of_strength, prepare_edits, sampler_config
+from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
+from ufc.conditioning.control_item import ControlItem
+from ufc.conditioning.controls import encode_controls
+from ufc.conditioning.edits.strength import stay_by_strength
+from ufc.conditioning.encoding import known_codes
+from ufc.conditioning.expansion import ExpandPrompt, expand_all
+from ufc.conditioning.frame import Frame
+from ufc.conditioning.known_tokens import EditCanvas, as_pictures, blank_edit, paste_back
+from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
+from ufc.io.validation import RequestError
+from ufc.model.forking import prepare_process
+from ufc.pipeline.callbacks import StepCallback, step_tensors, take_over, tensor_inputs
+from ufc.pipeline.coding import Coding
+from ufc.pipeline_output import (
+    PipelineOutput,
+    at_original_size,
+    check_output_type,
+    finished,
+    measured,
+    present,
+)
+from ufc.sampling.canvas import Canvas
+from ufc.sampling.generate import generate_tokens
+from ufc.sampling.generation_config import GenerationConfig
+from ufc.sampling.loop import Problem
+from ufc.sampling.selection.attempts import Bar
+from ufc.sampling.stopping import running
+
+
+class Generation(Coding):
+    """Parts that generate together."""
+
+    def generate(
+        self,
+        given: Sequence[Conditioning],
+        config: GenerationConfig,
+        seeds: Sequence[int | None],
+        *,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] | None = None,
+        show_progress: bool = False,
+        expand_prompt: ExpandPrompt | None = None,
+    ) -> PipelineOutput:
+        """Make a picture of each conditioning, with its own seed, all with the same settings.
+
+        What `__call__` comes to, and raises, once its arguments are sorted. Pictures are opened
+        already: upright and 8-bit, the image to edit by `load_original`, others by `load_image`.
+        """
+        started = time.monotonic()
+        prepare_process()
+        for watch in self.watches:
+            watch.look()
+        check_output_type(output_type)
+        self.check_upscale(config.upscale)
+        names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        with running(self.calls) as call, ExitStack() as stack:
+            told: list[list[str]] = [[] for _ in given]
+            if expand_prompt is not None:
+                given, told = with_captions(given, expand_prompt)
+            frame, edits = self.prepare(given, config)
+            sampler = sampler_config(config)
+            if sampler.rule.causal:
+                self.transformer.check_autoregressive()
+            problem = self.problem(edits, frame, make_generators(seeds, generator), config)
+            items, negatives, notices = self.controls(given)
+            bar = None
+            if show_progress:
+                free = int((~problem.locked_BT).any(0).sum())
+                total = free if sampler.rule.causal else sampler.steps
+                bar = stack.enter_context(self.progress_bar(total=total))
+
+            def decoded(codes_BT: Tensor) -> Tensor:
+                return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
+
+            def on_step(step: int, canvas: Canvas) -> bool:
+                if bar is not None:
+                    bar.update()
+                if callback_on_step_end is not None:
+                    tensors = step_tensors(canvas, frame.grid, sampler.watched)
+                    state: dict[str, Any] = {name: tensors[name] for name in names}
+                    state["image"] = lambda: as_pictures(decoded(canvas.codes), edits)
+                    state["stop"] = call.stop
+                    returned = callback_on_step_end(self, step, step, state)
+                    take_over(canvas, returned, problem.locked_BT, problem.codes)
+                return call.stopped
+
+            prompts = [one.prompt for one in given]
+            reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
+            with self.at_work(self.transformer):
+                refined = generate_tokens(
+                    self.transformer,
+                    items,
+                    negatives,
+                    problem,
+                    sampler,
+                    guidance_scale=config.guidance_scale,
+                    best_of=config.best_of,
+                    bar=bar_of(config),
+                    apart=self.deterministic,
+                    rescore=lambda score: rerank(score, reranker),
+                    on_step=on_step,
+                )
+            codes_BT = refined.canvas.codes
+            pixels_BCHW = self.decode(codes_BT, frame.grid)
+            larger = self.enlarge if config.upscale > 1 else None
+            finished_BCHW = finished(edits, pixels_BCHW, config.feather, larger)
+            if config.original_size and output_type == "pil":
+                images: Any = at_original_size(
+                    edits, pixels_BCHW, finished_BCHW, frame.stretch, config.feather,
+                    None if self.upscaler is None else self.enlarge,
+                )  # fmt: skip
+            else:
+                images = present(finished_BCHW, codes_BT, edits, output_type, frame.grid)
+        return PipelineOutput(
+            images=images,
+            seeds=list(seeds),
+            seconds=time.monotonic() - started,
+            notices=[
+                [*first, *then, *below_bar(config, float(reached))]
+                for first, then, reached in zip(
+                    told, notices, refined.canvas.scores["compliance"], strict=True
+                )
+            ],
+            prompts=prompts,
+            **measured(refined, items, edits, frame.grid),
+        )
+
+    def prepare(
+        self, given: Sequence[Conditioning], config: GenerationConfig
+    ) -> tuple[Frame, list[EditCanvas]]:
+        """The size of a call's pictures, and what is kept in each."""
+        if any(OF_AN_IMAGE & one.model_fields_set for one in given):
+            return prepare_edits(given, self.frames, config, self.transformer.config.codes)
+        if config.strength is not None:
+            raise RequestError("strength: needs the image that it changes; give an image too")
+        frame = self.frames.choose(None, config.height, config.width)
+        return frame, [blank_edit(frame.grid, frame.size)] * len(given)
+
+    def problem(
+        self,
+        edits: Sequence[EditCanvas],
+        frame: Frame,
+        generators: Sequence[torch.Generator],
+        config: GenerationConfig,
+    ) -> Problem:
+        """What is to be filled, on the device: known codes, and which cells they lock."""
+        codes_BT, locked_BT = known_codes(edits, self.encode_once)
+        if of_strength(config) < 1:
+            stay_by_strength(
+                codes_BT, locked_BT, edits, of_strength(config), generators, self.encode_once
+            )
+        return Problem(
+            codes_BT.to(self.device),
+            locked_BT.to(self.device),
+            self.transformer.config.codes,
+            generators,
+            frame.grid,
+            self.alike,
+        )
+
+    def controls(
+        self, given: Sequence[Conditioning]
+    ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
+        """Control tokens of each picture, those of its negative branch, and its notices."""
+        for one in given:
+            for name in ("prompt_embeds", "negative_prompt_embeds"):
+                self.check_embeds(name, getattr(one, name))
+        tokens = [encode_controls(one, self.encode_text, self.encode_reference) for one in given]
+        items, negatives, notices = map(list, zip(*tokens, strict=True))
+        return items, negatives, notices
+
+    def reranker(
+        self,
+        prompts: Sequence[str | None],
+        weight: float,
+        grid: tuple[int, int] | None = None,
+    ) -> Reranker | None:
+        """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
+        if weight == 0:
+            return None
+        if self.contrastive is None:
+            self.contrastive = ContrastiveEstimator.from_pretrained()
+        return make_reranker(
+            self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
+        )
+
+
+def bar_of(config: GenerationConfig) -> Bar | None:
+    """The compliance that pictures have to reach, if any."""
+    if config.min_compliance is None:
+        return None
+    return Bar(config.min_compliance, config.max_attempts)
+
+
+def below_bar(config: GenerationConfig, compliance: float) -> list[str]:
+    """What there is to tell of a picture that did not reach the compliance asked for."""
+    if config.min_compliance is None or compliance >= config.min_compliance:
+        return []
+    return [
+        f"compliance is {compliance:.2f} at best after {config.max_attempts} attempts, "
+        f"min_compliance {config.min_compliance:g} was wanted; try other words or more attempts"
+    ]
+
+
+def with_captions(
+    given: Sequence[Conditioning], expand_prompt: ExpandPrompt
+) -> tuple[list[Conditioning], list[list[str]]]:
+    """The same with prompts rewritten as captions, and what there is to tell of each."""
+    prompts, told = expand_all([one.prompt for one in given], expand_prompt)
+    pairs = zip(given, prompts, strict=True)
+    return [one.model_copy(update={"prompt": prompt}) for one, prompt in pairs], told

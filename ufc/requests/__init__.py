@@ -1,0 +1,1 @@
+"""From requests to what the pipeline is asked: the model, the checks, what a picture says."""

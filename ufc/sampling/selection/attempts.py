@@ -1,0 +1,97 @@
+"""Pictures that are to reach a compliance: those that fall short are generated again.
+
+Shapes: B images, S those that fall short, T cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ufc.sampling.canvas import Canvas, Refined
+from ufc.sampling.loop import OnStep, Predict, Problem, Score
+
+Attempt = Callable[[Predict, Score, Problem, OnStep | None], Refined]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The compliance that is asked for, 0..1, and after how many attempts the best has to do."""
+
+    compliance: float
+    attempts: int
+
+
+def refine_until(
+    attempt: Attempt,
+    predict: Predict,
+    score: Score,
+    problem: Problem,
+    bar: Bar,
+    on_step: OnStep | None = None,
+) -> Refined:
+    """Every image's first attempt that reaches the bar, or its most compliant one.
+
+    An image goes on with its own generator, so it does not depend on what others need. `on_step`
+    sees all images at every step and ends the attempts too by returning True.
+    """
+    ended = False
+
+    def watched(shown: Callable[[Canvas], Canvas], taken: Callable[[Canvas], Tensor]) -> OnStep:
+        def watch(step: int, canvas: Canvas) -> bool:
+            nonlocal ended
+            if on_step is None:
+                return False
+            whole = shown(canvas)
+            ended = on_step(step, whole)
+            canvas.codes.copy_(taken(whole))
+            return ended
+
+        return watch
+
+    kept = attempt(predict, score, problem, watched(lambda c: c, lambda c: c.codes))
+    for _ in range(bar.attempts - 1):
+        short_S = (kept.canvas.scores["compliance"] < bar.compliance).nonzero().squeeze(1)
+        if ended or not len(short_S):
+            break
+        rows_S = short_S.to(problem.codes_BT.device)
+        again = attempt(
+            lambda codes_MT, owner_M, ask_MT, of=short_S: predict(  # type: ignore[misc]
+                codes_MT, of.to(owner_M.device)[owner_M], ask_MT
+            ),
+            lambda codes_MT, owner_M, of=short_S: score(  # type: ignore[misc]
+                codes_MT, of.to(owner_M.device)[owner_M]
+            ),
+            replace(
+                problem,
+                codes_BT=problem.codes_BT[rows_S],
+                locked_BT=problem.locked_BT[rows_S],
+                generators=[problem.generators[row] for row in short_S.tolist()],
+            ),
+            watched(
+                lambda c, of=short_S: with_rows(kept.canvas, of, c),  # type: ignore[misc]
+                lambda c, of=rows_S: c.codes[of],  # type: ignore[misc]
+            ),
+        )
+        before, now = (r.canvas.scores["compliance"] for r in (kept, again))
+        for at in (now > before[short_S]).nonzero().squeeze(1).tolist():
+            row = int(short_S[at])
+            kept.canvas = with_rows(
+                kept.canvas, torch.tensor([row]), again.canvas.rows(torch.tensor([at]))
+            )
+            kept.steps[row], kept.curves[row] = again.steps[at], again.curves[at]
+    return kept
+
+
+def with_rows(canvas: Canvas, rows_S: Tensor, other: Canvas) -> Canvas:
+    """A copy of `canvas` with all of `other` in its place at some images."""
+    whole = canvas.clone()
+    for name, value in whole.tensors().items():
+        value[rows_S.to(value.device)] = other.tensors()[name]
+    for name, value in other.scores.items():
+        if name in whole.scores:
+            whole.scores[name][rows_S] = value
+    return whole

@@ -17,8 +17,9 @@ from ufc.request import Request
 from ufc.requests.loading import Loaded, ModelSettings, load
 from ufc.sampling.orders import find_order
 from webui.sessions import state
-from webui.sessions.generation import GenerationJob
-from webui.sessions.photograph_job import PhotographJob
+from webui.sessions.generating.generation import GenerationJob
+from webui.sessions.generating.photograph_job import PhotographJob
+from webui.sessions.generating.worker import Worker
 from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
@@ -27,7 +28,6 @@ from webui.sessions.state import (
 )
 from webui.sessions.store import SessionStore
 from webui.sessions.tabs import Tabs
-from webui.sessions.worker import Worker
 
 VARIATIONS = 4  # pictures, at least
 

@@ -12,9 +12,9 @@ import pytest
 from ufc.cli.generating.model_choice import ModelSettings
 from webui.drawing.blocks import invert
 from webui.sessions import state
+from webui.sessions.generating.worker import Ticket, Worker
 from webui.sessions.state import Session
 from webui.sessions.studio import VARIATIONS, Studio
-from webui.sessions.worker import Ticket, Worker
 
 
 @pytest.fixture(scope="module")

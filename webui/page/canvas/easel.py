@@ -20,7 +20,7 @@ from webui.page.canvas.telling import about
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import derived, exports, state
-from webui.sessions.film import png_bytes
+from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import Picture
 
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way

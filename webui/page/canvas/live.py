@@ -10,7 +10,7 @@ from webui.drawing.charts import curves
 from webui.drawing.layers import doubt
 from webui.page.canvas.board import canvas
 from webui.page.context import Page, enlarge
-from webui.sessions.worker import Progress
+from webui.sessions.generating.worker import Progress
 
 SHORT = 2  # seconds that need no word
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ufc.requests.loading import ModelSettings
+from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
-from webui.sessions.worker import Ticket
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ step_tests() { "$BIN/python" -m pytest -q; }
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
 		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser.py \
-			tests/webui/test_browser_faults.py
+			tests/webui/test_browser_faults.py tests/webui/test_browser_finding.py
 }
 
 # 10,000 requests to the server that schemathesis makes up from its schema.

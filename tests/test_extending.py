@@ -42,7 +42,7 @@ from ufc.sampling.orders import ORDERS, Order, StepView, register_order
 from ufc.training.objectives import OBJECTIVES, Context, Objective, register_objective
 from vqgan.model import VQGAN
 from webui.sessions import uploads
-from webui.sessions.generation import GenerationJob
+from webui.sessions.generating.generation import GenerationJob
 from webui.sessions.state import (
     Settings,
     from_request,

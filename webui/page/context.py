@@ -23,7 +23,8 @@ from webui.page.addresses import data_url
 from webui.page.choices import in_language
 from webui.page.messages import tell
 from webui.sessions import derived
-from webui.sessions.part_view import shown_frame
+from webui.sessions.generating.part_view import shown_frame
+from webui.sessions.generating.worker import BusyError, Progress
 from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
@@ -35,7 +36,6 @@ from webui.sessions.state import (
 )
 from webui.sessions.studio import Studio
 from webui.sessions.thumbnails import thumbnail
-from webui.sessions.worker import BusyError, Progress
 from webui.strings import Say, speak
 
 LOG = logging.getLogger(__name__)

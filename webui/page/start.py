@@ -17,6 +17,7 @@ from ufc_base.images import ImageError
 from webui.components import component
 from webui.page.addresses import data_url
 from webui.page.choices import in_language
+from webui.page.markdown import plain
 from webui.page.messages import show_messages, tell
 from webui.sessions import catalogue
 from webui.sessions.catalogue import Summary
@@ -182,8 +183,3 @@ def away(studio: Studio, say: Say) -> None:
             icon=":material/delete_forever:",
             on_click=lambda: catalogue.delete_for_good(studio.store),
         )
-
-
-def plain(text: str) -> str:
-    """A visitor's words where Markdown is read."""
-    return "".join(letter if letter.isalnum() or letter in " ,.'-" else "_" for letter in text)

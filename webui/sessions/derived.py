@@ -16,7 +16,7 @@ from ufc_base.profiles import in_profile, sound_profile
 from webui.drawing import blocks
 from webui.drawing.origins import to_origins
 from webui.sessions import state
-from webui.sessions.generation import write_png
+from webui.sessions.generating.generation import write_png
 from webui.sessions.state import (
     Picture,
     Session,

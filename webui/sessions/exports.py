@@ -14,7 +14,7 @@ from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
-from webui.sessions.film import png_bytes
+from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import (
     Picture,
 )

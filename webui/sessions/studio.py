@@ -17,8 +17,9 @@ from ufc.request import Request
 from ufc.requests.loading import Loaded, ModelSettings, load
 from ufc.sampling.orders import find_order
 from webui.sessions import state
-from webui.sessions.generation import GenerationJob
-from webui.sessions.photograph_job import PhotographJob
+from webui.sessions.generating.generation import GenerationJob
+from webui.sessions.generating.photograph_job import PhotographJob
+from webui.sessions.generating.worker import Worker
 from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
@@ -27,7 +28,8 @@ from webui.sessions.state import (
 )
 from webui.sessions.store import SessionStore
 from webui.sessions.tabs import Tabs
-from webui.sessions.worker import Worker
+
+VARIATIONS = 4  # pictures, at least
 
 
 class Studio:
@@ -140,6 +142,49 @@ class Studio:
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
         request = self.request(some).changed(num_images_per_prompt=1)
         self._submit(key, session, request, count)
+
+    def vary(self, key: str, share: float) -> None:
+        """Queue pictures in each of which a share of the blocks is generated anew: of those that
+        are marked to change, or of all.
+
+        Raises:
+            ValueError: there is no picture.
+            BusyError: the last one is not finished.
+        """
+        session = self.store.load(key)
+        frame = self.frame(session)
+        if session.current is None:
+            raise ValueError("there is no picture to vary; generate one, or add one of yours")
+        session = self._roll(key)
+        among = state.blocks_to_change(session.view, frame.grid)
+        count = min(frame.cells - 1, max(1, round(share * len(among))))
+        some = tuple(sorted(random.Random(session.settings.seed).sample(among, count)))
+        request = self.request(state.mark_to_change(session, some, frame.grid))
+        pictures = max(VARIATIONS, session.settings.pictures)
+        self._submit(key, session, request.changed(num_images_per_prompt=pictures))
+
+    def extend(self, key: str, added: tuple[int, int, int, int]) -> None:
+        """Queue the picture on the canvas made larger by blocks at top, right, bottom and left.
+
+        Raises:
+            ValueError: there is no picture, or nothing is added.
+            BusyError: the last one is not finished.
+        """
+        session = self.store.load(key)
+        picture = session.current
+        if picture is None or not any(added):
+            raise ValueError("choose how many rows or columns of blocks to add to a picture")
+        session = self._roll(key)
+        whole = replace(session, view=replace(session.view, marks=()))
+        request = self.request(whole).changed(
+            image=picture.best,
+            outpaint=added,
+            original_size=True,
+            upscale=None,
+            height=None,
+            width=None,
+        )
+        self._submit(key, session, request)
 
     def _submit(self, key: str, session: Session, request: Request, repair: int = 0) -> None:
         """Queue a drawing; that it is under way is written down, should the server end before."""

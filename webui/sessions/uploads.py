@@ -21,8 +21,8 @@ from ufc_base.profiles import sound_profile, to_srgb
 from webui.drawing import blocks
 from webui.drawing.origins import to_stories
 from webui.sessions import state
-from webui.sessions.film import png_bytes
-from webui.sessions.generation import write_png
+from webui.sessions.generating.film import png_bytes
+from webui.sessions.generating.generation import write_png
 from webui.sessions.state import (
     LEAST_WEIGHT,
     MOST_WEIGHT,

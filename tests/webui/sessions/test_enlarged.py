@@ -12,10 +12,10 @@ from toy_upscaler import toy_upscaler
 from ufc.io.png.metadata import read_metadata
 from ufc.requests.loading import ModelSettings
 from webui.sessions import derived, state, uploads
-from webui.sessions.generation import GenerationJob
+from webui.sessions.generating.generation import GenerationJob
+from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
-from webui.sessions.worker import Ticket
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ufc.io.png.metadata import read_metadata
 from ufc.requests.loading import ModelSettings
 from webui.drawing.blocks import invert
 from webui.sessions import exports, state, uploads
-from webui.sessions.part_view import PartView, kept_blocks
+from webui.sessions.generating.part_view import PartView, kept_blocks
 from webui.sessions.state import Picture
 from webui.sessions.studio import Studio
 

@@ -18,7 +18,7 @@ from ufc.token_confidence import differing_blocks
 from webui.drawing import blocks
 from webui.drawing.layers import labels
 from webui.sessions import derived, state, uploads
-from webui.sessions.film import png_bytes
+from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.strings import speak

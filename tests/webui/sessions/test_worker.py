@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from webui.sessions.worker import BusyError, Ticket, Worker
+from webui.sessions.generating.worker import BusyError, Ticket, Worker
 
 LONG = 20.0  # seconds that nothing here takes
 

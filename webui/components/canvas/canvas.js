@@ -3,12 +3,20 @@
 
 const PATIENCE = 5000; // ms until marks that the page does not know of are given up
 const HOLD = 350; // ms that a finger rests before it marks as it moves
+const TOOLS = ["brush", "lasso", "rectangle", "row", "column"];
+const SIZES = { small: 0, medium: 0.75, large: 1.6 }; // radius of the brush, in blocks
+const MOST_BYTES = 32 * 1024 * 1024; // of a picture that is dropped or pasted
+const SVG = "http://www.w3.org/2000/svg";
 const SLOP = 8; // pixels that a resting finger may move
 const ICONS = {
   brush: "M3 14c2 0 2-2 3-3l7-8 2 2-8 7c-1 1-1 3-4 3z",
   rectangle: "M3 4h12v10H3z",
   row: "M2 7h14v4H2z",
   column: "M7 2h4v14H7z",
+  lasso: "M9 3c4 0 7 2 7 4.5S13 12 9 12c-1 0-2 0-3-.3M6 11.700C4 11 2 9.5 2 7.5S5 3 9 3M6 12c-1 2 1 2 0 4",
+  small: "M9 8a1 1 0 1 0 .01 0",
+  medium: "M9 5.5a3.5 3.5 0 1 0 .01 0",
+  large: "M9 2.5a6.5 6.5 0 1 0 .01 0",
   invert: "M9 2a7 7 0 1 0 0 14zM9 2a7 7 0 0 1 0 14",
   grow: "M6 6h6v6H6zM9 4V1M9 17v-3M4 9H1M17 9h-3",
   clear: "M4 4l10 10M14 4L4 14",
@@ -26,6 +34,7 @@ class Board {
   constructor(root) {
     this.root = root;
     this.tool = "brush";
+    this.size = "small";
     this.marks = new Set();
     this.drag = null;
     this.sent = null;
@@ -35,6 +44,7 @@ class Board {
     this.image = add(this.board, "img");
     this.image.draggable = false;
     this.cells = add(this.board, "div", "cells");
+    this.buildTrail();
     this.empty = add(this.board, "div", "empty");
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");
@@ -51,7 +61,11 @@ class Board {
     this.cells.addEventListener("contextmenu", (event) => {
       if (this.resting || this.drag) event.preventDefault();
     });
-    this.cells.addEventListener("pointerleave", () => this.tell(null));
+    this.cells.addEventListener("pointerleave", () => {
+      this.tell(null);
+      this.drawTip(null);
+    });
+    this.takeFiles();
     this.cells.addEventListener("keydown", (event) => this.key(event));
     this.cells.addEventListener("focusin", (event) => this.tell(this.number(event.target)));
     this.anywhere = (event) => this.shortcut(event);
@@ -105,9 +119,17 @@ class Board {
       button.textContent = text[name];
     }
     const tools = this.set("group", text.tools);
-    for (const name of ["brush", "rectangle", "row", "column"]) {
+    for (const name of TOOLS) {
       this.button(tools, name, text[name], () => {
         this.tool = name;
+        this.setBar();
+      });
+    }
+    const sizes = this.set("group", text.size);
+    for (const name of Object.keys(SIZES)) {
+      this.button(sizes, name, text[name], () => {
+        this.size = name;
+        this.tool = "brush";
         this.setBar();
       });
     }
@@ -129,8 +151,11 @@ class Board {
       button.disabled = name in empty ? empty[name] : !editable;
       if (name === "change" || name === "keep") {
         button.setAttribute("aria-checked", String((name === "keep") === keep));
-      } else if (["brush", "rectangle", "row", "column"].includes(name)) {
+      } else if (TOOLS.includes(name)) {
         button.setAttribute("aria-pressed", String(this.tool === name));
+      } else if (name in SIZES) {
+        const chosen = this.tool === "brush" && this.size === name;
+        button.setAttribute("aria-pressed", String(chosen));
       }
     }
   }
@@ -162,6 +187,7 @@ class Board {
     this.columns = this.data.columns;
     this.cells.style.gridTemplate = `repeat(${this.rows}, 1fr) / repeat(${this.columns}, 1fr)`;
     this.board.style.setProperty("--shape", this.columns / this.rows);
+    this.trail.setAttribute("viewBox", `0 0 ${this.columns} ${this.rows}`);
     this.cells.setAttribute("role", "group");
     this.cells.setAttribute("aria-label", this.data.text.blocks);
     this.cells.replaceChildren();
@@ -175,6 +201,7 @@ class Board {
   }
 
   paint() {
+    this.drawTrail();
     const { colours, labels, text } = this.data;
     for (const [number, cell] of [...this.cells.children].entries()) {
       const marked = this.marks.has(number);
@@ -214,6 +241,13 @@ class Board {
     return cell?.dataset?.number === undefined ? null : Number(cell.dataset.number);
   }
 
+  // Where a pointer is, in blocks: [down, across].
+  spot(event) {
+    const box = this.cells.getBoundingClientRect();
+    const [down, across] = [event.clientY - box.top, event.clientX - box.left];
+    return [(down / box.height) * this.rows, (across / box.width) * this.columns];
+  }
+
   at(event) {
     const box = this.cells.getBoundingClientRect();
     const place = (value, size, count) =>
@@ -242,7 +276,9 @@ class Board {
     if (!lifted) this.cells.setPointerCapture(event.pointerId);
     this.cells.children[number].focus({ preventScroll: true });
     this.setFocus(number);
-    this.drag = { start, last: start, before: new Set(this.marks), on: !this.marks.has(number) };
+    const path = [this.spot(event)];
+    const before = new Set(this.marks);
+    this.drag = { start, last: start, before, on: !before.has(number), path };
     this.apply(start);
   }
 
@@ -275,7 +311,10 @@ class Board {
     }
     const here = this.at(event);
     this.tell(here[0] * this.columns + here[1]);
-    if (this.drag) this.apply(here);
+    this.drawTip(event.pointerType === "touch" ? null : this.spot(event));
+    if (!this.drag) return;
+    this.drag.path.push(this.spot(event));
+    this.apply(here);
   }
 
   apply(here) {
@@ -292,7 +331,13 @@ class Board {
   }
 
   touched(start, last, here) {
-    if (this.tool === "brush") return line(last, here);
+    const path = this.drag.path ?? [];
+    if (this.tool === "lasso" && path.length > 2) return this.blocks((spot) => within(spot, path));
+    if (this.tool === "brush" && path.length && SIZES[this.size]) {
+      const [from, to] = [path.at(-2) ?? path.at(-1), path.at(-1)];
+      return this.blocks((spot) => nearer(spot, from, to, SIZES[this.size]));
+    }
+    if (this.tool === "brush" || this.tool === "lasso") return line(last, here);
     const [top, bottom] = [Math.min(start[0], here[0]), Math.max(start[0], here[0])];
     const [left, right] = [Math.min(start[1], here[1]), Math.max(start[1], here[1])];
     const rows = this.tool === "column" ? [0, this.rows - 1] : [top, bottom];
@@ -302,6 +347,79 @@ class Board {
       for (let column = columns[0]; column <= columns[1]; column++) cells.push([row, column]);
     }
     return cells;
+  }
+
+  // The blocks for whose middle something is true.
+  blocks(isSo) {
+    const found = [];
+    for (let row = 0; row < this.rows; row++) {
+      for (let column = 0; column < this.columns; column++) {
+        if (isSo([row + 0.5, column + 0.5])) found.push([row, column]);
+      }
+    }
+    return found;
+  }
+
+  // The way that was drawn, and the tip of the brush, in blocks
+
+  buildTrail() {
+    this.trail = document.createElementNS(SVG, "svg");
+    this.trail.setAttribute("class", "trail");
+    this.trail.setAttribute("preserveAspectRatio", "none");
+    this.trail.setAttribute("aria-hidden", "true");
+    this.way = this.trail.appendChild(document.createElementNS(SVG, "polygon"));
+    this.tip = this.trail.appendChild(document.createElementNS(SVG, "circle"));
+    this.board.append(this.trail);
+  }
+
+  drawTrail() {
+    const drawn = this.drag && this.tool === "lasso" ? this.drag.path : [];
+    this.way.setAttribute("points", drawn.map(([y, x]) => `${x},${y}`).join(" "));
+  }
+
+  drawTip(spot) {
+    const size = this.tool === "brush" && this.data.editable ? SIZES[this.size] : 0;
+    this.tip.setAttribute("r", spot ? size : 0);
+    if (spot) {
+      this.tip.setAttribute("cx", spot[1]);
+      this.tip.setAttribute("cy", spot[0]);
+    }
+  }
+
+  // Pictures that are dropped on the canvas, or pasted anywhere but into text
+
+  takeFiles() {
+    const carries = (event) => event.dataTransfer?.types?.includes("Files");
+    const over = (is) => this.board.classList.toggle("over", is);
+    this.board.addEventListener("dragover", (event) => {
+      if (!carries(event)) return;
+      event.preventDefault();
+      over(true);
+    });
+    this.board.addEventListener("dragleave", () => over(false));
+    this.board.addEventListener("drop", (event) => {
+      over(false);
+      if (!carries(event)) return;
+      event.preventDefault();
+      this.give(event.dataTransfer.files[0]);
+    });
+    this.pasted = (event) => {
+      if (!this.root.isConnected) document.removeEventListener("paste", this.pasted);
+      else if (!writes(event.composedPath()[0])) this.give(event.clipboardData?.files[0]);
+    };
+    document.addEventListener("paste", this.pasted);
+  }
+
+  give(file) {
+    if (!file) return;
+    const name = file.name || "picture";
+    if (file.size > MOST_BYTES) {
+      this.send("file", { name, size: file.size });
+      return;
+    }
+    const reader = new FileReader();
+    reader.onload = () => this.send("file", { name, data: reader.result.split(",")[1] ?? "" });
+    reader.readAsDataURL(file);
   }
 
   up(event) {
@@ -404,6 +522,24 @@ function line([row, column], [toRow, toColumn]) {
     Math.round(row + ((toRow - row) * n) / steps),
     Math.round(column + ((toColumn - column) * n) / steps),
   ]);
+}
+
+// Whether a block's middle is nearer to a stroke than the brush is wide.
+function nearer([y, x], [y0, x0], [y1, x1], radius) {
+  const length = (y1 - y0) ** 2 + (x1 - x0) ** 2;
+  const along = length ? ((y - y0) * (y1 - y0) + (x - x0) * (x1 - x0)) / length : 0;
+  const at = Math.min(1, Math.max(0, along));
+  return Math.hypot(y - y0 - at * (y1 - y0), x - x0 - at * (x1 - x0)) <= radius;
+}
+
+// Whether a block's middle is inside what was drawn around.
+function within([y, x], path) {
+  let inside = false;
+  for (const [n, [y0, x0]] of path.entries()) {
+    const [y1, x1] = path[(n + 1) % path.length];
+    if (y0 > y !== y1 > y && x < ((x1 - x0) * (y - y0)) / (y1 - y0) + x0) inside = !inside;
+  }
+  return inside;
 }
 
 // Whether an element takes text.

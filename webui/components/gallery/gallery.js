@@ -14,7 +14,7 @@ export default function (component) {
 
 function figure(root, item, text) {
   const box = document.createElement("div");
-  box.className = item.shown ? "item shown" : "item";
+  box.className = ["item", item.shown && "shown", item.stopped && "stopped"].filter(Boolean).join(" ");
   box.setAttribute("role", "listitem");
   const pick = document.createElement("button");
   pick.className = "pick";

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
+from ufc_base.images import ImageError
 from webui.components import component
 from webui.drawing import blocks
 from webui.page.context import Page
+from webui.page.panels.upload import place
 from webui.sessions import state
 from webui.sessions.state import Session
+from webui.sessions.uploads import MAX_UPLOAD
 
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
-    "marks", "invert", "grow", "clear", "undo", "redo", "blocks", "block",
+    "lasso", "size", "small", "medium", "large", "marks", "invert", "grow", "clear", "undo", "redo",
+    "blocks", "block",
 )  # fmt: skip
 
 
@@ -40,7 +45,27 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
         },
         on_marks_change=lambda: on_marks(page),
         on_action_change=lambda: on_action(page),
+        on_file_change=lambda: on_file(page),
     )
+
+
+def on_file(page: Page) -> None:
+    """A picture was dropped or pasted."""
+    told = st.session_state["canvas"].get("file")
+    if not isinstance(told, dict):
+        return
+    name, data = str(told.get("name", "")), told.get("data")
+    page.attempt(lambda: place(page, decoded(data)), name or "picture")
+
+
+def decoded(data: object) -> bytes:
+    """The bytes that the browser sent.
+
+    Raises `ImageError` where there are none, or too many to be sent.
+    """
+    if not isinstance(data, str) or len(data) > 4 * MAX_UPLOAD // 3 + 4:
+        raise ImageError(f"wanted a picture of at most {MAX_UPLOAD >> 20} MB")
+    return base64.b64decode(data)
 
 
 def on_marks(page: Page) -> None:
@@ -74,6 +99,8 @@ def say_note(page: Page) -> str:
     change = len(state.blocks_to_change(session.view, page.grid))
     if change == cells:
         return page.say("note_all" if session.view.marks else "note_new", all=cells)
+    if session.current.full and state.just_drawn(session, page.grid):
+        return page.say("note_drawn_full")
     if state.just_drawn(session, page.grid):
         return page.say("note_drawn")
     return page.say("note_edit", change=change, kept=cells - change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from webui.components import component
+from webui.page.canvas.telling import in_words
 from webui.page.choices import choice, remember
 from webui.page.context import Page
 from webui.sessions import state
@@ -48,9 +49,10 @@ def gallery(page: Page, key: str, pictures: tuple[Picture, ...], scores: bool = 
                 {
                     "id": picture.id,
                     "src": page.source(picture),
-                    "caption": scores_of(page, picture) if scores else caption(page, picture),
+                    "caption": in_words(page, picture) if scores else caption(page, picture),
                     "title": picture.request.get("prompt") or "",
                     "shown": picture.id == page.session.view.picture,
+                    "stopped": picture.stopped,
                     "star": picture.favourite,
                 }
                 for picture in pictures
@@ -73,14 +75,7 @@ def on_star(page: Page, key: str) -> None:
         page.update(lambda s: state.set_favourite(s, picture.id, not picture.favourite))
 
 
-def scores_of(page: Page, picture: Picture) -> str:
-    """Both scores in two digits, a dash for what there is not."""
-    said = {
-        name: "–" if value is None else f"{value:.2f}"
-        for name, value in (("compliance", picture.compliance), ("fidelity", picture.fidelity))
-    }
-    return page.say("scores", **said)
-
-
 def caption(page: Page, picture: Picture) -> str:
-    return f"{int(picture.id)} {page.say(f'kind_{picture.kind}')}".strip()
+    """The number of a picture, and what it is where it was not generated to its end."""
+    kind = page.say("kind_stopped" if picture.stopped else f"kind_{picture.kind}")
+    return f"{int(picture.id)} {kind}".strip()

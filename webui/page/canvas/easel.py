@@ -15,10 +15,12 @@ from webui.page.canvas.board import canvas, say_note
 from webui.page.canvas.candidates import candidates
 from webui.page.canvas.live import live
 from webui.page.canvas.marks import more
+from webui.page.canvas.reach import reach
+from webui.page.canvas.telling import about
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import derived, exports, state
-from webui.sessions.film import png_bytes
+from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import Picture
 
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way
@@ -63,9 +65,12 @@ def still(page: Page) -> None:
     if picture is not None:
         for notice in details.get("notices", ()):
             st.warning(notice)
+        if scrubbed is None:
+            about(page, picture, details)
         below(page, picture, scrubbed)
         candidates(page, picture)
         more(page)
+        reach(page)
 
 
 def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
@@ -108,7 +113,9 @@ def below(page: Page, picture: Picture, scrubbed: int | None) -> None:
                 )
             name, data = seen(page, picture, scrubbed)
             st.download_button(
-                say("download"),
+                say("download_size", width=width, height=height)
+                if picture.full
+                else say("download"),
                 data,
                 name,
                 mimetypes.guess_type(name)[0],

@@ -10,7 +10,9 @@ from webui.drawing.charts import curves
 from webui.drawing.layers import doubt
 from webui.page.canvas.board import canvas
 from webui.page.context import Page, enlarge
-from webui.sessions.worker import Progress
+from webui.sessions.generating.worker import Progress
+
+SHORT = 2  # seconds that need no word
 
 
 def live(page: Page) -> None:
@@ -39,11 +41,15 @@ def live(page: Page) -> None:
 
 
 def how_far(page: Page, progress: Progress) -> str:
-    """One line on a drawing under way."""
+    """One line on a drawing under way, and how long it takes yet."""
+    left = progress.left
     if progress.state == "waiting":
-        if progress.ahead:
-            return page.say("waiting", count=progress.ahead)
-        return page.say("waiting_next")
-    if not progress.step:
+        count = progress.ahead
+        said = page.say("waiting", count=count) if count else page.say("waiting_next")
+    elif not progress.step:
         return page.say("canvas_starting")
-    return page.say("step_live", step=progress.step, steps=progress.steps)
+    else:
+        said = page.say("step_live", step=progress.step, steps=progress.steps)
+    if left is None or left < SHORT:
+        return said
+    return f"{said} {page.say('time_left', seconds=round(left))}"

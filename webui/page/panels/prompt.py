@@ -8,6 +8,7 @@ from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, read_widgets
 from webui.sessions import state
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
+from webui.sessions.telling import is_out_of_domain
 
 EXAMPLES = ("example_1", "example_2", "example_3")
 
@@ -39,6 +40,8 @@ def words(page: Page) -> None:
         stop(page)
     else:
         st.caption(plan(page))
+        if is_out_of_domain(page.studio, page.session.settings.prompt):
+            st.caption(f":material/info: {page.say('out_of_domain')}")
     if not page.session.shown and not page.running:
         examples(page)
 
@@ -73,8 +76,9 @@ def stop(page: Page) -> None:
     """The way to end a drawing: beside the button that began it, out of a double click's way."""
     progress = page.progress()
     stopping = progress is not None and progress.stopping
+    waits = progress is not None and progress.state == "waiting"
     st.button(
-        page.say("stopping" if stopping else "stop"),
+        page.say("stopping" if stopping else "cancel" if waits else "stop"),
         key="stop",
         icon=":material/stop_circle:",
         disabled=stopping,
@@ -106,9 +110,10 @@ def plan(page: Page) -> str:
     session, cells = page.session, page.grid[0] * page.grid[1]
     change, count = len(blocks_to_change(session.view, page.grid)), session.settings.pictures
     facts = {"change": change, "kept": cells - change, "all": cells, "count": count}
-    if change == cells:
-        return page.say("plan_new_many" if count > 1 else "plan_new", **facts)
-    return page.say("plan_edit_many" if count > 1 else "plan_edit", **facts)
+    kind = "plan_new" if change == cells else "plan_edit"
+    said = page.say(f"{kind}_many" if count > 1 else kind, **facts)
+    references = sum(item.on for item in session.references)
+    return f"{said} {page.say('plan_references', count=references)}" if references else said
 
 
 def examples(page: Page) -> None:

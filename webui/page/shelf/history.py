@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
 from webui.page.canvas.candidates import gallery
 from webui.page.context import Page
+from webui.page.markdown import plain
 from webui.sessions import again, exports, state
 from webui.sessions.state import Picture
 
@@ -136,8 +135,3 @@ def to_take_home(page: Page, chosen: Pictures) -> None:
             icon=":material/grid_view:",
             on_click="ignore",
         )
-
-
-def plain(text: str) -> str:
-    """A visitor's words where Markdown is read."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:])", r"\\\1", text)

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.pipeline import UFCPipeline
-from webui.sessions.part_view import PartView
-from webui.sessions.worker import Ticket
+from webui.sessions.generating.part_view import PartView
+from webui.sessions.generating.worker import Ticket
 
 PREVIEW_EVERY = (
     0.2  # seconds; decoding previews oftener than they are looked at slows the rest down

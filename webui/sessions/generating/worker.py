@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +33,7 @@ class Progress:
         frame: what the task wants to be seen of the last step.
         error: one line for the visitor, where it failed.
         stopping: it was asked to stop.
+        left: seconds until it is done, with those that come before it; None where none is known.
         outcome: what the visitor is to be told in the end: the name of a string and its facts.
     """
 
@@ -42,6 +44,7 @@ class Progress:
     frame: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     stopping: bool = False
+    left: float | None = None
     outcome: tuple[str, Mapping[str, Any]] | None = None
 
     @property
@@ -56,6 +59,7 @@ class Ticket:
         self.run = run
         self.stop = threading.Event()
         self.progress = Progress(steps=steps)
+        self.started = 0.0
 
     def report(self, step: int, **frame: Any) -> None:
         """Say how far it is; `frame` replaces what was to be seen before."""
@@ -73,6 +77,7 @@ class Worker:
         self._tickets: OrderedDict[str, Ticket] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._a_step: float | None = None  # seconds, as they were last
 
     def submit(self, key: str, steps: int, run: Callable[[Ticket], None]) -> None:
         """Queue a task of visitor `key`.
@@ -104,7 +109,23 @@ class Worker:
             if ticket.progress.state == "waiting":
                 before = list(self._tickets)[: list(self._tickets).index(key)]
                 ahead = sum(self._tickets[other].progress.active for other in before)
-            return replace(ticket.progress, ahead=ahead, stopping=ticket.stop.is_set())
+                waiting = [self._tickets[other] for other in before]
+            else:
+                waiting = []
+            left = self._left([*waiting, ticket])
+            stopping = ticket.stop.is_set()
+            return replace(ticket.progress, ahead=ahead, stopping=stopping, left=left)
+
+    def _left(self, tickets: Sequence[Ticket]) -> float | None:
+        """Seconds until these are done, by how long steps have taken."""
+        running = next((t for t in self._tickets.values() if t.progress.state == "running"), None)
+        if running is not None and running.progress.step:
+            elapsed = time.monotonic() - running.started
+            self._a_step = elapsed / running.progress.step
+        if self._a_step is None:
+            return None
+        steps = (t.progress.steps - t.progress.step for t in tickets if t.progress.active)
+        return self._a_step * sum(steps)
 
     def stop(self, key: str) -> None:
         """Ask a task to stop after its step; one that waits is taken out of the queue."""
@@ -142,6 +163,7 @@ class Worker:
                 ticket = self._next()
                 assert ticket is not None
                 ticket.progress = replace(ticket.progress, state="running")
+                ticket.started = time.monotonic()
             error = None
             try:
                 ticket.run(ticket)

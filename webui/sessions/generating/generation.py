@@ -26,10 +26,10 @@ from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask
 from webui.drawing.origins import to_origins
 from webui.sessions import state
-from webui.sessions.film import Film
+from webui.sessions.generating.film import Film
+from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
-from webui.sessions.worker import Ticket
 
 HARD_TO_CODE = (
     0.12  # of full range: a block whose codes miss it by more looks different at a glance

@@ -15,11 +15,11 @@ from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame
 from ufc.io.png.metadata import describe
 from ufc.pipeline import PipelineOutput
-from webui.sessions.film import Film
-from webui.sessions.generation import GenerationJob, hashes_of, write_png
-from webui.sessions.part_view import PartView, kept_blocks
+from webui.sessions.generating.film import Film
+from webui.sessions.generating.generation import GenerationJob, hashes_of, write_png
+from webui.sessions.generating.part_view import PartView, kept_blocks
+from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Picture
-from webui.sessions.worker import Ticket
 
 
 class PhotographJob(GenerationJob):

@@ -1,0 +1,1 @@
+"""The one thread that generates, and what it does for a session."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -44,25 +45,42 @@ for folder in {CODE}:
 """
 
 
-def core() -> list[Requirement]:
-    """What generating needs, without torch."""
+def floors(python: str) -> dict[str, Version]:
+    """What generating needs on a Python such as `3.12`, without torch, and at least which of it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = map(Requirement, project["dependencies"])
-    return [one for one in wanted if one.name != "torch"]
+    found: dict[str, Version] = {}
+    for one in map(Requirement, project["dependencies"]):
+        if one.marker is None or one.marker.evaluate({"python_version": python}):
+            floor = Version(next(s.version for s in one.specifier))
+            found[one.name] = max(floor, found.get(one.name, floor))
+    return {name: floor for name, floor in found.items() if name != "torch"}
 
 
-def asked_of_pip(versions: str) -> list[str]:
+def asked_of_pip(versions: str, python: str) -> list[str]:
     """Arguments of pip for the floors, or for the newest versions."""
+    least = floors(python)
     if versions == "newest":
-        return ["--upgrade", *(one.name for one in core())]
-    return [f"{one.name}=={next(s.version for s in one.specifier)}" for one in core()]
+        return ["--upgrade", *least]
+    return [f"{name}=={version}" for name, version in least.items()]
+
+
+def version_of(python: str) -> str:
+    """Such as `3.12`."""
+    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def found_pythons() -> list[str]:
     """Pythons of the range that run here; this one first."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    others = [shutil.which(f"python{version}") for version in PYTHONS if version != own]
-    return [sys.executable, *(python for python in others if python and runs(python, "pass"))]
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = [sys.executable]
+    for version in PYTHONS:
+        places = [shutil.which(f"python{version}"), *sorted(kept.glob(f"{version}.*/bin/python"))]
+        works = (str(place) for place in places if place and runs(place, "pass"))
+        found += [python for python in [next(works, None)] if python and version != own]
+    return found
 
 
 def runs(python: str | Path, program: str) -> bool:
@@ -81,7 +99,7 @@ def make_environment(python: str, versions: str, folder: Path) -> Path:
     subprocess.run([python, "-m", "venv", *shared, str(folder)], check=True)
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *asked_of_pip(versions)], check=True)
+    subprocess.run([*pip, *asked_of_pip(versions, version_of(python))], check=True)
     if python == sys.executable:
         (site,) = folder.glob("[Ll]ib/**/site-packages")
         share(("torch", "pytest"), site)
@@ -124,15 +142,17 @@ def try_one(python: str, versions: str, tests: list[str]) -> str:
         own = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME")}
         own |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
-        def run(*arguments: str) -> bool:
-            done = subprocess.run([str(inside), *arguments], cwd=ROOT, env=own, check=False)
+        def run(*arguments: str, quiet: bool = False) -> bool:
+            out = subprocess.DEVNULL if quiet else None
+            done = subprocess.run([str(inside), *arguments], cwd=ROOT, env=own, stdout=out)
             return done.returncode == 0
 
         listing = "import importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in %r))"
-        run("-c", listing % ([one.name for one in core()],))
+        run("-c", listing % (list(floors("3.11")),))
         if not runs(inside, HAS_TORCH):
             compiled = run("-W", "error", "-c", COMPILE)
-            helps = all(run("-m", "ufc", *one, "--help") for one in ([], ["generate"], ["edit"]))
+            shown: tuple[list[str], ...] = ([], ["generate"], ["edit"])
+            helps = all(run("-m", "ufc", *one, "--help", quiet=True) for one in shown)
             said = "passed" if compiled and helps else "failed"
             return f"{said}: compiled and helped; it has no torch to generate with"
         passed = run("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 ROWS = 100  # of which a digest is made at a time
+OTHERS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+)  # what the library raises beside its own
 INNER = ("__key__", "__url__")  # columns of the builder of shards that are no fields
 
 
@@ -278,7 +284,7 @@ def _as_data_error(named: NamedSet) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (DatasetsError, ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (DatasetsError, ArrowException, OSError, *OTHERS) as error:
         said = " ".join(str(error).split())
         raise DataError(
             f"{named} cannot be loaded ({said[:400] or type(error).__name__}): wanted a hub id, a "

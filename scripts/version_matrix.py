@@ -15,12 +15,13 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -67,23 +68,50 @@ def found_pythons() -> list[str]:
 def runs(python: str | Path, program: str) -> bool:
     """Whether a Python is there and a line of it does not fail."""
     with tempfile.TemporaryDirectory() as away:
-        done = subprocess.run([str(python), "-c", program], capture_output=True, cwd=away)
+        try:
+            done = subprocess.run([str(python), "-c", program], capture_output=True, cwd=away)
+        except OSError:
+            return False
     return done.returncode == 0
 
 
 def make_environment(python: str, versions: str, folder: Path) -> Path:
-    """An environment with these versions, and what else this one has if it is of one Python."""
+    """An environment with these versions, and this one's torch and pytest if it has one Python."""
     shared = [] if python == sys.executable else ["--system-site-packages"]
     subprocess.run([python, "-m", "venv", *shared, str(folder)], check=True)
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *asked_of_pip(versions)], check=True)
-    if python == sys.executable:  # behind its own: torch, pytest, and what they want
+    if python == sys.executable:
         (site,) = folder.glob("[Ll]ib/**/site-packages")
-        (site / "behind.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+        share(("torch", "pytest"), site)
     elif runs(inside, HAS_TORCH):
         subprocess.run([*pip, "pytest", "packaging"], check=True)
     return inside
+
+
+def share(names: tuple[str, ...], site: Path) -> None:
+    """Link packages of this environment, and what they need, into another's; its own go before.
+
+    Nothing else of this environment is seen there: extras of newer versions would not fit floors.
+    """
+    seen = {canonicalize_name(one.name) for one in distributions(path=[str(site)])}
+    todo = list(names)
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        wanted = map(Requirement, found.requires or ())
+        todo += [w.name for w in wanted if w.marker is None or w.marker.evaluate({"extra": ""})]
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            own, link = Path(str(found.locate_file(top))), site / top
+            if own.exists() and not link.exists():
+                link.symlink_to(own)
 
 
 def try_one(python: str, versions: str, tests: list[str]) -> str:

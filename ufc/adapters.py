@@ -223,7 +223,8 @@ def save_adapter(model: UFCTransformer, folder: Path, name: str = DEFAULT) -> Pa
         for key, value in model.state_dict().items()
         if ".lora_" in key and f".{name}." in key
     }
-    config = model.peft_config[name]
+    configs: Any = model.peft_config  # by PEFT
+    config = configs[name]
     said = {
         "r": config.r,
         "lora_alpha": config.lora_alpha,

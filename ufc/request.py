@@ -123,8 +123,6 @@ class Request:
         if output is not None:
             check_output(output)
         conditioning.check_request(whole=settings.strength is not None)
-        if settings.strength is not None and conditioning.image is None:
-            raise RequestError("strength: needs the image that it changes; give an image too")
         if settings.seed is not None:
             count_up(settings.seed, settings.num_images_per_prompt)
 
@@ -185,13 +183,15 @@ class Request:
         return replace(self, conditioning=self.conditioning.with_pictures(place))
 
     def check_controls(self) -> None:
-        """Raise `RequestError` where there is nothing to go by."""
+        """Raise `RequestError` where there is nothing to go by, or no image to change."""
         given = self.conditioning.present().keys() - {"negative_prompt"}
         if not given - {"prompt"} and not normalise(self.conditioning.prompt or ""):
             raise NothingAskedError(
                 "nothing says what to generate: give a prompt, a reference image or an image "
                 "to edit"
             )
+        if self.settings.strength is not None and self.conditioning.image is None:
+            raise RequestError("strength: needs the image that it changes; give an image too")
 
     def check_blocks(self, num_blocks: int) -> None:
         """Raise `RequestError` for blocks outside 0..num_blocks-1, or where all are kept."""

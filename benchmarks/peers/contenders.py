@@ -6,9 +6,11 @@ used as their own documentation does, in float32 unless their name says otherwis
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -128,14 +130,11 @@ def trainer(pipeline: UFCPipeline) -> Callable[[int], object]:
 def amused(shape: Shape, steps: int) -> Contender:
     """diffusers' pipeline for aMUSEd (Patil et al. 2024), picture included."""
     import_torchvision()
-    from diffusers import AmusedScheduler, UVit2DModel, VQModel
-    from diffusers.pipelines.deprecated.amused.pipeline_amused import AmusedPipeline
-    from diffusers.utils import logging
-
-    logging.set_verbosity_error()
+    diffusers: Any = importlib.import_module("diffusers")
+    diffusers.utils.logging.set_verbosity_error()
     torch.manual_seed(0)
     vocabulary = shape.codes + 8
-    transformer = UVit2DModel(
+    transformer = diffusers.UVit2DModel(
         hidden_size=shape.width,
         in_channels=shape.width,
         block_out_channels=shape.width,
@@ -148,7 +147,7 @@ def amused(shape: Shape, steps: int) -> Contender:
         sample_size=shape.grid,
     )
     widths = (32, 64, 64, 128)
-    decoder = VQModel(
+    decoder = diffusers.VQModel(
         down_block_types=("DownEncoderBlock2D",) * len(widths),
         up_block_types=("UpDecoderBlock2D",) * len(widths),
         block_out_channels=widths,
@@ -156,8 +155,8 @@ def amused(shape: Shape, steps: int) -> Contender:
         num_vq_embeddings=shape.codes,
         lookup_from_codebook=True,
     )
-    pipeline = AmusedPipeline(
-        decoder.eval(), None, None, transformer.eval(), AmusedScheduler(vocabulary - 1)
+    pipeline = diffusers.AmusedPipeline(
+        decoder.eval(), None, None, transformer.eval(), diffusers.AmusedScheduler(vocabulary - 1)
     ).to(device())
     pipeline.set_progress_bar_config(disable=True)
     side = 8 * shape.grid
@@ -223,8 +222,7 @@ def muse(shape: Shape, steps: int, train: bool = False, dtype: str = "fp32") -> 
 def taming(shape: Shape, steps: int) -> Contender:
     """taming-transformers' autoregressive sampler with its cache, a token at a time."""
     import_torchvision()
-    import transformers
-
+    transformers: Any = importlib.import_module("transformers")
     # Its import wants a function that transformers no longer has; it is used for top-k alone.
     transformers.top_k_top_p_filtering = None
     from taming.modules.transformer.mingpt import GPT, sample_with_past

@@ -89,6 +89,7 @@ def test_an_old_picture_is_read(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("command", ["train-tokenizer", "train"])
 def test_losses_of_a_training(command: str, tmp_path: Path) -> None:
+    pytest.importorskip("kornia")
     data = write_toy_data(tmp_path / "few", 16)
     assert main(training_flags(command, data, tmp_path / "run")) == 0
     found = logged_losses(tmp_path / "run")

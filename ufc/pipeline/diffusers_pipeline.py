@@ -74,20 +74,15 @@ def pipeline_class() -> type[OwnPipeline]:
         import_torchvision()
     from diffusers import DiffusionPipeline
 
-    class UFCPipeline(OwnPipeline, DiffusionPipeline):  # type: ignore[misc]
+    class UFCPipeline(OwnPipeline, DiffusionPipeline):
         """`ufc.UFCPipeline`, as a `DiffusionPipeline`."""
 
         device: Any = None  # in the place of diffusers' property
         _optional_components = ["upscaler"]  # noqa: RUF012  # as diffusers has it
 
-        def __init__(
-            self,
-            tokenizer,  # type: ignore[no-untyped-def]
-            transformer,
-            text,
-            upscaler=None,
-            defaults=None,
-            tasks=None,
+        # Without types: diffusers would read them, and these are strings.
+        def __init__(  # type: ignore[no-untyped-def]
+            self, tokenizer, transformer, text, upscaler=None, defaults=None, tasks=None
         ) -> None:
             if tasks is not None and not isinstance(tasks, KnownTasks):
                 tasks = read_tasks({"tasks": tasks})

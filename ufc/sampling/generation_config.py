@@ -174,8 +174,12 @@ class GenerationConfig(BaseModel):
     )
 
     def __init__(self, **settings: Any) -> None:
+        plain = plain_settings(settings)
+        for name, value in plain.items():
+            if name in SETTINGS and hasattr(value, "__array__"):  # older numpys make it a number
+                raise RequestError(misfit(name, value))
         try:
-            super().__init__(**plain_settings(settings))
+            super().__init__(**plain)
         except ValidationError as error:
             raise RequestError(explain(error)) from None
 
@@ -276,7 +280,12 @@ def explain(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else ""
     if name not in SETTINGS:
         return f"unknown setting {name}; known are {listed(SETTINGS)}"
+    return misfit(name, first["input"])
+
+
+def misfit(name: str, value: object) -> str:
+    """One line for a value that a setting cannot have."""
     kinds = int if kind_of(name) is int else (int, float)
-    of_kind = isinstance(first["input"], kinds) and not isinstance(first["input"], bool)
-    got = f"{name}: got {shown(first['input'])}, wanted {wanted(name, of_kind)}"
+    of_kind = isinstance(value, kinds) and not isinstance(value, bool)
+    got = f"{name}: got {shown(value)}, wanted {wanted(name, of_kind)}"
     return f"{got}; leave it out for the default"

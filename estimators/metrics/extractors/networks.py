@@ -23,12 +23,13 @@ from estimators.metrics.extractors.efficientnet import (
     CLASSES,
     PIXELS,
     WEIGHTS_PACKAGE,
+    WEIGHTS_SHA256,
     WIDTH,
     EfficientNetLite0,
     folded,
     packaged_weights,
 )
-from ufc_base.checkpoint import CheckpointError, is_pickle, read_safetensors
+from ufc_base.checkpoint import CheckpointError, is_pickle, read_safetensors, sha256
 from ufc_base.extras import UnavailableError, how_to_install
 from ufc_base.formats.pickles import load_tensors
 from ufc_base.training.processes import pick_device
@@ -232,7 +233,8 @@ def _load_efficientnet(weights: str | Path | None, logits: bool, device: str) ->
     with torch.device("meta"):  # the weights are all given: none are drawn at random
         net = EfficientNetLite0(logits).eval()
     try:
-        state = folded(read_tensors(path))
+        known = Path(path).is_file() and sha256(Path(path)) == WEIGHTS_SHA256
+        state = folded(torch.load(path, "cpu", weights_only=True) if known else read_tensors(path))
     except ValueError as error:
         raise ValueError(f"{path}: not weights of efficientnet-lite0 ({error})") from error
     _load_state(net, state, path, assign=True)

@@ -206,7 +206,7 @@ def _exif(metadata: Metadata) -> bytes:
             longer = f"{text}, {name}: {_quote(_dump(value))}"
             text = longer if len(longer.encode("utf-16-be")) <= _EXIF_LIMIT else text
     exif = Image.Exif()
-    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
+    exif[_EXIF_IFD] = {_USER_COMMENT: b"UNICODE\0" + text.encode("utf-16-be")}
     return exif.tobytes()
 
 

@@ -17,12 +17,14 @@ from estimators.metrics.extractors import networks as extractors
 from estimators.metrics.extractors.choice import fallback_note, usual_extractor
 from estimators.metrics.extractors.efficientnet import (
     WEIGHTS_PACKAGE,
+    WEIGHTS_SHA256,
     EfficientNetLite0,
     SameConv,
     folded,
     packaged_weights,
 )
 from estimators.metrics.extractors.features import extract
+from ufc_base.checkpoint import sha256
 from vqgan.perceptual import import_torchvision
 
 NORMS = {"conv_stem": "bn0", "expand_conv": "bn0", "depthwise_conv": "bn1", "project_conv": "bn2",
@@ -193,3 +195,23 @@ def test_the_usual_extractor_is_the_first_at_hand(
         usual_extractor()
     (hub / "alexnet-owt-7be5be79.pth").touch()
     assert "the network of the training loss" in fallback_note("auto", usual_extractor())
+
+
+def test_the_old_format_is_read_of_the_packages_own_file_alone(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old.pth"
+    torch.save(package_state(), old, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"not of torch 1\.6 or later"):
+        load_extractor("efficientnet-lite0", weights=old)
+    monkeypatch.setattr(extractors, "WEIGHTS_SHA256", sha256(old))
+    given = load_extractor("efficientnet-lite0", weights=weights)
+    assert load_extractor("efficientnet-lite0", weights=old).weights == given.weights
+
+
+def test_the_installed_weights_are_those_that_are_known() -> None:
+    path = packaged_weights()
+    if path is None:
+        pytest.skip(f"{WEIGHTS_PACKAGE} is not installed")
+    assert sha256(path) == WEIGHTS_SHA256
+    assert load_extractor("efficientnet-lite0").name == "efficientnet-lite0"

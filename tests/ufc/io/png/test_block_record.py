@@ -112,7 +112,7 @@ def test_crafted_requests_are_refused(text, message):
 
 def jpeg(comment: str) -> io.BytesIO:
     exif, file = Image.Exif(), io.BytesIO()
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + comment.encode("utf-16-be")
+    exif[0x8769] = {0x9286: b"UNICODE\0" + comment.encode("utf-16-be")}
     Image.new("RGB", (4, 4)).save(file, "WEBP", exif=exif.tobytes())
     file.seek(0)
     return file

@@ -20,7 +20,7 @@ pytest.importorskip("torch_fidelity")
 
 from toy_extractor import tiny_extractor  # noqa: E402
 
-from estimators import torchmetrics as ours  # noqa: E402
+from estimators.metrics import torchmetrics as ours  # noqa: E402
 from estimators.metrics.base import MeasuredSet, Options, find_metrics  # noqa: E402
 from estimators.metrics.extractors.measuring import Measuring  # noqa: E402
 from estimators.metrics.pairs.preservation import seam_ratio  # noqa: E402

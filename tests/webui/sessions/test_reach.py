@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ufc.cli.generating.model_choice import ModelSettings
+from ufc.requests.loading import ModelSettings
 from webui.drawing.blocks import invert
 from webui.sessions import state
 from webui.sessions.generating.worker import Ticket, Worker

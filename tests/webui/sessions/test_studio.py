@@ -18,7 +18,8 @@ from ufc.pipeline import UFCPipeline
 from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import Assessment, differing_blocks
 from ufc_base.images import ImageError
-from webui.sessions import derived, exports, generation, state, uploads
+from webui.sessions import derived, exports, state, uploads
+from webui.sessions.generating import generation
 from webui.sessions.state import Settings, View
 from webui.sessions.studio import Studio
 

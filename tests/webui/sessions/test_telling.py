@@ -12,7 +12,7 @@ from PIL import Image
 
 from ufc.captioning.known_tasks import KnownTasks
 from ufc.captioning.tell import ToldText
-from ufc.cli.generating.model_choice import ModelSettings
+from ufc.requests.loading import ModelSettings
 from webui.sessions import telling
 from webui.sessions.studio import Studio
 

@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = model_config(
         write_folder(root / "data", 8), root / "tokenizer", root / "run",
         tasks=str(root / "mix.yaml"), text_target_weight=1.0, grounding_weight=1.0,
-        max_train_steps=300, train_batch_size=8,
+        max_train_steps=400, train_batch_size=8,
         learning_rate=3e-3, width=48, depth=2, checkpointing_steps=1000, validation_steps=1000,
         estimator_weight=0.0, validation_prompts=(), val_data_dir=None,
     )  # fmt: skip

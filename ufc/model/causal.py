@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ufc.model.attention import Piece
+from ufc.model.blocks.compiled_block import CompiledBlock
 from ufc.model.blocks.fused_block import Lean
 from ufc.model.prefix_cache import KeysValues, Layout, Prefix
 
@@ -46,11 +47,13 @@ class CausalCache:
     layers: list[KeysValues]
     controls: int
     bias_BC: Tensor | None
-    lean: Sequence[Lean | None]
+    lean: Sequence[Lean | CompiledBlock | None]
     cells: int = 0
 
     @classmethod
-    def of(cls, prefix: Prefix, cells: int, lean: Sequence[Lean | None]) -> CausalCache:
+    def of(
+        cls, prefix: Prefix, cells: int, lean: Sequence[Lean | CompiledBlock | None]
+    ) -> CausalCache:
         """With the controls in it, each row as often as the prefix serves targets."""
         copies, controls = prefix.copies, prefix.embedded_BCD.shape[1]
 

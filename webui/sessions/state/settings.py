@@ -59,7 +59,16 @@ OWN_SETTINGS = {
 }
 
 
-NOT_ON_THE_PAGE = ("height", "width", "best_of", "contrastive_weight", "original_size")
+NOT_ON_THE_PAGE = (
+    "height",
+    "width",
+    "best_of",
+    "contrastive_weight",
+    "original_size",
+    "strength",  # Vary has it
+    "min_compliance",
+    "max_attempts",
+)
 
 
 @dataclass(frozen=True)

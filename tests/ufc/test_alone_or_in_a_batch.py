@@ -33,8 +33,8 @@ CASES: dict[str, dict[str, Any]] = {
 def draw(pipe: UFCPipeline, rows: list[int], **settings: Any) -> PipelineOutput:
     return pipe(
         [PROMPTS[row] for row in rows],
-        [NEGATIVES[row] for row in rows],
-        [REFERENCES[row] for row in rows],
+        negative_prompt=[NEGATIVES[row] for row in rows],
+        reference_images=[REFERENCES[row] for row in rows],
         seed=[row + 1 for row in rows],
         num_inference_steps=3,
         **settings,

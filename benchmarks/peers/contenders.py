@@ -175,7 +175,7 @@ def amused(shape: Shape, steps: int) -> Contender:
     return Contender("aMUSEd (diffusers)", count(transformer), generate)
 
 
-def muse(shape: Shape, steps: int, train: bool = False, dtype: str = "fp32") -> Contender:
+def muse(shape: Shape, steps: int, train: bool = False) -> Contender:
     """muse-maskgit-pytorch's transformer and sampler; its decoder is left out."""
     import_torchvision()
     from muse_maskgit_pytorch import MaskGit, MaskGitTransformer, VQGanVAE
@@ -215,8 +215,7 @@ def muse(shape: Shape, steps: int, train: bool = False, dtype: str = "fp32") -> 
         return loss.detach()
 
     masked.train(train)
-    step = in_precision(learn, dtype) if train else None
-    return Contender("muse-maskgit-pytorch", count(transformer), generate, step)
+    return Contender("muse-maskgit-pytorch", count(transformer), generate, learn if train else None)
 
 
 def taming(shape: Shape, steps: int) -> Contender:

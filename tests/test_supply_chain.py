@@ -81,7 +81,7 @@ def test_generating_asks_nobody(network: Network, ufc: Any, photo: Path) -> None
 
 def test_the_bundled_model_asks_nobody(network: Network) -> None:
     with closed(network):
-        UFCPipeline.from_pretrained("fashion-64", device="cpu")
+        UFCPipeline.from_pretrained(device="cpu")
 
 
 def test_training_and_measuring_ask_nobody(

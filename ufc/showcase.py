@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ufc.io.hub import DEFAULT_MODEL
 from ufc_base.entry import write_line
 from ufc_base.program import option, program
 
@@ -133,7 +134,7 @@ class Flags:
     output_dir: Annotated[Path, option("Where to write (outputs/showcase).")] = Path(
         "outputs/showcase"
     )
-    model: Annotated[str, option("A bundled name, folder or hub id.")] = "fashion-64"
+    model: Annotated[str, option("A bundled name, folder or hub id.")] = DEFAULT_MODEL
     seed: Annotated[int, option("Of every picture (1).")] = 1
 
 

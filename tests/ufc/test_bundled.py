@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from ufc import showcase
-from ufc.io.hub import bundled_folder
+from ufc.io.hub import DEFAULT_MODEL, bundled_folder
 from ufc.pipeline import UFCPipeline
 
 pytestmark = pytest.mark.skipif(
-    not (bundled_folder() / "fashion-64" / "model_index.json").is_file(),
+    not (bundled_folder() / DEFAULT_MODEL / "model_index.json").is_file(),
     reason="the bundled weights were not checked out",
 )
 
 
 @pytest.fixture(scope="module")
 def model() -> UFCPipeline:
-    return UFCPipeline.from_pretrained("fashion-64")
+    return UFCPipeline.from_pretrained()
 
 
 def garment_colour(pipeline: UFCPipeline, prompt: str) -> np.ndarray:

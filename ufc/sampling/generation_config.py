@@ -81,7 +81,7 @@ class GenerationConfig(BaseModel):
         3.0,
         ge=0,
         le=100,
-        description="How strongly controls are followed (3, fashion-64 2); 1 is not at all.",
+        description="How strongly controls are followed (3); 1 is not at all.",
     )
     temperature: float = Field(
         1.0, ge=0, le=100, description="Variety of the codes (1); 0 takes the likeliest."
@@ -108,7 +108,7 @@ class GenerationConfig(BaseModel):
         1,
         ge=1,
         le=64,
-        description="Whole pictures generated for each, the best is kept (1, fashion-64 2).",
+        description="Whole pictures generated for each, the best is kept (1).",
     )
     order: Annotated[str, AfterValidator(known_order)] = Field(
         "maskgit",
@@ -119,7 +119,7 @@ class GenerationConfig(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="Share of compliance in the score, the rest is fidelity (0.5, fashion-64 0.9).",
+        description="Share of compliance in the score, the rest is fidelity (0.5).",
     )
     contrastive_weight: float = Field(
         0.0,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from estimators.contrastive import ContrastiveModel
 from ufc.conditioning.text import TextTokenizer, normalise
-from ufc.io.hub import bundled_folder, check_hashes
+from ufc.io.hub import resolve_estimator
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
@@ -52,14 +52,8 @@ class ContrastiveEstimator:
         Raises:
             CheckpointError: there is none, or its files are damaged or changed.
         """
-        places = (Path(model), bundled_folder() / model)
-        folder = next((path for path in places if (path / "config.json").is_file()), None)
-        if folder is None:
-            raise CheckpointError(
-                f"there is no contrastive estimator {str(model)!r}: give the output folder of "
-                f"`ufc train-contrastive`, or {BUNDLED!r}"
-            )
-        check_hashes(folder)
+        made_by = "ufc train-contrastive"
+        folder = resolve_estimator(model, "contrastive estimator", made_by, BUNDLED)
         text = TextTokenizer.load(folder / "tokenizer.json")
         return cls(ContrastiveModel.from_pretrained(folder), text, folder.name)
 

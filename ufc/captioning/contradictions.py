@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -12,8 +11,7 @@ from PIL import Image
 from estimators.contradiction.model import ContradictionModel
 from estimators.contradiction.trees import language_of
 from estimators.contradiction.verdicts import Verdicts, contradictions, explain
-from ufc.io.hub import bundled_folder, check_hashes
-from ufc_base.checkpoint import CheckpointError
+from ufc.io.hub import resolve_estimator
 
 if TYPE_CHECKING:
     from ufc.pipeline import UFCPipeline
@@ -27,14 +25,8 @@ def load_judge(model: str = BUNDLED) -> ContradictionModel:
     Raises:
         CheckpointError: there is none, or its files are damaged or changed.
     """
-    places = (Path(model), bundled_folder() / model)
-    folder = next((path for path in places if (path / "config.json").is_file()), None)
-    if folder is None:
-        raise CheckpointError(
-            f"there is no contradiction model {model!r}: give the output folder of "
-            f"`ufc train-contradiction`, or {BUNDLED!r}"
-        )
-    check_hashes(folder)
+    made_by = "ufc train-contradiction"
+    folder = resolve_estimator(model, "contradiction model", made_by, BUNDLED)
     return ContradictionModel.from_pretrained(folder)
 
 

@@ -91,6 +91,23 @@ def resolve_tokenizer(name: str | PathLike[str]) -> Path:
         ) from error
 
 
+def resolve_estimator(name: str | PathLike[str], what: str, made_by: str, bundled: str) -> Path:
+    """The folder of an estimator that is not part of a model: itself, or a bundled one's.
+
+    `what` it is, the command that it is `made_by`, and which one is `bundled` are for the message.
+
+    Raises:
+        CheckpointError: there is none, or its files were changed.
+    """
+    for folder in (Path(name), bundled_folder() / name):
+        if (folder / "config.json").is_file():
+            check_hashes(folder)
+            return folder
+    raise CheckpointError(
+        f"there is no {what} {str(name)!r}: give the output folder of `{made_by}`, or {bundled!r}"
+    )
+
+
 def fetch(
     repository: str,
     revision: str | None = None,

@@ -78,6 +78,11 @@ class Generation(Coding):
                 self.transformer.check_autoregressive()
             problem = self.problem(edits, frame, make_generators(seeds, generator), config)
             items, negatives, notices = self.controls(given)
+            if config.min_compliance is not None and any(item.empty for item in items):
+                raise RequestError(
+                    "min_compliance: a picture without words and references has nothing to comply "
+                    "with; give some, or leave it out"
+                )
             bar = None
             if show_progress:
                 free = int((~problem.locked_BT).any(0).sum())

@@ -24,3 +24,8 @@ def test_what_falls_short_is_said() -> None:
 def test_it_is_a_share() -> None:
     with pytest.raises(RequestError, match="min_compliance"):
         make_pipeline()("red bag", min_compliance=1.5)
+
+
+def test_there_is_something_to_comply_with() -> None:
+    with pytest.raises(RequestError, match="nothing to comply with"):
+        make_pipeline()(min_compliance=0.5)

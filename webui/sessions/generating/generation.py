@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -193,14 +193,18 @@ class GenerationJob:
                 origin.append(before[block] if before else uploaded)
                 confidence.append(sure[block] if sure else None)
             else:
-                drawn = {"step": story["step"], "candidate": story["candidate"]}
-                origin.append({"picture": name, "seed": out.seeds[index], **drawn})
+                origin.append(sampled_here(name, out.seeds[index], story))
                 confidence.append(story["confidence"])
+        return self.told(out, index, origin, confidence) | {"steps": film.steps_of(index)}
+
+    def told(
+        self, out: PipelineOutput, index: int, origin: list[Any], confidence: list[float | None]
+    ) -> dict[str, Any]:
+        """What is known of picture `index` beside its steps."""
         return {
             "origin": origin,
             "confidence": confidence,
             "curves": out.curves[index],
-            "steps": film.steps_of(index),
             "audit": self.audit(out, index, origin),
             "notices": out.notices[index],
         }
@@ -286,3 +290,10 @@ def write_png(
 ) -> None:
     """Write a picture of a session, whole or not at all."""
     save_picture(image, store.path(key, name), metadata, overwrite=True)
+
+
+def sampled_here(name: str, seed: int | None, story: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a block comes from that was sampled for the picture of this name."""
+    return {
+        "picture": name, "seed": seed, "step": story["step"], "candidate": story["candidate"],
+    }  # fmt: skip

@@ -16,7 +16,12 @@ from ufc.conditioning.frame import Frame
 from ufc.io.png.metadata import describe
 from ufc.pipeline import PipelineOutput
 from webui.sessions.generating.film import Film
-from webui.sessions.generating.generation import GenerationJob, hashes_of, write_png
+from webui.sessions.generating.generation import (
+    GenerationJob,
+    hashes_of,
+    sampled_here,
+    write_png,
+)
 from webui.sessions.generating.part_view import PartView, kept_blocks
 from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Picture
@@ -96,17 +101,9 @@ class PhotographJob(GenerationJob):
                 origin.append(before[block])
                 confidence.append(None)
             else:
-                made = {"step": story["step"], "candidate": story["candidate"]}
-                origin.append({"picture": name, "seed": out.seeds[index], **made})
+                origin.append(sampled_here(name, out.seeds[index], story))
                 confidence.append(story["confidence"])
-        return {
-            "origin": origin,
-            "confidence": confidence,
-            "curves": out.curves[index],
-            "steps": [],
-            "audit": self.audit(out, index, origin),
-            "notices": out.notices[index],
-        }
+        return self.told(out, index, origin, confidence) | {"steps": []}
 
     def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
         """Whether every pixel of the photograph outside the changed area is the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import sys
@@ -76,6 +77,7 @@ def studio_of_this_server() -> Studio:
             os.environ.get("UFC_DTYPE") or "auto",
             os.environ.get("UFC_ATTENTION_BACKEND") or "auto",
             os.environ.get("UFC_LIST_SESSIONS") == "1",
+            tuple(json.loads(os.environ.get("UFC_LORA") or "[]")),
         )
 
 
@@ -98,10 +100,18 @@ def open_page(studio: Studio) -> Page:
 
 @st.cache_resource(show_spinner=False)
 def open_studio(
-    folder: str, model: str | None, device: str, dtype: str, backend: str, for_one: bool
+    folder: str,
+    model: str | None,
+    device: str,
+    dtype: str,
+    backend: str,
+    for_one: bool,
+    lora: tuple[str, ...],
 ) -> Studio:
     """The one studio of this server, with its model loaded."""
-    settings = ModelSettings(model, device=device, dtype=dtype, attention_backend=backend)
+    settings = ModelSettings(
+        model, device=device, dtype=dtype, attention_backend=backend, lora=lora
+    )
     studio = Studio(Path(folder), settings, for_one)
     _ = studio.loaded
     leave_room_for_drawing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ufc.cli.flags import Attention, Device, DType, Language
+from ufc.cli.flags import LORA, Attention, Device, DType, Language
 from ufc.cli.terminal import DONE
 from ufc.io.manifest import open_folder
 from ufc.io.validation import RequestError
@@ -52,6 +53,7 @@ def app(
         str | None,
         typer.Option(help="A bundled name, a folder, or a hub id.", envvar="UFC_MODEL"),
     ] = None,
+    lora: Annotated[list[str] | None, typer.Option(help=LORA, metavar="FILE[=WEIGHT]")] = None,
     output_dir: Annotated[
         str, typer.Option(help="Where sessions are kept; nothing is written elsewhere.")
     ] = "outputs/editor",
@@ -89,6 +91,7 @@ def app(
         "UFC_DTYPE": dtype,
         "UFC_ATTENTION_BACKEND": attention_backend,
         "UFC_LIST_SESSIONS": "1" if lists else "0",
+        "UFC_LORA": json.dumps(lora or []),
     }
     if model is not None:
         from ufc.io.hub import resolve_model

@@ -24,6 +24,9 @@ PictureFormat = Literal["png", "jpg", "webp"]
 
 
 CONTROLS, SAMPLING, MODEL, OUTPUT = "Controls", "Sampling", "Model and device", "Output"
+LORA = (
+    "Low-rank adapter to add, file, folder or hub id (weight 1 is as it learnt); may be repeated."
+)
 
 # Settings that are listed with the controls.
 OF_THE_CONTROLS = ("feather", "height", "width", "original_size", "upscale")
@@ -79,6 +82,7 @@ class GenerationFlags:
     local_files_only: Annotated[bool, switch("--local-files-only", "Download nothing.", MODEL)] = (
         False
     )
+    lora: Annotated[list[str] | None, option(LORA, MODEL, metavar="FILE[=WEIGHT]")] = None
     device: Annotated[Device | None, option("auto, cpu or cuda.", MODEL, envvar="UFC_DEVICE")] = (
         None
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from ufc.cli.app import LOCAL, check_free
-from ufc.cli.flags import MODEL, Attention, Device, DType
+from ufc.cli.flags import LORA, MODEL, Attention, Device, DType
 from ufc.cli.terminal import DONE, Terminal
 from ufc.requests.loading import ModelSettings, load
 from ufc.serving.settings import ACCESS, ServerSettings
@@ -57,6 +57,7 @@ class ServeFlags(ServerSettings):
         str | None, option("A bundled name, a folder, or a hub id.", MODEL, envvar="UFC_MODEL")
     ] = None
     revision: Annotated[str | None, option("Version of a hub model.", MODEL)] = None
+    lora: Annotated[list[str] | None, option(LORA, MODEL, metavar="FILE[=WEIGHT]")] = None
     device: Annotated[Device | None, option("auto, cpu or cuda.", MODEL, envvar="UFC_DEVICE")] = (
         None
     )
@@ -114,6 +115,7 @@ def listen(flags: ServeFlags, keys: list[str]) -> None:
             attention_backend="math" if flags.deterministic else flags.attention_backend or "auto",
             compile=flags.compile,
             deterministic=flags.deterministic,
+            lora=tuple(flags.lora or ()),
         )
     )
     loaded.pipe("warming up", num_inference_steps=1)  # or the first client waits for it

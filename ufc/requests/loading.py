@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufc.io.validation import RequestError
 from ufc.request import Result
+from ufc.requests.lora import add_adapters
 from ufc.requests.replay import RECORDED, agreed
 from ufc.versions import versions
 
@@ -36,6 +37,7 @@ class ModelSettings:
     low_mem: bool = False
     cpu_offload: bool = False
     deterministic: bool = False
+    lora: tuple[str, ...] = ()  # files of adapters, see `ufc.requests.lora`
 
 
 MODEL_FLAGS = tuple(one.name for one in fields(ModelSettings))
@@ -67,6 +69,7 @@ def choose_settings(flags: Mapping[str, Any], results: Sequence[Result]) -> Mode
     recorded |= {"model": models[0] if models else None}
     recorded["deterministic"] = recorded["deterministic"] == "True"
     chosen = {name: flags.get(name) or recorded.get(name) for name in MODEL_FLAGS}
+    chosen["lora"] = tuple(chosen["lora"] or ())
     settings = ModelSettings(**{name: value for name, value in chosen.items() if value})
     return replace(settings, attention_backend="math") if flags.get("deterministic") else settings
 
@@ -108,6 +111,7 @@ def load(settings: ModelSettings) -> Loaded:
     except OSError as error:
         raise RequestError(f"the model {name} cannot be read: {error}") from None
     pipe.set_progress_bar_config(disable=True)  # programs show bars of their own
+    adapters = add_adapters(pipe, settings.lora) if settings.lora else None
     backend: dict[str, Any] = {
         "device": pipe.device.type,
         "dtype": pipe.precision,
@@ -123,6 +127,8 @@ def load(settings: ModelSettings) -> Loaded:
         backend["revision"] = settings.revision
     if settings.variant:
         backend["variant"] = settings.variant
+    if adapters:
+        backend["lora"] = adapters
     if Path(name).is_dir():
         name = str(Path(name).resolve())
     return Loaded(pipe, name, backend, {**versions(), "weights": weights_digest(folder)})

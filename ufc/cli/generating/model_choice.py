@@ -25,7 +25,8 @@ def load_for(
     for notice in notices:
         terminal.notice(notice)
     loaded = load(settings)
-    now, different = {**loaded.backend, **loaded.versions}, dict[str, Any]()
+    now = {"lora": "none", **loaded.backend, **loaded.versions}
+    different = dict[str, Any]()
     for result in results:
         different |= differences(result, now)
     if different:

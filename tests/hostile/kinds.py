@@ -47,6 +47,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.mixture import find_instruction, read_mixture
 from ufc.training.config import TrainConfig
+from ufc.training.lexicon.words import load_lexicon
 from ufc.training.token_cache import kept_tensors
 from ufc_base.data.datasets import Reading, open_dataset
 from ufc_base.data.streams import decode, first_records, shard_samples
@@ -454,6 +455,7 @@ KINDS: dict[str, Kind] = {
         {"train": lambda f: read_recipe(str(only(f)), TrainConfig),
          "train-tokenizer": lambda f: read_recipe(str(only(f)), TokenizerTrainConfig)},
     ),
+    "lexicon": yaml_kind(500, texts.LEXICON, {"load_lexicon": lambda f: load_lexicon(only(f))}),
     "taming config": yaml_kind(400, texts.TAMING, {"convert": lambda f: convert(f / "x", only(f), f / "o")}),
     "instruction": Kind(
         2500, write_instruction, has_arrow,

@@ -130,6 +130,12 @@ RECIPE = (
     "width: 64\n", "depth: 2\n", "learning_rate: 1e-4\n", "estimators: [compliance, fidelity]\n",
     "max_train_steps: 10\n", "train_batch_size: 4\n", "objectives: [masked_codes=1]\n",
 )  # fmt: skip
+LEXICON = (
+    "types:\n  Bag: {en: [bag, tote], zh: [包]}\n", "colours: {Red: {en: [red, ruby]}}\n",
+    "families:\n  f: {types: [Bag], en: ['for {my} keys'], verb_zh: 背, measure_zh: 个}\n",
+    "occasions: {o: {types: [Bag], usages: [Casual], en: [travel]}}\n", "measures_zh: {只: [Bag]}\n",
+    "forms: {en: ['{a thing}, {colour}']}\n", "extends: true\n",
+)  # fmt: skip
 TAMING = (
     "model:\n  params:\n    embed_dim: 4\n    n_embed: 16\n    ddconfig:\n      resolution: 16\n"
     "      ch: 8\n      ch_mult: [1, 2]\n      num_res_blocks: 1\n      z_channels: 8\n"

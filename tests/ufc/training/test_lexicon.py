@@ -206,7 +206,7 @@ def test_words_of_one_s_own_are_taken_from_whatever_they_stood_under(tmp_path: P
         ("types: [a", "cannot be read"),
         ("7", "wanted a mapping"),
         ("typs: {}", "unknown typs; known are types"),
-        ("types: {a: {en: word}}", "types, a, en: got 'word', wanted a list"),
+        ("types: {a: {en: word}}", "types, a, en: got the text .word., wanted a list"),
         ("colours: {a: {en: [x, yes]}}", "wanted a list of words"),
         ("colours: {a: {en: [x]}, b: {en: [x]}}", "x under a and b"),
         ("forms: {en: ['{thing} {of} me']}", "has a slot {of}"),

@@ -16,13 +16,22 @@ from typing import Any
 
 import yaml
 
+from ufc.io.validation import shown
 from ufc_base.data.names import DataError
+from ufc_base.formats.yaml_text import load_yaml
 
 CURATED = Path(__file__).with_name("curated.yaml")
 DRAWN = Path(__file__).with_name("drawn.yaml")
 SYNONYMS = ("types", "colours", "owners", "audiences", "usages", "patterns")
 LANGUAGES = ("en", "zh")
 PARTS = (*SYNONYMS, "families", "occasions", "measures_zh", "forms", "source", "licence", "extends")
+# What entries of these have beside words by language, and which of it is one word.
+FURTHER = {
+    "families": ("types", "verb_zh", "measure_zh"),
+    "occasions": ("types", "usages"),
+}
+MOST_LETTERS = 100  # of a name
+ONE_WORD = ("verb_zh", "measure_zh")
 # What sentence forms and the phrases of families may have in braces.
 SLOTS = frozenset(
     ("thing", "a thing", "type", "a type", "colour", "owner", "audience", "occasion", "family",
@@ -155,11 +164,15 @@ def read_groups(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: it cannot be read, or is not of the form.
     """
-    try:
+    if path in (CURATED, DRAWN):  # our own: by the fast loader
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         found = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"lexicon {path}: cannot be read as YAML or JSON ({error})") from None
+    else:
+        try:
+            found = load_yaml(path)
+        except (OSError, ValueError) as error:
+            said = f"{error!s:.300}"
+            raise DataError(f"lexicon {path}: cannot be read as YAML or JSON ({said})") from None
     groups = found if isinstance(found, list) else [found]
     for group in groups:
         _check(group, f"lexicon {path}")
@@ -169,20 +182,29 @@ def read_groups(path: Path) -> list[dict[str, Any]]:
 def _check(group: Any, where: str) -> None:
     """Raise `DataError` where a group is not of the form."""
     if not isinstance(group, dict):
-        raise DataError(f"{where}: got {group!r:.40}, wanted a mapping with {', '.join(SYNONYMS)}")
+        raise DataError(f"{where}: got {shown(group)}, wanted a mapping with {', '.join(SYNONYMS)}")
+    _mapping(group, where)
     unknown = sorted(map(str, group.keys() - set(PARTS)))
     if unknown:
         raise DataError(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(PARTS)}")
     for kind in (*SYNONYMS, "families", "occasions"):
         for target, entry in _mapping(group.get(kind, {}), f"{where}, {kind}").items():
-            _mapping(entry, f"{where}, {kind}, {target}")
-            for language in LANGUAGES:
-                _texts(entry.get(language, []), f"{where}, {kind}, {target}, {language}")
+            here = f"{where}, {kind}, {target}"
+            known = (*LANGUAGES, *FURTHER.get(kind, ()))
+            if odd := [key for key in _mapping(entry, here) if key not in known]:
+                raise DataError(f"{here}: unknown {shown(odd[0])}; known are {', '.join(known)}")
+            for name, value in entry.items():
+                if name in ONE_WORD:
+                    _texts([value], f"{here}, {name}")
+                else:
+                    _texts(value, f"{here}, {name}")
     for measure, types in _mapping(group.get("measures_zh", {}), f"{where}, measures_zh").items():
         _texts(types, f"{where}, measures_zh, {measure}")
     for language, forms in _mapping(group.get("forms", {}), f"{where}, forms").items():
         if language not in LANGUAGES:
-            raise DataError(f"{where}, forms: got {language!r}, wanted {' or '.join(LANGUAGES)}")
+            raise DataError(
+                f"{where}, forms: got {shown(language)}, wanted {' or '.join(LANGUAGES)}"
+            )
         _texts(forms, f"{where}, forms, {language}")
         _slots(forms, SLOTS, f"{where}, forms, {language}")
     for name, entry in group.get("families", {}).items():
@@ -192,13 +214,16 @@ def _check(group: Any, where: str) -> None:
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: got {value!r:.40}, wanted a mapping")
+        raise DataError(f"{where}: got {shown(value)}, wanted a mapping")
+    for key in value:
+        if not isinstance(key, str | int | float) or len(shown(key)) > MOST_LETTERS:
+            raise DataError(f"{where}: {shown(key)} is no name")
     return value
 
 
 def _texts(value: Any, where: str) -> None:
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-        raise DataError(f"{where}: got {value!r:.40}, wanted a list of words (quote yes, no, on)")
+        raise DataError(f"{where}: got {shown(value)}, wanted a list of words (quote yes, no, on)")
 
 
 def slot_names(form: str) -> set[str]:

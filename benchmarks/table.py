@@ -154,6 +154,13 @@ COLUMNS: dict[str, Columns] = {
     "pictures": PICTURES,
     "equal-parameters": PICTURES,
     "autoregressive": PICTURES,
+    "one-step-diffusion": (
+        ("", field("name")),
+        ("pixels", field("size")),
+        ("parameters", millions),
+        ("seconds a picture", seconds("seconds")),
+        ("peak MiB", field("peak_memory_mib")),
+    ),
     "training": (
         *PICTURES[:3],
         ("samples a second", field("samples_per_second", "{:.2f}")),

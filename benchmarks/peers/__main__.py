@@ -21,6 +21,7 @@ sys.path.append(str(Path(sys.prefix) / "peers"))  # where `make bench-peers` put
 import torch
 
 from benchmarks.peers import contenders as make
+from benchmarks.peers.latent_diffusion import one_step_diffusion
 from benchmarks.peers.tokenizers import CONFIGS, pair
 from benchmarks.reports import read_report, write_report
 from ufc.benchmark import Shape, machine, random_pipeline, rounded, synchronise
@@ -174,6 +175,11 @@ def tokenizers(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
                 }
 
 
+def one_step(shape: Shape, steps: int, rounds: int) -> Iterator[Row]:
+    """What a user would pick today: one step of latent diffusion, beside the bundled model."""
+    yield from one_step_diffusion(rounds, torch.cuda.is_available() or cpu_has_bf16())
+
+
 GROUPS: dict[str, Callable[[Shape, int, int], Iterator[Row]]] = {
     "pictures": pictures,
     "training": training,
@@ -181,6 +187,7 @@ GROUPS: dict[str, Callable[[Shape, int, int], Iterator[Row]]] = {
     "references": references,
     "equal-parameters": equal_parameters,
     "autoregressive": autoregressive,
+    "one-step-diffusion": one_step,
 }
 
 

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
 from PIL import Image
 
 from ufc.captioning.known_tasks import KnownTasks
-from ufc.captioning.tell import ToldText
+from ufc.captioning.tell import Located, ToldText
 from ufc.requests.loading import ModelSettings
-from webui.sessions import telling
+from webui.sessions import telling, words
+from webui.sessions.state import blocks_to_change
 from webui.sessions.studio import Studio
 
 
@@ -63,3 +65,48 @@ def test_a_picture_is_described_and_what_contradicts_is_named(
     assert told["caption"] == "men's black t-shirt"
     assert "navy" in told["contradiction"]
     assert studio.store.read_details(key, "0001")["origin"]  # what was known is not lost
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gone"),
+    [
+        ("men's black t-shirt", "men's white t-shirt", "black"),
+        ("men's black t-shirt", "men's black striped t-shirt", ""),
+        ("women's red handbag", "", "women's red handbag"),
+        ("女士红色手提包", "女士蓝色手提包", "红"),
+        ("Red bag", "red BAG", ""),
+    ],
+)
+def test_what_a_changed_description_leaves_out(before: str, after: str, gone: str) -> None:
+    assert words.left_out(before, after) == gone
+
+
+def test_words_mark_their_blocks(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Studio(tmp_path / "out", ModelSettings(str(model)))
+    key = studio.begin()
+    settings = {"prompt": "bag", "steps": 1}
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **settings)))
+    studio.generate(key)
+    studio.worker.wait(key, 60)
+    assert not words.can_find_words(studio)
+    with pytest.raises(ValueError, match="has not learnt it"):
+        words.mark_words(studio, key, "bag")
+    tasks = {"grounding": "where is [TEXT:word] in [IMAGE:picture]? -> [BOX:blocks]"}
+    monkeypatch.setattr(studio.loaded.pipe, "tasks", KnownTasks(tasks))
+    found = {"bag": torch.ones(2, 2), "black": torch.tensor([[0.9, 0.1], [0.0, 0.2]])}
+
+    def locate(pipe: Any, plan: Any, values: dict[str, str], images: list[Any]) -> list[Located]:
+        return [Located(found.get(values["word"], torch.zeros(2, 2)))]
+
+    monkeypatch.setattr(words, "carry_out", locate)
+    assert words.can_find_words(studio)
+    words.mark_words(studio, key, "bag")
+    grid = studio.frame(studio.store.load(key)).grid
+    assert blocks_to_change(studio.store.load(key).view, grid) == (0, 1, 2, 3)
+    words.reword(studio, key, "black bag", "white  bag")
+    session = studio.store.load(key)
+    assert blocks_to_change(session.view, grid) == (0,) and session.settings.prompt == "white bag"
+    with pytest.raises(ValueError, match="'cat' nowhere"):
+        words.mark_words(studio, key, "cat")

@@ -8,7 +8,7 @@ from ufc.conditioning.frame import cells
 from ufc.io.validation import RequestError
 from webui.drawing import blocks
 from webui.page.context import Page
-from webui.sessions import derived, state, uploads
+from webui.sessions import derived, state, uploads, words
 
 
 def more(page: Page) -> None:
@@ -25,6 +25,13 @@ def more(page: Page) -> None:
             placeholder="0-47,60",
             on_change=lambda: page.attempt(lambda: type_marks(page)),
         )
+        if session.current is not None and words.can_find_words(page.studio):
+            st.text_input(
+                say("marks_words"),
+                key="marks_words",
+                help=say("marks_words_help"),
+                on_change=lambda: page.attempt(lambda: mark_words(page)),
+            )
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.number_input(
                 say("repair_count"),
@@ -65,6 +72,12 @@ def type_marks(page: Page) -> None:
     except RequestError as error:
         raise ValueError(str(error).removeprefix("preserve_blocks: ")) from None
     page.update(lambda session: state.mark_to_change(session, change, grid))
+
+
+def mark_words(page: Page) -> None:
+    """Mark the blocks that typed words are about."""
+    if asked := st.session_state["marks_words"].strip():
+        words.mark_words(page.studio, page.key, asked)
 
 
 def take_mask(page: Page, uploader: str) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from webui.page.context import Page
 from webui.page.markdown import plain
-from webui.sessions import telling
+from webui.sessions import telling, words
 from webui.sessions.state import Picture
 
 SCORES = ("compliance", "fidelity")
@@ -26,7 +26,7 @@ def about(page: Page, picture: Picture, details: dict[str, Any]) -> None:
         st.caption(" ".join(lines), help=say("scores_help"))
     told = details.get("told")
     if isinstance(told, dict):
-        st.markdown(say("described", caption=plain(str(told.get("caption", "")))))
+        described(page, picture, str(told.get("caption", "")))
         if told.get("contradiction"):
             st.warning(say("contradicts", what=plain(str(told["contradiction"]))))
     elif telling.can_describe(page.studio):
@@ -38,6 +38,24 @@ def about(page: Page, picture: Picture, details: dict[str, Any]) -> None:
             disabled=page.running,
             on_click=lambda: page.attempt(lambda: telling.describe(page.studio, page.key)),
         )
+
+
+def described(page: Page, picture: Picture, caption: str) -> None:
+    """What the model sees; changed, it becomes the prompt, and the blocks concerned are marked."""
+    if not words.can_find_words(page.studio):
+        st.markdown(page.say("described", caption=plain(caption)))
+        return
+    field = f"described_{picture.id}"
+    st.session_state.setdefault(field, caption)
+    st.text_input(
+        page.say("described_words"),
+        key=field,
+        help=page.say("described_help"),
+        disabled=page.running,
+        on_change=lambda: page.attempt(
+            lambda: words.reword(page.studio, page.key, caption, st.session_state[field])
+        ),
+    )
 
 
 def in_words(page: Page, picture: Picture) -> str:

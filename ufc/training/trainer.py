@@ -266,6 +266,9 @@ def main(config: TrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
+    share = autoregressive_share(read_tasks(config))
+    if share:
+        config = replace(config, autoregressive_share=share)
     engine = make_engine(config)
     Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     tokenizer.to(engine.device)
@@ -276,9 +279,6 @@ def main(config: TrainConfig) -> Path:
             config, tokenizer, open_validation_set(config), text,
             output / "codes-val.safetensors", range(config.train_batch_size),
         )  # fmt: skip
-    share = autoregressive_share(read_tasks(config))
-    if share:
-        config = replace(config, autoregressive_share=share)
     trainer = Trainer(config, tokenizer, text, engine)
 
     def validate_now(log: MetricsLog) -> None:

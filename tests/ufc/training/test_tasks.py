@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_tokenizer, tiny_transformer
+from toy_data import write_folder
+from toy_training import model_config
 
 from ufc.captioning.text_target import with_end, without_end
 from ufc.conditioning.text import TextTokenizer
@@ -19,6 +22,7 @@ from ufc.training.objectives.grounded_blocks import block_iou, grounded_blocks
 from ufc.training.tasks.collages import Collages, foreground, grounding_sample
 from ufc.training.tasks.mixture import autoregressive_share, control_odds
 from ufc.training.tasks.words import words_sample
+from ufc.training.trainer import main as train
 from ufc_base.data.datasets import DataError
 
 RECORD = {"text": "red bag", "text_zh": "红色包", "type": "bag", "colour": "red"}
@@ -167,3 +171,20 @@ def test_an_odd_grid_has_no_collages() -> None:
     with pytest.raises(DataError, match="5 x 4 blocks"):
         build_collages(tokenizer, [], "nowhere")  # type: ignore[arg-type]
     object.__setattr__(tokenizer.config, "height", None)
+
+
+def test_a_mixture_with_autoregressive_images_is_resumed_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_tokenizer(1).save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "mix.yaml").write_text("text-to-image: 4\nautoregressive: 1\n")
+    config = model_config(
+        write_folder(tmp_path / "data", 4), tmp_path / "tokenizer", tmp_path / "run",
+        tasks=str(tmp_path / "mix.yaml"), objectives=("autoregressive=0.3",),
+        max_train_steps=1, estimator_weight=0.0, validation_prompts=(), val_data_dir=None,
+    )  # fmt: skip
+    train(config)
+    capsys.readouterr()
+    train(replace(config, max_train_steps=2, resume_from_checkpoint="latest"))
+    said = capsys.readouterr().err
+    assert "max_train_steps 1 -> 2" in said and "autoregressive_share" not in said

@@ -201,7 +201,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--train-data-dir", required=True)
     parser.add_argument("--val-data-dir", required=True)
-    parser.add_argument("--tokenizer", default="fashion-64", help="a folder, or a model's name")
+    parser.add_argument(
+        "--tokenizer", default="fashion-192x256", help="a folder, or a model's name"
+    )
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, for all together")
     parser.add_argument("--experts", type=int, default=8)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 2, 4])

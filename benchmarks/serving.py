@@ -57,7 +57,7 @@ class Server:
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--model", default="fashion-64")
+    parser.add_argument("--model", default="fashion-192x256")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--requests", type=int, default=64, help="of each measurement, at least")
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is told")

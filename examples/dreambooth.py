@@ -156,7 +156,7 @@ def read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pictures", nargs="?", help="folder of pictures")
     parser.add_argument("--caption", help="of all pictures; else metadata.jsonl has one each")
-    parser.add_argument("--model", default="fashion-64", help="name or folder of the model")
+    parser.add_argument("--model", default="fashion-192x256", help="name or folder of the model")
     parser.add_argument("--output-dir", default="runs/dreambooth")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=300)

@@ -1,6 +1,6 @@
 """Put a trained model into `weights/`: half precision, and every file's sha256 in the manifest.
 
-    python scripts/bundle.py runs/model --name fashion-64
+    python scripts/bundle.py runs/model --name fashion-192x256
 
 The model card (`README.md` in its folder) is kept if there is one. `--default NAME=VALUE` changes
 a sampling default that is stored with the model; `--shard-size 15MB` splits the weights into files

@@ -26,7 +26,7 @@ step_requests() {
 # The site is built without a warning, such as of a link or an anchor that is not there.
 step_docs() {
 	NO_MKDOCS_2_WARNING=1 "$BIN/python" -m mkdocs build --strict --site-dir "$scratch/site" &&
-		test -s "$scratch/site/api/ufc.pipeline.html" && test -s "$scratch/site/models/fashion-64.html"
+		test -s "$scratch/site/api/ufc.pipeline.html" && test -s "$scratch/site/models/fashion-192x256.html"
 }
 
 # The bill of materials can be made; no hole is known in what is pinned, where somebody can be asked.
@@ -57,7 +57,7 @@ step_wheel() {
 		cd "$scratch/away" && unset PYTHONPATH &&
 			../venv/bin/ufc --version && ../venv/bin/python -m ufc env &&
 			../venv/bin/ufc generate --prompt "women's red handbag" --seed 1 --output-dir out &&
-			../venv/bin/python -c 'from ufc.cli.recipes import find_recipe as f; print(f("fashion-64"))'
+			../venv/bin/python -c 'from ufc.cli.recipes import find_recipe as f; print(f("fashion-192x256"))'
 	)
 }
 

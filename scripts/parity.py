@@ -202,7 +202,7 @@ HEAD = """# Coming from diffusers
 import torch
 from ufc import UFCPipeline
 
-pipe = UFCPipeline.from_pretrained("fashion-64", torch_dtype=torch.float32)
+pipe = UFCPipeline.from_pretrained("fashion-192x256", torch_dtype=torch.float32)
 image = pipe("women's red handbag", num_inference_steps=12).images[0]
 other = pipe("women's blue handbag", image, strength=0.6)[0][0]
 ```

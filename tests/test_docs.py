@@ -58,9 +58,11 @@ def test_links_are_seen() -> None:
 
 
 def test_links_between_files_become_links_between_pages() -> None:
-    text = "[a](docs/data.md#x) [`b`](weights/fashion-64/README.md) [c](LICENSE) ![d](docs/s.png)"
+    text = (
+        "[a](docs/data.md#x) [`b`](weights/fashion-192x256/README.md) [c](LICENSE) ![d](docs/s.png)"
+    )
     on_site = docs_site.with_links(text, "index.md", "README.md")
-    assert on_site == "[a](data.md#x) [`b`](models/fashion-64.md) c ![d](s.png)"
+    assert on_site == "[a](data.md#x) [`b`](models/fashion-192x256.md) c ![d](s.png)"
     back = docs_site.with_links("[a](../README.md)", "editor.md", "docs/editor.md")
     assert back == "[a](index.md)"
     card = docs_site.with_links("[a](../../docs/data.md)", "models/m.md", "weights/m/README.md")

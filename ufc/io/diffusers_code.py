@@ -37,7 +37,8 @@ __all__ = {listed}
 def write_code(folder: Path, parts: Iterable[str]) -> None:
     """Write a model folder's module of the pipeline, and one for each of its parts."""
     write_text(folder / f"{PIPELINE_MODULE}.py", _code("the pipeline", ["UFCPipeline"]))
-    code = _code("a part of a model", sorted(PART_CLASSES.values()))
+    classes = sorted(PART_CLASSES.values(), key=lambda name: (not name.isupper(), name))
+    code = _code("a part of a model", classes)
     for name in parts:  # all alike: diffusers keeps modules of one name in one place
         (folder / name).mkdir(exist_ok=True)
         write_text(folder / name / f"{PART_MODULE}.py", code)

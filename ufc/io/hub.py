@@ -10,7 +10,7 @@ from typing import Any
 from ufc_base.checkpoint import CheckpointError, read_json, sha256
 
 MANIFEST = "manifest.json"
-DEFAULT_MODEL = "fashion-64"  # where none is named; bundled
+DEFAULT_MODEL = "fashion-192x256"  # where none is named; bundled
 
 
 def bundled_folder() -> Path:

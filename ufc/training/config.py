@@ -126,7 +126,7 @@ class TrainConfig(LoopSettings):
         """Raise `ValueError` for what an adapter cannot learn."""
         if self.init_from is None:
             raise ValueError(
-                "lora_rank: an adapter is of a model; give --init-from, such as fashion-64"
+                "lora_rank: an adapter is of a model; give --init-from, such as fashion-192x256"
             )
         for name, given in (
             ("new_vocabulary", self.new_vocabulary),

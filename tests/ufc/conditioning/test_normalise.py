@@ -13,7 +13,7 @@ from ufc.conditioning.text import TextTokenizer, normalise
 from ufc.io.hub import bundled_folder
 from ufc.pipeline import UFCPipeline
 
-BUNDLED = ("fashion-64", "fashion-64-contrastive")
+BUNDLED = ("fashion-192x256", "fashion-64-contrastive")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def named(name: str) -> Studio:
     ],
 )
 def test_words_for_nothing_that_was_trained_are_noticed(prompt: str, outside: bool) -> None:
-    assert telling.is_out_of_domain(named("weights/fashion-64"), prompt) == outside
+    assert telling.is_out_of_domain(named("weights/fashion-192x256"), prompt) == outside
     assert not telling.is_out_of_domain(named("tiny"), prompt)
 
 

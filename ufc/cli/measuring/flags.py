@@ -191,7 +191,7 @@ class ModelFlags(TrainedFlags, CommonFlags):
         str | None, option("Held-out pictures with captions: an ImageFolder or shards.", SET)
     ] = None
     model: Annotated[
-        str | None, option("A bundled name or a folder (fashion-64).", SET, envvar="UFC_MODEL")
+        str | None, option("A bundled name or a folder (fashion-192x256).", SET, envvar="UFC_MODEL")
     ] = None
     fit: Annotated[
         Literal["pad", "stretch", "crop"],

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufc.io.hub import fetch_file
 from ufc.io.validation import RequestError
-from ufc_base.checkpoint import sha256
 from ufc_base.extras import UnavailableError, how_to_install
 
 if TYPE_CHECKING:
@@ -57,6 +55,8 @@ def add_adapters(pipe: UFCPipeline, texts: Sequence[str]) -> str:
         UnavailableError: PEFT is not installed.
     """
     from ufc.adapters import WEIGHTS, import_peft
+    from ufc.io.hub import fetch_file
+    from ufc_base.checkpoint import sha256
 
     asked = [WeighedAdapter.parse(text) for text in texts]
     try:

@@ -46,13 +46,12 @@ def sd_turbo(height: int, width: int, dtype: torch.dtype) -> make.Contender:
         decoder = diffusers.AutoencoderTiny().eval()
         torch.set_default_dtype(before)
     scheduler = diffusers.EulerDiscreteScheduler(timestep_spacing="trailing")
-    place = {"device": make.device(), "dtype": dtype}
-    words = torch.zeros(1, TEXT_TOKENS, TEXT_WIDTH, **place)
+    words = torch.zeros(1, TEXT_TOKENS, TEXT_WIDTH, dtype=dtype, device=make.device())
 
     @torch.inference_mode()
     def generate(batch: int) -> object:
         scheduler.set_timesteps(1)
-        latents = torch.randn(batch, 4, height // 8, width // 8, **place)
+        latents = torch.randn(batch, 4, height // 8, width // 8, dtype=dtype, device=make.device())
         latents = latents * scheduler.init_noise_sigma
         (when,) = scheduler.timesteps
         noise = unet(

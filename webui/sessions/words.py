@@ -13,7 +13,8 @@ from ufc.tasks.plan import Plan
 from webui.sessions import state
 
 if TYPE_CHECKING:
-    from webui.sessions.state import Blocks, Session
+    from webui.drawing.blocks import Blocks
+    from webui.sessions.state import Session
     from webui.sessions.studio import Studio
 
 HAN = "\u3400-\u9fff"  # a word each

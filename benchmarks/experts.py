@@ -33,6 +33,7 @@ import torch
 from benchmarks.reports import write_report
 from ufc.benchmark import machine
 from ufc.conditioning.text import TextTokenizer
+from ufc.io.hub import DEFAULT_MODEL
 from ufc.training.batches import Batches
 from ufc.training.config import TrainConfig
 from ufc.training.objectives.masked_codes import code_loss
@@ -201,9 +202,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--train-data-dir", required=True)
     parser.add_argument("--val-data-dir", required=True)
-    parser.add_argument(
-        "--tokenizer", default="fashion-192x256", help="a folder, or a model's name"
-    )
+    parser.add_argument("--tokenizer", default=DEFAULT_MODEL, help="a folder, or a model's name")
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, for all together")
     parser.add_argument("--experts", type=int, default=8)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 2, 4])

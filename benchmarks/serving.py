@@ -27,6 +27,7 @@ import httpx
 
 from benchmarks.reports import write_report
 from ufc.benchmark import machine
+from ufc.io.hub import DEFAULT_MODEL
 
 CLIENTS = (1, 8, 32)
 PROMPTS = ("women's red handbag", "men's navy blue striped t-shirt", "女士粉色上衣", "black heels")
@@ -57,7 +58,7 @@ class Server:
 def main() -> int:
     """Measure and print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--model", default="fashion-192x256")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--requests", type=int, default=64, help="of each measurement, at least")
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is told")

@@ -29,6 +29,7 @@ from PIL import Image, ImageDraw
 from ufc import UFCPipeline
 from ufc.adapters import WEIGHTS
 from ufc.io.contact_sheet import contact_sheet
+from ufc.io.hub import DEFAULT_MODEL
 from ufc.training.config import TrainConfig
 from ufc.training.trainer import main as train
 
@@ -156,7 +157,7 @@ def read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pictures", nargs="?", help="folder of pictures")
     parser.add_argument("--caption", help="of all pictures; else metadata.jsonl has one each")
-    parser.add_argument("--model", default="fashion-192x256", help="name or folder of the model")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or folder of the model")
     parser.add_argument("--output-dir", default="runs/dreambooth")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=300)

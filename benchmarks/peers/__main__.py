@@ -8,7 +8,6 @@ measured alone (`--only training`) replaces its own rows in an older file.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +21,10 @@ import torch
 
 from benchmarks.peers import contenders as make
 from benchmarks.peers.latent_diffusion import one_step_diffusion
+from benchmarks.peers.timing import take_turns
 from benchmarks.peers.tokenizers import CONFIGS, pair
 from benchmarks.reports import read_report, write_report
-from ufc.benchmark import Shape, machine, random_pipeline, rounded, synchronise
+from ufc.benchmark import Shape, machine, random_pipeline, rounded
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.guidance import make_prefix
 from ufc_base.training.processes import cpu_has_bf16
@@ -216,20 +216,6 @@ def run_of(contender: make.Contender, batch: int, learn: bool) -> Callable[[], o
     do = contender.learn if learn else contender.generate
     assert do is not None
     return lambda: do(batch)
-
-
-def take_turns(runs: list[Callable[[], object]], rounds: int, warm: bool = False) -> list[float]:
-    """Median seconds of each, one of each a round."""
-    times: list[list[float]] = [[] for _ in runs]
-    for number in range(rounds + (not warm)):
-        for run, seconds in zip(runs, times, strict=True):
-            synchronise()
-            started = time.perf_counter()
-            run()
-            synchronise()
-            if warm or number:
-                seconds.append(time.perf_counter() - started)
-    return [statistics.median(each) for each in times]
 
 
 def named(contender: make.Contender, name: str) -> make.Contender:

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import importlib
 import json
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from benchmarks.peers import contenders as make
-from ufc.benchmark import peak_memory, rounded, synchronise
+from benchmarks.peers.timing import take_turns
+from ufc.benchmark import peak_memory, rounded
 from vqgan.perceptual import import_torchvision
 
 TEXT_TOKENS, TEXT_WIDTH = 77, 1024
@@ -91,20 +90,13 @@ def measure(name: str, height: int, width: int, rounds: int) -> dict[str, Any]:
     """Seconds a picture after a warm-up, and the process's peak memory, by one contender."""
     make.quiet()
     contender = BUILDS[name](height, width)
-    contender.generate(1)
-    times = []
-    for _ in range(rounds):
-        synchronise()
-        started = time.perf_counter()
-        contender.generate(1)
-        synchronise()
-        times.append(time.perf_counter() - started)
+    (seconds,) = take_turns([lambda: contender.generate(1)], rounds)
     return {
         "name": contender.name,
         "size": f"{width} × {height}",
         "parameters": contender.parameters,
         "batch": 1,
-        "seconds": rounded(statistics.median(times)),
+        "seconds": rounded(seconds),
         "peak_memory_mib": round(peak_memory(make.device())),
     }
 

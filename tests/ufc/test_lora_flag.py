@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_pipeline
+from toy_adapters import learnt
 
 from ufc import adapters
 from ufc.cli.main import main
@@ -30,14 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    transformer = make_pipeline().transformer
-    adapters.add_adapter(transformer, 2, alpha=4)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, weight in transformer.named_parameters():
-            if ".lora_" in name:
-                weight.normal_(0, 0.3, generator=generator)
-    return adapters.save_adapter(transformer, tmp_path_factory.mktemp("adapter"))
+    return learnt(1, tmp_path_factory.mktemp("adapter"))
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,9 @@ class WeighedAdapter:
         """
         where, equals, after = text.rpartition("=")
         try:
-            weight = float(after if equals else "1")
+            where, weight = (where, float(after)) if equals else (text, 1.0)
         except ValueError:
             where, weight = text, 1.0
-        where = where if equals or where else text
         if not where.strip() or not math.isfinite(weight):
             raise RequestError(
                 f"--lora {text!r:.200}: wanted FILE or FILE=WEIGHT, the weight a finite number "

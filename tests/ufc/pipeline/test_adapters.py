@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import make_pipeline
 from torch import Tensor
+from toy_adapters import learnt
 
 from ufc import UFCPipeline, adapters
 from ufc_base.checkpoint import CheckpointError, read_safetensors
@@ -27,18 +28,6 @@ def states(pipe: UFCPipeline) -> Tensor:
     for watch in pipe.watches:
         watch.look()  # as a call does
     return pipe.transformer(CODES, None).target.float()
-
-
-def learnt(seed: int, folder: Path, rank: int = 2) -> Path:
-    """A file of an adapter with weights that make a difference."""
-    model = make_pipeline().transformer
-    adapters.add_adapter(model, rank, alpha=2 * rank)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if ".lora_" in name:
-                weight.normal_(0, 0.3, generator=generator)
-    return adapters.save_adapter(model, folder)
 
 
 @pytest.fixture(scope="module")

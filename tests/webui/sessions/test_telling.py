@@ -23,6 +23,17 @@ def named(name: str) -> Studio:
     return cast(Any, SimpleNamespace(loaded=SimpleNamespace(name=name)))
 
 
+def with_picture(model: Path, folder: Path, prompt: str) -> tuple[Studio, str]:
+    """A studio and a session of it with one picture."""
+    studio = Studio(folder / "out", ModelSettings(str(model)))
+    key = studio.begin()
+    settings: dict[str, Any] = {"prompt": prompt, "steps": 1}
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **settings)))
+    studio.generate(key)
+    studio.worker.wait(key, 60)
+    return studio, key
+
+
 @pytest.mark.parametrize(
     ("prompt", "outside"),
     [
@@ -42,12 +53,7 @@ def test_words_for_nothing_that_was_trained_are_noticed(prompt: str, outside: bo
 def test_a_picture_is_described_and_what_contradicts_is_named(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    studio = Studio(tmp_path / "out", ModelSettings(str(model)))
-    key = studio.begin()
-    words = {"prompt": "men's navy t-shirt", "steps": 1}
-    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **words)))
-    studio.generate(key)
-    studio.worker.wait(key, 60)
+    studio, key = with_picture(model, tmp_path, "men's navy t-shirt")
     assert not telling.can_describe(studio)
     pipe = studio.loaded.pipe
     monkeypatch.setattr(pipe, "tasks", KnownTasks({"captioning-en": "Describe [IMAGE]"}))
@@ -84,12 +90,7 @@ def test_what_a_changed_description_leaves_out(before: str, after: str, gone: st
 def test_words_mark_their_blocks(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    studio = Studio(tmp_path / "out", ModelSettings(str(model)))
-    key = studio.begin()
-    settings = {"prompt": "bag", "steps": 1}
-    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **settings)))
-    studio.generate(key)
-    studio.worker.wait(key, 60)
+    studio, key = with_picture(model, tmp_path, "bag")
     assert not words.can_find_words(studio)
     with pytest.raises(ValueError, match="has not learnt it"):
         words.mark_words(studio, key, "bag")

@@ -172,7 +172,7 @@ class Editor:
 
     def type_prompt(self, text: str) -> None:
         field = self.all("textarea")[0]
-        field.clear()
+        field.send_keys(Keys.CONTROL, "a")  # React gives back what `clear` takes away
         field.send_keys(text)
 
     def note(self) -> str:

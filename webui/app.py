@@ -131,22 +131,19 @@ def leave_room_for_drawing() -> None:
 
 
 def finish(page: Page) -> Page:
-    """The page with a drawing on, or without: what went wrong with one that has ended is said.
+    """The page with a drawing on, or without: how those went that have ended is said.
 
     Asked once a run, so that all of a run is of one mind.
     """
     if page.studio.cut_off(page.key):
         page.tell(page.say("cut_off"))
-    progress = page.studio.worker.progress(page.key)
-    if progress is None or progress.active:
-        return replace(page, running=progress is not None)
-    page.studio.worker.forget(page.key)
-    if progress.error:
-        page.tell(page.say("failed", error=progress.error))
-    elif progress.outcome:
-        name, facts = progress.outcome
-        page.tell(page.say(name, **facts))
-    return page
+    for progress in page.studio.worker.finished(page.key):
+        if progress.error:
+            page.tell(page.say("failed", error=progress.error))
+        elif progress.outcome:
+            name, facts = progress.outcome
+            page.tell(page.say(name, **facts))
+    return replace(page, running=page.progress() is not None)
 
 
 def header(page: Page) -> None:

@@ -275,7 +275,7 @@ def session(models: Models, folder: Path) -> object:
         studio.store.update(key, lambda s, seed=seed: with_seed(s, seed))
         studio.generate(key)
         studio.worker.wait(key, 60)
-        studio.worker.forget(key)
+        studio.worker.finished(key)
         last = studio.store.load(key).pictures[-1].id
         studio.store.update(key, lambda s, last=last: set_favourite(s, last, True))
     return None

@@ -179,6 +179,60 @@ def test_a_tap_marks_and_a_swipe_or_a_pinch_does_not(editor: Editor) -> None:
         editor.resize(1440, 1000)
 
 
+def test_what_is_asked_for_meanwhile_waits_and_can_be_taken_out(
+    editor: Editor, folder: Path
+) -> None:
+    editor.unfold("panel_settings")
+    editor.unfold("panel_fine")
+    for name in ("steps", "candidates", "pictures"):
+        editor.slide_to_end(f"setting_{name}")
+    editor.wait(lambda: "8 new pictures" in editor.text(), "the settings")
+    editor.press("generate")
+    editor.wait(lambda: editor.all(".st-key-stop"), "the first")
+    for words in ("a red bag", "a green bag"):
+        editor.type_prompt(words)
+        editor.press("generate")
+        editor.wait(lambda words=words: f"Then: {words}" in editor.text(), words)
+    waiting = editor.all("[class*=st-key-cancel_] button")
+    assert len(waiting) == 2
+    waiting[0].click()
+    editor.wait(lambda: "a red bag" not in editor.text(), "one less")
+    editor.press("stop")
+    editor.wait(lambda: editor.pictures() == 9 and "Then:" not in editor.text(), "the next")
+    editor.press("stop")
+    editor.wait(lambda: not editor.all(".st-key-stop"), "the end")
+    asked = [one["request"].get("prompt") for one in session_of(editor, folder)["pictures"]]
+    assert asked == ["men's blue shirt"] * 9 + ["a green bag"] * 8
+
+
+def test_an_enlarged_picture_is_moved_and_marked_where_it_is_seen(editor: Editor) -> None:
+    where = "const b = arguments[0].getBoundingClientRect(); return [b.x, b.y, b.width]"
+    cells = editor.wait(lambda: editor.inside("canvas", ".ready .cell"), "the canvas")
+    board = editor.inside("canvas", ".board")[0]
+    small = editor.driver.execute_script(where, cells[0])[2]
+    for _ in range(2):
+        editor.tool("larger")
+    assert editor.driver.execute_script(where, cells[0])[2] == pytest.approx(2.25 * small, rel=0.02)
+    editor.drag(5)
+    editor.wait(lambda: editor.marked() == (5,), "a mark")
+    editor.tool("hand")
+    before = editor.driver.execute_script(where, cells[5])
+    ActionChains(editor.driver).move_to_element(board).click_and_hold().move_by_offset(
+        -40, -30
+    ).release().perform()
+    after = editor.driver.execute_script(where, cells[5])
+    assert [after[0] - before[0], after[1] - before[1]] == pytest.approx([-40, -30], abs=2)
+    assert editor.marked() == (5,)
+    editor.driver.execute_script("arguments[0].focus({preventScroll: true})", cells[0])
+    for _ in range(3):
+        ActionChains(editor.driver).send_keys(Keys.ARROW_RIGHT).perform()
+    seen, frame = (editor.driver.execute_script(where, one) for one in (cells[3], board))
+    assert seen[0] + seen[2] <= frame[0] + frame[2] + 2  # the keyboard brings blocks into sight
+    ActionChains(editor.driver).send_keys("0").perform()
+    assert editor.driver.execute_script(where, cells[0])[2] == pytest.approx(small, rel=0.02)
+    assert not editor.inside("canvas", ".enlarged")
+
+
 # The contrast of every piece of text that is seen to what is behind it, where it is below 4.5.
 FAINT = """
 const parse = (text) => {

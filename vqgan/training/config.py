@@ -73,6 +73,9 @@ class TokenizerTrainConfig(LoopSettings):
     discriminator_start: float = setting(0.72, "Share of the run after which it sets in.")
     discriminator_ramp: float = setting(0.1, "Share of the run over which it grows to full weight.")
     discriminator_learning_rate: float = setting(2e-4, "Learning rate of the discriminator.")
+    discriminator_channels: int = setting(
+        64, "Channels of its first layer; half as many take a quarter of the time."
+    )
     freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")

@@ -123,7 +123,7 @@ def discriminator_ramp(progress: float, start: float, length: float) -> float:
     return min(1.0, max(0.0, (progress - start) / max(length, 1e-6)))
 
 
-def patch_discriminator(width: int = 64, layers: int = 2) -> nn.Module:
+def patch_discriminator(width: int, layers: int = 2) -> nn.Module:
     """taming's PatchGAN; taming-transformers is imported only here and in tests."""
     from taming.modules.discriminator.model import NLayerDiscriminator, weights_init
 

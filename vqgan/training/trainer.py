@@ -24,7 +24,7 @@ from ufc_base.training.loop import WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.metrics import reconstruction_report
-from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample
+from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample, tokenizer_folder
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
 from vqgan.training.config import TokenizerTrainConfig
@@ -107,7 +107,7 @@ class TokenizerTrainer:
         if config.gradient_checkpointing:
             save_memory(self.model, BLOCKS)
         self.perceptual = perceptual_distance(config.perceptual_net, self.device)
-        self.discriminator = patch_discriminator().to(self.device)
+        self.discriminator = patch_discriminator(config.discriminator_channels).to(self.device)
         if not engine.ranks.alone:
             share_batch_norm(self.discriminator)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -306,7 +306,7 @@ STATEFUL = (
 
 
 def start_model(config: TokenizerTrainConfig) -> VQGAN:
-    """A fresh model, or the one to go on from, which brings its own sizes.
+    """A fresh model, or the one to go on from, alone or in a whole model; it brings its own sizes.
 
     Raises:
         ValueError: sizes that do not go together, or an encoder to freeze that has learnt nothing.
@@ -316,7 +316,7 @@ def start_model(config: TokenizerTrainConfig) -> VQGAN:
         if config.freeze_encoder:
             raise ValueError("freeze_encoder trains the decoder of a tokenizer: give --init-from")
         return VQGAN(config.model_config())
-    model = VQGAN.from_pretrained(config.init_from)
+    model = VQGAN.from_pretrained(tokenizer_folder(config.init_from))
     if model.config.size != config.size:
         (own_height, own_width), (height, width) = model.config.size, config.size
         raise CheckpointError(

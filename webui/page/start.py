@@ -137,7 +137,7 @@ def act(studio: Studio, say: Say, name: str, key: str, given: str = "") -> None:
     store = studio.store
     progress = studio.worker.progress(key)
     if name == "delete" and progress is not None and progress.active:
-        tell(say("busy"))
+        tell(say("busy_session"))
         return
     try:
         if name == "rename":

@@ -120,7 +120,7 @@ class Studio:
 
         Raises:
             RequestError: it asks for nothing that can be generated.
-            BusyError: the last one is not finished.
+            BusyError: too many are in the queue.
         """
         session = self._roll(key)
         request = self.request(session)
@@ -131,7 +131,7 @@ class Studio:
 
         Raises:
             ValueError: there is no picture, or `count` is not at least 1 and less than its blocks.
-            BusyError: the last one is not finished.
+            BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         frame = self.frame(session)
@@ -149,7 +149,7 @@ class Studio:
 
         Raises:
             ValueError: there is no picture.
-            BusyError: the last one is not finished.
+            BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         frame = self.frame(session)
@@ -168,7 +168,7 @@ class Studio:
 
         Raises:
             ValueError: there is no picture, or nothing is added.
-            BusyError: the last one is not finished.
+            BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         picture = session.current
@@ -191,12 +191,18 @@ class Studio:
         kind = PhotographJob if request.original_size else GenerationJob
         job = kind(self.loaded, self.store, key, request, session.current, repair=repair)
         steps = self.most_steps(session, request)
-        self.store.update(key, lambda session: replace(session, pending=True))
-        self.worker.submit(key, steps, job.run)
 
-    def stop(self, key: str) -> None:
-        """End a drawing after the step at hand, or take it out of the queue."""
-        self.worker.stop(key)
+        def queued(session: Session) -> Session:
+            # Under the session's lock: one that ends meanwhile sees that another follows.
+            self.worker.submit(key, steps, job.run, request.prompt or "")
+            return replace(session, pending=True)
+
+        self.store.update(key, queued)
+
+    def stop(self, key: str, number: int | None = None) -> None:
+        """End the first drawing, or the one of a number, after the step at hand, or take it out of
+        the queue."""
+        self.worker.stop(key, number)
         progress = self.worker.progress(key)
         if progress is None or not progress.active:
             with suppress(KeyError, OSError):  # its folder was deleted meanwhile
@@ -232,7 +238,8 @@ class Studio:
     def _roll(self, key: str) -> Session:
         """The session with the seed of its next picture: another one, unless it is locked."""
         session = self.store.load(key)
-        if session.settings.seed_locked or not session.pictures:
+        first = not session.pictures and not session.pending
+        if session.settings.seed_locked or first:
             return session
         settings = replace(session.settings, seed=random_seed())
         return self.store.update(key, lambda s: replace(s, settings=settings))

@@ -20,7 +20,7 @@ from estimators.contradiction.model import (
 from ufc.captioning.contradictions import BUNDLED, compare_with_prompts, load_judge
 from ufc.captioning.tell import Answer, Located, ToldText, carry_out
 from ufc.cli.main import main
-from ufc.evaluation.words import named, named_right
+from ufc.evaluation.language.words import named, named_right
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.tasks.families import make_plan
@@ -172,6 +172,30 @@ def test_what_it_tells_is_measured_beside_probes(
     assert found["pictures"] == 8 and found["probes"]["colour"] > 0.9
     assert found["questions"] == {"question-colour": 1.0, "question-type-zh": 1.0}
     assert 0 <= found["grounding"]["grounding"] <= 1
+
+
+def test_free_words_are_measured_beside_plain_captions(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data", 8)
+    rows = [
+        {"prompt": "a crimson tote", "type": "bag", "colour": "red", "out_of_lexicon": True},
+        {"prompt": "蓝衬衫", "lang": "zh", "type": "shirt", "colour": "blue"},
+    ]
+    file = tmp_path / "free.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    asked = ["evaluate", "phrasings", "--model", str(trained), "--train-data-dir", str(data)]
+    asked += ["--phrasings", str(file), "--extractor", "toy_extractor:tiny_extractor"]
+    asked += ["--num-images-per-prompt", "2", "--no-cache", "--output-dir", str(tmp_path / "out")]
+    assert main([*asked, "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "out" / "phrasings.json").read_text())
+    assert found["phrasings"] == 2 and found["pictures"] == 2
+    assert set(found["groups"]) == {"all", "en", "zh", "outside it"}
+    shares = found["groups"]["all"]["phrasings"]
+    assert shares.keys() == {"type", "colour"} and all(0 <= one <= 1 for one in shares.values())
+    assert main([*asked, "--quiet"]) == 0
+    assert "outside it" in capsys.readouterr().out
 
 
 def test_a_text_names_what_its_longest_word_is_of() -> None:

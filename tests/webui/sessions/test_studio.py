@@ -152,6 +152,17 @@ def test_stop_keeps_the_best_so_far(studio: Studio, monkeypatch: pytest.MonkeyPa
     assert max(picture.codes) < 16
 
 
+def test_several_are_asked_for_one_after_another(studio: Studio) -> None:
+    key = begin(studio, seed_locked=False)
+    for _ in range(3):
+        studio.generate(key)
+    assert studio.store.load(key).pending
+    studio.worker.wait(key, LONG)
+    session = studio.store.load(key)
+    assert not session.pending
+    assert len({picture.seed for picture in session.pictures}) == 3
+
+
 def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:
     key = begin(studio)
     draw(studio, key)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from webui.sessions.generating.worker import BusyError, Ticket, Worker
+from webui.sessions.generating.worker import MOST_QUEUED, BusyError, Ticket, Worker
 
 LONG = 20.0  # seconds that nothing here takes
 
@@ -31,15 +32,56 @@ def test_tasks_run_one_after_another_and_are_counted_while_they_wait() -> None:
     assert order == ["a", "b", "c"]
 
 
-def test_a_visitor_has_one_task_at_a_time() -> None:
+def test_a_visitor_has_so_many_tasks_and_no_more() -> None:
     worker, go = Worker(), threading.Event()
-    worker.submit("a", 1, lambda ticket: go.wait(LONG) and None)
-    with pytest.raises(BusyError):
+    for number in range(MOST_QUEUED):
+        worker.submit("a", 1, lambda ticket: go.wait(LONG) and None, f"task {number}")
+    with pytest.raises(BusyError, match="take one out"):
         worker.submit("a", 1, lambda ticket: None)
+    worker.submit("b", 1, lambda ticket: None)
+    assert [one.label for one in worker.queue("a")] == [f"task {n}" for n in range(1, MOST_QUEUED)]
+    assert worker.queue("b") == []
+    go.set()
+    assert worker.wait("a", LONG).state == "done"  # type: ignore[union-attr]
+    assert len(worker.finished("a")) == MOST_QUEUED
+    assert not worker.has_finished("a") and worker.progress("a") is None
+
+
+def test_visitors_take_turns() -> None:
+    worker, go, order = Worker(), threading.Event(), []
+
+    def task(name: str) -> Callable[[Ticket], None]:
+        def run(ticket: Ticket) -> None:
+            go.wait(LONG)
+            order.append(name)
+
+        return run
+
+    for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        worker.submit(name[0], 1, task(name), name)
+    assert worker.progress("b").ahead == 1  # type: ignore[union-attr]
+    go.set()
+    for key in "abc":
+        worker.wait(key, LONG)
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_one_that_waits_behind_ones_own_is_taken_out() -> None:
+    worker, go, ran, followed = Worker(), threading.Event(), [], []
+
+    def first(ticket: Ticket) -> None:
+        go.wait(LONG)
+        followed.append(ticket.followed())
+
+    worker.submit("a", 1, first, "first")
+    for name in ("second", "third"):
+        worker.submit("a", 1, lambda ticket, name=name: ran.append(name), name)  # type: ignore[misc]
+    second, third = worker.queue("a")
+    worker.stop("a", second.number)
+    assert [one.label for one in worker.queue("a")] == [third.label]
     go.set()
     worker.wait("a", LONG)
-    worker.submit("a", 1, lambda ticket: None)
-    assert worker.wait("a", LONG).state == "done"  # type: ignore[union-attr]
+    assert (ran, followed) == (["third"], [True])
 
 
 def test_a_running_task_is_asked_to_stop_and_a_waiting_one_never_starts() -> None:
@@ -74,6 +116,6 @@ def test_one_visitors_error_is_theirs_alone() -> None:
     assert (failed.state, failed.error, failed.frame) == ("failed", "no luck", {"seen": "this"})
     assert fine is not None
     assert (fine.state, fine.step) == ("done", 2)
-    worker.forget("a")
+    assert [one.error for one in worker.finished("a")] == ["no luck"]
     assert worker.progress("a") is None
     assert worker.progress("never there") is None

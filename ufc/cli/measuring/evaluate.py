@@ -3,6 +3,7 @@
 ufc evaluate FAKE --real DATA      pictures against real ones
 ufc evaluate tokenizer TOKENIZER --real DATA --train-data-dir DATA
 ufc evaluate distances|estimators|controls|ablation|report --real DATA --train-data-dir DATA
+ufc evaluate phrasings --train-data-dir DATA
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ufc.cli.measuring.flags import (
     EstimatorFlags,
     JudgeFlags,
     ModelFlags,
+    PhrasingFlags,
     PictureFlags,
     ReportFlags,
     TokenizerFlags,
@@ -254,7 +256,7 @@ def ablation(flags: AblationFlags) -> int:
 def words(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate words`."""
     from estimators.metrics.sets.picture_set import open_set
-    from ufc.evaluation.words import words_report, words_table
+    from ufc.evaluation.language.words import words_report, words_table
     from ufc.io.hub import DEFAULT_MODEL
     from ufc.pipeline import UFCPipeline
 
@@ -276,6 +278,40 @@ def words(flags: ModelFlags) -> int:
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "words.json", found)
         terminal.result(words_table(found), found)
+    return DONE
+
+
+def phrasings(flags: PhrasingFlags) -> int:
+    """Carry out `ufc evaluate phrasings`."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.evaluation.language.phrasings import (
+        PACKAGED,
+        phrasings_report,
+        phrasings_table,
+        read_phrasings,
+    )
+    from ufc.io.hub import DEFAULT_MODEL
+    from ufc.pipeline import UFCPipeline
+
+    if flags.train_data_dir is None:
+        raise ValueError(
+            "give by --train-data-dir the training pictures, which the probes learn from"
+        )
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        asked = read_phrasings(Path(flags.phrasings) if flags.phrasings else PACKAGED)
+        found = phrasings_report(
+            UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device),
+            asked[: flags.limit],
+            open_set(flags.train_data_dir),
+            measuring_of(flags, terminal, None),
+            terminal.notice,
+            seed=flags.seed,
+            pictures=flags.num_images_per_prompt,
+            folder=cache_folder(flags),
+        )
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "phrasings.json", found)
+        terminal.result(phrasings_table(found), found)
     return DONE
 
 
@@ -314,6 +350,7 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
     "memory": (ModelFlags, memory, "Is anything copied? The nearest training pictures."),
     "words": (ModelFlags, words, "Captions, answers and found blocks, beside probes."),
+    "phrasings": (PhrasingFlags, phrasings, "Words that captions never use, beside their own."),
     "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
     "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),
 }

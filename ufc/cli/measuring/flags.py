@@ -10,7 +10,7 @@ import typer
 from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.program import option, switch
 
-FORMS = ("distances", "memory", "words", "estimators", "controls", "ablation", "report")
+FORMS = ("distances", "memory", "words", "phrasings", "estimators", "controls", "ablation", "report")
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
 
 
@@ -208,6 +208,19 @@ class EstimatorFlags(ModelFlags):
     """Flags of the forms that let the estimators choose."""
 
     choices: Annotated[int, option("Pictures a caption to choose the best of (8).", SET, min=3)] = 8
+
+
+@dataclass(kw_only=True)
+class PhrasingFlags(ModelFlags):
+    """Flags of `ufc evaluate phrasings`, which needs no held-out pictures."""
+
+    phrasings: Annotated[
+        str | None,
+        option("JSON lines with prompt, type, colour, gender, lang (100 packaged ones).", SET),
+    ] = None
+    num_images_per_prompt: Annotated[
+        int, option("Pictures for each phrasing (4).", SET, min=1, max=64)
+    ] = 4
 
 
 @dataclass(kw_only=True)

@@ -4,6 +4,7 @@
 const PATIENCE = 5000; // ms until marks that the page does not know of are given up
 const HOLD = 350; // ms that a finger rests before it marks as it moves
 const TOOLS = ["brush", "lasso", "rectangle", "row", "column"];
+const VIEWS = ["smaller", "whole", "larger", "hand"];
 const SIZES = { small: 0, medium: 0.75, large: 1.6 }; // radius of the brush, in blocks
 const MOST_BYTES = 32 * 1024 * 1024; // of a picture that is dropped or pasted
 const SVG = "http://www.w3.org/2000/svg";
@@ -17,6 +18,10 @@ const ICONS = {
   small: "M9 8a1 1 0 1 0 .01 0",
   medium: "M9 5.5a3.5 3.5 0 1 0 .01 0",
   large: "M9 2.5a6.5 6.5 0 1 0 .01 0",
+  smaller: "M8 3a5 5 0 1 0 .01 0M11.5 11.5L16 16M5.5 8h5",
+  larger: "M8 3a5 5 0 1 0 .01 0M11.5 11.5L16 16M5.5 8h5M8 5.5v5",
+  whole: "M2 6V2h4M12 2h4v4M16 12v4h-4M6 16H2v-4",
+  hand: "M9 1v16M1 9h16M9 1L7 3M9 1l2 2M9 17l-2-2M9 17l2-2M1 9l2-2M1 9l2 2M17 9l-2-2M17 9l-2 2",
   invert: "M9 2a7 7 0 1 0 0 14zM9 2a7 7 0 0 1 0 14",
   grow: "M6 6h6v6H6zM9 4V1M9 17v-3M4 9H1M17 9h-3",
   clear: "M4 4l10 10M14 4L4 14",
@@ -41,10 +46,12 @@ class Board {
     this.focus = 0;
     this.bar = add(root, "div", "bar");
     this.board = add(root, "div", "board");
-    this.image = add(this.board, "img");
+    this.sheet = add(this.board, "div", "sheet");
+    this.image = add(this.sheet, "img");
     this.image.draggable = false;
-    this.cells = add(this.board, "div", "cells");
+    this.cells = add(this.sheet, "div", "cells");
     this.buildTrail();
+    this.view = new Viewport(this.board, this.sheet, () => this.data && this.setBar());
     this.empty = add(this.board, "div", "empty");
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");
@@ -78,6 +85,7 @@ class Board {
     document.documentElement.lang = data.lang; // only scripts reach what Streamlit leaves in English
     this.takeMarks(data.marks);
     if (this.image.src !== data.src) this.image.src = data.src || "";
+    if (!data.src) this.view.reset();
     this.image.hidden = !data.src;
     this.image.alt = data.text.picture;
     this.empty.hidden = Boolean(data.src);
@@ -137,6 +145,10 @@ class Board {
     for (const name of ["invert", "grow", "clear"]) {
       this.button(marks, name, text[name], () => this.act(name));
     }
+    const views = this.set("group", text.view);
+    for (const name of VIEWS) {
+      this.button(views, name, text[name], () => this.look(name));
+    }
     const times = this.set("group", text.undo);
     for (const name of ["undo", "redo"]) {
       this.button(times, name, text[name], () => this.act(name));
@@ -145,19 +157,32 @@ class Board {
 
   setBar() {
     const { editable, keep, undo, redo } = this.data;
+    const { enlarged } = this.view;
+    if (!enlarged && this.tool === "hand") this.tool = "brush";
     const empty = { undo: !undo, redo: !redo };
+    const seen = { smaller: enlarged, whole: enlarged, larger: this.data.src, hand: enlarged };
+    this.board.classList.toggle("moving", this.tool === "hand");
     for (const button of this.bar.querySelectorAll("button")) {
       const name = button.dataset.name;
-      button.disabled = name in empty ? empty[name] : !editable;
+      if (name in seen) button.disabled = !seen[name];
+      else button.disabled = name in empty ? empty[name] : !editable;
       if (name === "change" || name === "keep") {
         button.setAttribute("aria-checked", String((name === "keep") === keep));
-      } else if (TOOLS.includes(name)) {
+      } else if (TOOLS.includes(name) || name === "hand") {
         button.setAttribute("aria-pressed", String(this.tool === name));
       } else if (name in SIZES) {
         const chosen = this.tool === "brush" && this.size === name;
         button.setAttribute("aria-pressed", String(chosen));
       }
     }
+  }
+
+  look(name) {
+    if (name === "hand") this.tool = this.tool === "hand" ? "brush" : "hand";
+    if (name === "whole") this.view.reset();
+    if (name === "larger") this.view.enlarge(ZOOM_STEP);
+    if (name === "smaller") this.view.enlarge(1 / ZOOM_STEP);
+    this.setBar();
   }
 
   set(role, label) {
@@ -261,6 +286,13 @@ class Board {
   // Dragging
 
   down(event) {
+    const moves = this.tool === "hand" ? event.button === 0 : event.button === 1;
+    if (this.view.enlarged && moves) {
+      event.preventDefault();
+      this.cells.setPointerCapture(event.pointerId);
+      this.view.hold(event);
+      return;
+    }
     if (!this.data.editable || event.button !== 0) return;
     if (event.pointerType === "touch") {
       this.touch(event);
@@ -282,12 +314,13 @@ class Board {
     this.apply(start);
   }
 
-  // A finger that moves at once scrolls the page, two zoom it: neither marks. A tap marks a block,
-  // and a finger that has rested marks as it moves.
+  // A finger that moves at once scrolls the page, or an enlarged picture; two zoom the page. Neither
+  // marks. A tap marks a block, and a finger that has rested marks as it moves.
   touch(event) {
     this.fingers.add(event.pointerId);
     this.rest(null);
     if (this.fingers.size > 1) {
+      this.view.release();
       this.cancel();
       return;
     }
@@ -307,7 +340,10 @@ class Board {
     if (this.resting) {
       const { clientX, clientY } = this.resting.event;
       const moved = Math.hypot(event.clientX - clientX, event.clientY - clientY);
-      if (moved > SLOP) this.rest(null);
+      if (moved > SLOP) {
+        this.rest(null);
+        if (this.view.enlarged) this.view.hold(event);
+      }
     }
     const here = this.at(event);
     this.tell(here[0] * this.columns + here[1]);
@@ -369,7 +405,7 @@ class Board {
     this.trail.setAttribute("aria-hidden", "true");
     this.way = this.trail.appendChild(document.createElementNS(SVG, "polygon"));
     this.tip = this.trail.appendChild(document.createElementNS(SVG, "circle"));
-    this.board.append(this.trail);
+    this.sheet.append(this.trail);
   }
 
   drawTrail() {
@@ -479,13 +515,17 @@ class Board {
       const [down, right] = steps[event.key];
       const to = [inside(row + down, this.rows), inside(column + right, this.columns)];
       this.setFocus(to[0] * this.columns + to[1]);
-      this.cells.children[this.focus].focus();
+      this.cells.children[this.focus].focus({ preventScroll: this.view.enlarged });
+      this.view.reveal(this.cells.children[this.focus]);
     } else if (this.data.editable && (event.key === " " || event.key === "Enter")) {
       const start = [Math.floor(this.focus / this.columns), this.focus % this.columns];
       const on = !this.marks.has(this.focus);
       this.drag = { start, last: start, before: new Set(this.marks), on };
       this.apply(start);
       this.finish();
+    } else if (["+", "=", "-", "0"].includes(event.key) && this.data.src) {
+      this.look({ "-": "smaller", 0: "whole" }[event.key] ?? "larger");
+      this.view.reveal(this.cells.children[this.focus]);
     } else if (event.key === "Escape") {
       this.cancel();
     } else {

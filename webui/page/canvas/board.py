@@ -20,7 +20,7 @@ from webui.sessions.uploads import MAX_UPLOAD
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
     "lasso", "size", "small", "medium", "large", "marks", "invert", "grow", "clear", "undo", "redo",
-    "blocks", "block",
+    "blocks", "block", "view", "smaller", "whole", "larger", "hand",
 )  # fmt: skip
 
 

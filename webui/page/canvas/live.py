@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from textwrap import shorten
 from typing import Any
 
 import streamlit as st
@@ -10,15 +12,17 @@ from webui.drawing.charts import curves
 from webui.drawing.layers import doubt
 from webui.page.canvas.board import canvas
 from webui.page.context import Page, enlarge
+from webui.page.markdown import plain
 from webui.sessions.generating.worker import Progress
 
 SHORT = 2  # seconds that need no word
+SHOWN_LETTERS = 60  # of the words of one that waits
 
 
 def live(page: Page) -> None:
     """The canvas as it is now, how far it is, and the way to stop it; looks again by itself."""
     progress = page.progress()
-    if progress is None:
+    if progress is None or page.studio.worker.has_finished(page.key):
         st.rerun()
         return
     say, frame = page.say, progress.frame
@@ -38,6 +42,27 @@ def live(page: Page) -> None:
     if frame.get("curves"):
         names = {name: say(f"curve_{name}") for name in ("compliance", "fidelity")}
         st.html(curves(frame["curves"], progress.steps, names))
+    queue(page)
+
+
+def queue(page: Page) -> None:
+    """What the visitor asked for after this, each with the way to take it out again."""
+    say = page.say
+    for waiting in page.studio.worker.queue(page.key):
+        with st.container(
+            horizontal=True, vertical_alignment="center", key=f"queue_{waiting.number}"
+        ):
+            words = plain(shorten(waiting.label, SHOWN_LETTERS)) or say("queue_unnamed")
+            left = waiting.left
+            time = "" if left is None else f" :gray[{say('queue_in', seconds=round(left))}]"
+            st.markdown(f"{say('queue_item', words=words)}{time}")
+            st.button(
+                say("queue_cancel"),
+                key=f"cancel_{waiting.number}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=partial(page.studio.stop, page.key, waiting.number),
+            )
 
 
 def how_far(page: Page, progress: Progress) -> str:

@@ -27,11 +27,11 @@ def words(page: Page) -> None:
     read_widgets(page)
     earlier(page)
     st.button(
-        say("generate"),
+        say("generate_next" if page.running else "generate"),
         key="generate",
-        type="primary",
+        type="secondary" if page.running else "primary",
         width="stretch",
-        disabled=page.running,
+        help=say("generate_next_help") if page.running else None,
         on_click=start,
         args=(page,),
         shortcut="Ctrl+Enter",

@@ -64,12 +64,14 @@ class GenerationJob:
         self.base_image = store.open_picture(key, self.base.file) if self.base else None
 
     def run(self, ticket: Ticket) -> None:
-        """Generate, and add what came of it to the session; it is not pending any more then."""
+        """Generate, and add what came of it to the session; that is pending on if another waits."""
         try:
             self.make(ticket)
         finally:
             with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-                self.store.update(self.key, lambda session: replace(session, pending=False))
+                self.store.update(
+                    self.key, lambda session: replace(session, pending=ticket.followed())
+                )
 
     def make(self, ticket: Ticket) -> None:
         """Generate and deliver."""
@@ -88,7 +90,9 @@ class GenerationJob:
         self.stopped = ticket.stop.is_set()
         better = before is None or self.compare(before, out, ticket)
         pictures = self.write(out, film)
-        self.store.update(self.key, lambda session: self.deliver(session, pictures, better))
+        self.store.update(
+            self.key, lambda session: self.deliver(session, pictures, better, ticket.followed())
+        )
 
     def film(self, ticket: Ticket) -> Film:
         """What is to be seen of it."""
@@ -146,9 +150,15 @@ class GenerationJob:
             pictures.append(picture)
         return pictures
 
-    def deliver(self, session: Session, pictures: list[Picture], better: bool = True) -> Session:
-        """The session with the pictures that were written."""
-        session = replace(session, pending=False)
+    def deliver(
+        self,
+        session: Session,
+        pictures: list[Picture],
+        better: bool = True,
+        followed: bool = False,
+    ) -> Session:
+        """The session with the pictures that were written; `followed` by a drawing that waits."""
+        session = replace(session, pending=followed)
         if not self.repair:
             return state.add(session, pictures)
         if not better:

@@ -1,25 +1,28 @@
 """One thread that generates, a queue before it, and a way to look at it and to stop it.
 
-A visitor has one task at a time. The page never waits for a task: it looks at its `Progress` as
-often as it likes, and the task hands its result over itself, whether anybody looks or not.
+Visitors take turns, however many tasks each has put in the queue. The page never waits for a task:
+it looks at its `Progress` as often as it likes, and the task hands its result over itself, whether
+anybody looks or not.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 LOG = logging.getLogger(__name__)
 REMEMBERED = 100  # finished tasks whose visitors may still want to look
+MOST_QUEUED = 8  # tasks of a visitor that are not finished
 
 
 class BusyError(ValueError):
-    """The visitor's last task is not finished."""
+    """The visitor has as many tasks in the queue as there may be."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,36 @@ class Progress:
         return self.state in ("waiting", "running")
 
 
-class Ticket:
-    """A task in the hands of the thread that carries it out."""
+@dataclass(frozen=True)
+class Waiting:
+    """A task of a visitor that waits for another of theirs: its number, name, and seconds left."""
 
-    def __init__(self, run: Callable[[Ticket], None], steps: int) -> None:
+    number: int
+    label: str
+    left: float | None
+
+
+class Ticket:
+    """A task in the hands of the thread that carries it out.
+
+    Attributes:
+        label: what its visitor calls it.
+        followed: whether a further task of the same visitor waits.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Ticket], None],
+        steps: int,
+        key: str = "",
+        label: str = "",
+        number: int = 0,
+        turn: int = 0,
+        followed: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.run = run
+        self.key, self.label, self.number, self.turn = key, label, number, turn
+        self.followed = followed
         self.stop = threading.Event()
         self.progress = Progress(steps=steps)
         self.started = 0.0
@@ -71,54 +99,123 @@ class Ticket:
 
 
 class Worker:
-    """Carries out tasks one after another, on a thread that starts with the first."""
+    """Carries out tasks one after another, on a thread that starts with the first.
+
+    A visitor's next task takes its turn when all others have had theirs (fair queueing): it gets a
+    turn one later than the visitor's last, and no earlier than the one that is at work.
+    """
 
     def __init__(self) -> None:
-        self._tickets: OrderedDict[str, Ticket] = OrderedDict()
+        self._tickets: list[Ticket] = []
+        self._numbers = itertools.count(1)
+        self._turn = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._a_step: float | None = None  # seconds, as they were last
 
-    def submit(self, key: str, steps: int, run: Callable[[Ticket], None]) -> None:
+    def submit(self, key: str, steps: int, run: Callable[[Ticket], None], label: str = "") -> None:
         """Queue a task of visitor `key`.
 
         Raises:
-            BusyError: the one before is not finished.
+            BusyError: the visitor has `MOST_QUEUED` that are not finished.
         """
         with self._changed:
-            last = self._tickets.get(key)
-            if last is not None and last.progress.active:
-                raise BusyError("the last drawing is not finished yet; wait for it, or stop it")
-            self._tickets.pop(key, None)
-            self._tickets[key] = Ticket(run, steps)
-            over = [name for name, old in self._tickets.items() if not old.progress.active]
-            for name in over[:-REMEMBERED]:
-                del self._tickets[name]
+            own = [ticket for ticket in self._line() if ticket.key == key]
+            if len(own) >= MOST_QUEUED:
+                raise BusyError(f"{len(own)} tasks wait already; wait for one, or take one out")
+            turn = max([self._turn, *(ticket.turn + 1 for ticket in own)])
+            followed = partial(self._followed, key)
+            number = next(self._numbers)
+            self._tickets.append(Ticket(run, steps, key, label, number, turn, followed))
+            over = [ticket for ticket in self._tickets if not ticket.progress.active]
+            for old in over[:-REMEMBERED]:
+                self._tickets.remove(old)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="ufc-draw", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def progress(self, key: str) -> Progress | None:
-        """How far a visitor's last task is; None where there is none."""
+        """How far the visitor's task is that comes first, or the last one went that is finished;
+        None where there is none."""
         with self._changed:
-            ticket = self._tickets.get(key)
+            ticket = self._front(key)
             if ticket is None:
                 return None
-            ahead = 0
+            line = self._line()
+            before = line[: line.index(ticket)] if ticket in line else []
+            waits = ticket.progress.state == "waiting"
+            left = self._left([*before, ticket])
+            return replace(
+                ticket.progress,
+                ahead=len(before) if waits else 0,
+                stopping=ticket.stop.is_set(),
+                left=left,
+            )
+
+    def queue(self, key: str) -> list[Waiting]:
+        """The visitor's further tasks, in the order in which they will be carried out."""
+        with self._changed:
+            line = self._line()
+            own = [at for at, ticket in enumerate(line) if ticket.key == key]
+            return [
+                Waiting(line[at].number, line[at].label, self._left(line[: at + 1]))
+                for at in own[1:]
+            ]
+
+    def finished(self, key: str) -> list[Progress]:
+        """How the visitor's tasks ended that were not asked for yet, each said once."""
+        with self._changed:
+            over = [t for t in self._tickets if t.key == key and not t.progress.active]
+            for ticket in over:
+                self._tickets.remove(ticket)
+            return [ticket.progress for ticket in over]
+
+    def has_finished(self, key: str) -> bool:
+        """Whether `finished` has something to say."""
+        with self._changed:
+            return any(t.key == key and not t.progress.active for t in self._tickets)
+
+    def stop(self, key: str, number: int | None = None) -> None:
+        """Ask the visitor's first task, or the one of this number, to stop after its step; one
+        that waits is taken out of the queue."""
+        with self._changed:
+            own = (t for t in self._line() if t.key == key and number in (None, t.number))
+            ticket = next(own, None)
+            if ticket is None:
+                return
+            ticket.stop.set()
             if ticket.progress.state == "waiting":
-                before = list(self._tickets)[: list(self._tickets).index(key)]
-                ahead = sum(self._tickets[other].progress.active for other in before)
-                waiting = [self._tickets[other] for other in before]
-            else:
-                waiting = []
-            left = self._left([*waiting, ticket])
-            stopping = ticket.stop.is_set()
-            return replace(ticket.progress, ahead=ahead, stopping=stopping, left=left)
+                ticket.progress = replace(ticket.progress, state="done")
+                self._changed.notify_all()
+
+    def wait(self, key: str, timeout: float | None = None) -> Progress | None:
+        """Block until a visitor's tasks are finished: for scripts and tests."""
+
+        def finished() -> bool:
+            return all(ticket.key != key for ticket in self._line())
+
+        with self._changed:
+            self._changed.wait_for(finished, timeout)
+        return self.progress(key)
+
+    def _line(self) -> list[Ticket]:
+        """The tasks that are not finished, in the order in which they are carried out."""
+        active = [ticket for ticket in self._tickets if ticket.progress.active]
+        return sorted(active, key=lambda t: (t.progress.state != "running", t.turn, t.number))
+
+    def _front(self, key: str) -> Ticket | None:
+        active = (ticket for ticket in self._line() if ticket.key == key)
+        over = (t for t in reversed(self._tickets) if t.key == key and not t.progress.active)
+        return next(itertools.chain(active, over), None)
+
+    def _followed(self, key: str) -> bool:
+        with self._changed:
+            return any(t.key == key and t.progress.state == "waiting" for t in self._tickets)
 
     def _left(self, tickets: Sequence[Ticket]) -> float | None:
         """Seconds until these are done, by how long steps have taken."""
-        running = next((t for t in self._tickets.values() if t.progress.state == "running"), None)
+        running = next((t for t in self._tickets if t.progress.state == "running"), None)
         if running is not None and running.progress.step:
             elapsed = time.monotonic() - running.started
             self._a_step = elapsed / running.progress.step
@@ -127,43 +224,13 @@ class Worker:
         steps = (t.progress.steps - t.progress.step for t in tickets if t.progress.active)
         return self._a_step * sum(steps)
 
-    def stop(self, key: str) -> None:
-        """Ask a task to stop after its step; one that waits is taken out of the queue."""
-        with self._changed:
-            ticket = self._tickets.get(key)
-            if ticket is None:
-                return
-            ticket.stop.set()
-            if ticket.progress.state == "waiting":
-                ticket.progress = replace(ticket.progress, state="done")
-                self._changed.notify_all()
-
-    def forget(self, key: str) -> None:
-        """Drop what is known of a task that is finished."""
-        with self._changed:
-            ticket = self._tickets.get(key)
-            if ticket is not None and not ticket.progress.active:
-                del self._tickets[key]
-
-    def wait(self, key: str, timeout: float | None = None) -> Progress | None:
-        """Block until a visitor's task is finished: for scripts and tests."""
-
-        def finished() -> bool:
-            ticket = self._tickets.get(key)
-            return ticket is None or not ticket.progress.active
-
-        with self._changed:
-            self._changed.wait_for(finished, timeout)
-        return self.progress(key)
-
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._next() is not None)
-                ticket = self._next()
-                assert ticket is not None
+                self._changed.wait_for(lambda: bool(self._line()))
+                ticket = self._line()[0]
                 ticket.progress = replace(ticket.progress, state="running")
-                ticket.started = time.monotonic()
+                ticket.started, self._turn = time.monotonic(), ticket.turn
             error = None
             try:
                 ticket.run(ticket)
@@ -174,7 +241,3 @@ class Worker:
                 state = "done" if error is None else "failed"
                 ticket.progress = replace(ticket.progress, state=state, error=error)
                 self._changed.notify_all()
-
-    def _next(self) -> Ticket | None:
-        waiting = (t for t in self._tickets.values() if t.progress.state == "waiting")
-        return next(waiting, None)

@@ -19,7 +19,7 @@ function figure(root, item, text) {
   const pick = document.createElement("button");
   pick.className = "pick";
   pick.dataset.focus = `pick-${item.id}`;
-  pick.setAttribute("aria-label", `${text.pick} ${item.id}`);
+  pick.setAttribute("aria-label", `${text.pick} ${item.id}: ${item.caption}`);
   pick.setAttribute("aria-pressed", String(item.shown));
   pick.title = item.title || "";
   pick.addEventListener("click", () => root.send("pick", item.id));

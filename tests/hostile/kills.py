@@ -40,7 +40,7 @@ from estimators.metrics.fid import Statistics, load_statistics, save_statistics
 from estimators.metrics.sets.content import cached
 from ufc.cli.main import main as ufc
 from ufc.pipeline import UFCPipeline
-from ufc.training.token_cache import CodeCache
+from ufc.training.codes.cache import CodeCache
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import Pixels, open_dataset
 from ufc_base.training.checkpoints import Checkpoints

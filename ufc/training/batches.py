@@ -27,9 +27,10 @@ from ufc.training.conditioning_dropout import (
     step_references,
 )
 from ufc.training.lexicon.mixture import Mixture
+from ufc.training.codes.shapes import OtherShapes
 from ufc.training.tasks.mixture import TaskSamples
 from ufc.training.tasks.words import TaskSample
-from ufc.training.token_cache import CodeCache, reference_augmentation
+from ufc.training.codes.cache import CodeCache, reference_augmentation
 from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
 from ufc_base.training.processes import Engine
@@ -45,6 +46,7 @@ class TrainBatch:
     of masked words, aligned with each item's text, -1 where nothing is asked. `rivals` are texts
     (ids) that are wrong for a sample in one thing; an empty one where there is none. `tasks` are
     what is asked beside the image, at most one thing in a place; empty where nothing ever is.
+    `grid` is the (rows, columns) of the targets where that is not the model's own.
     """
 
     codes_BT: Tensor
@@ -53,6 +55,7 @@ class TrainBatch:
     text_labels: list[list[int]]
     rivals: list[list[int]]
     tasks: list[TaskSample | None] = field(default_factory=list)
+    grid: tuple[int, int] | None = None
 
     @property
     def text_tasks(self) -> list[TaskSample]:
@@ -73,6 +76,7 @@ class TrainBatch:
                 self.text_labels[start : start + size],
                 self.rivals[start : start + size],
                 self.tasks[start : start + size],
+                self.grid,
             )
             for start in range(0, len(self.items), size)
         ]
@@ -101,6 +105,7 @@ class Batches:
         places: range | None = None,
         mixture: Mixture | None = None,
         tasks: TaskSamples | None = None,
+        shapes: OtherShapes | None = None,
     ) -> None:
         self.cache = cache
         self.records = [samples.record(index) for index in range(len(samples))]
@@ -114,6 +119,7 @@ class Batches:
         self.places = places if places is not None else range(batch_size)
         self.mixture = mixture
         self.tasks = tasks
+        self.shapes = shapes
 
     def __call__(self, step: int) -> TrainBatch:
         """The batch of a step."""
@@ -121,14 +127,18 @@ class Batches:
         indices = batch_indices(size, self.batch_size, step, self.seed, self.places)
         references = step_references(self.odds, self.seed, step) if self.cache.augmentations else 0
         codes, masks, items, labels, rivals = [], [], [], [], []
+        grid = self.shapes(step) if self.shapes else self.cache.grid
         for index, place in zip(indices, self.places, strict=True):
             rng = sample_rng(self.seed, step, place)
             put = self.paraphraser(index, step, place)
             texts = [put(index)] if put else self.ids[index]
             draw = sample_controls(texts, references, self.odds, self.text.size, rng)
             pictures = [self.sample_reference(index, rng, draw.own) for _ in range(draw.references)]
-            codes.append(self.cache.target(index, rng.random() < 0.5))
-            masks.append(sample_mask(self.cache.grid, rng))
+            target_T = self.cache.target(index, rng.random() < 0.5)
+            if self.shapes and grid != self.cache.grid:
+                target_T = self.shapes.lay(target_T, grid, rng)
+            codes.append(target_T)
+            masks.append(sample_mask(grid, rng))
             items.append(ControlItem(draw.ids, pictures))
             labels.append(draw.labels)
             rivals.append(self.rivals.sample(index, draw.form, rng, put))
@@ -137,7 +147,10 @@ class Batches:
             for index, place in zip(indices, self.places, strict=True)
             if self.tasks is not None
         ]
-        return TrainBatch(torch.stack(codes), torch.stack(masks), items, labels, rivals, tasks)
+        other = None if grid == self.cache.grid else grid
+        return TrainBatch(
+            torch.stack(codes), torch.stack(masks), items, labels, rivals, tasks, other
+        )
 
     def paraphraser(self, index: int, step: int, place: int) -> Callable[[int], list[int]] | None:
         """What puts samples in other words where this one gets a paraphrase, as ids."""

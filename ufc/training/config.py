@@ -62,6 +62,9 @@ class TrainConfig(LoopSettings):
     paraphrase_share: float = setting(0.0, PARAPHRASES)
     lexicon: str | None = setting(None, LEXICON)
     augmentations: int = setting(2, "Augmented versions of a picture to serve as references.", 0)
+    other_shapes: float = setting(
+        0.0, "Share of the steps that see squares, and pictures with height and width exchanged."
+    )
     neighbour_keys: tuple[str, ...] = setting(
         ("type", "colour", "gender"), "Fields that pictures share to be each other's reference."
     )
@@ -117,6 +120,8 @@ class TrainConfig(LoopSettings):
         if self.lora_rank:
             self.check_adapter()
         refuse_share(self.paraphrase_share, self.lexicon)
+        if not 0 <= self.other_shapes <= 1:
+            raise ValueError(f"other_shapes is {self.other_shapes}, wanted a share from 0 to 1")
         if not 0 < self.picture_scale <= 1:
             raise ValueError(
                 f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"

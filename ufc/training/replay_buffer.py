@@ -20,7 +20,7 @@ from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generate import generate_tokens, last_is_best
 from ufc.sampling.loop import Problem
 from ufc.sampling.token_sampling import Alike
-from ufc.training.token_cache import dtype_of
+from ufc.training.codes.cache import dtype_of
 
 
 class ReplayBuffer:

@@ -24,10 +24,11 @@ from ufc.training.batches import Batches, StreamedBatches
 from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.lexicon.mixture import Mixture, mixture
+from ufc.training.codes.shapes import OtherShapes, other_shapes
 from ufc.training.tasks.collages import build_collages
 from ufc.training.tasks.mixture import TaskSamples, autoregressive_share, control_odds
 from ufc.training.tasks.values import closed_sets
-from ufc.training.token_cache import CodeCache
+from ufc.training.codes.cache import CodeCache
 from ufc_base.checkpoint import CheckpointError, read_json
 from ufc_base.data.datasets import DataError, Pixels, Samples
 from ufc_base.data.opening import (
@@ -98,11 +99,12 @@ def open_training(
     urls = streamed(config)
     words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if urls is not None:
-        if config.tasks is not None:
-            raise DataError(
-                "--tasks: is for a set whose codes are kept, and this one is streamed: leave "
-                "--streaming out"
-            )
+        for flag, given in (("tasks", config.tasks), ("other-shapes", config.other_shapes)):
+            if given:
+                raise DataError(
+                    f"--{flag}: is for a set whose codes are kept, and this one is streamed: leave "
+                    "--streaming out"
+                )
         if not look_at_stream(config, urls, engine):
             raise no_captions(config, [])
         if words and engine.first:
@@ -131,7 +133,8 @@ def open_training(
     with engine.first_alone():
         text = load_text(config, lambda: training_texts(samples, words), again)
         file = Path(config.output_dir) / "codes.safetensors"
-        batches = stored_batches(config, tokenizer, samples, text, file, places, words)
+        shapes = other_shapes(config.other_shapes, config.seed, tokenizer)
+        batches = stored_batches(config, tokenizer, samples, text, file, places, words, shapes)
     if engine.device.type == "cuda" and config.data_workers:
         return text, Ahead(batches, config.data_workers)
     return text, batches
@@ -158,6 +161,7 @@ def stored_batches(
     file: Path,
     places: range,
     words: Mixture | None = None,
+    shapes: OtherShapes | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
     pixels, tasks = Pixels(samples, tokenizer.config.size, config.fit), read_tasks(config)
@@ -186,6 +190,7 @@ def stored_batches(
         odds=control_odds(tasks, ControlOdds(text_only=config.text_only)),
         mixture=words,
         tasks=drawn,
+        shapes=shapes,
     )
 
 

@@ -25,7 +25,7 @@ from ufc.training.conditioning_dropout import (
     training_texts,
 )
 from ufc.training.masks import training_masks
-from ufc.training.token_cache import CodeCache
+from ufc.training.codes.cache import CodeCache
 from ufc_base.data.datasets import DataError, Pixels, batch_indices, open_dataset
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN

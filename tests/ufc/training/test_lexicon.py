@@ -32,7 +32,7 @@ from ufc.training.lexicon.words import (
     slot_names,
     twins,
 )
-from ufc.training.token_cache import CodeCache
+from ufc.training.codes.cache import CodeCache
 from ufc.training.trainer import main
 from ufc_base.data.datasets import DataError, Pixels, open_dataset
 

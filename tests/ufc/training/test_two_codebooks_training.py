@@ -17,7 +17,7 @@ from ufc.pipeline import UFCPipeline
 from ufc.training.config import TrainConfig
 from ufc.training.export import export_model
 from ufc.training.replay_buffer import ReplayBuffer
-from ufc.training.token_cache import dtype_of
+from ufc.training.codes.cache import dtype_of
 from ufc_base.checkpoint import CheckpointError
 
 

@@ -46,6 +46,7 @@ class Autoregressive(Objective):
             context.codes.prefix.take(rows),
             config.label_smoothing,
             self.neighbours,
+            batch.grid,
         )
         loss = found.loss / config.gradient_accumulation_steps
         return loss, found.log | {"next_code_loss": loss.detach()}
@@ -65,9 +66,10 @@ def next_codes(
     prefix: Prefix,
     label_smoothing: float,
     neighbours: Neighbours | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> NextCodes:
     """Cross-entropy of every cell of grids under their prefixes, smoothed as masked codes are."""
-    hidden_BTD = model(codes_BT, prefix, causal=True).target
+    hidden_BTD = model(codes_BT, prefix, causal=True, grid=grid).target
     states = model.code_states(hidden_BTD.flatten(0, 1))
     loss, correct_NK = joint_loss(states, codes_BT.flatten(), label_smoothing, neighbours)
     right_N = correct_NK.all(1)

@@ -37,7 +37,7 @@ class Estimators(Objective):
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
         step, batch, model = context.auxiliary, context.batch, context.model
-        if step is None:
+        if step is None or batch.grid is not None:  # generated ones have the model's own shape
             return None
         generator = torch.Generator().manual_seed(step.seed)
         count = min(step.samples, len(batch.items))

@@ -34,7 +34,8 @@ class IAIS(Objective):
     name = "iais"
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
-        batch, grid = context.batch, context.model.config.grid_size
+        batch = context.batch
+        grid = batch.grid or context.model.config.grid_size
         rows = [row for row, item in enumerate(batch.items) if len(item.text) > 1][:SAMPLES]
         if not rows:
             return None

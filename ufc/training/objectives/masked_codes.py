@@ -32,7 +32,8 @@ def code_loss(
     prefix = make_prefix(model, batch.items)
     blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
     masked_N = batch.masks_BT.flatten().nonzero().squeeze(1)
-    states = model.code_states(model(blank_BT, prefix, ask_N=masked_N).target)
+    found = model(blank_BT, prefix, grid=batch.grid, ask_N=masked_N)
+    states = model.code_states(found.target)
     labels_N = batch.codes_BT[batch.masks_BT]
     loss, correct_NK = joint_loss(states, labels_N, label_smoothing, neighbours)
     return CodeLoss(loss, prediction(states), correct_NK, prefix)

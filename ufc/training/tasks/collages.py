@@ -27,7 +27,7 @@ from ufc.tasks.plan import Plan
 from ufc.training.conditioning_dropout import captions
 from ufc.training.tasks.values import Record
 from ufc.training.tasks.words import TaskSample
-from ufc.training.token_cache import cache_key, dtype_of
+from ufc.training.codes.cache import cache_key, dtype_of
 from ufc_base.data.datasets import DataError, Pixels
 from ufc_base.training.kept_tensors import kept_tensors
 from vqgan.model import VQGAN

@@ -40,9 +40,10 @@ from ufc.model.quantisation import quantise_linears
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
-from ufc.sampling.token_sampling import Prediction
+from ufc.sampling.token_sampling import Prediction, as_cells, logits_along
 from ufc_base.data.datasets import open_dataset
 from ufc_base.processor import processor_features
+from vqgan.quantizer import split_codes
 
 Row = dict[str, Any]
 Make = Callable[[UFCTransformer], UFCTransformer]
@@ -196,8 +197,9 @@ def quality(captions: int, data: str | None) -> Iterator[Row]:
             row["same_codes"] = rounded(float((codes == drawn).float().mean()))
         if held_out is not None:
             found = choices_on(pipeline, prompts, held_out).log_softmax(-1)
-            likely = found.gather(-1, held_out[:, ::2].reshape(-1, 1))
-            row["held_out_nats"] = rounded(-float(likely.mean()))
+            own_NK = digits(pipeline, held_out[:, ::2].flatten())
+            likely_N = found.gather(-1, own_NK[..., None]).sum((1, 2))
+            row["held_out_nats"] = rounded(-float(likely_N.mean()))
         yield row | judged(exact, judge, prompts, codes)
 
 
@@ -216,16 +218,24 @@ def draw(pipeline: UFCPipeline, prompts: list[str], seed: int) -> Tensor:
 
 @torch.no_grad()
 def choices_on(pipeline: UFCPipeline, prompts: list[str], codes_BT: Tensor) -> Tensor:
-    """Logits of every other cell of these grids, the others known, without guidance: (N, V)."""
+    """Logits of every other cell of these grids, the others known, without guidance: (N, K, V),
+    of each codebook after the cell's codes of those before it."""
     model = pipeline.transformer
     ask_BT = torch.zeros_like(codes_BT, dtype=torch.bool)
     ask_BT[:, ::2] = True
     items = [ControlItem(pipeline.encode_text(prompt, [])) for prompt in prompts]
     predict = make_predict(model, make_prefix(model, items), None, 1.0, pipeline.grid_size)
     masked_BT = codes_BT.masked_fill(ask_BT, model.config.codes)
-    logits_NV = predict(masked_BT, torch.arange(len(codes_BT)), ask_BT)
-    assert isinstance(logits_NV, Tensor)  # the bundled model has one codebook
-    return logits_NV.float()
+    cells = as_cells(predict(masked_BT, torch.arange(len(codes_BT)), ask_BT))
+    own_NK = split_codes(codes_BT[ask_BT], cells.size, cells.codebooks)
+    return torch.stack(list(logits_along(cells, own_NK)), dim=1).float()
+
+
+def digits(pipeline: UFCPipeline, codes_N: Tensor) -> Tensor:
+    """The code of each codebook, 0..V-1, of joint codes: (N, K)."""
+    config = pipeline.tokenizer.config
+    own_NK = split_codes(codes_N, config.n_embed, config.codebooks)
+    return own_NK - torch.arange(config.codebooks) * config.n_embed
 
 
 def held_out_codes(pipeline: UFCPipeline, data: str, count: int) -> tuple[list[str], Tensor]:

@@ -3,7 +3,8 @@
     python examples/minimal_sampling.py "women's red handbag" handbag.png
 
 The program does the same with more orders, scores, candidates and controls; `ufc/sampling/loop.py`
-is its loop. Shapes: T cells of the grid, V codes.
+is its loop. A cell of the bundled model has a code of each of two codebooks, which count as one
+joint code. Shapes: T cells of the grid, V codes of a codebook.
 """
 
 import math
@@ -14,8 +15,9 @@ import torch
 from ufc import UFCPipeline
 from ufc.conditioning.sequence import ControlItem
 from ufc.sampling.guidance import make_prefix
+from vqgan.quantizer import join_codes
 
-STEPS, GUIDANCE, CHOICE_TEMPERATURE = 12, 2.0, 4.5
+STEPS, GUIDANCE, CHOICE_TEMPERATURE = 18, 4.0, 4.5
 
 
 @torch.no_grad()
@@ -34,14 +36,20 @@ def main(prompt: str, file: str, seed: int = 0) -> None:
     for step in range(STEPS):
         masked_T = codes_T == mask
 
-        # Predict every masked cell at once, with classifier-free guidance.
-        logits = [model.code_logits(model(codes_T[None], c).target[0]) for c in (words, nothing)]
-        probabilities_TV = torch.lerp(logits[1], logits[0], GUIDANCE).softmax(-1)
+        # Predict every masked cell at once, with classifier-free guidance on the final states.
+        hidden = [model(codes_T[None], controls).target[0] for controls in (words, nothing)]
+        states = model.code_states(torch.lerp(hidden[1], hidden[0], GUIDANCE))
 
-        # Sample a code for each of them, and remember how sure the model was.
-        sampled_T = torch.multinomial(probabilities_TV, 1, generator=generator)[:, 0]
+        # Sample the codes of each cell, one codebook after another, and how sure the model was.
+        told, sure_T = [], torch.ones(cells)
+        for book in range(states.codebooks):
+            logits_TV = states.after(torch.stack(told, 1)) if told else states.first
+            p_TV = logits_TV.softmax(-1)
+            code_T = torch.multinomial(p_TV, 1, generator=generator)
+            sure_T = sure_T * p_TV.gather(1, code_T)[:, 0]
+            told.append(code_T[:, 0] + book * states.size)
+        sampled_T = join_codes(torch.stack(told, 1), states.size)
         codes_T = torch.where(masked_T, sampled_T, codes_T)
-        sure_T = probabilities_TV.gather(1, sampled_T[:, None])[:, 0]
         confidence_T = torch.where(masked_T, sure_T, confidence_T)
 
         # Mask the least sure of the new cells again; fewer every step, by a cosine.

@@ -43,7 +43,7 @@ def visit(editor: Editor) -> None:
     editor.unfold("panel_settings")
     editor.generate()
     editor.drag(0, 11, 23, 12, 24, 35)
-    editor.wait(lambda: "Redraws 36 of 192 blocks" in editor.text(), "the plan")
+    editor.wait(lambda: "Regenerates 36 of 192 blocks" in editor.text(), "the plan")
     rest(editor)
     shoot(editor, "editor-edit.png", WIDE)
     editor.generate()

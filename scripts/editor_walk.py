@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from browser import Editor, missing, serving
+from browser import PATIENCE, Editor, missing, serving
 from editor_screenshots import DOCS, WIDE, choose, rest
 from PIL import Image
 
@@ -44,9 +44,11 @@ class Film:
 
     def generate(self) -> None:
         """Press the button, and watch."""
-        before = self.editor.pictures()
+        before, end = self.editor.pictures(), time.monotonic() + PATIENCE
         self.editor.press("generate")
         while self.editor.all(".st-key-stop") or self.editor.pictures() == before:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no picture in {PATIENCE} s; the page: {self.editor.text()}")
             self.shoot(GLANCE)
             time.sleep(0.15)
         self.editor.settle()
@@ -87,7 +89,7 @@ def main() -> int:
 
 
 def walk(editor: Editor) -> Film:
-    """Words, a picture; another in the queue; a part changed; what is its own and what is new."""
+    """Words, a picture; a part changed; a closer look; what is kept and what is new; another."""
     film = Film(editor)
     film.shoot(LOOK)
     for words in ("women's red", "women's red handbag"):
@@ -95,7 +97,7 @@ def walk(editor: Editor) -> Film:
         film.shoot(1.0)
     film.generate()
     editor.drag(0, 11, 23, 12, 24, 35, 47, 36)
-    editor.wait(lambda: "Redraws 48 of 192 blocks" in editor.text(), "the plan")
+    editor.wait(lambda: "Regenerates 48 of 192 blocks" in editor.text(), "the plan")
     film.shoot(READ)
     film.generate()
     for _ in range(3):

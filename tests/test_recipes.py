@@ -19,7 +19,8 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("fashion-*.yaml")), ids=lambda path: path.name)
 def test_recipe_fits_its_trainer(path: Path) -> None:
-    kind: type = TokenizerTrainConfig if "tokenizer" in path.name else TrainConfig
+    first_stage = "tokenizer" in path.name or "decoder" in path.name
+    kind: type = TokenizerTrainConfig if first_stage else TrainConfig
     kind = UpscalerTrainConfig if "upscaler" in path.name else kind
     values = read_recipe(str(path), kind)
     kind(**values)

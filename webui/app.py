@@ -143,7 +143,8 @@ def finish(page: Page) -> Page:
         elif progress.outcome:
             name, facts = progress.outcome
             page.tell(page.say(name, **facts))
-    return replace(page, running=page.progress() is not None)
+    under_way = page.progress()
+    return replace(page, front=None if under_way is None else under_way.number)
 
 
 def header(page: Page) -> None:

@@ -46,9 +46,9 @@ from ufc.tasks.describe import describe
 from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 from ufc.tasks.mixture import find_instruction, read_mixture
+from ufc.training.codes.cache import kept_tensors
 from ufc.training.config import TrainConfig
 from ufc.training.lexicon.words import load_lexicon
-from ufc.training.codes.cache import kept_tensors
 from ufc_base.data.datasets import Reading, open_dataset
 from ufc_base.data.streams import decode, first_records, shard_samples
 from ufc_base.images import load_image, load_mask

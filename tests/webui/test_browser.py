@@ -50,7 +50,7 @@ def test_a_visit(editor: Editor, address: str, tmp_path: Path) -> None:
     # One drag over blocks is one round trip, however many they are.
     editor.quieten()
     editor.drag(0, 3, 7, 4)
-    editor.wait(lambda: "Redraws 8 of 16 blocks" in editor.text(), "the plan")
+    editor.wait(lambda: "Regenerates 8 of 16 blocks" in editor.text(), "the plan")
     editor.settle()
     assert browser.sent(editor.network()) == 1
     assert editor.marked() == tuple(range(8))
@@ -64,7 +64,7 @@ def test_a_visit(editor: Editor, address: str, tmp_path: Path) -> None:
     editor.drag(12)
     editor.wait(lambda: editor.marked() == (*range(8), 12, 13, 14, 15), "a row")
     editor.tool("keep")
-    editor.wait(lambda: "Redraws 4 of 16 blocks" in editor.text(), "keep")
+    editor.wait(lambda: "Regenerates 4 of 16 blocks" in editor.text(), "keep")
 
     # A reference joins, and the marked blocks stay through the edit.
     reference = tmp_path / "reference.png"
@@ -125,7 +125,7 @@ def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
     for name in ("steps", "candidates", "pictures"):
         editor.slide_to_end(f"setting_{name}")
     # A slider is sent a moment after it was moved: the last of them comes last.
-    editor.wait(lambda: "Draws 8 new pictures" in editor.text(), "the settings")
+    editor.wait(lambda: "Generates 8 new pictures" in editor.text(), "the settings")
     editor.press("generate")
     # Two steps at least, or there is none to go back to.
     editor.wait(lambda: re.search(r"Step ([2-9]|\d\d) of", editor.note()), "two steps")
@@ -135,7 +135,7 @@ def test_stop_keeps_what_there_is(editor: Editor, address: str) -> None:
     editor.wait(
         lambda: not editor.all(".st-key-stop") and editor.pictures() == 8, "the best so far"
     )
-    editor.wait(lambda: "Redraws 2 of 16 blocks, 8 times" in editor.text(), "the plan")
+    editor.wait(lambda: "Regenerates 2 of 16 blocks, 8 times" in editor.text(), "the plan")
     assert editor.marked() == (0, 1)
     editor.tab(1)
     editor.wait(lambda: editor.all(".st-key-fork"), "the steps")

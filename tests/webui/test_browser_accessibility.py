@@ -71,7 +71,9 @@ def test_nothing_serious_is_found(window: Editor, address: str, scheme: str, lan
         window.type_prompt("men's blue shirt")
         window.generate()
         window.drag(0, 1)
-        for tab in (0, 1, 2):
+        for panel in ("panel_marks", "panel_reach"):
+            window.unfold(panel)
+        for tab in (0, 1, 2, 3):
             window.tab(tab)
             assert findings(window) == []
         window.driver.get(f"{address}/?lang={lang}")

@@ -94,7 +94,7 @@ def test_another_language_changes_words_alone(editor: Editor, folder: Path) -> N
 
 def test_the_keyboard_generates_after_a_drag_and_undoes_from_anywhere(editor: Editor) -> None:
     editor.drag(0, 1)
-    editor.wait(lambda: "Redraws 2 of 16 blocks" in editor.text(), "the plan")
+    editor.wait(lambda: "Regenerates 2 of 16 blocks" in editor.text(), "the plan")
     press(editor, Keys.CONTROL, Keys.ENTER)
     editor.wait(lambda: editor.pictures() == 2 and not editor.all(".st-key-stop"), "a picture")
     editor.settle()

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
+from ufc.training.codes.cache import CodeCache, reference_augmentation
+from ufc.training.codes.shapes import OtherShapes
 from ufc.training.conditioning_dropout import (
     ControlOdds,
     Rivals,
@@ -27,10 +29,8 @@ from ufc.training.conditioning_dropout import (
     step_references,
 )
 from ufc.training.lexicon.mixture import Mixture
-from ufc.training.codes.shapes import OtherShapes
 from ufc.training.tasks.mixture import TaskSamples
 from ufc.training.tasks.words import TaskSample
-from ufc.training.codes.cache import CodeCache, reference_augmentation
 from ufc_base.data.datasets import Samples, as_float, batch_indices
 from ufc_base.data.streams import Stream
 from ufc_base.training.processes import Engine

@@ -21,14 +21,14 @@ from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.tasks.attributes import BOX, IMAGE
 from ufc.tasks.mixture import Task, read_mixture
 from ufc.training.batches import Batches, StreamedBatches
+from ufc.training.codes.cache import CodeCache
+from ufc.training.codes.shapes import OtherShapes, other_shapes
 from ufc.training.conditioning_dropout import ControlOdds, texts_of_records, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.lexicon.mixture import Mixture, mixture
-from ufc.training.codes.shapes import OtherShapes, other_shapes
 from ufc.training.tasks.collages import build_collages
 from ufc.training.tasks.mixture import TaskSamples, autoregressive_share, control_odds
 from ufc.training.tasks.values import closed_sets
-from ufc.training.codes.cache import CodeCache
 from ufc_base.checkpoint import CheckpointError, read_json
 from ufc_base.data.datasets import DataError, Pixels, Samples
 from ufc_base.data.opening import (

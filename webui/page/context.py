@@ -48,11 +48,17 @@ MOST_SHOWN = 4096  # pixels a side that a browser is shown
 
 @dataclass(frozen=True)
 class Page:
-    """One run of the page for one visitor; `running` is whether it began with one under way."""
+    """One run of the page for one visitor; `front` is the number of the generation that was under
+    way when it began."""
 
     studio: Studio
     key: str
-    running: bool = False
+    front: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the run began with a generation under way."""
+        return self.front is not None
 
     @property
     def session(self) -> Session:

@@ -5,13 +5,16 @@ One studio serves all visitors of a server. It knows nothing of Streamlit.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ufc.conditioning.frame import Frame, Frames
+from ufc.io.batch_plan import batch_settings
 from ufc.io.embedded_tokens import codebook_digest
 from ufc.request import Request
 from ufc.requests.loading import Loaded, ModelSettings, load
@@ -19,7 +22,7 @@ from ufc.sampling.orders import find_order
 from webui.sessions import state
 from webui.sessions.generating.generation import GenerationJob
 from webui.sessions.generating.photograph_job import PhotographJob
-from webui.sessions.generating.worker import Worker
+from webui.sessions.generating.worker import Ticket, Worker
 from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
@@ -30,6 +33,7 @@ from webui.sessions.store import SessionStore
 from webui.sessions.tabs import Tabs
 
 VARIATIONS = 4  # pictures, at least
+DOUBLE_CLICK = 1.0  # seconds in which the same is not asked for twice
 
 
 class Studio:
@@ -46,6 +50,8 @@ class Studio:
         self._model = model
         self._loaded: Loaded | None = None
         self._loading = threading.Lock()
+        self._submitted: set[str] = set()  # sessions that something was queued for in this process
+        self._last_asked: dict[str, tuple[float, object]] = {}
 
     @property
     def loaded(self) -> Loaded:
@@ -118,13 +124,21 @@ class Studio:
     def generate(self, key: str) -> None:
         """Queue what the session asks for now.
 
+        Behind something that is at work, or waits, it is the words, settings and marks that are of
+        now, and the picture that is on the canvas when its turn comes: what is marked on a picture
+        while it is generated is meant for that one. The same twice within a second is a double
+        click.
+
         Raises:
             RequestError: it asks for nothing that can be generated.
             BusyError: too many are in the queue.
         """
+        follows = self.worker.active(key)
+        if self._is_double_click(key) and follows:
+            return
         session = self._roll(key)
         request = self.request(session)
-        self._submit(key, session, request)
+        self._submit(key, session, request, follows=follows)
 
     def repair(self, key: str, count: int) -> None:
         """Queue the blocks that the model doubts most in the picture on the canvas.
@@ -186,33 +200,68 @@ class Studio:
         )
         self._submit(key, session, request)
 
-    def _submit(self, key: str, session: Session, request: Request, repair: int = 0) -> None:
-        """Queue a drawing; that it is under way is written down, should the server end before."""
-        kind = PhotographJob if request.original_size else GenerationJob
-        job = kind(self.loaded, self.store, key, request, session.current, repair=repair)
-        steps = self.most_steps(session, request)
+    def _submit(
+        self,
+        key: str,
+        session: Session,
+        request: Request,
+        repair: int = 0,
+        follows: bool = False,
+    ) -> None:
+        """Queue a generation; that it is under way is written down, should the server end before.
+
+        One that `follows` is made anew from what was asked, on the picture that is there by then.
+        """
+        now = None if follows else self._job(key, session, request, repair)
+
+        def run(ticket: Ticket) -> None:
+            try:
+                (now or self._job_on_what_is_there(key, session)).run(ticket)
+            finally:
+                with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+                    self.store.update(key, lambda s: replace(s, pending=ticket.followed()))
 
         def queued(session: Session) -> Session:
             # Under the session's lock: one that ends meanwhile sees that another follows.
-            self.worker.submit(key, steps, job.run, request.prompt or "")
+            steps, weight = self.most_steps(session, request), pictures_a_step(request)
+            self.worker.submit(key, steps, run, request.prompt or "", weight)
             return replace(session, pending=True)
 
+        self._submitted.add(key)
         self.store.update(key, queued)
+
+    def _job(self, key: str, session: Session, request: Request, repair: int = 0) -> GenerationJob:
+        kind = PhotographJob if request.original_size else GenerationJob
+        return kind(self.loaded, self.store, key, request, session.current, repair=repair)
+
+    def _job_on_what_is_there(self, key: str, asked: Session) -> GenerationJob:
+        """What was asked for, of the picture that is on the canvas now."""
+        now = self.store.load(key)
+        view = replace(now.view, marks=asked.view.marks, keep=asked.view.keep)
+        session = replace(now, settings=asked.settings, references=asked.references)
+        session = replace(session, view=state.of_grid(session, view))
+        return self._job(key, session, self.request(session))
+
+    def _is_double_click(self, key: str) -> bool:
+        """Whether the session asks for what it asked for a moment ago."""
+        session, at = self.store.load(key), time.monotonic()
+        asked = replace(session.settings, seed=0), session.view.marks, session.references
+        before, what = self._last_asked.get(key, (-DOUBLE_CLICK, None))
+        self._last_asked[key] = at, asked
+        return at - before < DOUBLE_CLICK and asked == what
 
     def stop(self, key: str, number: int | None = None) -> None:
         """End the first drawing, or the one of a number, after the step at hand, or take it out of
         the queue."""
         self.worker.stop(key, number)
-        progress = self.worker.progress(key)
-        if progress is None or not progress.active:
-            with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-                self.store.update(key, lambda session: replace(session, pending=False))
+        with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+            self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
 
     def cut_off(self, key: str) -> bool:
-        """Whether a drawing of a session was under way that nobody works at: said once."""
-        if not self.store.load(key).pending or self.worker.progress(key) is not None:
+        """Whether a server that ended left a generation of a session undone: said once."""
+        if key in self._submitted or not self.store.load(key).pending:
             return False
-        self.store.update(key, lambda session: replace(session, pending=False))
+        self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
         return True
 
     def leave_out_missing(self, key: str) -> int:
@@ -236,13 +285,25 @@ class Studio:
         return find_order(settings.order).steps(settings.steps, free)
 
     def _roll(self, key: str) -> Session:
-        """The session with the seed of its next picture: another one, unless it is locked."""
+        """The session with the seed of its next picture: another one, unless it is locked.
+
+        Raises:
+            BusyError: there is no room for another in the queue.
+        """
+        self.worker.check_room(key)
         session = self.store.load(key)
         first = not session.pictures and not session.pending
         if session.settings.seed_locked or first:
             return session
         settings = replace(session.settings, seed=random_seed())
         return self.store.update(key, lambda s: replace(s, settings=settings))
+
+
+def pictures_a_step(request: Request) -> int:
+    """How many pictures each step of a request works at."""
+    batch = batch_settings(request)
+    factors = ("num_candidates", "best_of")
+    return request.num_images_per_prompt * math.prod(batch.get(name) or 1 for name in factors)
 
 
 def files_seen(session: Session) -> int:

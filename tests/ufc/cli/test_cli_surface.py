@@ -51,6 +51,7 @@ def complete(monkeypatch, capsys, words: str) -> list[str]:
         ("ufc train --lr", ["--lr-warmup-steps"]),
         ("ufc train --config fashion-64-", ["fashion-64-tokenizer"]),
         ("ufc evaluate abl", ["ablation"]),
+        ("ufc evaluate tok", ["tokenizer"]),
         ("ufc evaluate ablation --pass", ["--passes"]),
     ],
 )

@@ -6,8 +6,9 @@ import pytest
 
 from ufc.evaluation.language.phrasings import (
     groups,
+    in_common,
     phrasings_table,
-    plain_caption,
+    plain_record,
     read_phrasings,
     shares,
 )
@@ -36,6 +37,7 @@ def test_the_packaged_ones_are_read() -> None:
         ('{"prompt": "x"}', "wanted an object with prompt and type"),
         ("3", "wanted an object"),
         ('{"prompt": "x", "type": "bag", "lang": "fr"}', "wanted en or zh"),
+        ('\n{"prompt": "x", "type": "bag", "lang": []}', "line 2.*wanted en or zh"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -46,11 +48,14 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
 
 def test_the_plain_caption_shows_the_same() -> None:
     her = {"prompt": "p", "type": "bag", "colour": "red", "gender": "Women"}
-    assert plain_caption(her, RECORDS) == "women's red bag"
-    assert plain_caption({**her, "lang": "zh"}, RECORDS) == "男红包"  # no other is Chinese
-    assert plain_caption({"prompt": "p", "type": "shirt", "colour": "blue"}, RECORDS) == "red shirt"
+    assert plain_record(her, RECORDS) == RECORDS[1]
+    assert plain_record({**her, "lang": "zh"}, RECORDS) == RECORDS[0]  # no other is Chinese
+    shirt = {"prompt": "p", "type": "shirt", "colour": "blue"}
+    found = plain_record(shirt, RECORDS)
+    assert found == RECORDS[2]
+    assert in_common(shirt, found) == {**shirt, "colour": None}
     with pytest.raises(DataError, match="'belt'"):
-        plain_caption({"prompt": "p", "type": "belt"}, RECORDS)
+        plain_record({"prompt": "p", "type": "belt"}, RECORDS)
 
 
 def test_shares_count_what_was_asked_for() -> None:
@@ -61,5 +66,6 @@ def test_shares_count_what_was_asked_for() -> None:
     assert shares(seen, asked, [0, 1], 2) == {"type": 0.75, "colour": 0.5}
     assert shares(seen, asked, [0], 2) == {"type": 0.5}
     row = {"phrasings": {"type": 0.5}, "plain": {"type": 1.0}}
-    table = phrasings_table({"phrasings": 1, "pictures": 2, "judge": "j", "groups": {"all": row}})
+    about = {"phrasings": 1, "asked_less": 0, "pictures": 2, "judge": "j"}
+    table = phrasings_table(about | {"groups": {"all": row}})
     assert "0.500 / 1.000 50%" in table

@@ -17,6 +17,7 @@ from toy_data import write_folder, write_shards
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.training.batches import Batches
+from ufc.training.codes.cache import CodeCache
 from ufc.training.conditioning_dropout import (
     ControlOdds,
     Rivals,
@@ -25,7 +26,6 @@ from ufc.training.conditioning_dropout import (
     training_texts,
 )
 from ufc.training.masks import training_masks
-from ufc.training.codes.cache import CodeCache
 from ufc_base.data.datasets import DataError, Pixels, batch_indices, open_dataset
 from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN

@@ -15,6 +15,7 @@ from toy_training import model_config
 
 from ufc.conditioning.text import TextTokenizer
 from ufc.training.batches import Batches
+from ufc.training.codes.cache import CodeCache
 from ufc.training.conditioning_dropout import ControlOdds, captions, training_texts
 from ufc.training.config import TrainConfig
 from ufc.training.contrastive_training import Minibatches
@@ -32,7 +33,6 @@ from ufc.training.lexicon.words import (
     slot_names,
     twins,
 )
-from ufc.training.codes.cache import CodeCache
 from ufc.training.trainer import main
 from ufc_base.data.datasets import DataError, Pixels, open_dataset
 

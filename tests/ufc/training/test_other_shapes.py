@@ -1,4 +1,4 @@
-"""Steps in other shapes: code grids that are cropped or laid on white, and a run that learns them."""
+"""Steps in other shapes: code grids cropped or laid on white, and a run that learns them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TALL = replace(TINY_VQGAN, height=24, width=16)  # 6 x 4 cells
 
 
 def shapes(share: float) -> OtherShapes:
-    return OtherShapes(share, 0, (6, 4), ((4, 6), (5, 5)), torch.full((24,), 9))
+    return OtherShapes(share, 0, (6, 4), ((4, 6), (5, 5)), white=9)
 
 
 def test_rows_are_left_out_and_white_is_laid_beside() -> None:
@@ -47,8 +47,12 @@ def test_shapes_are_those_of_about_the_trained_area() -> None:
     tokenizer = VQGAN(TALL).eval()
     found = other_shapes(0.1, 0, tokenizer)
     assert found is not None
-    assert found.grids == ((4, 6), (5, 5)) and found.white_T.shape == (24,)
+    assert found.grids == ((4, 6), (5, 5)) and 0 <= found.white < TALL.n_embed
     assert other_shapes(0.0, 0, tokenizer) is None
+    square = other_shapes(0.1, 0, VQGAN(TINY_VQGAN).eval())
+    assert square is not None and len(square.grids) == 2
+    (rows, columns), other = square.grids
+    assert rows < columns and other == (columns, rows)
 
 
 def test_a_run_learns_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from toy_training import kill_after, model_config
 
 import ufc.training.trainer
 from ufc.pipeline import UFCPipeline
+from ufc.training.codes.cache import dtype_of
 from ufc.training.config import TrainConfig
 from ufc.training.export import export_model
 from ufc.training.replay_buffer import ReplayBuffer
-from ufc.training.codes.cache import dtype_of
 from ufc_base.checkpoint import CheckpointError
 
 

@@ -39,9 +39,9 @@ def test_blocks_are_coloured_by_their_step_or_as_kept() -> None:
 
 def test_every_block_has_a_line_of_its_own() -> None:
     lines = labels({"origin": ORIGIN, "confidence": [0.5, 0.25, None, None]}, "0002", 2, SAY)
-    assert lines[0] == ("Block 0 (row 1, column 1) · drawn in step 1, seed 7 · confidence 0.50")
+    assert lines[0] == ("Block 0 (row 1, column 1) · sampled in step 1, seed 7 · confidence 0.50")
     assert "step 4, try 2" in lines[1]
-    assert "kept from picture 0001, drawn in step 3, seed 5" in lines[2]
+    assert "kept from picture 0001, sampled in step 3, seed 5" in lines[2]
     assert "from your picture 0001" in lines[3]
 
 

@@ -47,7 +47,7 @@ def test_a_picture_from_words_then_an_edit_of_some_blocks(page: AppTest, output:
     assert [picture.kind for picture in session.pictures] == ["drawn"]
     page.text_input(key="typed").set_value("0-3, 5").run()
     assert session_of(page, output).view.marks == (0, 1, 2, 3, 5)
-    assert "Redraws 5 of 16 blocks; the other 11 stay exactly as they are." in said(page)
+    assert "Regenerates 5 of 16 blocks; the other 11 stay exactly as they are." in said(page)
     generate(page)
     session = session_of(page, output)
     assert session.view.marks == (0, 1, 2, 3, 5)
@@ -245,9 +245,9 @@ def test_a_drawing_that_a_restart_cut_off_is_said_once(page: AppTest, output: Pa
     again.query_params["s"] = key
     again.run()
     assert not again.exception
-    assert "cut off when the server stopped" in said(again)
+    assert "The server stopped before" in said(again)
     again.run()
-    assert "cut off" not in said(again)
+    assert "The server stopped" not in said(again)
 
 
 def test_two_windows_on_one_session_notice_each_other(page: AppTest, output: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import make_pipeline
 from PIL import Image
+from studio_helpers import LONG, begin, change, draw, mark
 
 from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
@@ -22,8 +23,6 @@ from webui.sessions import derived, exports, state, uploads
 from webui.sessions.generating import generation
 from webui.sessions.state import Settings, View
 from webui.sessions.studio import Studio
-
-LONG = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -36,32 +35,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(model: Path, tmp_path: Path) -> Studio:
     return Studio(tmp_path / "out", ModelSettings(str(model)))
-
-
-def begin(studio: Studio, **settings: object) -> str:
-    key = studio.begin()
-    change(
-        studio, key, **({"prompt": "men's blue shirt", "steps": 3, "seed_locked": True} | settings)
-    )
-    return key
-
-
-def change(studio: Studio, key: str, **settings: object) -> None:
-    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **settings)))  # type: ignore[arg-type]
-
-
-def draw(studio: Studio, key: str) -> state.Picture:
-    studio.generate(key)
-    progress = studio.worker.wait(key, LONG)
-    assert progress is not None
-    assert (progress.state, progress.error) == ("done", None)
-    current = studio.store.load(key).current
-    assert current is not None
-    return current
-
-
-def mark(studio: Studio, key: str, *blocks: int) -> None:
-    studio.store.update(key, lambda s: state.mark(s, blocks))
 
 
 def pixels(studio: Studio, key: str, picture: state.Picture) -> Image.Image:
@@ -150,17 +123,6 @@ def test_stop_keeps_the_best_so_far(studio: Studio, monkeypatch: pytest.MonkeyPa
     assert picture.steps == 1
     assert picture.codes is not None
     assert max(picture.codes) < 16
-
-
-def test_several_are_asked_for_one_after_another(studio: Studio) -> None:
-    key = begin(studio, seed_locked=False)
-    for _ in range(3):
-        studio.generate(key)
-    assert studio.store.load(key).pending
-    studio.worker.wait(key, LONG)
-    session = studio.store.load(key)
-    assert not session.pending
-    assert len({picture.seed for picture in session.pictures}) == 3
 
 
 def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:

@@ -10,7 +10,10 @@ import typer
 from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.program import option, switch
 
-FORMS = ("distances", "memory", "words", "phrasings", "estimators", "controls", "ablation", "report")
+FORMS = (
+    *("tokenizer", "distances", "memory", "words", "phrasings"),
+    *("estimators", "controls", "ablation", "report"),
+)
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
 
 

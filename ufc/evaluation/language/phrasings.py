@@ -2,7 +2,8 @@
 
 Each phrasing asks for a type, a colour and a gender in free words. Beside it stands its plain
 caption, the one that a training picture with the same attributes has in that language. Probes on
-deep features of the generated pictures, fitted on real ones, say what was understood of both.
+deep features of the generated pictures, fitted on real ones, say what was understood of both. What
+the plain caption's picture does not have is asked of neither.
 """
 
 from __future__ import annotations
@@ -30,20 +31,23 @@ Report = dict[str, Any]
 
 
 def read_phrasings(file: Path = PACKAGED) -> list[Record]:
-    """Phrasings, a JSON object a line: `prompt`, `type`, and `colour`, `gender`, `lang` if known.
+    """Phrasings, a JSON object a line: `prompt`, `type`, and if known `colour`, `gender`, `lang`
+    (en or zh) and `out_of_lexicon`, by which they are also reported apart.
 
     Raises:
         DataError: a line is no such object.
     """
     found: list[Record] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             row = load_json(line)
         except ValueError as error:
             raise DataError(f"{file}, line {number}: no JSON ({error!s:.200})") from error
         if not (isinstance(row, dict) and row.get("prompt") and row.get("type")):
             raise DataError(f"{file}, line {number}: wanted an object with prompt and type")
-        if row.get("lang", "en") not in CAPTIONS:
+        if str(row.get("lang", "en")) not in CAPTIONS:
             raise DataError(f"{file}, line {number}: lang is {row['lang']!r}, wanted en or zh")
         found.append(row)
     if not found:
@@ -51,22 +55,33 @@ def read_phrasings(file: Path = PACKAGED) -> list[Record]:
     return found
 
 
-def plain_caption(phrasing: Record, records: Sequence[Record]) -> str:
-    """The caption of a training picture that shows what a phrasing asks for, in its language.
+def plain_record(phrasing: Record, records: Sequence[Record]) -> Record:
+    """The training picture that shows what a phrasing asks for, and has a caption in its language.
 
     The first one with the same type, colour and gender; without one, with fewer of them the same.
 
     Raises:
         DataError: no training picture is of that type.
     """
-    column = CAPTIONS[phrasing.get("lang", "en")]
+    column = column_of(phrasing)
     asked = [name for name in WANTED if phrasing.get(name)]
     for count in range(len(asked), 0, -1):
         for record in records:
             same = all(record.get(name) == phrasing[name] for name in asked[:count])
             if same and record.get(column):
-                return str(record[column])
+                return record
     raise DataError(f"no training picture of type {phrasing['type']!r} has a caption {column!r}")
+
+
+def column_of(phrasing: Record) -> str:
+    """The field that captions of a phrasing's language are in."""
+    return CAPTIONS[phrasing.get("lang", "en")]
+
+
+def in_common(phrasing: Record, record: Record) -> Record:
+    """A phrasing that asks for no more than a picture has."""
+    other = [name for name in WANTED if record.get(name) != phrasing.get(name)]
+    return {**phrasing, **dict.fromkeys(other)}
 
 
 def groups(phrasings: Sequence[Record]) -> Iterator[tuple[str, list[int]]]:
@@ -103,10 +118,12 @@ def phrasings_report(
     """
     judge = judge_of(measuring, training, say)
     records = [training.samples.record(index) for index in range(len(training.samples))]
+    plain = [plain_record(row, records) for row in phrasings]
     texts = {
         "phrasings": [str(row["prompt"]) for row in phrasings],
-        "plain": [plain_caption(row, records) for row in phrasings],
+        "plain": [str(one[column_of(row)]) for row, one in zip(phrasings, plain, strict=True)],
     }
+    asked = [in_common(row, one) for row, one in zip(phrasings, plain, strict=True)]
     plan = Plan.of(seed=seed, num_images_per_prompt=pictures)
     seen: dict[str, list[dict[str, str]]] = {}
     for name, prompts in texts.items():
@@ -115,11 +132,12 @@ def phrasings_report(
         features = measuring.features(Listed(pictures_of(pipeline, codes_NT)), None)
         seen[name] = what_is_seen(judge, measuring, features)
     rows = {
-        group: {name: shares(seen[name], phrasings, members, pictures) for name in texts}
+        group: {name: shares(seen[name], asked, members, pictures) for name in texts}
         for group, members in groups(phrasings)
         if members
     }
-    about = {"judge": measuring.recipe, "pictures": pictures, "seed": seed}
+    less = sum(dict(one) != dict(row) for one, row in zip(asked, phrasings, strict=True))
+    about = {"judge": measuring.recipe, "pictures": pictures, "seed": seed, "asked_less": less}
     return about | {"phrasings": len(phrasings), "groups": rows}
 
 
@@ -150,7 +168,8 @@ def shares(
 def phrasings_table(found: Report) -> str:
     """The report as text: a line for each group, phrasings over plain captions behind it."""
     lines = [
-        f"{found['phrasings']} phrasings, {found['pictures']} pictures each; {found['judge']}",
+        f"{found['phrasings']} phrasings, {found['asked_less']} of them without what no training "
+        f"picture has together; {found['pictures']} pictures each; {found['judge']}",
         f"{'':16}" + "".join(f"{name + ' (of plain)':>22}" for name in WANTED),
     ]
     for group, row in found["groups"].items():

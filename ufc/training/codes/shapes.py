@@ -1,8 +1,8 @@
 """Other shapes than the trained one: in a share of the steps, squares and pictures that lie down.
 
 No picture is encoded again: of its code grid some rows or columns are left out, at random places,
-and where a shape has more of them than it, the codes of a white picture are laid beside, which is
-what product photographs have there.
+and where a shape has more of them than it, the code of a white block is laid beside, which is what
+product photographs have there.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class OtherShapes:
         seed: of the run.
         own: the trained (rows, columns).
         grids: the others.
-        white_T: codes of a white picture of the trained size, row by row.
+        white: the code of a white block.
     """
 
     share: float
     seed: int
     own: tuple[int, int]
     grids: tuple[tuple[int, int], ...]
-    white_T: Tensor
+    white: int
 
     def __call__(self, step: int) -> tuple[int, int]:
         """The (rows, columns) of a step."""
@@ -42,9 +42,8 @@ class OtherShapes:
 
     def lay(self, codes_T: Tensor, grid: tuple[int, int], rng: random.Random) -> Tensor:
         """A picture's codes on another grid, row by row."""
-        given_HW, white_HW = codes_T.view(self.own), self.white_T.view(self.own)
-        middle = white_HW[self.own[0] // 2, self.own[1] // 2]
-        out_HW = torch.full(grid, int(middle), dtype=codes_T.dtype)
+        given_HW = codes_T.view(self.own)
+        out_HW = torch.full(grid, self.white, dtype=codes_T.dtype)
         spans = [span(own, new, rng) for own, new in zip(self.own, grid, strict=True)]
         (rows, new_rows), (columns, new_columns) = spans
         out_HW[new_rows, new_columns] = given_HW[rows, columns]
@@ -60,13 +59,17 @@ def span(own: int, new: int, rng: random.Random) -> tuple[slice, slice]:
 
 @torch.no_grad()
 def other_shapes(share: float, seed: int, tokenizer: VQGAN) -> OtherShapes | None:
-    """The square and the lying shape of about the trained area; None for no share of the steps."""
+    """Square, upright (3 : 4) and lying shapes of about the trained area, but for the trained one;
+    None for no share of the steps."""
     if not share:
         return None
     own = tokenizer.config.grid_size
     frames = Frames(own, tokenizer.config.downsampling)
-    grids = {frames.nearest((1, 1)), (own[1], own[0])} - {own}
+    square = own[0] == own[1]
+    upright = frames.nearest((3, 4)) if square else own
+    grids = {frames.nearest((1, 1)), upright, (upright[1], upright[0])} - {own}
     height, width = tokenizer.config.size
     device = next(tokenizer.parameters()).device
-    white = tokenizer.encode(torch.ones(1, 3, height, width, device=device)).flatten().cpu()
-    return OtherShapes(share, seed, own, tuple(sorted(grids)), white) if grids else None
+    white_HW = tokenizer.encode(torch.ones(1, 3, height, width, device=device))[0]
+    white = int(white_HW[own[0] // 2, own[1] // 2])
+    return OtherShapes(share, seed, own, tuple(sorted(grids)), white)

@@ -24,10 +24,10 @@ from ufc.conditioning.control_item import ControlItem
 from ufc.conditioning.text import TextTokenizer
 from ufc.tasks.attributes import TEXT
 from ufc.tasks.plan import Plan
+from ufc.training.codes.cache import cache_key, dtype_of
 from ufc.training.conditioning_dropout import captions
 from ufc.training.tasks.values import Record
 from ufc.training.tasks.words import TaskSample
-from ufc.training.codes.cache import cache_key, dtype_of
 from ufc_base.data.datasets import DataError, Pixels
 from ufc_base.training.kept_tensors import kept_tensors
 from vqgan.model import VQGAN

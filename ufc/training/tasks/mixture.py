@@ -16,11 +16,11 @@ from ufc.conditioning.text import TextTokenizer
 from ufc.tasks.attributes import AUTOREGRESSIVE, BOX, IMAGE, TEXT
 from ufc.tasks.instruction import Slot, Words
 from ufc.tasks.mixture import Task
+from ufc.training.codes.cache import CodeCache
 from ufc.training.conditioning_dropout import ControlOdds
 from ufc.training.tasks.collages import Collages, grounding_sample
 from ufc.training.tasks.values import Record
 from ufc.training.tasks.words import TaskSample, words_sample
-from ufc.training.codes.cache import CodeCache
 from ufc_base.data.datasets import DataError
 
 TRIES = 4  # tasks drawn for a record that lacks what the first one asks for

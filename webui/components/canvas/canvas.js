@@ -38,7 +38,7 @@ export default function (component) {
 class Board {
   constructor(root) {
     this.root = root;
-    this.tool = "brush";
+    this.tool = this.before = "brush"; // the one in hand, and the one before the hand
     this.size = "small";
     this.marks = new Set();
     this.drag = null;
@@ -52,6 +52,7 @@ class Board {
     this.cells = add(this.sheet, "div", "cells");
     this.buildTrail();
     this.view = new Viewport(this.board, this.sheet, () => this.data && this.setBar());
+    this.view.ready = () => Boolean(this.data?.src);
     this.empty = add(this.board, "div", "empty");
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");
@@ -74,7 +75,10 @@ class Board {
     });
     this.takeFiles();
     this.cells.addEventListener("keydown", (event) => this.key(event));
-    this.cells.addEventListener("focusin", (event) => this.tell(this.number(event.target)));
+    this.cells.addEventListener("focusin", (event) => {
+      this.tell(this.number(event.target));
+      if (event.target.matches(":focus-visible")) this.view.reveal(event.target);
+    });
     this.anywhere = (event) => this.shortcut(event);
     document.addEventListener("keydown", this.anywhere);
   }
@@ -158,7 +162,7 @@ class Board {
   setBar() {
     const { editable, keep, undo, redo } = this.data;
     const { enlarged } = this.view;
-    if (!enlarged && this.tool === "hand") this.tool = "brush";
+    if (!enlarged && this.tool === "hand") this.tool = this.before;
     const empty = { undo: !undo, redo: !redo };
     const seen = { smaller: enlarged, whole: enlarged, larger: this.data.src, hand: enlarged };
     this.board.classList.toggle("moving", this.tool === "hand");
@@ -178,7 +182,9 @@ class Board {
   }
 
   look(name) {
-    if (name === "hand") this.tool = this.tool === "hand" ? "brush" : "hand";
+    if (name === "hand") {
+      [this.tool, this.before] = [this.tool === "hand" ? this.before : "hand", this.tool];
+    }
     if (name === "whole") this.view.reset();
     if (name === "larger") this.view.enlarge(ZOOM_STEP);
     if (name === "smaller") this.view.enlarge(1 / ZOOM_STEP);
@@ -293,8 +299,13 @@ class Board {
       this.view.hold(event);
       return;
     }
+    const touch = event.pointerType === "touch";
+    if (touch && this.view.enlarged && !this.data.editable) {
+      this.view.hold(event);
+      return;
+    }
     if (!this.data.editable || event.button !== 0) return;
-    if (event.pointerType === "touch") {
+    if (touch) {
       this.touch(event);
       return;
     }

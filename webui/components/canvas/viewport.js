@@ -3,18 +3,20 @@
 
 const MOST_ZOOM = 8;
 const ZOOM_STEP = 1.5;
+const HARDLY = 1.02; // larger: the whole picture, or a pinch would leave a trace
 
 class Viewport {
   constructor(board, sheet, changed) {
     this.board = board;
     this.sheet = sheet;
     this.changed = changed;
+    this.ready = () => true; // whether there is something to enlarge
     this.grip = null;
     this.reset();
     board.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     board.addEventListener("pointermove", (event) => this.pull(event));
     for (const name of ["pointerup", "pointercancel"]) {
-      board.addEventListener(name, () => this.release());
+      board.addEventListener(name, (event) => this.release(event));
     }
   }
 
@@ -30,7 +32,8 @@ class Viewport {
 
   // Larger or smaller by a factor, about a point of the board in shares of its sides.
   enlarge(factor, [across, down] = [0.5, 0.5]) {
-    const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    let zoom = Math.min(MOST_ZOOM, this.zoom * factor);
+    if (zoom < HARDLY) zoom = 1;
     this.left += across / this.zoom - across / zoom;
     this.top += down / this.zoom - down / zoom;
     this.zoom = zoom;
@@ -70,6 +73,7 @@ class Viewport {
 
   // The wheel with Ctrl, or a pinch on a touchpad, enlarges; alone it moves until there is an end.
   wheel(event) {
+    if (!this.ready()) return;
     if (event.ctrlKey || event.metaKey) {
       const box = this.board.getBoundingClientRect();
       const at = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -81,16 +85,16 @@ class Viewport {
   }
 
   hold(event) {
-    this.grip = { x: event.clientX, y: event.clientY };
+    this.grip = { id: event.pointerId, x: event.clientX, y: event.clientY };
   }
 
   pull(event) {
-    if (!this.grip) return;
+    if (this.grip?.id !== event.pointerId) return;
     this.move(this.grip.x - event.clientX, this.grip.y - event.clientY);
     this.hold(event);
   }
 
-  release() {
-    this.grip = null;
+  release(event) {
+    if (!event || this.grip?.id === event.pointerId) this.grip = null;
   }
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from textwrap import shorten
 from typing import Any
 
 import streamlit as st
@@ -22,7 +21,7 @@ SHOWN_LETTERS = 60  # of the words of one that waits
 def live(page: Page) -> None:
     """The canvas as it is now, how far it is, and the way to stop it; looks again by itself."""
     progress = page.progress()
-    if progress is None or page.studio.worker.has_finished(page.key):
+    if progress is None or progress.number != page.front:
         st.rerun()
         return
     say, frame = page.say, progress.frame
@@ -52,7 +51,7 @@ def queue(page: Page) -> None:
         with st.container(
             horizontal=True, vertical_alignment="center", key=f"queue_{waiting.number}"
         ):
-            words = plain(shorten(waiting.label, SHOWN_LETTERS)) or say("queue_unnamed")
+            words = plain(shortened(waiting.label)) or say("queue_unnamed")
             left = waiting.left
             time = "" if left is None else f" :gray[{say('queue_in', seconds=round(left))}]"
             st.markdown(f"{say('queue_item', words=words)}{time}")
@@ -78,3 +77,8 @@ def how_far(page: Page, progress: Progress) -> str:
     if left is None or left < SHORT:
         return said
     return f"{said} {page.say('time_left', seconds=round(left))}"
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= SHOWN_LETTERS else f"{text[: SHOWN_LETTERS - 1]}…"

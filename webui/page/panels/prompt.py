@@ -38,10 +38,9 @@ def words(page: Page) -> None:
     )
     if page.running:
         stop(page)
-    else:
-        st.caption(plan(page))
-        if is_out_of_domain(page.studio, page.session.settings.prompt):
-            st.caption(f":material/info: {page.say('out_of_domain')}")
+    st.caption(plan(page))
+    if is_out_of_domain(page.studio, page.session.settings.prompt):
+        st.caption(f":material/info: {page.say('out_of_domain')}")
     if not page.session.shown and not page.running:
         examples(page)
 
@@ -73,7 +72,7 @@ def take_words(page: Page) -> None:
 
 
 def stop(page: Page) -> None:
-    """The way to end a drawing: beside the button that began it, out of a double click's way."""
+    """The way to end a generation: beside the button that began it."""
     progress = page.progress()
     stopping = progress is not None and progress.stopping
     waits = progress is not None and progress.state == "waiting"
@@ -83,7 +82,7 @@ def stop(page: Page) -> None:
         icon=":material/stop_circle:",
         disabled=stopping,
         width="stretch",
-        on_click=lambda: page.studio.stop(page.key),
+        on_click=lambda: page.studio.stop(page.key, page.front),
     )
 
 
@@ -100,7 +99,7 @@ def generate(page: Page) -> None:
     if problem:
         page.tell(problem)
         return
-    if page.session.view.marks:
+    if page.session.view.marks and not page.running:
         adopt_step(page)
     page.studio.generate(page.key)
 

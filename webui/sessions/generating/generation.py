@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -64,17 +63,7 @@ class GenerationJob:
         self.base_image = store.open_picture(key, self.base.file) if self.base else None
 
     def run(self, ticket: Ticket) -> None:
-        """Generate, and add what came of it to the session; that is pending on if another waits."""
-        try:
-            self.make(ticket)
-        finally:
-            with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-                self.store.update(
-                    self.key, lambda session: replace(session, pending=ticket.followed())
-                )
-
-    def make(self, ticket: Ticket) -> None:
-        """Generate and deliver."""
+        """Generate, and add what came of it to the session."""
         pipe = self.loaded.pipe
         before = self.reopen() if self.repair else None
         film = self.film(ticket)
@@ -90,9 +79,7 @@ class GenerationJob:
         self.stopped = ticket.stop.is_set()
         better = before is None or self.compare(before, out, ticket)
         pictures = self.write(out, film)
-        self.store.update(
-            self.key, lambda session: self.deliver(session, pictures, better, ticket.followed())
-        )
+        self.store.update(self.key, lambda session: self.deliver(session, pictures, better))
 
     def film(self, ticket: Ticket) -> Film:
         """What is to be seen of it."""
@@ -150,15 +137,8 @@ class GenerationJob:
             pictures.append(picture)
         return pictures
 
-    def deliver(
-        self,
-        session: Session,
-        pictures: list[Picture],
-        better: bool = True,
-        followed: bool = False,
-    ) -> Session:
-        """The session with the pictures that were written; `followed` by a drawing that waits."""
-        session = replace(session, pending=followed)
+    def deliver(self, session: Session, pictures: list[Picture], better: bool = True) -> Session:
+        """The session with the pictures that were written."""
         if not self.repair:
             return state.add(session, pictures)
         if not better:

@@ -19,10 +19,11 @@ from typing import Any
 LOG = logging.getLogger(__name__)
 REMEMBERED = 100  # finished tasks whose visitors may still want to look
 MOST_QUEUED = 8  # tasks of a visitor that are not finished
+MOST_IN_ALL = 256  # of all visitors
 
 
 class BusyError(ValueError):
-    """The visitor has as many tasks in the queue as there may be."""
+    """There are as many tasks in the queue as there may be."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Progress:
     """How far a task is.
 
     Attributes:
+        number: of the task, among all.
         state: `waiting`, `running`, `done` or `failed`.
         ahead: tasks that come before a waiting one.
         step, steps: done, and the most there will be.
@@ -40,6 +42,7 @@ class Progress:
         outcome: what the visitor is to be told in the end: the name of a string and its facts.
     """
 
+    number: int = 0
     state: str = "waiting"
     ahead: int = 0
     step: int = 0
@@ -69,6 +72,8 @@ class Ticket:
 
     Attributes:
         label: what its visitor calls it.
+        turn: when it comes; see `Worker`.
+        weight: how many pictures a step works at.
         followed: whether a further task of the same visitor waits.
     """
 
@@ -80,14 +85,21 @@ class Ticket:
         label: str = "",
         number: int = 0,
         turn: int = 0,
+        weight: int = 1,
         followed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run = run
-        self.key, self.label, self.number, self.turn = key, label, number, turn
+        self.key, self.label, self.number = key, label, number
+        self.turn, self.weight = turn, weight
         self.followed = followed
         self.stop = threading.Event()
-        self.progress = Progress(steps=steps)
+        self.progress = Progress(number, steps=steps)
         self.started = 0.0
+
+    @property
+    def left(self) -> int:
+        """Pictures' steps that are to be done yet."""
+        return (self.progress.steps - self.progress.step) * self.weight
 
     def report(self, step: int, **frame: Any) -> None:
         """Say how far it is; `frame` replaces what was to be seen before."""
@@ -109,24 +121,41 @@ class Worker:
         self._tickets: list[Ticket] = []
         self._numbers = itertools.count(1)
         self._turn = 0
+        self._last: dict[str, int] = {}  # the last turn of each visitor
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._a_step: float | None = None  # seconds, as they were last
+        self._a_step: float | None = None  # seconds of one picture's, as they were last
 
-    def submit(self, key: str, steps: int, run: Callable[[Ticket], None], label: str = "") -> None:
-        """Queue a task of visitor `key`.
+    def check_room(self, key: str) -> None:
+        """Raise `BusyError` where visitor `key` can queue nothing now."""
+        with self._changed:
+            line = self._line()
+            own = sum(ticket.key == key for ticket in line)
+            if own >= MOST_QUEUED:
+                raise BusyError(f"{own} tasks wait already; wait for one, or take one out")
+            if len(line) >= MOST_IN_ALL:
+                raise BusyError(f"{len(line)} tasks of all visitors wait already; try again later")
+
+    def submit(
+        self,
+        key: str,
+        steps: int,
+        run: Callable[[Ticket], None],
+        label: str = "",
+        weight: int = 1,
+    ) -> None:
+        """Queue a task of visitor `key`, whose steps each work at `weight` pictures.
 
         Raises:
-            BusyError: the visitor has `MOST_QUEUED` that are not finished.
+            BusyError: there is no room.
         """
         with self._changed:
-            own = [ticket for ticket in self._line() if ticket.key == key]
-            if len(own) >= MOST_QUEUED:
-                raise BusyError(f"{len(own)} tasks wait already; wait for one, or take one out")
-            turn = max([self._turn, *(ticket.turn + 1 for ticket in own)])
+            self.check_room(key)
+            turn = max(self._turn, self._last.get(key, -1) + 1)
+            self._last = {k: t for k, t in self._last.items() if t >= self._turn} | {key: turn}
             followed = partial(self._followed, key)
             number = next(self._numbers)
-            self._tickets.append(Ticket(run, steps, key, label, number, turn, followed))
+            self._tickets.append(Ticket(run, steps, key, label, number, turn, weight, followed))
             over = [ticket for ticket in self._tickets if not ticket.progress.active]
             for old in over[:-REMEMBERED]:
                 self._tickets.remove(old)
@@ -171,10 +200,10 @@ class Worker:
                 self._tickets.remove(ticket)
             return [ticket.progress for ticket in over]
 
-    def has_finished(self, key: str) -> bool:
-        """Whether `finished` has something to say."""
+    def active(self, key: str) -> bool:
+        """Whether a visitor has a task that is not finished."""
         with self._changed:
-            return any(t.key == key and not t.progress.active for t in self._tickets)
+            return any(ticket.key == key for ticket in self._line())
 
     def stop(self, key: str, number: int | None = None) -> None:
         """Ask the visitor's first task, or the one of this number, to stop after its step; one
@@ -187,16 +216,13 @@ class Worker:
             ticket.stop.set()
             if ticket.progress.state == "waiting":
                 ticket.progress = replace(ticket.progress, state="done")
+                ticket.run = nothing
                 self._changed.notify_all()
 
     def wait(self, key: str, timeout: float | None = None) -> Progress | None:
         """Block until a visitor's tasks are finished: for scripts and tests."""
-
-        def finished() -> bool:
-            return all(ticket.key != key for ticket in self._line())
-
         with self._changed:
-            self._changed.wait_for(finished, timeout)
+            self._changed.wait_for(lambda: not self.active(key), timeout)
         return self.progress(key)
 
     def _line(self) -> list[Ticket]:
@@ -218,11 +244,10 @@ class Worker:
         running = next((t for t in self._tickets if t.progress.state == "running"), None)
         if running is not None and running.progress.step:
             elapsed = time.monotonic() - running.started
-            self._a_step = elapsed / running.progress.step
+            self._a_step = elapsed / (running.progress.step * running.weight)
         if self._a_step is None:
             return None
-        steps = (t.progress.steps - t.progress.step for t in tickets if t.progress.active)
-        return self._a_step * sum(steps)
+        return self._a_step * sum(ticket.left for ticket in tickets if ticket.progress.active)
 
     def _work(self) -> None:
         while True:
@@ -240,4 +265,9 @@ class Worker:
             with self._changed:
                 state = "done" if error is None else "failed"
                 ticket.progress = replace(ticket.progress, state=state, error=error)
+                ticket.run = nothing  # what it holds is not kept with the word of how it went
                 self._changed.notify_all()
+
+
+def nothing(ticket: Ticket) -> None:
+    """What is left to do for a task that is finished."""

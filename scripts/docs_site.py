@@ -17,6 +17,7 @@ def outside() -> dict[str, str]:
     """Pages of the repository by their place on the site."""
     pages = {
         "index.md": "README.md",
+        "chinese.md": "README.zh.md",
         "contributing.md": "CONTRIBUTING.md",
         "changelog.md": "CHANGELOG.md",
         "security.md": "SECURITY.md",

@@ -13,10 +13,13 @@ import ufc.cli.main as cli
 from ufc.cli.measuring.evaluate import FORMS
 from ufc.pipeline import UFCPipeline
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README, CHINESE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+)
 
 
-@pytest.mark.parametrize("command", commands(README))
+@pytest.mark.parametrize("command", [*commands(README), *commands(CHINESE)])
 def test_commands_and_their_flags_exist(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

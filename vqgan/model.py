@@ -50,6 +50,7 @@ class VQGANConfig:
     width: int | None = None
     codebooks: int = 1  # codes a cell: product quantisation of its vector (Jegou et al. 2011)
     smoothing_channels: int = 0  # of the layers that go over the seams of unfolded patches
+    fit: str = "pad"  # how the pictures that it learnt from got their shape: pad, stretch or crop
 
     def __post_init__(self) -> None:
         for name in ("ch_mult", "attn_resolutions"):

@@ -26,6 +26,7 @@ from ufc.evaluation.generated_sets import (
 from ufc.evaluation.judges import Judges
 from ufc.evaluation.scores import HeldOut, held_out
 from ufc.pipeline import UFCPipeline
+from vqgan.model import VQGANConfig
 from vqgan.perceptual import lpips_model
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -54,7 +55,7 @@ class Context:
         model: str,
         real: str,
         training: str,
-        measuring_at: Callable[[tuple[int, int]], Measuring],
+        measuring_at: Callable[[VQGANConfig], Measuring],
         device: str,
         contrastive: str,
         caption_column: str,
@@ -65,11 +66,11 @@ class Context:
     ) -> Context:
         """Load the model and the judges, and take the features of the real pictures.
 
-        `measuring_at` makes features of pictures shrunk to the model's (height, width).
+        `measuring_at` makes features of pictures as the model's tokenizer sees them.
         """
         pipeline = UFCPipeline.from_pretrained(model, device=device)
         pipeline.set_progress_bar_config(disable=True)
-        measuring = measuring_at(pipeline.tokenizer.config.size)
+        measuring = measuring_at(pipeline.tokenizer.config)
         pictures = open_set(real, limit, measuring.reading)
         for note in pictures.notes:
             say(f"{real}: {note}")

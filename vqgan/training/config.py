@@ -101,6 +101,7 @@ class TokenizerTrainConfig(LoopSettings):
             norm_groups=self.norm_groups,
             patch_size=self.patch_size,
             smoothing_channels=self.smoothing_channels,
+            fit=self.fit,
         )
 
     def loss_weights(self) -> LossWeights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,7 @@ def start_model(config: TokenizerTrainConfig) -> VQGAN:
             f"{config.init_from} is for pictures of {own_width} x {own_height} pixels, the run's "
             f"have {width} x {height}: give --height {own_height} --width {own_width}"
         )
+    model.config = replace(model.config, fit=config.fit)
     return model
 
 

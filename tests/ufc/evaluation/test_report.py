@@ -128,6 +128,18 @@ def test_bad_input_is_one_line(
     assert words in said
 
 
+@pytest.mark.parametrize(("flag", "fit"), [([], "(stretch)"), (["--fit", "crop"], "(crop)")])
+def test_real_pictures_get_their_shape_as_the_model_learnt(
+    place: Path, capsys: pytest.CaptureFixture[str], flag: list[str], fit: str
+) -> None:
+    file = place / "model" / "tokenizer" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"fit": "stretch"}))
+    data = ["--model", "model", "--real", "data", "--train-data-dir", "data", *flag]
+    assert evaluate("distances", *data, "--json", "--quiet") == 0
+    about = printed(capsys)["about"]
+    assert isinstance(about, dict) and fit in about["recipe"]
+
+
 def test_every_form_of_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--model", "model", "--real", "data", "--train-data-dir", "data", "--output-dir", "out"]
     for form, own in (("distances", []), ("estimators", ["--choices", "3"]), ("controls", [])):

@@ -83,6 +83,16 @@ def test_a_short_run_on_a_few_pictures_places_every_code(tmp_path: Path) -> None
     assert codebook.std() > 1 / 64
 
 
+def test_the_tokenizer_says_how_its_pictures_got_their_shape(
+    data: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    config = tokenizer_config(
+        data, tmp_path, init_from=str(tokenizer), fit="stretch", max_train_steps=1
+    )
+    assert VQGAN.from_pretrained(tokenizer).config.fit == "pad"
+    assert VQGAN.from_pretrained(vqgan.training.trainer.main(config)).config.fit == "stretch"
+
+
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     config = tokenizer_config(
         data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4,

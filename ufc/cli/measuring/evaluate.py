@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from estimators.metrics.sets.picture_set import PictureSet
     from ufc.evaluation.context import Context
     from ufc_base.data.records import Reading
+    from vqgan.model import VQGANConfig
 
 
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
@@ -87,9 +88,10 @@ def pictures(flags: PictureFlags) -> int:
         measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))
         statistics_file = flags.real is not None and is_statistics(flags.real)
         if is_model(flags.fake):
-            fake, own_size = generate_for(flags, terminal)
+            fake, own = generate_for(flags, terminal)
+            measuring = replace(measuring, fit=flags.fit or own.fit)
             if flags.size is None:  # a small model is not to be blamed for being small
-                measuring = replace(measuring, size=own_size)
+                measuring = replace(measuring, size=own.size)
         elif Path(flags.fake).exists() or set("{*:").intersection(flags.fake):  # shards' names
             fake = open_set(flags.fake, flags.limit, measuring.reading)
         else:
@@ -132,6 +134,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
         folder = resolve_tokenizer(flags.tokenizer)
         device = pick_device(flags.device)
         model = VQGAN.from_pretrained(folder).to(device)
+        fit = flags.fit or model.config.fit
         measurings = [
             _measuring_by(
                 load_extractor(
@@ -139,6 +142,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
                 ),
                 flags,
                 None,
+                fit,
             )
             for name in flags.extractor or other_judges()
         ]
@@ -149,7 +153,7 @@ def tokenizer(flags: TokenizerFlags) -> int:
             measurings,
             lpips_model("alex").to(device),
             terminal.notice,
-            flags.fit,
+            fit,
         ) | {"tokenizer": str(folder)}
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "tokenizer.json", found)
@@ -267,13 +271,15 @@ def words(flags: ModelFlags) -> int:
             "which the probes learn from"
         )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
+        fit = flags.fit or pipeline.tokenizer.config.fit
         found = words_report(
-            UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device),
+            pipeline,
             open_set(flags.real, flags.limit),
             open_set(flags.train_data_dir),
-            measuring_of(flags, terminal, None),
+            measuring_of(flags, terminal, None, fit),
             terminal.notice,
-            flags.fit,
+            fit,
             flags.seed,
         )
         if flags.output_dir:
@@ -375,7 +381,7 @@ def open_context(flags: ModelFlags, terminal: Terminal) -> Context:
         flags.model or DEFAULT_MODEL,
         flags.real,
         flags.train_data_dir,
-        lambda size: measuring_of(flags, terminal, size),
+        lambda own: measuring_of(flags, terminal, own.size, own.fit),
         flags.device,
         flags.contrastive,
         flags.caption_column,
@@ -387,9 +393,16 @@ def open_context(flags: ModelFlags, terminal: Terminal) -> Context:
 
 
 def measuring_of(
-    flags: CommonFlags, terminal: Terminal, size: Size | None, logits: bool = False
+    flags: CommonFlags,
+    terminal: Terminal,
+    size: Size | None,
+    fit: str | None = None,
+    logits: bool = False,
 ) -> Measuring:
-    """How the flags turn pictures into features; says which network where none is named."""
+    """How the flags turn pictures into features; says which network where none is named.
+
+    `fit` is the model's own, where the flags have none.
+    """
     from estimators.metrics.extractors import load_extractor
     from estimators.metrics.extractors.choice import fallback_note
 
@@ -402,17 +415,19 @@ def measuring_of(
     )
     if note := fallback_note(flags.extractor, extractor.name):
         terminal.notice(note)
-    return _measuring_by(extractor, flags, size)
+    return _measuring_by(extractor, flags, size, fit)
 
 
-def _measuring_by(extractor: Extractor, flags: JudgeFlags, size: Size | None) -> Measuring:
+def _measuring_by(
+    extractor: Extractor, flags: JudgeFlags, size: Size | None, fit: str | None
+) -> Measuring:
     from estimators.metrics.extractors.measuring import Measuring
 
     folder = cache_folder(flags)
     return Measuring(
         extractor,
         size,
-        flags.fit,
+        flags.fit or fit or "pad",
         flags.mode,
         flags.pad,
         flags.batch_size,
@@ -447,8 +462,8 @@ def is_model(name: str) -> bool:
     return (Path(name) / "model_index.json").is_file() or name in bundled_models()
 
 
-def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, tuple[int, int]]:
-    """One picture for each caption of --real, by the model given as FAKE; (height, width)."""
+def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, VQGANConfig]:
+    """One picture for each caption of --real, by the model given as FAKE, and how it sees them."""
     from estimators.metrics.fid import is_statistics
     from estimators.metrics.sets.picture_set import open_set
     from ufc.evaluation.context import generate_pictures
@@ -463,4 +478,4 @@ def generate_for(flags: PictureFlags, terminal: Terminal) -> tuple[PictureSet, t
     fake = generate_pictures(
         pipeline, captions, flags.caption_column, flags.seed, cache_folder(flags), terminal.notice
     )
-    return fake, pipeline.tokenizer.config.size
+    return fake, pipeline.tokenizer.config

@@ -70,9 +70,12 @@ class JudgeFlags:
         switch("--pad", "Fill up with white what is not square, instead of stretching it.", JUDGES),
     ] = False
     fit: Annotated[
-        Literal["pad", "stretch", "crop"],
-        option("How pictures get the size that they are compared at (pad).", SET),
-    ] = "pad"
+        Literal["pad", "stretch", "crop"] | None,
+        option(
+            "How pictures get the size that they are compared at (as the model learnt, or pad).",
+            SET,
+        ),
+    ] = None
     batch_size: Annotated[
         int | None, option("Pictures a forward pass (32; efficientnet-lite0 4).", JUDGES, min=1)
     ] = None
@@ -197,9 +200,13 @@ class ModelFlags(TrainedFlags, CommonFlags):
         str | None, option("A bundled name or a folder (fashion-192x256).", SET, envvar="UFC_MODEL")
     ] = None
     fit: Annotated[
-        Literal["pad", "stretch", "crop"],
-        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
-    ] = "pad"
+        Literal["pad", "stretch", "crop"] | None,
+        option(
+            "How pictures get the tokenizer's shape: pad (white bars), stretch or crop (as it "
+            "learnt).",
+            SET,
+        ),
+    ] = None
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),
@@ -273,9 +280,13 @@ class TokenizerFlags(TrainedFlags):
         ),
     ] = None
     fit: Annotated[
-        Literal["pad", "stretch", "crop"],
-        option("How pictures get the tokenizer's shape: pad (white bars), stretch or crop.", SET),
-    ] = "pad"
+        Literal["pad", "stretch", "crop"] | None,
+        option(
+            "How pictures get the tokenizer's shape: pad (white bars), stretch or crop (as it "
+            "learnt).",
+            SET,
+        ),
+    ] = None
     output_dir: Annotated[
         str | None,
         option("Folder for the figures as JSON; nothing is written without.", OUTPUT),

@@ -1,0 +1,205 @@
+"""Editor, server and a batch at once on one machine: `python -m benchmarks.load --minutes 10`.
+
+Three processes generate with one model for so long: sessions of the editor, each of which asks,
+marks, edits and stops; `ufc serve` with 8 clients; and `ufc generate` over a file of prompts. Said
+are pictures, errors, answers that belong to another request, and how memory grew after the first
+minute. Exit code 1 where there is an error or a mix-up, or where memory grew by more than 5 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.serving import PROMPTS, Server, load, serving
+from ufc.io.hub import DEFAULT_MODEL
+from ufc.requests.loading import ModelSettings
+from webui.sessions import state
+from webui.sessions.studio import Studio
+
+FIRST = 60.0  # seconds after which memory is looked at for the first time
+EVERY = 5.0  # seconds between two looks
+MOST_GROWTH = 0.05
+CLIENTS = 8
+
+
+@dataclass
+class Watched:
+    """A process, with its memory over time."""
+
+    name: str
+    pid: int
+    memory: list[tuple[float, float]] = field(default_factory=list)
+
+    def look(self, at: float) -> None:
+        self.memory.append((at, Server("", self.pid).memory))
+
+    @property
+    def growth(self) -> float:
+        """Memory in the last quarter over that after the first minute: medians, minus 1."""
+        end = self.memory[-1][0]
+        early = [mib for at, mib in self.memory if FIRST <= at <= FIRST + end / 4]
+        late = [mib for at, mib in self.memory if at >= end * 3 / 4]
+        return middle(late) / middle(early) - 1 if early and late else 0.0
+
+
+def main() -> int:
+    """Load all three and tell; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--sessions", type=int, default=20, help="of the editor")
+    parser.add_argument("--prompts", type=int, default=2000, help="of the batch, at most")
+    parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    seconds = 60 * options.minutes
+    if options.only_editor:
+        print(json.dumps(edit(options.only_editor, options.model, options.sessions, seconds)))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        return together(Path(scratch), options, seconds)
+
+
+def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
+    """All three at once; 1 where something is wrong."""
+    own = [sys.executable, "-m", "benchmarks.load", "--only-editor", str(folder / "editor")]
+    own += ["--model", options.model, "--minutes", str(seconds / 60)]
+    own += ["--sessions", str(options.sessions)]
+    with (
+        serving(["--model", options.model]) as server,
+        batch(folder, options.model, options.prompts) as run,
+        subprocess.Popen(own, stdout=subprocess.PIPE, text=True) as editor,
+    ):
+        watched = [
+            Watched("editor", editor.pid), Watched("server", server.pid), Watched("batch", run.pid),
+        ]  # fmt: skip
+        over = threading.Event()
+        thread = threading.Thread(target=watch, args=(watched, over))
+        thread.start()
+        until = time.monotonic() + seconds
+        times, failed = asyncio.run(load(server.url, CLIENTS, None, {}, until))
+        over.set()
+        thread.join()
+        told = json.loads(editor.communicate()[0] or "{}")
+    found = batch_result(folder / "batch")
+    print(f"editor: {told}")
+    print(f"server: {len(times)} answers, {failed} failed")
+    print(f"batch: {found}")
+    for one in watched:
+        last = one.memory[-1][1] if one.memory else 0.0
+        print(f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute")
+    wrong = told.get("wrong", 1) + failed + found["wrong"]
+    return int(bool(wrong) or any(one.growth > MOST_GROWTH for one in watched))
+
+
+def watch(watched: Sequence[Watched], over: threading.Event) -> None:
+    """Look at memory now and then."""
+    started = time.monotonic()
+    while not over.wait(EVERY):
+        for one in watched:
+            try:
+                one.look(time.monotonic() - started)
+            except (OSError, StopIteration):  # it has ended
+                continue
+
+
+@contextmanager
+def batch(folder: Path, model: str, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`ufc generate` over so many prompts, each with a seed of its own; stopped in the end."""
+    rows = (
+        {"id": f"p{number}", "prompt": PROMPTS[number % len(PROMPTS)], "seed": number}
+        for number in range(count)
+    )
+    file = folder / "prompts.jsonl"
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    command = [sys.executable, "-m", "ufc", "generate", "--quiet", "--model", model]
+    command += ["--prompts-file", str(file), "--output-dir", str(folder / "batch")]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(120)
+
+
+def batch_result(folder: Path) -> dict[str, int]:
+    """How many pictures the manifest has, and how many are not what their row asked for."""
+    manifest = folder / "manifest.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    wrong = sum(
+        row.get("status") != "done"
+        or row["prompt"] != PROMPTS[row["seed"] % len(PROMPTS)]
+        or not (folder / row["file_name"]).is_file()
+        for row in rows
+    )
+    return {"pictures": len(rows), "wrong": wrong}
+
+
+def edit(folder: Path, model: str, sessions: int, seconds: float) -> dict[str, int]:
+    """Sessions of the editor, each in a thread that asks, marks, edits and sometimes stops."""
+    studio = Studio(folder, ModelSettings(model))
+    counts: Counter[str] = Counter(pictures=0, stopped=0, wrong=0)
+    until = time.monotonic() + seconds
+    threads = [
+        threading.Thread(target=visit, args=(studio, number, until, counts))
+        for number in range(sessions)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return dict(counts)
+
+
+def visit(studio: Studio, number: int, until: float, counts: Counter[str]) -> None:
+    """One session until a time."""
+    rng = random.Random(number)
+    key = studio.begin()
+    words = PROMPTS[number % len(PROMPTS)]
+    studio.store.update(
+        key, lambda s: replace(s, settings=replace(s.settings, prompt=words, seed=number))
+    )
+    while time.monotonic() < until:
+        before = len(studio.store.load(key).pictures)
+        frame = studio.frame(studio.store.load(key))
+        some = tuple(rng.sample(range(frame.cells), rng.choice((0, 8, 40)))) if before else ()
+        studio.store.update(key, lambda s, some=some: state.mark(s, some))  # type: ignore[misc]
+        studio.generate(key)
+        stops = rng.random() < 0.1
+        if stops:
+            time.sleep(rng.random())
+            studio.stop(key)
+        progress = studio.worker.wait(key)
+        session = studio.store.load(key)
+        if progress is None or progress.error:
+            counts["wrong"] += 1
+        elif len(session.pictures) == before and stops:
+            counts["stopped"] += 1
+        else:
+            picture = session.pictures[-1]
+            mine = picture.request.get("prompt") == words and len(session.pictures) == before + 1
+            edited = not some or picture.kept == tuple(sorted({*range(frame.cells)} - {*some}))
+            counts["pictures"] += 1
+            counts["wrong"] += not (mine and edited)
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median of some values, 1 of none."""
+    return sorted(values)[len(values) // 2] if values else 1.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

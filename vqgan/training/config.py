@@ -77,8 +77,22 @@ class TokenizerTrainConfig(LoopSettings):
         64, "Channels of its first layer; half as many take a quarter of the time."
     )
     freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
+    code_noise: float = setting(
+        0.0,
+        "With --freeze-encoder: up to this share of a picture's codes is exchanged for near ones, "
+        "as a generator's are; the decoder learns to make one picture of them.",
+    )
+    code_noise_neighbours: int = setting(32, "Near codes to choose from.")
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.code_noise <= 1:
+            raise ValueError(f"code_noise is {self.code_noise}, wanted a share from 0 to 1")
+        if self.code_noise and not self.freeze_encoder:
+            raise ValueError("code_noise is for the decoder of a finished tokenizer: "
+                             "give --freeze-encoder")  # fmt: skip
 
     @property
     def size(self) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from vqgan.metrics import reconstruction_report
 from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample, tokenizer_folder
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
+from vqgan.training.code_noise import CodeNoise
 from vqgan.training.config import TokenizerTrainConfig
 from vqgan.training.data import PictureSource, open_pictures
 from vqgan.training.losses import (
@@ -46,17 +47,20 @@ BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
 class Autoencoder(nn.Module):
     """A tokenizer as it is trained: one forward pass, so that processes can share its gradients."""
 
-    def __init__(self, model: VQGAN, frozen: bool) -> None:
+    def __init__(self, model: VQGAN, frozen: bool, noise: CodeNoise | None = None) -> None:
         super().__init__()
         self.model = model
         self.frozen = frozen
+        self.noise = noise
         self.before_last = torch.empty(0)
         model.decoder.conv_out.register_forward_pre_hook(self.keep)
 
     def keep(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.before_last = inputs[0].detach()
 
-    def forward(self, x: Tensor, quantised: bool, decode: bool = True) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, quantised: bool, decode: bool = True, seed: int = 0
+    ) -> dict[str, Tensor]:
         """Features `z` without gradient and, unless `decode` is off, pictures `y`.
 
         With `quantised` there are `codes` too; `commitment` is what pulls features and codes
@@ -66,7 +70,10 @@ class Autoencoder(nn.Module):
         if self.frozen:
             # In float32: the decoder is to learn the codes that the finished encoder gives.
             with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                vectors = model.vectors(model.encode(x)).detach()
+                codes = model.quantize.codes(model.features(x))
+                if self.noise is not None:
+                    codes = self.noise(codes, seed)
+                vectors = model.quantize.vectors(codes).detach()
             return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
         z = model.features(x)
         if not decode:
@@ -120,7 +127,11 @@ class TokenizerTrainer:
         )
         self.model.quantize.requires_grad_(False)  # averages move it, no gradient does
         self.updater = CodebookUpdater(self.model.quantize, engine=engine)
-        self.core = Autoencoder(self.model, config.freeze_encoder)
+        noise = None
+        if config.code_noise:
+            books_KVD = self.model.quantize.books().detach()
+            noise = CodeNoise(books_KVD, config.code_noise, config.code_noise_neighbours)
+        self.core = Autoencoder(self.model, config.freeze_encoder, noise)
         self.autoencoder = engine.prepare(self.core, self.optimizer)
         self.judge = engine.share(DiscriminatorLoss(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
@@ -146,7 +157,8 @@ class TokenizerTrainer:
         logs: list[dict[str, Any]] = []
         for number, part in enumerate(parts, 1):
             with self.engine.accumulating(self.autoencoder, more=number < len(parts)):
-                out = self.autoencoder(part, self.quantised)
+                seed = config.seed * 1_000_003 + self.step * len(parts) + number
+                out = self.autoencoder(part, self.quantised, seed=seed)
                 gradient, log = self.judge_picture(part, out["y"].detach(), ramp)
                 commitment = config.commitment if self.quantised else 1.0
                 loss = (out["y"] * gradient).sum() + commitment * out["commitment"]

@@ -96,7 +96,7 @@ def test_the_tokenizer_says_how_its_pictures_got_their_shape(
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:
     config = tokenizer_config(
         data, tmp_path, init_from=str(tokenizer), freeze_encoder=True, max_train_steps=4,
-        discriminator_weight=0.0, discriminator_start=0.0, logging_steps=2,
+        discriminator_weight=0.0, discriminator_start=0.0, logging_steps=2, code_noise=0.5,
     )  # fmt: skip
     vqgan.training.trainer.main(config)
     assert '"loss"' in (tmp_path / "metrics.jsonl").read_text()

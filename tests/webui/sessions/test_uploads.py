@@ -152,9 +152,8 @@ def test_a_picture_of_the_command_line_brings_its_story(
     key = begin(studio)
     uploads.upload(studio, key, Path("out/bag-9-0.png").read_bytes())
     told = rows(studio, key)
-    assert [row[SAY("column_origin")] for row in told] == ["yours (1)"] * 8 + [
-        "sampled, seed 9"
-    ] * 8
+    origins = [row[SAY("column_origin")] for row in told]
+    assert origins == ["yours (1)"] * 8 + ["sampled, seed 9"] * 8
     assert all(row[SAY("column_step")] in ("1", "2") for row in told[8:])
     assert all(row[SAY("column_confidence")] for row in told[8:])
 

@@ -76,7 +76,7 @@ def main() -> int:
         print(f"error: {reason}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "out") as address:
-        editor = Editor(address, WIDE, 900)
+        editor = Editor(address, WIDE, 1000)
         try:
             film = walk(editor)
         finally:
@@ -106,8 +106,6 @@ def walk(editor: Editor) -> Film:
     film.shoot(LOOK)
     editor.tool("whole")
     choose(editor, "layer_en", "Origin")
-    editor.tab(3)
-    editor.wait(lambda: editor.all("[data-testid=stDataFrame]"), "the check")
     rest(editor)
     film.shoot(READ)
     choose(editor, "layer_en", "Picture")

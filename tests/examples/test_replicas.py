@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def example() -> Any:
     found = importlib.util.spec_from_file_location("replicas", FILE)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
+    sys.modules["replicas"] = module  # its dataclass looks itself up
     found.loader.exec_module(module)
     return module
 

@@ -126,7 +126,7 @@ def batch(folder: Path, model: str, count: int) -> Iterator[subprocess.Popen[byt
     file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
     command = [sys.executable, "-m", "ufc", "generate", "--quiet", "--model", model]
     command += ["--prompts-file", str(file), "--output-dir", str(folder / "batch")]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:

@@ -135,17 +135,18 @@ def batch(folder: Path, model: str, count: int) -> Iterator[subprocess.Popen[byt
 
 
 def batch_result(folder: Path) -> dict[str, int]:
-    """How many pictures the manifest has, and how many are not what their row asked for."""
+    """How many pictures are finished, and how many are not what their row asked for."""
     manifest = folder / "manifest.jsonl"
     lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
     rows = [json.loads(line) for line in lines]
+    begun = [row for row in rows if row.get("status") in ("done", "failed")]
     wrong = sum(
-        row.get("status") != "done"
+        row["status"] == "failed"
         or row["prompt"] != PROMPTS[row["seed"] % len(PROMPTS)]
         or not (folder / row["file_name"]).is_file()
-        for row in rows
+        for row in begun
     )
-    return {"pictures": len(rows), "wrong": wrong}
+    return {"pictures": len(begun), "wrong": wrong}
 
 
 def edit(folder: Path, model: str, sessions: int, seconds: float) -> dict[str, int]:

@@ -49,7 +49,7 @@ class Watched:
     @property
     def growth(self) -> float:
         """Memory in the last quarter over that after the first minute: medians, minus 1."""
-        end = self.memory[-1][0]
+        end = self.memory[-1][0] if self.memory else 0.0
         early = [mib for at, mib in self.memory if FIRST <= at <= FIRST + end / 4]
         late = [mib for at, mib in self.memory if at >= end * 3 / 4]
         return middle(late) / middle(early) - 1 if early and late else 0.0

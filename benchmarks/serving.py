@@ -118,7 +118,8 @@ def measure(
 async def load(
     url: str, clients: int, requests: int | None, body: dict[str, Any], until: float = 0.0
 ) -> tuple[list[float], int]:
-    """Seconds of each request, and how many failed: so many in all, or until a time."""
+    """Seconds of each request, and how many failed or were answered with another one's picture: so
+    many in all, or until a time."""
     numbers, times, failed = itertools.count(), [], 0
     limits = httpx.Limits(max_connections=clients)
     async with httpx.AsyncClient(base_url=url, timeout=300, limits=limits) as client:
@@ -134,10 +135,15 @@ async def load(
                 started = time.monotonic()
                 answer = await client.post("/v1/images/generations", json=ask)
                 times.append(time.monotonic() - started)
-                failed += answer.status_code != 200
+                failed += answer.status_code != 200 or seed_of(answer) != number
 
         await asyncio.gather(*(visit() for _ in range(clients)))
     return times, failed
+
+
+def seed_of(answer: httpx.Response) -> int:
+    """The seed of an answer's picture: that of another request would be a mix-up."""
+    return int(answer.json()["data"][0]["seed"])
 
 
 def soak(server: Server, seconds: float, body: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from browser import Editor, missing, serving
@@ -19,16 +20,16 @@ WIDE, PHONE = 1440, 390
 LARGEST = 300_000  # bytes of one screenshot
 
 
-def main() -> int:
-    """Take all of them; returns the exit code."""
+def visiting(act: Callable[[Editor], None]) -> int:
+    """Do something on the page with the bundled model; returns the exit code."""
     reason = missing()
     if reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "out") as address:
-        editor = Editor(address)
+        editor = Editor(address, WIDE)
         try:
-            visit(editor)
+            act(editor)
         finally:
             editor.close()
     return 0
@@ -90,4 +91,4 @@ def shoot(editor: Editor, name: str, width: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(visiting(visit))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import io
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from browser import PATIENCE, Editor, missing, serving
-from editor_screenshots import DOCS, WIDE, choose, rest
+from browser import PATIENCE, Editor
+from editor_screenshots import DOCS, choose, rest, visiting
 from PIL import Image
 
 SHOWN = 960  # pixels across
@@ -69,23 +68,12 @@ class Film:
         )
 
 
-def main() -> int:
-    """Walk and write the file; returns the exit code."""
-    reason = missing()
-    if reason:
-        print(f"error: {reason}", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "out") as address:
-        editor = Editor(address, WIDE, 1000)
-        try:
-            film = walk(editor)
-        finally:
-            editor.close()
-    path = DOCS / "editor-walk.webp"
+def main(editor: Editor) -> None:
+    """Walk and write the file."""
+    film, path = walk(editor), DOCS / "editor-walk.webp"
     film.save(path)
     length, size = sum(film.seconds), path.stat().st_size // 1000
     print(f"{path}  {len(film.frames)} frames, {length:.0f} s, {size} kB")
-    return 0
 
 
 def walk(editor: Editor) -> Film:
@@ -117,4 +105,4 @@ def walk(editor: Editor) -> Film:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(visiting(main))

@@ -11,6 +11,7 @@ from readme_commands import blocks, commands
 
 import ufc.cli.main as cli
 from ufc.cli.measuring.evaluate import FORMS
+from ufc.cli.measuring.flags import FORMS as OFFERED
 from ufc.pipeline import UFCPipeline
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,10 @@ def test_commands_and_their_flags_exist(
     shown = capsys.readouterr().out
     for flag in (word for word in words if word.startswith("--")):
         assert re.search(rf"{flag}\b", shown), f"{flag} is not in `ufc {' '.join(called)} --help`"
+
+
+def test_the_shell_offers_every_form_of_evaluate() -> None:
+    assert sorted(OFFERED) == sorted(FORMS)
 
 
 def test_there_are_commands() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
+from example_files import load_example
 from PIL import Image
 
 from ufc import UFCPipeline, adapters
@@ -17,20 +17,14 @@ try:
 except ImportError as error:
     pytest.skip(f"PEFT cannot be imported: {error!s:.100}", allow_module_level=True)
 
-FILE = Path(__file__).parents[2] / "examples" / "dreambooth.py"
-
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    found = importlib.util.spec_from_file_location("dreambooth", FILE)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+def example() -> Any:
+    return load_example("dreambooth")
 
 
 def test_smoke(
-    example: ModuleType, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    example: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--smoke", "--model", str(model), "--output-dir", str(tmp_path / "look"), "--merge"]
     assert example.main([*flags, "--device", "cpu"]) == 0
@@ -45,7 +39,7 @@ def test_smoke(
     assert UFCPipeline.from_pretrained(out / "model").grid == pipe.grid
 
 
-def test_captions(example: ModuleType, tmp_path: Path) -> None:
+def test_captions(example: Any, tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     assert list(example.captions_of(tmp_path, "bag by kestrel").values()) == ["bag by kestrel"] * 2

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import make_pipeline
+from example_files import load_example
 
 for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
     pytest.importorskip(_needed)
@@ -17,17 +15,10 @@ for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
 import httpx  # noqa: E402
 from toy_server import running  # noqa: E402
 
-FILE = Path(__file__).parents[2] / "examples" / "replicas.py"
-
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    found = importlib.util.spec_from_file_location("replicas", FILE)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules["replicas"] = module  # its dataclass looks itself up
-    found.loader.exec_module(module)
-    return module
+    return load_example("replicas")
 
 
 async def ask(app: Any, count: int) -> list[httpx.Response]:

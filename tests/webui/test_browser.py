@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_pipeline
 from PIL import Image
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
-from browser import Editor, serving
+from browser import Editor
+from browser_pages import opened, served
 
 from ufc.io.png.metadata import read_metadata
 
@@ -25,17 +25,15 @@ pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browse
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("editor")
-    make_pipeline(depth=64).save_pretrained(folder / "tiny")  # slow enough to be stopped
-    with serving(folder / "out", "--model", str(folder / "tiny")) as address:
+    slow = {"depth": 64}  # enough to be stopped
+    with served(tmp_path_factory.mktemp("editor"), **slow) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def editor(address: str) -> Iterator[Editor]:
-    editor = Editor(address)
-    yield editor
-    editor.close()
+    with opened(address) as editor:
+        yield editor
 
 
 def test_a_visit(editor: Editor, address: str, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_pipeline
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
-from browser import Editor, serving
+from browser import Editor
+from browser_pages import opened, served
 
 pytestmark = [
     pytest.mark.skipif("UFC_AXE" not in os.environ, reason="UFC_AXE names no axe.min.js"),
@@ -36,17 +36,14 @@ axe.run(document, {resultTypes: ["violations"]}).then(
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("editor")
-    make_pipeline().save_pretrained(folder / "tiny")
-    with serving(folder / "out", "--model", str(folder / "tiny")) as address:
+    with served(tmp_path_factory.mktemp("editor")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def window(address: str) -> Iterator[Editor]:
-    editor = Editor(address)
-    yield editor
-    editor.close()
+    with opened(address) as editor:
+        yield editor
 
 
 def findings(editor: Editor) -> list[str]:

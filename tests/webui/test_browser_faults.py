@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_pipeline
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
-from browser import Editor, serving
+from browser import Editor
+from browser_pages import opened, served
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -35,16 +35,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    make_pipeline().save_pretrained(folder / "tiny")
-    with serving(folder / "out", "--model", str(folder / "tiny")) as address:
+    with served(folder) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def window(address: str) -> Iterator[Editor]:
-    editor = Editor(address)
-    yield editor
-    editor.close()
+    with opened(address) as editor:
+        yield editor
 
 
 @pytest.fixture

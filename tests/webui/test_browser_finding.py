@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from conftest import make_pipeline, picture
+from conftest import picture
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
-from browser import Editor, serving
+from browser import Editor
+from browser_pages import opened, served
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -29,17 +30,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("editor")
-    make_pipeline().save_pretrained(folder / "tiny")
-    with serving(folder / "out", "--model", str(folder / "tiny")) as address:
+    with served(tmp_path_factory.mktemp("editor")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def window(address: str) -> Iterator[Editor]:
-    editor = Editor(f"{address}/?s=new")
-    yield editor
-    editor.close()
+    with opened(f"{address}/?s=new") as editor:
+        yield editor
 
 
 @pytest.fixture

@@ -91,8 +91,7 @@ class TokenizerTrainConfig(LoopSettings):
         if not 0 <= self.code_noise <= 1:
             raise ValueError(f"code_noise is {self.code_noise}, wanted a share from 0 to 1")
         if self.code_noise and not self.freeze_encoder:
-            raise ValueError("code_noise is for the decoder of a finished tokenizer: "
-                             "give --freeze-encoder")  # fmt: skip
+            raise ValueError("code_noise: trains a decoder on fixed codes; give --freeze-encoder")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -51,8 +51,8 @@ class Board {
     this.image.draggable = false;
     this.cells = add(this.sheet, "div", "cells");
     this.buildTrail();
-    this.view = new Viewport(this.board, this.sheet, () => this.data && this.setBar());
-    this.view.ready = () => Boolean(this.data?.src);
+    const changed = () => this.data && this.setBar();
+    this.view = new Viewport(this.board, this.sheet, changed, () => Boolean(this.data?.src));
     this.empty = add(this.board, "div", "empty");
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");

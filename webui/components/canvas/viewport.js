@@ -6,11 +6,12 @@ const ZOOM_STEP = 1.5;
 const HARDLY = 1.02; // larger: the whole picture, or a pinch would leave a trace
 
 class Viewport {
-  constructor(board, sheet, changed) {
+  // `changed` is told of every change, `ready` says whether there is something to enlarge.
+  constructor(board, sheet, changed, ready) {
     this.board = board;
     this.sheet = sheet;
     this.changed = changed;
-    this.ready = () => true; // whether there is something to enlarge
+    this.ready = ready;
     this.grip = null;
     this.reset();
     board.addEventListener("wheel", (event) => this.wheel(event), { passive: false });

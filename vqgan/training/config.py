@@ -69,6 +69,10 @@ class TokenizerTrainConfig(LoopSettings):
         1.0, "LPIPS sees pictures shrunk at random to this share of their sides, or more."
     )
     perceptual_net: str = setting("alex", "LPIPS backbone: alex, vgg, squeeze, or none.")
+    discriminator: str = setting(
+        "patch",
+        "What the adversarial loss looks at: patch (pixels), or features (the LPIPS backbone's).",
+    )
     discriminator_weight: float = setting(0.2, "Weight of the adversarial loss; 0 is without.")
     discriminator_start: float = setting(0.72, "Share of the run after which it sets in.")
     discriminator_ramp: float = setting(0.1, "Share of the run over which it grows to full weight.")
@@ -83,6 +87,12 @@ class TokenizerTrainConfig(LoopSettings):
         "as a generator's are; the decoder learns to make one picture of them.",
     )
     code_noise_neighbours: int = setting(32, "Near codes to choose from.")
+    generated_codes: str | None = setting(
+        None,
+        "With --freeze-encoder: .safetensors with codes that a model has generated; what the "
+        "decoder makes of them is to look real too.",
+    )
+    generated_pictures: int = setting(8, "Of them, beside a step's pictures.", 1)
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
 
@@ -90,6 +100,19 @@ class TokenizerTrainConfig(LoopSettings):
         super().__post_init__()
         if not 0 <= self.code_noise <= 1:
             raise ValueError(f"code_noise is {self.code_noise}, wanted a share from 0 to 1")
+        if self.discriminator not in ("patch", "features"):
+            raise ValueError(
+                f"discriminator is {self.discriminator!r}, wanted 'patch' or 'features'"
+            )
+        if self.discriminator == "features" and self.perceptual_net == "none":
+            raise ValueError(
+                "discriminator 'features' looks through the perceptual network, which is 'none': "
+                "give --perceptual-net alex, vgg or squeeze"
+            )
+        if self.generated_codes and not self.freeze_encoder:
+            raise ValueError(
+                "generated_codes: trains a decoder on fixed codes; give --freeze-encoder"
+            )
         if self.code_noise and not self.freeze_encoder:
             raise ValueError("code_noise: trains a decoder on fixed codes; give --freeze-encoder")
 

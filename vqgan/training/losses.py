@@ -105,11 +105,6 @@ def reconstruction_loss(
     return torch.as_tensor(total), {name: part.detach() for name, part in parts.items()}
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Hinge loss, 1/2 E[relu(1 - D(x)) + relu(1 + D(y))]."""
-    return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
-
-
 def adaptive_weight(of_reconstruction: Tensor, of_adversarial: Tensor, most: float = 1e4) -> Tensor:
     """Ratio of the norms of two losses' gradients at the decoder's last layer, clipped."""
     return (of_reconstruction.norm() / (of_adversarial.norm() + 1e-4)).clamp(0, most)
@@ -121,10 +116,3 @@ def discriminator_ramp(progress: float, start: float, length: float) -> float:
     A sudden start ruins pictures.
     """
     return min(1.0, max(0.0, (progress - start) / max(length, 1e-6)))
-
-
-def patch_discriminator(width: int, layers: int = 2) -> nn.Module:
-    """taming's PatchGAN; taming-transformers is imported only here and in tests."""
-    from taming.modules.discriminator.model import NLayerDiscriminator, weights_init
-
-    return NLayerDiscriminator(input_nc=3, ndf=width, n_layers=layers).apply(weights_init)

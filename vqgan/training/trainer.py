@@ -31,13 +31,20 @@ from vqgan.quantizer import CodebookUpdater
 from vqgan.training.code_noise import CodeNoise
 from vqgan.training.config import TokenizerTrainConfig
 from vqgan.training.data import PictureSource, open_pictures
+from vqgan.training.discriminators import (
+    DiscriminatorLoss,
+    FeatureDiscriminator,
+    backbone_features,
+    patch_discriminator,
+)
+from vqgan.training.generated_codes import GeneratedCodes
 from vqgan.training.losses import (
     adaptive_weight,
-    discriminator_loss,
     discriminator_ramp,
-    patch_discriminator,
     perceived,
+    random_scale,
     reconstruction_loss,
+    shrink,
 )
 
 MOST_VECTORS = 2**17  # for k-means
@@ -47,11 +54,18 @@ BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
 class Autoencoder(nn.Module):
     """A tokenizer as it is trained: one forward pass, so that processes can share its gradients."""
 
-    def __init__(self, model: VQGAN, frozen: bool, noise: CodeNoise | None = None) -> None:
+    def __init__(
+        self,
+        model: VQGAN,
+        frozen: bool,
+        noise: CodeNoise | None = None,
+        generated: GeneratedCodes | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.frozen = frozen
         self.noise = noise
+        self.generated = generated
         self.before_last = torch.empty(0)
         model.decoder.conv_out.register_forward_pre_hook(self.keep)
 
@@ -63,6 +77,8 @@ class Autoencoder(nn.Module):
     ) -> dict[str, Tensor]:
         """Features `z` without gradient and, unless `decode` is off, pictures `y`.
 
+        Of generated codes, where there are such, `y` has pictures after those of `x`.
+
         With `quantised` there are `codes` too; `commitment` is what pulls features and codes
         together, or keeps features small until there are codes.
         """
@@ -73,6 +89,8 @@ class Autoencoder(nn.Module):
                 codes = model.quantize.codes(model.features(x))
                 if self.noise is not None:
                     codes = self.noise(codes, seed)
+                if self.generated is not None:
+                    codes = torch.cat([codes, self.generated.some(seed).to(codes.device)])
                 vectors = model.quantize.vectors(codes).detach()
             return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
         z = model.features(x)
@@ -85,17 +103,6 @@ class Autoencoder(nn.Module):
             vectors, commitment, codes = model.quantize(z.float())
         y = model.decode_vectors(vectors)
         return {"y": y, "z": z.detach(), "codes": codes, "commitment": commitment}
-
-
-class DiscriminatorLoss(nn.Module):
-    """The discriminator's loss as one forward pass, which processes share."""
-
-    def __init__(self, discriminator: nn.Module) -> None:
-        super().__init__()
-        self.discriminator = discriminator
-
-    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        return discriminator_loss(self.discriminator(real), self.discriminator(fake))
 
 
 class TokenizerTrainer:
@@ -115,7 +122,7 @@ class TokenizerTrainer:
         if config.gradient_checkpointing:
             save_memory(self.model, BLOCKS)
         self.perceptual = perceptual_distance(config.perceptual_net, self.device)
-        self.discriminator = patch_discriminator(config.discriminator_channels).to(self.device)
+        self.discriminator = self.make_discriminator().to(self.device)
         if not engine.ranks.alone:
             share_batch_norm(self.discriminator)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -131,7 +138,12 @@ class TokenizerTrainer:
         if config.code_noise:
             books_KVD = self.model.quantize.books().detach()
             noise = CodeNoise(books_KVD, config.code_noise, config.code_noise_neighbours)
-        self.core = Autoencoder(self.model, config.freeze_encoder, noise)
+        generated = None
+        if config.generated_codes:
+            generated = GeneratedCodes(
+                config.generated_codes, self.model, config.generated_pictures
+            )
+        self.core = Autoencoder(self.model, config.freeze_encoder, noise, generated)
         self.autoencoder = engine.prepare(self.core, self.optimizer)
         self.judge = engine.share(DiscriminatorLoss(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
@@ -194,13 +206,13 @@ class TokenizerTrainer:
         # Pictures and reconstructions lie alike in memory: the pixel losses take half the time.
         x, y = x.contiguous(), y.float().contiguous().requires_grad_()
         perceive = None if self.perceptual is None else self.perceive
-        loss, log = reconstruction_loss(x, y, perceive, config.loss_weights())
+        loss, log = reconstruction_loss(x, y[: len(x)], perceive, config.loss_weights())
         (gradient,) = torch.autograd.grad(loss, y)
         total = loss.detach()
         # What is not finite would stay in the judge's batch statistics.
         if ramp > 0 and self.engine.finite(total):
             with self.engine.autocast():
-                adversarial = -self.discriminator(y).float().mean()
+                adversarial = -self.discriminator(self.seen(y)).float().mean()
             (pull,) = torch.autograd.grad(adversarial, y)
             weight = adaptive_weight(*self.at_last_layer(torch.stack([gradient, pull])))
             share = config.discriminator_weight * ramp * weight
@@ -208,6 +220,20 @@ class TokenizerTrainer:
             total = total + share * adversarial.detach()
             log["adaptive_weight"] = weight
         return gradient, log | {"loss": total}
+
+    def make_discriminator(self) -> nn.Module:
+        config = self.config
+        if config.discriminator == "patch":
+            return patch_discriminator(config.discriminator_channels)
+        lpips = lpips_model(config.perceptual_net)
+        frozen = backbone_features(lpips.to(self.device))
+        return FeatureDiscriminator(frozen, config.discriminator_channels)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Pictures as the discriminator sees them: a backbone's at LPIPS's size of the step."""
+        if self.config.discriminator == "patch":
+            return x
+        return shrink(x, random_scale(self.config.perceptual_scale, self.config.seed, self.step))
 
     def perceive(self, y: Tensor, x: Tensor) -> Tensor:
         """LPIPS of two batches in the run's precision, at the step's size."""
@@ -252,7 +278,7 @@ class TokenizerTrainer:
         for number, (real, fake) in enumerate(zip(reals, fakes, strict=True), 1):
             with self.engine.accumulating(self.judge, more=number < len(reals)):
                 with self.engine.autocast():
-                    loss = self.judge(real, fake)
+                    loss = self.judge(self.seen(real), self.seen(fake))
                 self.engine.backward(loss / len(reals))
             losses.append(loss.detach())
         loss = torch.stack(losses).mean()

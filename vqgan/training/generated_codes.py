@@ -1,0 +1,56 @@
+"""Codes that a model has generated: pictures without an original, for the adversarial loss alone.
+
+A decoder is trained on what an encoder gives and used on what a generator samples. Beside each
+step's pictures it is given some of the latter, and the discriminator is to find nothing in them.
+
+Shapes: N generated pictures, H W grid, K codebooks.
+"""
+
+from __future__ import annotations
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ufc_base.checkpoint import CheckpointError
+from vqgan.model import VQGAN
+
+
+class GeneratedCodes:
+    """Joint codes (N, H, W) of a file, of which some are drawn for each step.
+
+    Raises:
+        CheckpointError: there is no such file, or its codes are not of this tokenizer.
+    """
+
+    def __init__(self, file: str, model: VQGAN, count: int) -> None:
+        codes_NHW = read_codes(file)
+        config, grid = model.config, tuple(codes_NHW.shape[1:])
+        if codes_NHW.min() < 0 or codes_NHW.max() >= config.codes or grid != config.grid_size:
+            raise CheckpointError(
+                f"{file}: codes {int(codes_NHW.min())} to {int(codes_NHW.max())} on {grid} blocks "
+                f"(rows, columns), the tokenizer has 0 to {config.codes - 1} on {config.grid_size}"
+            )
+        self.codes = codes_NHW if config.codebooks == 1 else model.split(codes_NHW)
+        self.count = count
+
+    def some(self, seed: int) -> Tensor:
+        """Codes of `count` pictures as the quantiser has them: (count, H, W), or with a K."""
+        chance = torch.Generator().manual_seed(seed)
+        return self.codes[torch.randint(len(self.codes), (self.count,), generator=chance)]
+
+
+def read_codes(file: str) -> Tensor:
+    """The tensor `codes` (N, H, W) of a file, int64; raises as `GeneratedCodes` does."""
+    try:
+        codes = load_file(file).get("codes")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    if codes is None or codes.ndim != 3 or not len(codes):
+        found = "none" if codes is None else f"one of shape {tuple(codes.shape)}"
+        raise CheckpointError(
+            f"{file}: wanted a tensor `codes` (pictures, rows, columns), found {found}; "
+            "scripts/codes_of_pictures.py writes one"
+        )
+    return codes.long()

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 
@@ -61,13 +60,13 @@ class FeatureDiscriminator(nn.Module):
 
 
 def feature_head(channels: int, width: int) -> nn.Module:
-    """Logits (B, 1, h, w) of a level; spectral norms keep it from being too sure."""
+    """Logits (B, 1, h, w) of a level."""
     return nn.Sequential(
-        spectral_norm(nn.Conv2d(channels, width, 1)),
+        nn.Conv2d(channels, width, 1),
         nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(width, width, 3, padding=1)),
+        nn.Conv2d(width, width, 3, padding=1),
         nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(width, 1, 1)),
+        nn.Conv2d(width, 1, 1),
     )
 
 

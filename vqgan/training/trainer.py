@@ -226,8 +226,9 @@ class TokenizerTrainer:
         if config.discriminator == "patch":
             return patch_discriminator(config.discriminator_channels)
         lpips = lpips_model(config.perceptual_net)
-        frozen = backbone_features(lpips.to(self.device))
-        return FeatureDiscriminator(frozen, config.discriminator_channels)
+        made = FeatureDiscriminator(backbone_features(lpips), config.discriminator_channels)
+        lpips.to(self.device)
+        return made
 
     def seen(self, x: Tensor) -> Tensor:
         """Pictures as the discriminator sees them: a backbone's at LPIPS's size of the step."""

@@ -1,6 +1,6 @@
 """Hostile inputs: made from seeds, read by every parser of the project, judged alike.
 
 `mutation.py` spoils bytes and JSON; `pictures.py`, `archives.py`, `weights.py` and `texts.py` make
-inputs; `kinds.py` says which parsers read which; `guard.py` judges what came of it; `soak.py` runs
+inputs; `kinds` says which parsers read which; `guard.py` judges what came of it; `soak.py` runs
 as many as wanted and goes on where it was stopped. `corpus/` has inputs that once failed.
 """

@@ -33,6 +33,7 @@ OTHERS = (
     ValueError,
     LookupError,
     TypeError,
+    AttributeError,
     RuntimeError,
 )  # what the library raises beside its own
 INNER = ("__key__", "__url__")  # columns of the builder of shards that are no fields
@@ -84,7 +85,7 @@ class NamedSamples:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
-        row = self.rows[index]
+        row = row_of(self.rows, index)
         try:
             image = load_image(picture_bytes(row[self.columns.picture]))
         except (ImageError, DataError) as error:
@@ -93,11 +94,13 @@ class NamedSamples:
 
     def place(self, index: int) -> Path:
         """The name of the picture's file, which may lie inside a table."""
-        row = self.rows[index]
+        row = row_of(self.rows, index)
         return Path(f"{self.columns.id(row, index)}.{picture_suffix(row[self.columns.picture])}")
 
     def record(self, index: int) -> dict[str, Any]:
-        return with_captions(self.columns.fields(self.told[index]), self.reading.caption_column)
+        return with_captions(
+            self.columns.fields(row_of(self.told, index)), self.reading.caption_column
+        )
 
     def digests(self) -> dict[str, str]:
         """Digests of what the rows hold, wherever the library keeps them, by stretches of rows."""
@@ -105,12 +108,23 @@ class NamedSamples:
         for start in range(0, len(self), ROWS):
             digest, stop = hashlib.sha256(), min(start + ROWS, len(self))
             for index in range(start, stop):
-                digest.update(json.dumps(self.told[index], default=str).encode())
                 with suppress(DataError):  # what cannot be read is found damaged
-                    data = picture_bytes(self.rows[index][self.columns.picture])
+                    digest.update(json.dumps(row_of(self.told, index), default=str).encode())
+                    data = picture_bytes(row_of(self.rows, index)[self.columns.picture])
                     digest.update(len(data).to_bytes(8, "big") + data)
             found[f"rows {start}-{stop - 1}"] = digest.hexdigest()[:32]
         return found
+
+
+def row_of(rows: Any, index: int) -> Mapping[str, Any]:
+    """A row of a set. Raises `DataError` where the library cannot give it."""
+    from pyarrow import ArrowException
+
+    try:
+        row: Mapping[str, Any] = rows[index]
+    except (ArrowException, OSError, *OTHERS) as error:
+        raise DataError(f"row {index}: it cannot be read ({error!s:.200})") from error
+    return row
 
 
 def named_samples(address: str, reading: Reading, split: str | None = None) -> NamedSamples:
@@ -169,6 +183,8 @@ def _load(
 
     saved = _saved_to_disk(named)
     with _as_data_error(named):
+        if saved:
+            check_tables(Path(named.name))
         if saved and not streaming:
             found = datasets.load_from_disk(named.name)
         else:
@@ -191,6 +207,21 @@ def _load(
 def _saved_to_disk(named: NamedSet) -> bool:
     marks = ("state.json", "dataset_dict.json")
     return any(Path(named.name, mark).is_file() for mark in marks)
+
+
+def check_tables(folder: Path) -> None:
+    """Read the tables of a saved set through once: the library maps them into memory, where a
+    truncated file ends the process and a damaged one can read beyond its cells.
+
+    Raises:
+        ArrowException: one is damaged.
+    """
+    import pyarrow
+
+    for file in sorted(folder.rglob("*.arrow")):
+        with pyarrow.OSFile(str(file)) as source, pyarrow.ipc.open_stream(source) as stream:
+            for batch in stream:
+                batch.validate(full=True)
 
 
 def _chosen_split(named: NamedSet, there: list[str], split: str | None) -> str:

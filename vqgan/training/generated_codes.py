@@ -8,12 +8,12 @@ Shapes: N generated pictures, H W grid, K codebooks.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ufc_base.checkpoint import CheckpointError
+from ufc_base.checkpoint import CheckpointError, read_safetensors
 from vqgan.model import VQGAN
 
 
@@ -43,14 +43,11 @@ class GeneratedCodes:
 
 def read_codes(file: str) -> Tensor:
     """The tensor `codes` (N, H, W) of a file, int64; raises as `GeneratedCodes` does."""
-    try:
-        codes = load_file(file).get("codes")
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
-    if codes is None or codes.ndim != 3 or not len(codes):
-        found = "none" if codes is None else f"one of shape {tuple(codes.shape)}"
+    codes = read_safetensors(Path(file)).get("codes")
+    if codes is None or codes.ndim != 3 or not codes.numel() or codes.is_floating_point():
+        found = "none" if codes is None else f"one of shape {tuple(codes.shape)}, {codes.dtype}"
         raise CheckpointError(
-            f"{file}: wanted a tensor `codes` (pictures, rows, columns), found {found}; "
+            f"{file}: wanted integers `codes` (pictures, rows, columns), found {found}; "
             "scripts/codes_of_pictures.py writes one"
         )
     return codes.long()

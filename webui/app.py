@@ -41,8 +41,9 @@ def main() -> None:
     st.html(STYLE)
     try:
         studio = studio_of_this_server()
-        if "s" not in st.query_params and studio.for_one and summaries(studio.store):
-            start(studio)
+        listed = "s" not in st.query_params and studio.for_one
+        if listed and (found := summaries(studio.store)):
+            start(studio, found)
             return
         page = finish(open_page(studio))
     except (OSError, RequestError, KeyError) as error:
@@ -137,14 +138,18 @@ def finish(page: Page) -> Page:
     """
     if page.studio.cut_off(page.key):
         page.tell(page.say("cut_off"))
-    for progress in page.studio.worker.finished(page.key):
+    under_way = page.progress()  # before the next: what ends in between is said now
+    worker = page.studio.worker
+    # A window says what ended since it last did; a new one what no other has said.
+    said = st.session_state.setdefault("endings_said", worker.said(page.key))
+    for progress in worker.finished(page.key, said):
+        st.session_state["endings_said"] = progress.ended
         if progress.error:
             page.tell(page.say("failed", error=progress.error))
         elif progress.outcome:
             name, facts = progress.outcome
             page.tell(page.say(name, **facts))
-    under_way = page.progress()
-    return replace(page, front=None if under_way is None else under_way.number)
+    return replace(page, began=under_way)
 
 
 def header(page: Page) -> None:

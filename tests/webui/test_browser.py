@@ -105,7 +105,52 @@ def test_a_visit(editor: Editor, address: str, tmp_path: Path) -> None:
     editor.tool("undo")
     editor.wait(lambda: editor.marked() == (), "undo")
 
+    # A button of the marks is at once what a drag goes on from.
+    editor.drag(0, 3)
+    editor.settle()
+    press_twice = """
+    const [clear, cell] = arguments;
+    clear.click();
+    cell.dispatchEvent(new KeyboardEvent("keydown", {key: " ", bubbles: true}));
+    """
+    clear, cell = (editor.inside("canvas", one)[0] for one in ("[data-name=clear]", ".cell"))
+    editor.driver.execute_script(press_twice, clear, cell)
+    editor.settle()
+    assert len(editor.marked()) == 1
+    editor.tool("invert")
+    editor.wait(lambda: len(editor.marked()) == 15, "invert")
+    editor.tool("grow")
+    editor.wait(lambda: len(editor.marked()) == 16, "grow")
+
+    # Arrow keys choose between what is marked to change and to keep.
+    (mode,) = editor.inside("canvas", "[role=radio][tabindex='0']")
+    chosen = mode.get_attribute("data-name")
+    editor.driver.execute_script(keys, mode, "ArrowRight")
+    checked = "[role=radio][aria-checked=true]"
+    editor.wait(
+        lambda: editor.inside("canvas", checked)[0].get_attribute("data-name") != chosen, "a mode"
+    )
+
     assert not [m for m in editor.driver.get_log("browser") if m["level"] == "SEVERE"]
+
+
+def test_the_keyboard_stays_on_the_cards(editor: Editor, address: str) -> None:
+    editor.driver.get(f"{address}/?lang=zh")
+    copy = "button[data-act=duplicate]"
+    (button,) = editor.wait(lambda: editor.inside("cards", copy), "the sessions")
+    focus = button.get_attribute("data-focus")
+    editor.driver.execute_script("arguments[0].focus(); arguments[0].click()", button)
+    editor.wait(lambda: len(editor.inside("cards", copy)) == 2, "the copy")
+    (focused,) = editor.inside("cards", "button:focus")
+    assert focused.get_attribute("data-focus") == focus
+    assert editor.driver.execute_script("return document.documentElement.lang") == "zh"
+    editor.settle()
+    (button,) = editor.inside("cards", f"[data-focus={focus.replace('duplicate', 'delete')}]")
+    editor.driver.execute_script("arguments[0].focus(); arguments[0].click()", button)
+    editor.wait(lambda: len(editor.inside("cards", "button[data-act=delete]")) == 1, "the rest")
+    (focused,) = editor.inside("cards", "button:focus")
+    assert focused.get_attribute("data-act") == "delete"
+    editor.open(f"{address}/?s=new")
 
 
 def test_nothing_is_asked_of_anybody_else(editor: Editor, address: str) -> None:

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from ufc.io.manifest import open_folder
 from ufc.io.validation import RequestError
 from ufc_base.extras import UnavailableError, how_to_install
 
+LOCK = ".ufc-editor.lock"  # a file in the output folder
 LOCAL = "127.0.0.1"
 LOCAL_NAMES = (LOCAL, "localhost", "::1")
 # Colours of the page by day and by night, as the visitor's system has it; `page.css`, the
@@ -82,27 +85,60 @@ def app(
     """Open the editor in the browser: pictures from words, references and blocks you keep."""
     script = find_page()
     folder = open_folder(output_dir).resolve()
-    check_free(host, port)
-    lists = host in LOCAL_NAMES if list_sessions is None else list_sessions
-    settings = {
-        "UFC_OUTPUT_DIR": str(folder),
-        "UFC_LANG": lang,
-        "UFC_DEVICE": device,
-        "UFC_DTYPE": dtype,
-        "UFC_ATTENTION_BACKEND": attention_backend,
-        "UFC_LIST_SESSIONS": "1" if lists else "0",
-        "UFC_LORA": json.dumps(lora or []),
-    }
-    if model is not None:
-        from ufc.io.hub import resolve_model
+    with only_server(folder):
+        check_free(host, port)
+        lists = host in LOCAL_NAMES if list_sessions is None else list_sessions
+        settings = {
+            "UFC_OUTPUT_DIR": str(folder),
+            "UFC_LANG": lang,
+            "UFC_DEVICE": device,
+            "UFC_DTYPE": dtype,
+            "UFC_ATTENTION_BACKEND": attention_backend,
+            "UFC_LIST_SESSIONS": "1" if lists else "0",
+            "UFC_LORA": json.dumps(lora or []),
+        }
+        if model is not None:
+            from ufc.io.hub import resolve_model
 
-        settings["UFC_MODEL"] = str(resolve_model(model))
-    os.environ.update(settings)
+            settings["UFC_MODEL"] = str(resolve_model(model))
+        os.environ.update(settings)
 
-    from streamlit.web import cli
+        from streamlit.web import cli
 
-    cli.main(["run", str(script), *server_flags(host, port, browser)], standalone_mode=False)
+        cli.main(["run", str(script), *server_flags(host, port, browser)], standalone_mode=False)
     return DONE
+
+
+@contextmanager
+def only_server(folder: Path) -> Iterator[None]:
+    """Keep other servers away from a folder meanwhile: each counts pictures in its memory, so that
+    two would write over each other's.
+
+    Raises:
+        RequestError: another is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    try:
+        lock = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise RequestError(
+            f"{folder / LOCK}: cannot be written ({error.strerror}); choose another --output-dir"
+        ) from None
+    with lock:  # closed, it is free again; so it is where the process ends otherwise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RequestError(
+                f"{folder}: another editor keeps its sessions there; "
+                "stop it, or choose another --output-dir"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def find_page() -> Path:

@@ -25,11 +25,12 @@ def to_origins(stories: Sequence[Mapping[str, Any]], picture: str) -> list[Origi
 def to_stories(
     origins: Sequence[Origin], picture: str, seed: int | None = None
 ) -> list[dict[str, Any]]:
-    """A file's origins as stories of a session that has the picture as `picture`.
+    """A file's origins as stories of a session that has the picture as `picture`: the numbers in
+    it are those of the session that it comes from, and everything in it came with this picture.
 
     `seed` is the picture's own, for blocks that do not say theirs.
     """
-    return [_story(origin, origin.picture or picture, seed) for origin in origins]
+    return [_story(origin, picture, seed) for origin in origins]
 
 
 def _story(origin: Origin, picture: str, seed: int | None) -> dict[str, Any]:

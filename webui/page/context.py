@@ -48,17 +48,22 @@ MOST_SHOWN = 4096  # pixels a side that a browser is shown
 
 @dataclass(frozen=True)
 class Page:
-    """One run of the page for one visitor; `front` is the number of the generation that was under
-    way when it began."""
+    """One run of the page for one visitor; `began` is how far the generation was that was under way
+    when the run began."""
 
     studio: Studio
     key: str
-    front: int | None = None
+    began: Progress | None = None
 
     @property
     def running(self) -> bool:
         """Whether the run began with a generation under way."""
-        return self.front is not None
+        return self.began is not None
+
+    @property
+    def front(self) -> int | None:
+        """The number of that generation."""
+        return None if self.began is None else self.began.number
 
     @property
     def session(self) -> Session:
@@ -141,7 +146,7 @@ class Page:
         except (ValueError, OSError) as error:
             said = " ".join(str(error).split())
             if file is None:
-                self.tell(self.say("failed", error=said))
+                self.tell(self.reason(error))
             else:
                 name = re.sub(r"[^\w .-]", "_", file)[:60]  # messages are Markdown
                 self.tell(self.say("refused", name=name, error=said.removeprefix("image: ")))
@@ -158,13 +163,17 @@ class Page:
         """Why nothing can be generated now, in words."""
         try:
             self.studio.request(self.session)
-        except AllKeptError:
-            return self.say("all_kept")
-        except NothingAskedError:
-            return self.say("nothing_to_draw")
         except RequestError as error:
-            return self.say("failed", error=" ".join(str(error).split()))
+            return self.reason(error)
         return None
+
+    def reason(self, error: Exception) -> str:
+        """Why something was not done, in words of the page where it has some."""
+        if isinstance(error, AllKeptError):
+            return self.say("all_kept")
+        if isinstance(error, NothingAskedError):
+            return self.say("nothing_to_draw")
+        return self.say("failed", error=" ".join(str(error).split()))
 
 
 def scrubbed_step(page: Page) -> int | None:
@@ -223,7 +232,8 @@ def fill_widgets(settings: Settings) -> None:
 def read_widgets(page: Page) -> None:
     """Take over into the session what was changed in this window's widgets, and nothing else."""
     held = page.session.settings
-    filled = widget_values(st.session_state.get("settings_seen", held))
+    seen = st.session_state.get("settings_seen", held)
+    filled = widget_values(seen)
     said: dict[str, Any] = {}
     for name, before in filled.items():
         key = widget(name, held.lang)
@@ -234,7 +244,8 @@ def read_widgets(page: Page) -> None:
             page.key, lambda session: replace(session, settings=said_by(session.settings, said))
         )
         page.studio.tabs.changed(page.key, page.tab)
-    st.session_state["settings_seen"] = page.session.settings
+    # Not the session's own: what else changed them is shown by `fill_widgets` alone.
+    st.session_state["settings_seen"] = said_by(seen, said)
 
 
 def said_by(settings: Settings, said: Mapping[str, Any]) -> Settings:

@@ -31,12 +31,11 @@ ACTS = ("rename", "duplicate", "delete")
 FEW = 6  # sessions that are found without a search
 
 
-def start(studio: Studio) -> None:
-    """All of the page."""
+def start(studio: Studio, found: list[Summary]) -> None:
+    """All of the page, with the sessions that were `found`."""
     say = speak(language())
     head(say)
     show_messages()
-    found = catalogue.summaries(studio.store)
     if len(found) > FEW:
         words = st.text_input(
             say("sessions_find"),
@@ -46,10 +45,7 @@ def start(studio: Studio) -> None:
             icon=":material/search:",
         )
         found = catalogue.with_words(found, words)
-    page, pages = 1, max(1, -(-len(found) // A_PAGE))
-    if pages > 1:
-        page = min(pages, st.session_state.get("sessions_page", 1))
-    shown = found[(page - 1) * A_PAGE : page * A_PAGE]
+    pages, shown = leaf(found, "sessions_page")
     new = {"id": "new", "href": f"?s=new&lang={language()}", "look": "new"}
     items = [{**new, "name": say("session_new")}]
     items += [card(studio, one, say, ACTS) for one in shown]
@@ -58,6 +54,15 @@ def start(studio: Studio) -> None:
     if pages > 1:
         st.pagination(pages, key="sessions_page")
     away(studio, say)
+
+
+def leaf(found: list[Summary], key: str) -> tuple[int, list[Summary]]:
+    """How many pages these sessions take, and those of the page that the widget `key` is at."""
+    pages = max(1, -(-len(found) // A_PAGE))
+    page = min(pages, st.session_state.get(key, 1))
+    if key in st.session_state:
+        st.session_state[key] = page  # there may be fewer than there were
+    return pages, found[(page - 1) * A_PAGE : page * A_PAGE]
 
 
 def language() -> str:
@@ -88,7 +93,8 @@ def cards(key: str, items: Sequence[Any], say: Say, act: Callable[[], None]) -> 
     """Sessions as the component shows them."""
     words = ("rename", "duplicate", "delete", "restore", "unnamed")
     text = {name: say(f"session_{name}") for name in words}
-    component("cards")(key=key, data={"items": items, "text": text}, on_act_change=act)
+    data = {"items": items, "text": text, "lang": language()}
+    component("cards")(key=key, data=data, on_act_change=act)
 
 
 def card(studio: Studio, one: Summary, say: Say, acts: Sequence[str]) -> dict[str, Any]:
@@ -175,11 +181,15 @@ def away(studio: Studio, say: Say) -> None:
         return
     lang = in_language("panel_away", language())
     with st.expander(say("sessions_away", count=len(gone)), key=lang, icon=":material/delete:"):
-        items = [card(studio, one, say, ("restore",)) for one in gone[:A_PAGE]]
+        pages, shown = leaf(gone, "away_page")
+        items = [card(studio, one, say, ("restore",)) for one in shown]
         cards("cards_away", items, say, lambda: on_act(studio, say, "cards_away"))
+        if pages > 1:
+            st.pagination(pages, key="away_page")
+        seen = [one.key for one in shown]
         st.button(
             say("sessions_empty"),
             key="empty_away",
             icon=":material/delete_forever:",
-            on_click=lambda: catalogue.delete_for_good(studio.store),
+            on_click=lambda: catalogue.delete_for_good(studio.store, seen),
         )

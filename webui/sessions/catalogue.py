@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -50,8 +52,9 @@ def summaries(store: SessionStore) -> list[Summary]:
 
 
 def put_away(store: SessionStore) -> list[Summary]:
-    """The sessions that were deleted and can be put back, the latest first."""
-    return _of_folder(store.folder / AWAY)
+    """The sessions that were deleted and can be put back, the last deleted first."""
+    gone = _of_folder(store.folder / AWAY)
+    return sorted(gone, key=lambda one: -_changed(store.folder / AWAY / one.key))
 
 
 def with_words(found: Sequence[Summary], words: str) -> list[Summary]:
@@ -75,10 +78,17 @@ def duplicate(store: SessionStore, key: str, name: str) -> str:
     Raises `KeyError` where there is no such session.
     """
     store.load(key)
-    copy = secrets.token_hex(12)
-    shutil.copytree(store.path(key), store.path(copy))
-    named = name[:MOST_LETTERS_OF_A_NAME]
-    store.update(copy, lambda session: replace(session, name=named, pending=False))
+    copy, named = secrets.token_hex(12), name[:MOST_LETTERS_OF_A_NAME]
+    half = store.folder / f".ufc-copy-{copy}"  # not listed before it is whole
+    try:
+        with store.own(key):  # what the session names is there
+            shutil.copytree(store.path(key), half, ignore=shutil.ignore_patterns(".ufc-*.tmp"))
+        half.rename(store.path(copy))
+        store.update(copy, lambda session: replace(session, name=named, pending=False))
+    except BaseException:
+        for folder in (half, store.path(copy)):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return copy
 
 
@@ -93,6 +103,8 @@ def delete(store: SessionStore, key: str) -> None:
     away.parent.mkdir(parents=True, exist_ok=True)
     with store.own(key):
         store.path(key).rename(away)
+        with suppress(OSError):
+            os.utime(away)  # when it was deleted
         store.has(key)  # forgets it
 
 
@@ -108,9 +120,12 @@ def restore(store: SessionStore, key: str) -> None:
         away.rename(store.path(key))
 
 
-def delete_for_good(store: SessionStore) -> None:
-    """Remove the files of all sessions that were put away."""
-    shutil.rmtree(store.folder / AWAY, ignore_errors=True)
+def delete_for_good(store: SessionStore, keys: Iterable[str]) -> None:
+    """Remove the files of these sessions, as far as they are put away."""
+    for key in keys:
+        if store.is_id(key):
+            with store.own(key):
+                shutil.rmtree(store.folder / AWAY / key, ignore_errors=True)
 
 
 def _of_folder(folder: Path) -> list[Summary]:
@@ -121,7 +136,7 @@ def _of_folder(folder: Path) -> list[Summary]:
 
 
 def _changed(path: Path) -> int:
-    """When a file was written last, in ns; 0 where it is gone."""
+    """When a file or a list of files was written last, in ns; 0 where it is gone."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

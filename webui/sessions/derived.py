@@ -99,7 +99,8 @@ def step_details(
 def cross(studio: Studio, key: str, other: str) -> None:
     """Take the marked blocks from another picture, and mark the seam to be regenerated.
 
-    Raises `ValueError` where nothing is marked, or there are not two pictures.
+    Raises `ValueError` where nothing is marked, there are not two pictures, or one of them is of
+    a size of its own, of which the canvas shows but a small copy.
     """
     session = studio.store.load(key)
     one, two = session.current, session.find(other)
@@ -107,6 +108,8 @@ def cross(studio: Studio, key: str, other: str) -> None:
         raise ValueError("mark the blocks to take over, and choose another picture for them")
     if studio.frame_of(one) != studio.frame_of(two):
         raise ValueError("the pictures have different shapes; choose another of this shape")
+    if one.full or two.full:
+        raise ValueError("one has a size of its own, and would be joined at the model's alone")
     taken, grid = session.view.marks, studio.frame_of(one).grid
     images = [studio.store.open_picture(key, picture.file) for picture in (one, two)]
     image = blocks.mix(images[0], images[1], taken, grid)

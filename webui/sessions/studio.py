@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from ufc.conditioning.frame import Frame, Frames
@@ -61,11 +62,6 @@ class Studio:
                 self._loaded = exactly_again(load(self._model))
             return self._loaded
 
-    @property
-    def ready(self) -> bool:
-        """Whether the model is loaded."""
-        return self._loaded is not None
-
     def presets(self, key: str) -> Presets:
         """A visitor's own presets: of the folder where it is for one, else of the session."""
         folder = self.store.folder if self.for_one else self.store.path(key)
@@ -95,7 +91,7 @@ class Studio:
         size = None if made == self.frames.default else made.size
         return state.to_request(session, frame.grid, size)
 
-    @property
+    @cached_property
     def codebook(self) -> str:
         """What the codes of this model are codes of."""
         return codebook_digest(self.loaded.pipe)
@@ -189,9 +185,11 @@ class Studio:
         if picture is None or not any(added):
             raise ValueError("choose how many rows or columns of blocks to add to a picture")
         session = self._roll(key)
-        whole = replace(session, view=replace(session.view, marks=()))
-        request = self.request(whole).changed(
+        # As an edit of it: a picture needs no words, nor a reference, to be gone on from.
+        some = state.mark_to_change(session, (0,), self.frame(session).grid)
+        request = self.request(some).changed(
             image=picture.best,
+            preserve_blocks=None,
             outpaint=added,
             original_size=True,
             upscale=None,
@@ -237,9 +235,9 @@ class Studio:
     def _job_on_what_is_there(self, key: str, asked: Session) -> GenerationJob:
         """What was asked for, of the picture that is on the canvas now."""
         now = self.store.load(key)
-        view = replace(now.view, marks=asked.view.marks, keep=asked.view.keep)
-        session = replace(now, settings=asked.settings, references=asked.references)
-        session = replace(session, view=state.of_grid(session, view))
+        same = self.frame(asked).grid == self.frame(now).grid  # or marks are of other blocks
+        view = replace(now.view, marks=asked.view.marks if same else (), keep=asked.view.keep)
+        session = replace(now, settings=asked.settings, references=asked.references, view=view)
         return self._job(key, session, self.request(session))
 
     def _is_double_click(self, key: str) -> bool:
@@ -254,6 +252,12 @@ class Studio:
         """End the first drawing, or the one of a number, after the step at hand, or take it out of
         the queue."""
         self.worker.stop(key, number)
+        with suppress(KeyError, OSError):  # its folder was deleted meanwhile
+            self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
+
+    def stop_all(self, key: str) -> None:
+        """End the drawing at work after its step, and take out of the queue what waits."""
+        self.worker.stop_all(key)
         with suppress(KeyError, OSError):  # its folder was deleted meanwhile
             self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
 

@@ -21,10 +21,10 @@ def thumbnail(path: Path, side: int = SIDE) -> tuple[str, bytes]:
         OSError: there is no such file.
         ImageError: it is damaged.
     """
-    return _made(path, path.stat().st_mtime_ns, side)
+    made = _small if side <= SIDE else _large
+    return made(path, path.stat().st_mtime_ns, side)
 
 
-@lru_cache(maxsize=1024)
 def _made(path: Path, changed: int, side: int) -> tuple[str, bytes]:
     data = path.read_bytes()
     image = load_original(data)
@@ -35,3 +35,7 @@ def _made(path: Path, changed: int, side: int) -> tuple[str, bytes]:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88)
     return "image/jpeg", stream.getvalue()
+
+
+_small = lru_cache(maxsize=1024)(_made)
+_large = lru_cache(maxsize=4)(_made)  # each may be tens of megabytes

@@ -125,7 +125,8 @@ def drawn_by_another(studio: Studio, data: bytes) -> dict[str, Any]:
 
 
 def find_references(studio: Studio, key: str, request: Mapping[str, Any]) -> int:
-    """Use the pictures of a request again, where this session has them; counts the others."""
+    """Use the pictures of a request again, where this session has them, and has room for them;
+    counts the others."""
     asked = request.get("reference_images") or ()
     found: dict[str, float] = {}
     missing = 0
@@ -137,7 +138,8 @@ def find_references(studio: Studio, key: str, request: Mapping[str, Any]) -> int
             found[name] = min(MOST_WEIGHT, max(LEAST_WEIGHT, float(weight)))
         else:
             missing += 1
-    studio.store.update(key, lambda session: state.use_references(session, found))
+    session = studio.store.update(key, lambda session: state.use_references(session, found))
+    missing += state.not_used(session, found)
     for control in state.picture_controls():
         told = request.get(control)
         digest = told.get("sha256") if isinstance(told, dict) else None

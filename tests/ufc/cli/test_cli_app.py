@@ -14,6 +14,7 @@ pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
 from streamlit.web import cli
 
+from ufc.cli.app import only_server
 from ufc.cli.main import main
 
 
@@ -78,6 +79,20 @@ def test_a_port_that_is_taken_is_said_plainly(
     assert f"port {port}" in error
     assert error.count("\n") == 1
     assert not started
+
+
+def test_a_folder_has_one_server(
+    started: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["app", "--port", str(free_port()), "--output-dir", str(tmp_path / "o")]
+    (tmp_path / "o").mkdir()
+    with only_server(tmp_path / "o"):
+        assert main(flags) == 2
+    error = capsys.readouterr().err
+    assert "another --output-dir" in error
+    assert error.count("\n") == 1
+    assert not started
+    assert main(flags) == 0  # the other is gone
 
 
 @pytest.mark.parametrize(

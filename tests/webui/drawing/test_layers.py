@@ -6,6 +6,7 @@ import re
 
 from webui.drawing.charts import curves, svg
 from webui.drawing.layers import doubt, labels, layer, sources
+from webui.drawing.origins import to_origins, to_stories
 from webui.strings import speak
 
 SAY = speak("en")
@@ -43,6 +44,15 @@ def test_every_block_has_a_line_of_its_own() -> None:
     assert "step 4, try 2" in lines[1]
     assert "kept from picture 0001, sampled in step 3, seed 5" in lines[2]
     assert "from your picture 0001" in lines[3]
+
+
+def test_an_upload_has_no_numbers_of_the_session_that_it_comes_from() -> None:
+    told = to_stories(to_origins(ORIGIN, "0002"), "0009", 4)
+    assert {story["picture"] for story in told} == {"0009"}
+    assert [story.get("seed") for story in told] == [7, 7, 5, None]
+    lines = labels({"origin": told}, "0009", 2, SAY)
+    assert not [line for line in lines if "000" in line.replace("0009", "")]
+    assert {one.picture for one in to_origins(told, "0010")} == {"0009"}
 
 
 def test_curves_leave_out_what_there_is_not() -> None:

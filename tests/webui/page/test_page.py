@@ -186,6 +186,37 @@ def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path
     assert session_of(page, output).references == ()
 
 
+def test_the_rows_of_references_follow_the_session(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    page.button(key="reference_current").click().run()
+    (item,) = session_of(page, output).references
+    page.slider(key=f"weight_{item.file}").set_value(0.5).run()
+    generate(page)
+    page.slider(key=f"weight_{item.file}").set_value(2.0).run()
+    page.checkbox(key=f"on_{item.file}").uncheck().run()
+    page.button(key="again").click().run()
+    assert page.slider(key=f"weight_{item.file}").value == 0.5
+    assert page.checkbox(key=f"on_{item.file}").value
+
+
+def test_each_window_is_told_how_a_drawing_ended(page: AppTest, output: Path) -> None:
+    page.text_area[0].set_value("bag")
+    generate(page)
+    other = AppTest.from_file(str(ROOT / "webui" / "app.py"), default_timeout=LONG)
+    other.query_params["s"] = page.query_params["s"]
+    other.run()
+    page.button(key="repair").click().run()
+    wait_for_the_drawing(page)
+    told = re.compile("blocks repaired|scores no higher")
+    assert told.search(said(page))
+    other.run()
+    assert told.search(said(other))
+    for window in (page, other):
+        window.run()
+        assert not told.search(said(window))
+
+
 def test_files_that_are_missing_are_said_and_left_out(page: AppTest, output: Path) -> None:
     page.text_area[0].set_value("bag")
     page.slider(key="setting_pictures").set_value(2)

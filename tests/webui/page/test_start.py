@@ -24,7 +24,7 @@ from page_helpers import (  # noqa: F401
 from streamlit.testing.v1 import AppTest
 
 from ufc.requests.loading import ModelSettings
-from webui.page.start import act, card
+from webui.page.start import A_PAGE, act, card
 from webui.sessions import catalogue
 from webui.sessions.state import Session
 from webui.sessions.store import SessionStore
@@ -157,3 +157,18 @@ def test_cards_open_rename_and_copy(listed: None, output: Path, model: Path) -> 
     of_another = replace(one, codebook="other")
     shown = card(studio, of_another, say, ("rename", "duplicate"))
     assert (shown["href"], shown["acts"]) == ("", ["rename"])
+
+
+def test_for_good_goes_what_is_seen(listed: None, output: Path) -> None:
+    store = SessionStore(output)
+    keys = [store.create(Session(name=f"Bag {number}")) for number in range(A_PAGE + 3)]
+    for key in keys[1:]:
+        catalogue.delete(store, key)
+    start = open_page()
+    assert start.get("pagination")[0].value == 1
+    catalogue.rename(store, late := store.create(Session()), "Late")
+    catalogue.delete(store, late)  # in another window
+    start.button(key="empty_away").click().run()
+    assert {late} < {one.key for one in catalogue.put_away(store)}
+    assert len(catalogue.put_away(store)) == 1 + 2
+    assert not start.get("pagination")

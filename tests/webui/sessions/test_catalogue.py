@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from webui.sessions import catalogue, state
+from webui.sessions import catalogue, state, thumbnails
 from webui.sessions.state import Picture, Session
 from webui.sessions.store import SessionStore
 from webui.sessions.thumbnails import thumbnail
@@ -75,10 +77,38 @@ def test_what_was_deleted_comes_back_as_it_was(store: SessionStore) -> None:
     catalogue.restore(store, key)
     assert store.load(key) == before
     catalogue.delete(store, key)
-    catalogue.delete_for_good(store)
+    catalogue.delete_for_good(store, [key])
     assert catalogue.put_away(store) == []
     with pytest.raises(KeyError):
         catalogue.restore(store, key)
+
+
+def test_only_what_was_seen_is_deleted_for_good(store: SessionStore) -> None:
+    first, second, third = (store.create(session(name)) for name in ("bag", "coat", "hat"))
+    for at, key in enumerate((second, third, first)):
+        catalogue.delete(store, key)
+        os.utime(store.folder / catalogue.AWAY / key, (at, at))
+    assert [one.key for one in catalogue.put_away(store)] == [first, third, second]
+    catalogue.delete_for_good(store, [third, "..", second])
+    assert [one.key for one in catalogue.put_away(store)] == [first]
+
+
+def test_a_copy_is_whole_or_not_there(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = store.create(session("bag"))
+    store.path(key, ".ufc-1-ab.tmp").write_text("half")
+    copy = catalogue.duplicate(store, key, "other")
+    assert not store.has_file(copy, ".ufc-1-ab.tmp")
+
+    def full(*given: object, **named: object) -> None:
+        raise OSError("no space left")
+
+    for broken in ("copytree", "update"):
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil if broken == "copytree" else store, broken, full)
+            with pytest.raises(OSError, match="no space"):
+                catalogue.duplicate(store, key, "another")
+        assert {path.name for path in (store.folder / "sessions").iterdir()} == {key, copy}
+        assert not list(store.folder.glob(".ufc-copy-*"))
 
 
 def test_nothing_but_a_session_is_moved(store: SessionStore) -> None:
@@ -104,3 +134,13 @@ def test_thumbnails_are_small_and_follow_their_file(tmp_path: Path) -> None:
     path.write_bytes(data)  # one that is small already stays as it is
     assert Image.open(path).size == (192, 128)
     assert thumbnail(path)[1] == data
+
+
+def test_whole_files_are_not_kept_among_the_thumbnails(tmp_path: Path) -> None:
+    before = thumbnails._small.cache_info().currsize
+    for number in range(6):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (300, 200), "red").save(path)
+        assert thumbnail(path, 4096) == ("image/png", path.read_bytes())
+    assert thumbnails._small.cache_info().currsize == before
+    assert thumbnails._large.cache_info().currsize == 4

@@ -16,7 +16,7 @@ from ufc.conditioning.edits.original_size import prepare
 from ufc.io.png.metadata import read_metadata
 from ufc.requests.loading import ModelSettings
 from webui.drawing.blocks import invert
-from webui.sessions import exports, state, uploads
+from webui.sessions import derived, exports, state, uploads
 from webui.sessions.generating.part_view import PartView, kept_blocks
 from webui.sessions.state import Picture
 from webui.sessions.studio import Studio
@@ -136,6 +136,28 @@ def test_a_repair_of_a_photograph_keeps_its_size(studio: Studio) -> None:
     progress = studio.worker.wait(key, 60)
     assert progress is not None and progress.error is None
     assert studio.store.load(key).pictures[-1].size == SIZE
+
+
+def test_a_photograph_is_extended_without_words(studio: Studio) -> None:
+    key = begin(studio, jpeg(picture(1, SIZE)))
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, prompt="")))
+    studio.extend(key, (0, 1, 0, 0))
+    progress = studio.worker.wait(key, 60)
+    assert progress is not None and progress.error is None
+    before, after = studio.store.load(key).pictures
+    assert before.full and after.full and after.size is not None
+    assert after.size[0] > SIZE[0] and after.size[1] == SIZE[1]
+    old, new = pixels(studio, key, before.full), pixels(studio, key, after.full)
+    assert (new[:, : SIZE[0]] == old).all()
+
+
+def test_photographs_are_not_joined_at_the_models_size(studio: Studio) -> None:
+    key = begin(studio, jpeg(picture(1, SIZE)))
+    uploads.upload(studio, key, jpeg(picture(2, SIZE)))
+    studio.store.update(key, lambda s: state.mark(s, (5,)))
+    with pytest.raises(ValueError, match="a size of its own"):
+        derived.cross(studio, key, "0001")
+    assert len(studio.store.load(key).pictures) == 2
 
 
 def test_a_photograph_that_is_gone_is_left_out(studio: Studio) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from webui.drawing import blocks
 from webui.drawing.layers import labels
 from webui.sessions import derived, state, uploads
 from webui.sessions.generating.film import png_bytes
+from webui.sessions.generating.generation import GenerationJob
+from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 from webui.strings import speak
@@ -124,6 +127,34 @@ def test_marks_do_not_pass_to_a_picture_of_another_shape(studio: Studio) -> None
     studio.store.update(key, lambda s: state.mark(s, (1, 2)))
     with pytest.raises(ValueError, match="different shapes"):
         derived.cross(studio, key, other.id)
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_marks_are_not_those_of_a_picture_of_another_shape_that_came_meanwhile(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    key = begin(studio)
+    if earlier:
+        draw(studio, key)
+    go, at_work, films = threading.Event(), GenerationJob.run, []
+
+    def slowly(job: GenerationJob, ticket: Ticket) -> None:
+        go.wait(60)
+        ticket.report = lambda step, **frame: films.append(frame["grid"])  # type: ignore[method-assign]
+        at_work(job, ticket)
+
+    monkeypatch.setattr(GenerationJob, "run", slowly)
+    shaped = {"shape": "landscape", "prompt": "a red bag"}
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, **shaped)))
+    studio.generate(key)
+    studio.store.update(key, lambda s: state.mark(s, (1, 2)))
+    studio.generate(key)
+    go.set()
+    finished(studio, key)
+    *_, first, second = studio.store.load(key).pictures
+    assert first.grid == second.grid == (4, 5) and set(films) == {(4, 5)}
+    assert second.kept == () and second.parent is None
+    assert studio.store.load(key).view.marks == ()
 
 
 def test_blocks_of_any_shape() -> None:

@@ -26,8 +26,6 @@ def test_new_pictures_come_with_the_first_on_the_canvas() -> None:
     assert state.next_id(session) == "0003"
     assert state.group_of(session, ONE) == (ONE, TWO)
     assert state.group_of(state.add(session, [THREE]), THREE) == (THREE,)
-    assert TWO.score == pytest.approx(0.6)
-    assert THREE.score == 0
 
 
 def test_marks_survive_drawing_and_are_undone_one_by_one() -> None:
@@ -132,6 +130,18 @@ def test_references_of_a_request_are_used_again() -> None:
     )
 
 
+def test_references_that_come_back_find_room_before_those_that_are_off() -> None:
+    known = [ReferenceItem(f"{n}.png", "n", on=n == 7) for n in range(state.MOST_REFERENCES)]
+    before = Session(references=tuple(known))
+    weights = {"7.png": 1.0, "a.png": 1.0, "b.png": 2.0}
+    after = state.use_references(before, weights)
+    assert [item.file for item in after.references if item.on] == ["7.png", "a.png", "b.png"]
+    assert len(after.references) == state.MOST_REFERENCES
+    assert (state.taken_out(before, after), state.not_used(after, weights)) == (2, 0)
+    many = {f"{letter}.png": 1.0 for letter in "abcdefghijk"}
+    assert state.not_used(state.use_references(before, many), many) == 3
+
+
 def test_a_session_is_json_both_ways() -> None:
     session = state.mark(state.set_keep(drawn(), True), (0, 2))
     session = state.undo(state.add_reference(session, ReferenceItem("r.png", "衬衫.png")))
@@ -166,10 +176,13 @@ def test_requests_that_ask_for_nothing() -> None:
 
 def test_settings_come_back_from_a_request() -> None:
     asked = state.to_request(drawn(), 2).to_json()
-    before = Settings(prompt="x", negative_prompt="y", patience=3, pictures=4, steps=99)
+    before = Settings(
+        prompt="x", negative_prompt="y", patience=3, pictures=4, steps=99, shape="square"
+    )
     after = state.from_request(before, asked)
     assert (after.prompt, after.negative_prompt, after.steps) == ("bag", "", 12)
     assert (after.patience, after.pictures, after.seed_locked) == (None, 1, True)
+    assert after.shape == "same"
 
 
 def test_settings_from_a_file_are_brought_into_range_or_refused() -> None:

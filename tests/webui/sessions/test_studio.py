@@ -20,6 +20,7 @@ from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import Assessment, differing_blocks
 from ufc_base.images import ImageError
 from webui.sessions import derived, exports, state, uploads
+from webui.sessions.again import take_over
 from webui.sessions.generating import generation
 from webui.sessions.state import Settings, View
 from webui.sessions.studio import Studio
@@ -334,6 +335,23 @@ def test_blocks_of_two_pictures_and_the_seam_between(studio: Studio) -> None:
     assert mixed.codes[0] == two.codes[0]
     origin = studio.store.read_details(key, mixed.id)["origin"]
     assert (origin[0]["picture"], origin[15]["picture"]) == (two.id, one.id)
+
+
+def test_what_was_asked_for_is_asked_for_again_with_its_marks(studio: Studio) -> None:
+    key = begin(studio, seed=7)
+    first = draw(studio, key)
+    mark(studio, key, 0, 1)
+    second = draw(studio, key)
+    mark(studio, key, 9)
+    take_over(studio, key, second.id)
+    assert studio.store.load(key).view.marks == (0, 1)
+    assert draw(studio, key).codes == second.codes
+    studio.store.update(key, lambda s: state.show(s, first.id))
+    mark(studio, key, 9)
+    take_over(studio, key, first.id)
+    assert studio.store.load(key).view.marks == ()
+    again = draw(studio, key)
+    assert (again.codes, again.kept) == (first.codes, ())
 
 
 def test_a_zip_has_everything_to_draw_it_again(studio: Studio, tmp_path: Path) -> None:

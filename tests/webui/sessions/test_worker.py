@@ -44,7 +44,40 @@ def test_a_visitor_has_so_many_tasks_and_no_more() -> None:
     go.set()
     assert worker.wait("a", LONG).state == "done"  # type: ignore[union-attr]
     assert len(worker.finished("a")) == MOST_QUEUED
-    assert worker.progress("a") is None
+
+
+def test_each_window_is_told_how_tasks_ended_in_the_order_in_which_they_did() -> None:
+    worker, go = Worker(), threading.Event()
+    worker.submit("a", 1, lambda ticket: go.wait(LONG) and None, "first")
+    worker.submit("a", 1, lambda ticket: None, "second")
+    (second,) = worker.queue("a")
+    worker.stop("a", second.number)  # ends before the first
+    (out,) = worker.finished("a", worker.said("a"))
+    assert out.number == second.number
+    go.set()
+    worker.wait("a", LONG)
+    (first,) = worker.finished("a", out.ended)
+    assert first.number < out.number
+    assert worker.finished("a", out.ended) == [first]  # another window
+    assert worker.said("a") == first.ended
+    assert worker.finished("a", first.ended) == []
+
+
+def test_all_of_ones_own_are_stopped_and_no_others() -> None:
+    worker, started, ran = Worker(), threading.Event(), []
+
+    def until_stopped(ticket: Ticket) -> None:
+        started.set()
+        assert ticket.stop.wait(LONG)
+
+    worker.submit("a", 5, until_stopped)
+    worker.submit("a", 5, lambda ticket: ran.append("a"))
+    worker.submit("b", 5, lambda ticket: ran.append("b"))
+    started.wait(LONG)
+    worker.stop_all("a")
+    for key in "ab":
+        worker.wait(key, LONG)
+    assert ran == ["b"]
 
 
 def test_visitors_take_turns() -> None:
@@ -140,9 +173,8 @@ def test_one_visitors_error_is_theirs_alone() -> None:
     worker.submit("b", 2, lambda ticket: ticket.report(2))
     failed, fine = worker.wait("a", LONG), worker.wait("b", LONG)
     assert failed is not None
-    assert (failed.state, failed.error, failed.frame) == ("failed", "no luck", {"seen": "this"})
+    assert (failed.state, failed.error, failed.frame) == ("failed", "no luck", {})
     assert fine is not None
     assert (fine.state, fine.step) == ("done", 2)
     assert [one.error for one in worker.finished("a")] == ["no luck"]
-    assert worker.progress("a") is None
     assert worker.progress("never there") is None

@@ -1,5 +1,6 @@
 // The picture with its blocks. What is marked is Python's to know: a drag is shown at once and
-// sent when the pointer is lifted, as the full list of marked blocks; a button sends its name.
+// sent when the pointer is lifted, as the full list of marked blocks; so is what a button makes of
+// the marks. Other buttons send their name.
 
 const PATIENCE = 5000; // ms until marks that the page does not know of are given up
 const HOLD = 350; // ms that a finger rests before it marks as it moves
@@ -56,7 +57,10 @@ class Board {
     this.empty = add(this.board, "div", "empty");
     this.legend = add(root, "div", "legend");
     this.note = add(root, "div", "note");
-    this.note.setAttribute("aria-live", "polite");
+    // Said aloud: the note, but of a picture at work, whose note changes all the time, only that.
+    this.aloud = add(root, "div", "aloud");
+    this.aloud.setAttribute("aria-live", "polite");
+    this.working = false;
     this.fingers = new Set();
     this.resting = null;
     this.cells.addEventListener("pointerdown", (event) => this.down(event));
@@ -107,6 +111,18 @@ class Board {
     }
     this.paint();
     this.tell(null);
+    this.announce();
+  }
+
+  announce() {
+    const { working, note, text } = this.data;
+    const ended = this.working && !working;
+    this.working = working;
+    if (ended) this.ended = text.ended;
+    else if (working || this.noted !== note) this.ended = "";
+    this.noted = note;
+    const said = working ? text.begun : [this.ended, note].filter(Boolean).join(" ");
+    if (this.aloud.textContent !== said) this.aloud.textContent = said;
   }
 
   // A page that was on its way when marks were sent does not know them yet: it takes none back.
@@ -130,6 +146,7 @@ class Board {
       button.setAttribute("role", "radio");
       button.textContent = text[name];
     }
+    modes.addEventListener("keydown", (event) => this.choose(event, modes));
     const tools = this.set("group", text.tools);
     for (const name of TOOLS) {
       this.button(tools, name, text[name], () => {
@@ -147,7 +164,7 @@ class Board {
     }
     const marks = this.set("group", text.marks);
     for (const name of ["invert", "grow", "clear"]) {
-      this.button(marks, name, text[name], () => this.act(name));
+      this.button(marks, name, text[name], () => this.remark(name));
     }
     const views = this.set("group", text.view);
     for (const name of VIEWS) {
@@ -172,6 +189,7 @@ class Board {
       else button.disabled = name in empty ? empty[name] : !editable;
       if (name === "change" || name === "keep") {
         button.setAttribute("aria-checked", String((name === "keep") === keep));
+        button.tabIndex = (name === "keep") === keep ? 0 : -1; // arrows lead to the other
       } else if (TOOLS.includes(name) || name === "hand") {
         button.setAttribute("aria-pressed", String(this.tool === name));
       } else if (name in SIZES) {
@@ -179,6 +197,20 @@ class Board {
         button.setAttribute("aria-pressed", String(chosen));
       }
     }
+  }
+
+  // Of radio buttons, arrow keys choose the next one.
+  choose(event, modes) {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+    const all = [...modes.querySelectorAll("button:not(:disabled)")];
+    const at = all.indexOf(event.target);
+    if (at < 0) return;
+    const next = all[(at + by + all.length) % all.length];
+    next.focus();
+    next.click();
+    event.preventDefault();
+    event.stopPropagation();
   }
 
   look(name) {
@@ -222,6 +254,8 @@ class Board {
     this.cells.setAttribute("role", "group");
     this.cells.setAttribute("aria-label", this.data.text.blocks);
     this.cells.replaceChildren();
+    this.drag = this.sent = null; // of other blocks
+    this.marks = new Set(this.data.marks);
     this.focus = 0;
     for (let number = 0; number < this.rows * this.columns; number++) {
       const cell = add(this.cells, "div", "cell");
@@ -265,7 +299,8 @@ class Board {
 
   tell(number) {
     const said = number === null ? null : this.data.labels?.[number];
-    this.note.textContent = said ?? this.data.note;
+    const note = said ?? this.data.note;
+    if (this.note.textContent !== note) this.note.textContent = note;
   }
 
   number(cell) {
@@ -503,6 +538,24 @@ class Board {
     const marks = [...this.marks].sort((a, b) => a - b);
     this.sent = { marks: marks.join(), until: Date.now() + PATIENCE };
     this.send("marks", marks);
+  }
+
+  // Marked at once, so that a drag that follows goes on from there.
+  remark(name) {
+    const all = [...this.cells.children].keys();
+    if (name === "clear") this.marks = new Set();
+    if (name === "invert") this.marks = new Set([...all].filter((one) => !this.marks.has(one)));
+    if (name === "grow") this.marks = new Set([...all].filter((one) => this.touches(one)));
+    this.commit();
+  }
+
+  // Whether a block is marked, or one beside it, by a side or a corner.
+  touches(number) {
+    const [row, column] = [Math.floor(number / this.columns), number % this.columns];
+    return [...this.marks].some((one) => {
+      const [down, across] = [Math.floor(one / this.columns), one % this.columns];
+      return Math.abs(down - row) <= 1 && Math.abs(across - column) <= 1;
+    });
   }
 
   act(name) {

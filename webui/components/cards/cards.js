@@ -14,8 +14,21 @@ export default function (component) {
   root.send = component.setTriggerValue;
   if (state === root.state) return;
   root.state = state;
-  const { items, text } = component.data;
+  const { items, text, lang } = component.data;
+  document.documentElement.lang = lang; // only scripts reach what Streamlit leaves in English
+  const focused = component.parentElement.activeElement?.dataset?.focus;
+  const before = [...root.children].map((box) => box.dataset.id);
   root.replaceChildren(...items.map((item) => card(root, item, text)));
+  if (focused) focus(root, focused, before);
+}
+
+// The button that had the keyboard has it again; where its card is gone, that of the next card.
+function focus(root, focused, before) {
+  const [act, id] = focused.split("-");
+  const place = before.indexOf(id);
+  const near = [...before.slice(place), ...before.slice(0, place).reverse()];
+  const buttons = near.map((one) => root.querySelector(`[data-focus="${act}-${one}"]`));
+  (buttons.find(Boolean) ?? root.querySelector("a"))?.focus();
 }
 
 function card(root, item, text) {
@@ -45,18 +58,19 @@ function button(root, box, item, act, text) {
   const one = make("button");
   one.type = "button";
   one.dataset.act = act;
+  one.dataset.focus = `${act}-${item.id}`;
   one.title = text[act];
   one.setAttribute("aria-label", `${text[act]}: ${item.name || text.unnamed}`);
   one.innerHTML = `<svg viewBox="0 0 18 18" aria-hidden="true"><path d="${ICONS[act]}"/></svg>`;
   one.addEventListener("click", () => {
-    if (act === "rename") rename(root, box, item, text);
+    if (act === "rename") rename(root, box, item, text, one);
     else root.send("act", { act, id: item.id });
   });
   return one;
 }
 
-// Enter and leaving the field keep the name, Escape keeps the old one.
-function rename(root, box, item, text) {
+// Enter and leaving the field keep the name, Escape keeps the old one. Keys lead back to the button.
+function rename(root, box, item, text, opener) {
   if (box.querySelector("input")) return;
   const field = make("input");
   field.value = item.name;
@@ -76,9 +90,12 @@ function rename(root, box, item, text) {
     root.send("act", { act: "rename", id: item.id, name: field.value });
   };
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
     event.stopPropagation();
+    if (event.isComposing || event.keyCode === 229) return; // the key chooses among characters
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault(); // Enter would press the button that is focused next
+    end(event.key === "Enter");
+    opener.focus();
   });
   field.addEventListener("blur", () => end(true));
   field.focus();

@@ -20,7 +20,7 @@ from webui.sessions.uploads import MAX_UPLOAD
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
     "lasso", "size", "small", "medium", "large", "marks", "invert", "grow", "clear", "undo", "redo",
-    "blocks", "block", "view", "smaller", "whole", "larger", "hand",
+    "blocks", "block", "view", "smaller", "whole", "larger", "hand", "begun", "ended",
 )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
             "redo": bool(session.future) and not page.running,
             "editable": editable,
             "seen": False,
+            "working": False,
             "note": note,
             "text": {name: say(f"canvas_{name}") for name in CANVAS_WORDS},
             **shown,
@@ -76,13 +77,9 @@ def on_marks(page: Page) -> None:
 
 def on_action(page: Page) -> None:
     """A button of the canvas was pressed."""
-    grid = page.grid
     actions: dict[str, Callable[[Session], Session]] = {
         "change": lambda s: state.set_keep(s, False),
         "keep": lambda s: state.set_keep(s, True),
-        "invert": lambda s: state.mark(s, blocks.invert(s.view.marks, grid)),
-        "grow": lambda s: state.mark(s, blocks.grow(s.view.marks, grid)),
-        "clear": lambda s: state.mark(s, ()),
         "undo": state.undo,
         "redo": state.redo,
     }

@@ -13,7 +13,7 @@ import streamlit as st
 from webui.drawing.layers import LAYERS, doubt, labels, layer
 from webui.page.canvas.board import canvas, say_note
 from webui.page.canvas.candidates import candidates
-from webui.page.canvas.live import live
+from webui.page.canvas.live import around, live
 from webui.page.canvas.marks import more
 from webui.page.canvas.reach import reach
 from webui.page.canvas.telling import about
@@ -31,7 +31,8 @@ def easel(page: Page) -> None:
     # Set anew, or Streamlit forgets it while a drawing hides its widget.
     st.session_state["weakest"] = st.session_state.get("weakest") or page.grid[1]
     if page.running:
-        st.fragment(lambda: guarded(live, page), run_every=LOOK_EVERY)()
+        look = partial(live, drawn=around(page))
+        st.fragment(lambda: guarded(look, page), run_every=LOOK_EVERY)()
     else:
         with st.container():  # as deep as in a fragment, so that the canvas stays the same element
             still(page)

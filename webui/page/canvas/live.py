@@ -18,14 +18,30 @@ SHORT = 2  # seconds that need no word
 SHOWN_LETTERS = 60  # of the words of one that waits
 
 
-def live(page: Page) -> None:
-    """The canvas as it is now, how far it is, and the way to stop it; looks again by itself."""
-    progress = page.progress()
-    if progress is None or progress.number != page.front:
+def around(page: Page) -> tuple[object, ...]:
+    """What the rest of the page goes by and what is to be said, which only a run of all of it
+    shows anew."""
+    session, window = page.session, st.session_state
+    to_say = tuple(window.get("messages", ())), window.get("refused", False)
+    return session.view, session.settings, session.references, *to_say
+
+
+def live(page: Page, drawn: tuple[object, ...]) -> None:
+    """The canvas as it is now, how far it is, and the way to stop it; looks again by itself.
+
+    `drawn` is what was `around` when the page was drawn: where it is so no more, all of it runs
+    again.
+    """
+    progress, began = page.progress(), page.began
+    if progress is None or began is None or passed(began, progress) or around(page) != drawn:
         st.rerun()
         return
     say, frame = page.say, progress.frame
+    grid = tuple(frame.get("grid", page.grid))  # that of another shape than what was there
+    same = grid == page.grid
     shown: dict[str, Any] = {"src": "", "colours": [], "legend": None, "labels": None}
+    if not same:
+        shown |= {"rows": grid[0], "columns": grid[1], "marks": []}
     current = page.session.current
     if frame.get("previews"):
         over = doubt(frame["confidence"][0], say)
@@ -35,8 +51,9 @@ def live(page: Page) -> None:
     elif current is not None:
         shown["src"] = page.enlarged(current)
     # Marks are those of what comes next: this drawing does not look at them any more.
-    editable = bool(frame.get("previews"))
-    canvas(page, note=how_far(page, progress), editable=editable, seen=True, **shown)
+    editable = same and bool(frame.get("previews"))
+    shown |= {"seen": True, "working": True}
+    canvas(page, note=how_far(page, progress, editable), editable=editable, **shown)
     st.progress(progress.step / max(1, progress.steps))
     if frame.get("curves"):
         names = {name: say(f"curve_{name}") for name in ("compliance", "fidelity")}
@@ -44,10 +61,16 @@ def live(page: Page) -> None:
     queue(page)
 
 
+def passed(began: Progress, now: Progress) -> bool:
+    """Whether a drawing is another, or at another point, than when the page was drawn."""
+    names = ("number", "state", "stopping")
+    return any(getattr(began, name) != getattr(now, name) for name in names)
+
+
 def queue(page: Page) -> None:
     """What the visitor asked for after this, each with the way to take it out again."""
-    say = page.say
-    for waiting in page.studio.worker.queue(page.key):
+    say, queued = page.say, page.studio.worker.queue(page.key)
+    for waiting in queued:
         with st.container(
             horizontal=True, vertical_alignment="center", key=f"queue_{waiting.number}"
         ):
@@ -62,9 +85,18 @@ def queue(page: Page) -> None:
                 type="tertiary",
                 on_click=partial(page.studio.stop, page.key, waiting.number),
             )
+    if queued:
+        st.button(
+            say("queue_stop_all"),
+            key="stop_all",
+            icon=":material/stop_circle:",
+            help=say("queue_stop_all_help"),
+            type="tertiary",
+            on_click=partial(page.studio.stop_all, page.key),
+        )
 
 
-def how_far(page: Page, progress: Progress) -> str:
+def how_far(page: Page, progress: Progress, editable: bool = True) -> str:
     """One line on a drawing under way, and how long it takes yet."""
     left = progress.left
     if progress.state == "waiting":
@@ -73,7 +105,8 @@ def how_far(page: Page, progress: Progress) -> str:
     elif not progress.step:
         return page.say("canvas_starting")
     else:
-        said = page.say("step_live", step=progress.step, steps=progress.steps)
+        name = "step_live" if editable else "step_seen"
+        said = page.say(name, step=progress.step, steps=progress.steps)
     if left is None or left < SHORT:
         return said
     return f"{said} {page.say('time_left', seconds=round(left))}"

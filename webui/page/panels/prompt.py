@@ -73,9 +73,8 @@ def take_words(page: Page) -> None:
 
 def stop(page: Page) -> None:
     """The way to end a generation: beside the button that began it."""
-    progress = page.progress()
-    stopping = progress is not None and progress.stopping
-    waits = progress is not None and progress.state == "waiting"
+    stopping = page.began is not None and page.began.stopping
+    waits = page.began is not None and page.began.state == "waiting"
     st.button(
         page.say("stopping" if stopping else "cancel" if waits else "stop"),
         key="stop",

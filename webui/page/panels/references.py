@@ -8,7 +8,7 @@ import streamlit as st
 
 from webui.page.context import Page, adopt_step
 from webui.sessions import state, uploads
-from webui.sessions.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem
+from webui.sessions.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem, Session
 
 
 def references(page: Page) -> None:
@@ -58,8 +58,8 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
     ):
         st.image(page.studio.store.read(page.key, mark), width=56)
         on, weight = f"on_{mark}", f"weight_{mark}"
-        st.session_state.setdefault(on, item.on)
-        st.session_state.setdefault(weight, item.weight)
+        # Anew in each run: what else may change them is not said to the widgets.
+        st.session_state[on], st.session_state[weight] = item.on, item.weight
         st.checkbox(
             say("reference_on", name=item.name),
             key=on,
@@ -96,6 +96,14 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
             type="tertiary",
             on_click=lambda: page.update(lambda s: state.remove_reference(s, mark)),
         )
+
+
+def tell_references(page: Page, before: Session, missing: int) -> None:
+    """Say which references of a request are not used, and which others made room for them."""
+    if missing:
+        page.tell(page.say("references_missing", count=missing))
+    if gone := state.taken_out(before, page.session):
+        page.tell(page.say("references_taken_out", count=gone))
 
 
 def take(page: Page, uploader: str) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from ufc.io.validation import RequestError
 from webui.page.context import Page
+from webui.page.panels.references import tell_references
 from webui.sessions import state, uploads
 
 
@@ -40,12 +41,12 @@ def place(page: Page, data: bytes) -> None:
         with suppress(RequestError):  # what it says about itself makes no sense; its pixels do
             settings = state.from_request(page.session.settings, request)
             page.studio.store.update(page.key, lambda s: replace(s, settings=settings))
+            before = page.session
             missing = uploads.find_references(page.studio, page.key, request)
             page.tell(page.say("settings_loaded"))
             if other := uploads.drawn_by_another(page.studio, data):
                 page.tell(page.say("drawn_by_another", what=what_differs(other)))
-            if missing:
-                page.tell(page.say("references_missing", count=missing))
+            tell_references(page, before, missing)
 
 
 def what_differs(then: Mapping[str, Any]) -> str:

@@ -30,7 +30,8 @@ def compare(page: Page) -> None:
     )
     other = page.session.find(chosen)
     assert other is not None
-    whole = bool(other.full or picture.full) and st.toggle(
+    full = bool(other.full or picture.full)  # what is joined is what the canvas shows
+    whole = full and st.toggle(
         say("compare_full"), key="compare_full", help=say("compare_full_help")
     )
     pair = {
@@ -49,8 +50,8 @@ def compare(page: Page) -> None:
         key="cross",
         icon=":material/join_inner:",
         width="stretch",
-        help=say("cross_help"),
-        disabled=not marked or page.running,
+        help=say("cross_photograph" if full else "cross_help"),
+        disabled=full or not marked or page.running,
         on_click=lambda: page.attempt(lambda: derived.cross(page.studio, page.key, other.id)),
     )
     if not marked:

@@ -7,6 +7,7 @@ import streamlit as st
 from webui.page.canvas.candidates import gallery
 from webui.page.context import Page
 from webui.page.markdown import plain
+from webui.page.panels.references import tell_references
 from webui.sessions import again, exports, state
 from webui.sessions.state import Picture
 
@@ -93,10 +94,10 @@ def of_the_seen(page: Page, picture: Picture) -> None:
 
 def take_over(page: Page, picture: Picture) -> None:
     """Words and settings as the picture had them."""
+    before = page.session
     missing = again.take_over(page.studio, page.key, picture.id)
     page.tell(page.say("settings_loaded"))
-    if missing:
-        page.tell(page.say("references_missing", count=missing))
+    tell_references(page, before, missing)
 
 
 def deleted(page: Page) -> None:

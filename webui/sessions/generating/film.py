@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ufc.conditioning.frame import Grid
 from ufc.pipeline import UFCPipeline
 from webui.sessions.generating.part_view import PartView
 from webui.sessions.generating.worker import Ticket
@@ -20,11 +21,12 @@ PREVIEW_EVERY = (
 
 
 class Film:
-    """What was seen of a generation, step by step; `part` is what the model works on where that
-    is no whole picture."""
+    """What was seen of a generation, step by step, in blocks of `grid`; `part` is what the model
+    works on where that is no whole picture."""
 
-    def __init__(self, ticket: Ticket, part: PartView | None = None) -> None:
+    def __init__(self, ticket: Ticket, grid: Grid, part: PartView | None = None) -> None:
         self.ticket = ticket
+        self.grid = grid
         self.part = part
         self.steps: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
@@ -51,6 +53,7 @@ class Film:
             self._last_preview = time.monotonic()
         self.ticket.report(
             step + 1,
+            grid=self.grid,
             previews=self.previews,
             confidence=[self.doubt(seen, index) for index in range(len(seen["codes"]))],
             curves=list(self.curves),

@@ -83,7 +83,7 @@ class GenerationJob:
 
     def film(self, ticket: Ticket) -> Film:
         """What is to be seen of it."""
-        return Film(ticket)
+        return Film(ticket, self.grid)
 
     def codes_of(self, out: PipelineOutput, index: int) -> list[int]:
         """The codes of picture `index`, on the grid of the canvas."""
@@ -140,7 +140,7 @@ class GenerationJob:
     def deliver(self, session: Session, pictures: list[Picture], better: bool = True) -> Session:
         """The session with the pictures that were written."""
         if not self.repair:
-            return state.add(session, pictures)
+            return state.add(session, pictures, blank=self.loaded.pipe.frames.default.grid)
         if not better:
             return replace(session, pictures=(*session.pictures, *pictures))
         session = state.add(session, pictures)

@@ -69,7 +69,7 @@ class PhotographJob(GenerationJob):
         return kept_blocks(whole, self.canvas)
 
     def film(self, ticket: Ticket) -> Film:
-        return Film(ticket, self.view)
+        return Film(ticket, self.canvas.grid, self.view)
 
     def codes_of(self, out: PipelineOutput, index: int) -> list[int]:
         codes = self.loaded.pipe.encode([out.images[index]], self.canvas)

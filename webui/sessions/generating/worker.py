@@ -40,6 +40,7 @@ class Progress:
         stopping: it was asked to stop.
         left: seconds until it is done, with those that come before it; None where none is known.
         outcome: what the visitor is to be told in the end: the name of a string and its facts.
+        ended: its place among all that ended, counted from 1; 0 while it is not finished.
     """
 
     number: int = 0
@@ -52,6 +53,7 @@ class Progress:
     stopping: bool = False
     left: float | None = None
     outcome: tuple[str, Mapping[str, Any]] | None = None
+    ended: int = 0
 
     @property
     def active(self) -> bool:
@@ -119,7 +121,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._tickets: list[Ticket] = []
-        self._numbers = itertools.count(1)
+        self._numbers, self._endings = itertools.count(1), itertools.count(1)
+        self._said: dict[str, int] = {}  # the last ending of each visitor's that was asked for
         self._turn = 0
         self._last: dict[str, int] = {}  # the last turn of each visitor
         self._changed = threading.Condition()
@@ -192,13 +195,19 @@ class Worker:
                 for at in own[1:]
             ]
 
-    def finished(self, key: str) -> list[Progress]:
-        """How the visitor's tasks ended that were not asked for yet, each said once."""
+    def finished(self, key: str, after: int = 0) -> list[Progress]:
+        """How the visitor's tasks ended, in that order, that ended `after` another."""
         with self._changed:
-            over = [t for t in self._tickets if t.key == key and not t.progress.active]
-            for ticket in over:
-                self._tickets.remove(ticket)
-            return [ticket.progress for ticket in over]
+            own = (ticket.progress for ticket in self._tickets if ticket.key == key)
+            over = sorted((one for one in own if one.ended > after), key=lambda one: one.ended)
+            if over:
+                self._said[key] = max(over[-1].ended, self._said.get(key, 0))
+            return over
+
+    def said(self, key: str) -> int:
+        """The place of the last ending that any of the visitor's windows asked for."""
+        with self._changed:
+            return self._said.get(key, 0)
 
     def active(self, key: str) -> bool:
         """Whether a visitor has a task that is not finished."""
@@ -211,19 +220,33 @@ class Worker:
         with self._changed:
             own = (t for t in self._line() if t.key == key and number in (None, t.number))
             ticket = next(own, None)
-            if ticket is None:
-                return
-            ticket.stop.set()
-            if ticket.progress.state == "waiting":
-                ticket.progress = replace(ticket.progress, state="done")
-                ticket.run = nothing
-                self._changed.notify_all()
+            if ticket is not None:
+                self._stop(ticket)
+
+    def stop_all(self, key: str) -> None:
+        """Ask the visitor's task at work to stop after its step, and take out those that wait."""
+        with self._changed:
+            for ticket in [ticket for ticket in self._line() if ticket.key == key]:
+                self._stop(ticket)
 
     def wait(self, key: str, timeout: float | None = None) -> Progress | None:
         """Block until a visitor's tasks are finished: for scripts and tests."""
         with self._changed:
             self._changed.wait_for(lambda: not self.active(key), timeout)
         return self.progress(key)
+
+    def _stop(self, ticket: Ticket) -> None:
+        ticket.stop.set()
+        if ticket.progress.state == "waiting":
+            self._end(ticket)
+
+    def _end(self, ticket: Ticket, error: str | None = None) -> None:
+        """A task is finished; of what it holds nothing is kept but the word of how it went."""
+        state = "done" if error is None else "failed"
+        ended = next(self._endings)
+        ticket.progress = replace(ticket.progress, state=state, error=error, ended=ended, frame={})
+        ticket.run = nothing
+        self._changed.notify_all()
 
     def _line(self) -> list[Ticket]:
         """The tasks that are not finished, in the order in which they are carried out."""
@@ -263,10 +286,7 @@ class Worker:
                 LOG.exception("a drawing failed")
                 error = " ".join(str(failure).split()) or type(failure).__name__
             with self._changed:
-                state = "done" if error is None else "failed"
-                ticket.progress = replace(ticket.progress, state=state, error=error)
-                ticket.run = nothing  # what it holds is not kept with the word of how it went
-                self._changed.notify_all()
+                self._end(ticket, error)
 
 
 def nothing(ticket: Ticket) -> None:

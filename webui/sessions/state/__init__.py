@@ -20,12 +20,14 @@ from webui.sessions.state.reference_list import (
     add_reference,
     change_reference,
     move_reference,
+    not_used,
     remove_reference,
     set_control,
+    taken_out,
     use_references,
 )
 from webui.sessions.state.requests import from_request, to_request
-from webui.sessions.state.session import KINDS, Picture, ReferenceItem, Session, View
+from webui.sessions.state.session import Picture, ReferenceItem, Session, View
 from webui.sessions.state.settings import (
     MAX_SEED,
     MAY_BE_NONE,
@@ -56,7 +58,6 @@ from webui.sessions.state.views import (
 )
 
 __all__ = [
-    "KINDS",
     "LEAST_WEIGHT",
     "MAX_SEED",
     "MAY_BE_NONE",
@@ -89,6 +90,7 @@ __all__ = [
     "marked_to_change",
     "move_reference",
     "next_id",
+    "not_used",
     "of_grid",
     "of_what_is_seen",
     "picture_controls",
@@ -100,6 +102,7 @@ __all__ = [
     "set_favourite",
     "set_keep",
     "show",
+    "taken_out",
     "to_request",
     "undo",
     "use_references",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from ufc.conditioning.frame import Grid
 from webui.drawing.blocks import Blocks
 from webui.sessions.state.reference_list import set_control
 from webui.sessions.state.session import Picture, Session, View
@@ -17,13 +18,19 @@ def next_id(session: Session) -> str:
     return f"{max((int(item.id) for item in session.pictures), default=0) + 1:04d}"
 
 
-def add(session: Session, pictures: Sequence[Picture], marks: Blocks | None = None) -> Session:
-    """New pictures, the first of them on the canvas; marks stay unless others are given."""
+def add(
+    session: Session,
+    pictures: Sequence[Picture],
+    marks: Blocks | None = None,
+    blank: Grid | None = None,
+) -> Session:
+    """New pictures, the first of them on the canvas; marks stay unless others are given, or they
+    are those of another grid (see `of_grid`)."""
     if not pictures:
         return session
     session = replace(session, pictures=(*session.pictures, *pictures))
     view = replace(session.view, picture=pictures[0].id)
-    view = of_grid(session, view) if marks is None else replace(view, marks=marks)
+    view = of_grid(session, view, blank) if marks is None else replace(view, marks=marks)
     return look(session, view)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,8 @@ def change_reference(session: Session, file: str, **changes: Any) -> Session:
 
 
 def use_references(session: Session, weights: Mapping[str, float]) -> Session:
-    """Switch these files on, weighed so, and all others off; those taken out come back."""
+    """Switch these files on, weighed so, and all others off; those taken out come back. Where that
+    is more than the model reads, others make room first."""
     known = {item.file for item in session.references}
     items = [
         replace(item, on=item.file in weights, weight=weights.get(item.file, item.weight))
@@ -46,7 +47,19 @@ def use_references(session: Session, weights: Mapping[str, float]) -> Session:
         for file, weight in weights.items()
         if file not in known
     ]
-    return replace(session, references=tuple([*items, *back][:MOST_REFERENCES]))
+    wanted = sorted([*items, *back], key=lambda item: not item.on)[:MOST_REFERENCES]
+    left = tuple(item for item in [*items, *back] if item in wanted)
+    return replace(session, references=left)
+
+
+def taken_out(before: Session, after: Session) -> int:
+    """How many references of a session are not in its list any more."""
+    return len({one.file for one in before.references} - {one.file for one in after.references})
+
+
+def not_used(session: Session, files: Collection[str]) -> int:
+    """How many of these files are no references that count."""
+    return len({*files} - {item.file for item in session.references if item.on})
 
 
 def remove_reference(session: Session, file: str) -> Session:

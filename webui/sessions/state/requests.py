@@ -54,7 +54,8 @@ def to_request(session: Session, grid: Grid, size: tuple[int, int] | None = None
 
 
 def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
-    """Settings as a picture's request had them, as far as they are ones of this page.
+    """Settings as a picture's request had them, as far as they are ones of this page; its shape is
+    that of the picture on the canvas.
 
     Raises `RequestError` where the request is none: it comes from a file that anybody may write.
     """
@@ -72,4 +73,5 @@ def from_request(settings: Settings, asked: Mapping[str, Any]) -> Settings:
         "controls": {name: text for name in word_controls() if (text := getattr(request, name))},
         "sampling": {name: set_here[name] for name in further_settings() if name in set_here},
     }
-    return within(replace(settings, **said, **more, seed_locked=True, pictures=1))
+    once: dict[str, Any] = {"seed_locked": True, "pictures": 1, "shape": "same"}
+    return within(replace(settings, **said, **more, **once))

@@ -7,7 +7,7 @@ the picture on the canvas with the blocks that are marked on it. Pixels and code
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -15,8 +15,6 @@ from pydantic import TypeAdapter
 
 from webui.drawing.blocks import Blocks
 from webui.sessions.state.settings import Settings
-
-KINDS = ("drawn", "upload", "step", "cross")
 
 
 @dataclass(frozen=True)
@@ -84,12 +82,6 @@ class Picture:
         """The words that it was made from; empty where it does not say."""
         return str(self.request.get("expanded_prompt") or self.request.get("prompt") or "")
 
-    @property
-    def score(self) -> float:
-        """The mean of the scores that there are; 0 without any."""
-        known = [value for value in (self.compliance, self.fidelity) if value is not None]
-        return sum(known) / len(known) if known else 0.0
-
 
 @dataclass(frozen=True)
 class View:
@@ -135,7 +127,15 @@ class Session:
         return next((item for item in self.pictures if item.id == picture and item.seen), None)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # `asdict` copies every code of every picture: too slow for what follows each drag.
+        return dict(vars(self)) | {
+            "settings": dict(vars(self.settings)),
+            "view": dict(vars(self.view)),
+            **{
+                name: [dict(vars(item)) for item in getattr(self, name)]
+                for name in ("references", "pictures", "past", "future")
+            },
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Session:

@@ -43,12 +43,14 @@ def show(session: Session, picture: str | None) -> Session:
     return replace(look(session, view), future=session.future)  # looking about changes nothing
 
 
-def of_grid(session: Session, view: View) -> View:
-    """A view of a picture; without the marks, where they are those of another grid."""
+def of_grid(session: Session, view: View, blank: Grid | None = None) -> View:
+    """A view of a picture; without the marks, where they are those of another grid. `blank` is the
+    grid of a canvas without a picture."""
     before, after = session.current, session.find(view.picture)
     if after is None or after.grid is None:
         return view
-    other = before is not None and before.grid is not None and before.grid != after.grid
+    marked = blank if before is None else before.grid
+    other = marked is not None and marked != after.grid
     outside = any(block >= cells(after.grid) for block in view.marks)
     return replace(view, marks=()) if other or outside else view
 

@@ -99,8 +99,10 @@ FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
 class LoopSettings(DataSettings):
     """What the trainers of both stages have in common."""
 
-    fit: str = setting(
-        "pad", "How pictures get the model's shape: pad (white bars), stretch, or crop."
+    fit: str | None = setting(
+        None,
+        "How pictures get the model's shape: pad (white bars), stretch, or crop; if not said, as "
+        "the tokenizer had them, and pad for a new one.",
     )
     streaming: bool | None = setting(
         None, "Read shards in passing or index them; if not said, by their size and address."
@@ -143,7 +145,7 @@ class LoopSettings(DataSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fit not in FITS:
+        if self.fit is not None and self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
         unknown = [name for name in self.report_to if name not in TRACKERS]
         if unknown:

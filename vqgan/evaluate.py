@@ -23,14 +23,16 @@ from vqgan.perceptual import lpips_model
 class Flags:
     tokenizer: Annotated[str, argument("Folder with config.json and model.safetensors.")]
     data: Annotated[str, option("Held-out shards or ImageFolder.")]
-    fit: Annotated[Fit, option("How pictures get their shape (pad).")] = "pad"
+    fit: Annotated[
+        Fit | None, option("How pictures get their shape (as the tokenizer had them).")
+    ] = None
 
 
 def evaluate(flags: Flags) -> str:
     """The report as JSON."""
     model = VQGAN.from_pretrained(flags.tokenizer)
     samples = open_dataset(flags.data)
-    pixels = Pixels(samples, model.config.size, flags.fit)
+    pixels = Pixels(samples, model.config.size, flags.fit or model.config.fit)
     report = reconstruction_report(model, pixels, lpips_model("alex"))
     return json.dumps(report | {"left_out": samples.said()}, indent=2)
 

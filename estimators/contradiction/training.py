@@ -112,13 +112,13 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config)
         self.step = 0
 
-    def train_step(self, trees: Sequence[FlatTree], labels_BA: Tensor) -> dict[str, Any]:
+    def train_step(
+        self, trees: Sequence[FlatTree], labels_BA: Tensor, progress: float
+    ) -> dict[str, Any]:
         """One step on 2 B trees, prompts before captions."""
         config, step = self.config, self.step
         self.step += 1
-        rate = config.learning_rate * learning_rate_scale(
-            step, config.lr_warmup_steps, step / config.max_train_steps
-        )
+        rate = config.learning_rate * learning_rate_scale(step, config.lr_warmup_steps, progress)
         batch = self.model.words.assemble(trees)
         loss = learn(self.model, self.optimizer, batch, labels_BA, rate, config.seed + step)
         if loss is None:
@@ -195,9 +195,9 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
     examples = Examples(training_pairs(items, config.pairs, config.seed), config.seed)
     trainer = Trainer(config)
     with Run(trainer, config, engine) as run:
-        while run.progress(trainer.step, config.max_train_steps) < 1:
+        while (progress := run.progress(trainer.step, config.max_train_steps)) < 1:
             trees, labels_BA = examples.draw(config.train_batch_size, trainer.step)
-            run.took(trainer.train_step(trees, labels_BA))
+            run.took(trainer.train_step(trees, labels_BA, progress))
             if run.due(config.checkpointing_steps):
                 run.save()
     model = finish(trainer)

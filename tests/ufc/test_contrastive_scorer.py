@@ -22,9 +22,9 @@ from estimators.contrastive import (
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator, make_reranker
 from ufc.pipeline import UFCPipeline
-from ufc.training.contrastive_training import ContrastiveTrainConfig, Trainer, main
+from ufc.training.contrastive_training import ContrastiveTrainConfig, Minibatches, Trainer, main
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import open_dataset
+from ufc_base.data.datasets import Pixels, open_dataset
 from ufc_base.images import to_tensor
 
 
@@ -144,6 +144,13 @@ def test_training_learns_resumes_and_reports(
     assert resumed.embed_texts(texts).shape == whole.embed_texts(texts).shape
     with pytest.raises(CheckpointError, match="resume it"):
         main(broken)
+
+
+def test_pictures_that_are_not_square_are_softened_in_their_shape(tmp_path: Path) -> None:
+    samples = open_dataset(write_folder(tmp_path / "data", 8))
+    text = TextTokenizer.train(TEXTS, 300)
+    portrait = Minibatches(samples, Pixels(samples, (24, 16), "stretch"), text, 0)
+    assert portrait.pictures(list(range(8)), 1).shape == (8, 3, 24, 16)
 
 
 def test_a_checkpoint_holds_everything(pipeline: UFCPipeline) -> None:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from estimators.metrics.fid import distance_of
+from estimators.metrics.fid import frechet_distance, statistics
 from estimators.metrics.pairs.preservation import exact_rate, seam_ratio
 from estimators.metrics.pairs.similarity import cosine_to
 from estimators.metrics.r_precision import captions_first, r_precision
@@ -86,12 +86,13 @@ def control_report(
     references = judges.features(task.references)
     for number, controls in enumerate(subsets()):
         pictures = generate(pipeline, task, controls, seed, **settings)
+        features = judges.features(pictures)
         rows.append(
             {"controls": list(controls)}
             | text_figures(judges, pictures, task.captions)
-            | reference_figures(judges.features(pictures), references)
+            | reference_figures(features, references)
             | kept_figures(pictures, task)
-            | {"fd": distance_of(judges.features(pictures), judges.training_statistics).value}
+            | {"fd": frechet_distance(statistics(features), judges.training_statistics)}
         )
         if progress is not None:
             progress(number + 1, len(subsets()))

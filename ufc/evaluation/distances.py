@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from estimators.metrics.extractors.features import Features
-from estimators.metrics.fid import Distance, distance_of
+from estimators.metrics.fid import Distance, distance_of, frechet_distance, statistics
 from estimators.metrics.pairs.similarity import lpips_of_pairs, ssim
 from ufc.evaluation.generated_sets import pictures_of
 from ufc.evaluation.judges import Judges
@@ -51,9 +51,10 @@ def distance_report(
         },
         "reconstruction": reconstruction_figures(pipeline, judges, real, rebuilt)
         | {
-            "rfd": distance_of(
-                features["reconstructions"], features["held-out real pictures"]
-            ).value
+            "rfd": frechet_distance(
+                statistics(features["reconstructions"]),
+                statistics(features["held-out real pictures"]),
+            )
         },
     }
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.extractors.features import Features, fitted
-from estimators.metrics.fid import distance_change, distance_of
+from estimators.metrics.fid import distance_change, frechet_distance, statistics
 from estimators.metrics.pairs.similarity import lpips_of_pairs
 from estimators.metrics.r_precision import own_first
 from estimators.metrics.scores.auc import auc
@@ -230,8 +230,8 @@ def gain_of(
     chosen, first = features[rows * choices + best], features[rows * choices]
     change, width = distance_change(chosen, first, judges.training_statistics)
     return {
-        "fd": distance_of(chosen, judges.training_statistics).value,
-        "fd_of_first": distance_of(first, judges.training_statistics).value,
+        "fd": frechet_distance(statistics(chosen), judges.training_statistics),
+        "fd_of_first": frechet_distance(statistics(first), judges.training_statistics),
         "fd_change": change,
         "fd_change_interval": width,
         **{

@@ -76,7 +76,7 @@ def generate_tokens(
 
     if bar is None:
         return attempt(predict, score, problem, on_step)
-    return refine_until(attempt, predict, score, problem, bar, on_step)
+    return refine_until(attempt, predict, score, problem, bar, on_step, config.time_budget)
 
 
 def ask_model(
@@ -91,9 +91,11 @@ def ask_model(
 
     With `causal` one cell of each canvas may be asked for, and is told from those before it.
     """
-    guided = guidance_scale != 1 and not all(
+    empty = all(
         item.empty and negative.empty for item, negative in zip(items, negatives, strict=True)
     )
+    # In lockstep others may have controls, and their passes are everybody's.
+    guided = guidance_scale != 1 and (model.lockstep or not empty)
     prefix = make_prefix(model, items)
     negative = make_prefix(model, negatives) if guided else None
     predict = make_predict(model, prefix, negative, guidance_scale, grid)

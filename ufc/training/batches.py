@@ -88,6 +88,10 @@ class TrainBatch:
     def masked_words(self) -> int:
         return sum(label >= 0 for labels in self.text_labels for label in labels)
 
+    @property
+    def words_to_tell(self) -> int:
+        return sum(label >= 0 for task in self.text_tasks for label in task.labels)
+
 
 class Batches:
     """Draws the batch of any step from cached codes, or a process's `places` of it."""

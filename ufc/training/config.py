@@ -127,6 +127,12 @@ class TrainConfig(LoopSettings):
                 f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"
             )
 
+        if self.sharding == "fsdp" and self.objective_weights().get("iais"):
+            raise ValueError(
+                "objectives: iais looks at a block's attention by itself, which sharded weights do "
+                "not allow; leave it out, or give --sharding ddp"
+            )
+
     def check_adapter(self) -> None:
         """Raise `ValueError` for what an adapter cannot learn."""
         if self.init_from is None:

@@ -139,9 +139,11 @@ class Minibatches:
         x = self.pixels.batch(indices)
         mirror, soft = torch.rand(2, len(indices), generator=generator) < 0.5
         x = torch.where(mirror[:, None, None, None], x.flip(-1), x)
-        side = int(torch.randint(x.shape[-1] * 3 // 8, x.shape[-1], (1,), generator=generator))
-        small = F.interpolate(x, size=side, mode="bicubic", antialias=True)
-        softened = F.interpolate(small, size=x.shape[-1], mode="bicubic").clamp(-1, 1)
+        height, width = x.shape[-2:]
+        side = int(torch.randint(width * 3 // 8, width, (1,), generator=generator))
+        smaller = (max(1, round(height * side / width)), side)
+        small = F.interpolate(x, size=smaller, mode="bicubic", antialias=True)
+        softened = F.interpolate(small, size=(height, width), mode="bicubic").clamp(-1, 1)
         return torch.where(soft[:, None, None, None], softened, x)
 
 
@@ -265,7 +267,7 @@ def start(
     folder = resolve_model(config.model)
     tokenizer = VQGAN.from_pretrained(folder / "tokenizer")
     text = TextTokenizer.load(folder / "tokenizer.json")
-    pixels = Pixels(samples, tokenizer.config.size)
+    pixels = Pixels(samples, tokenizer.config.size, tokenizer.config.fit)
     words = mixture(config.paraphrase_share, config.seed, config.lexicon)
     if words:
         tell(config, words.told(map(samples.record, range(len(samples)))))

@@ -57,9 +57,12 @@ ROUNDING = 0.01  # of the codes' spread; looks that float16 has rounded are near
 def load_tokenizer(config: TrainConfig) -> VQGAN:
     """The first stage: a folder of `ufc train-tokenizer`, or a whole model by name or folder.
 
-    At another `picture_scale` it is one of smaller pictures, with the same weights.
+    At another `picture_scale` it is one of smaller pictures, with the same weights; with a `fit` it
+    is one of pictures that get their shape so.
     """
     tokenizer = VQGAN.from_pretrained(tokenizer_of_run(config))
+    if config.fit is not None:
+        tokenizer.config = replace(tokenizer.config, fit=config.fit)
     if config.picture_scale != 1:
         height, width = (round(side * config.picture_scale) for side in tokenizer.config.size)
         tokenizer.config = replace(tokenizer.config, height=height, width=width)
@@ -109,7 +112,7 @@ def open_training(
             raise no_captions(config, [])
         if words and engine.first:
             tell(config, words.told(first_records(urls, FIRST_SAMPLES, reading_of(config))))
-        stream = stream_of(config, engine, urls, tokenizer.config.size, config.fit)
+        stream = stream_of(config, engine, urls, tokenizer.config.size, tokenizer.config.fit)
 
         def texts_of() -> list[str]:
             records = first_records(urls, VOCABULARY_SAMPLES, reading_of(config))
@@ -164,7 +167,8 @@ def stored_batches(
     shapes: OtherShapes | None = None,
 ) -> Batches:
     """Encode a set (once) and draw batches from it."""
-    pixels, tasks = Pixels(samples, tokenizer.config.size, config.fit), read_tasks(config)
+    own = tokenizer.config
+    pixels, tasks = Pixels(samples, own.size, own.fit), read_tasks(config)
     cache = CodeCache.build(
         tokenizer,
         pixels,

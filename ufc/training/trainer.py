@@ -22,7 +22,7 @@ from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.objectives import OBJECTIVES, Context, Objective
 from ufc.training.objectives.autoregressive import next_codes
-from ufc.training.objectives.base import AuxiliaryStep
+from ufc.training.objectives.base import AuxiliaryStep, Shares
 from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.grounded_blocks import grounded_blocks
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
@@ -65,16 +65,15 @@ class StepLoss(nn.Module):
     def forward(
         self,
         batch: TrainBatch,
-        code_share: float,
-        text_share: float | None,
+        shares: Shares,
         auxiliary: AuxiliaryStep | None,
         progress: float = 0.0,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
         take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
-        context = Context(self.model, batch, found, code_share, text_share, auxiliary, progress)
-        loss = code_share * found.loss
+        context = Context(self.model, batch, found, shares, auxiliary, progress)
+        loss = shares.codes * found.loss
         values: dict[str, Any] = {"code_loss": loss.detach()}
         for name, objective in self.objectives.items():
             learnt = objective.loss(context)
@@ -146,11 +145,11 @@ class Trainer:
         shares = self.shares(parts)
         self.optimizer.zero_grad(set_to_none=True)
         logs, total = [], torch.zeros((), device=self.device)
-        for number, (part, (codes, words)) in enumerate(zip(parts, shares, strict=True), 1):
+        for number, (part, own) in enumerate(zip(parts, shares, strict=True), 1):
             more = number < len(parts)
             with self.engine.accumulating(self.objective, more):
                 auxiliary = None if more else self.auxiliary_step(progress)
-                loss, log = self.objective(part, codes, words, auxiliary, progress)
+                loss, log = self.objective(part, own, auxiliary, progress)
                 self.engine.backward(loss)
             total = total + loss.detach()
             logs.append(log)
@@ -164,19 +163,25 @@ class Trainer:
         self.step += 1
         return values | {"lr": config.learning_rate * scale}
 
-    def shares(self, parts: list[TrainBatch]) -> list[tuple[float, float | None]]:
-        """Each part's shares of the step's masked cells and words, times the processes.
+    def shares(self, parts: list[TrainBatch]) -> list[Shares]:
+        """Each part's shares of what the step asks for, times the processes.
 
-        Gradients are means over the processes, hence the factor. No words, no share of them.
+        Gradients are means over the processes, hence the factor.
         """
-        own = torch.tensor(
-            [[float(part.masks_BT.sum()), float(part.masked_words)] for part in parts],
-            dtype=torch.float64,
-        )
+        asked = [
+            [float(part.masks_BT.sum()), part.masked_words, part.words_to_tell, len(part.box_tasks)]
+            for part in parts
+        ]
+        own = torch.tensor(asked, dtype=torch.float64)
         total = self.engine.sum(own.sum(0).to(self.device)).cpu()
-        spoken = float(total[1]) > 0
+        there = (total > 0).tolist()
         shares = (own * self.engine.ranks.count / total.clamp_min(1)).tolist()
-        return [(cells, words if spoken else None) for cells, words in shares]
+        return [
+            Shares(
+                row[0], *(x if some else None for x, some in zip(row[1:], there[1:], strict=True))
+            )
+            for row in shares
+        ]
 
     def auxiliary_step(self, progress: float) -> AuxiliaryStep | None:
         """What the estimators learn in this step, if they do."""
@@ -316,7 +321,7 @@ def task_values(model: UFCTransformer, batch: TrainBatch) -> dict[str, Any]:
         values |= {"text_target_loss": told.loss, "text_target_accuracy": told.accuracy}
     if found is not None:
         values |= {"grounding_loss": found.loss, "grounding_iou": found.iou}
-    return values
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @torch.no_grad()

@@ -196,7 +196,9 @@ def _load(
                 streaming=streaming,
                 split=None if saved else named.split,
             )
-        if isinstance(found, dict):
+        if saved and named.split is not None:
+            found = _part_of_saved(named, found)
+        elif isinstance(found, dict):
             found = found[_chosen_split(named, list(found), split)]
         columns = _columns(named, found.features or {}, image_column)
         for name in set(found.features) - set(columns.told) - set(INNER):
@@ -225,19 +227,39 @@ def check_tables(folder: Path) -> None:
 
 
 def _chosen_split(named: NamedSet, there: list[str], split: str | None) -> str:
-    """Which split is read: that of the address, else by what it is for, else the only one."""
-    if named.split in there or len(there) == 1:
-        return named.split if named.split in there else there[0]
+    """Which split is read where the address names none: the only one, or by what it is for."""
+    if len(there) == 1:
+        return there[0]
     kinds = {"train": ("train",), "validation": ("validation", "test")}.get(split or "", ())
     wanted = [name for kind in kinds for name in SPLITS[kind]]
     chosen = next((name for name in wanted if name in there), None)
-    if named.split is not None or chosen is None:
-        raise DataError(
-            f"{named} has the splits {', '.join(there)}: say which is meant: in a training "
-            "by --train-split and --val-split, measuring by --real-split and --train-split, or by "
-            f"its address, such as {SCHEME}{named.name}?split={there[0]}"
-        )
+    if chosen is None:
+        raise DataError(_which_split(named, there))
     return chosen
+
+
+def _part_of_saved(named: NamedSet, found: Any) -> Any:
+    """The split, or slice of one such as `train[:90%]`, of a set that was saved as a whole."""
+    import datasets
+
+    parts = dict(found) if isinstance(found, dict) else {str(found.split or ""): found}
+    if not any(parts):
+        raise DataError(f"{named} was saved without splits: leave the split out")
+    try:
+        instruction = datasets.ReadInstruction.from_spec(named.split)
+        wanted = instruction.to_absolute({name: len(rows) for name, rows in parts.items()})
+    except (ValueError, AssertionError) as error:
+        raise DataError(_which_split(named, list(parts))) from error
+    rows = [parts[one.splitname].select(range(one.from_, one.to)) for one in wanted]
+    return rows[0] if len(rows) == 1 else datasets.concatenate_datasets(rows)
+
+
+def _which_split(named: NamedSet, there: list[str]) -> str:
+    return (
+        f"{named} has the splits {', '.join(there)}: say which is meant: in a training "
+        "by --train-split and --val-split, measuring by --real-split and --train-split, or by "
+        f"its address, such as {SCHEME}{named.name}?split={there[0]}"
+    )
 
 
 def _columns(named: NamedSet, features: Mapping[str, Any], asked: str | None) -> Columns:

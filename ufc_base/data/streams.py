@@ -142,7 +142,7 @@ def permuted(
     plan: StreamPlan, url: str, rest: int, epoch: int, number: int, block: list[Raw]
 ) -> list[Raw]:
     order = list(range(len(block)))
-    random.Random(f"{plan.seed}/{epoch}/{url}/{rest}/{number}").shuffle(order)
+    random.Random(f"{plan.seed}/{epoch}/{shard_name(url)}/{rest}/{number}").shuffle(order)
     return [block[place] for place in order]
 
 

@@ -24,7 +24,8 @@ def augmented(x: Tensor, config: TokenizerTrainConfig, places: range, step: int)
 
     In a share of the steps they are crops: as many of each picture as have its number of pixels.
     """
-    size, generator = config.train_batch_size, torch.Generator().manual_seed(step)
+    size = config.train_batch_size
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     x = varied(x, size, places, generator, config.shift_pixels)
     if config.colour_jitter:
         x = recoloured(x, size, places, generator, config.colour_jitter)

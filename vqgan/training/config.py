@@ -92,7 +92,9 @@ class TokenizerTrainConfig(LoopSettings):
         "With --freeze-encoder: .safetensors with codes that a model has generated; what the "
         "decoder makes of them is to look real too.",
     )
-    generated_pictures: int = setting(8, "Of them, beside a step's pictures.", 1)
+    generated_pictures: int = setting(
+        8, "Of them, beside a step's pictures, over all processes.", 1
+    )
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")
 
@@ -112,6 +114,11 @@ class TokenizerTrainConfig(LoopSettings):
         if self.generated_codes and not self.freeze_encoder:
             raise ValueError(
                 "generated_codes: trains a decoder on fixed codes; give --freeze-encoder"
+            )
+        if self.generated_codes and not self.discriminator_weight:
+            raise ValueError(
+                "generated_codes: is for the adversarial loss, and its weight is 0; give "
+                "--discriminator-weight"
             )
         if self.code_noise and not self.freeze_encoder:
             raise ValueError("code_noise: trains a decoder on fixed codes; give --freeze-encoder")
@@ -137,7 +144,7 @@ class TokenizerTrainConfig(LoopSettings):
             norm_groups=self.norm_groups,
             patch_size=self.patch_size,
             smoothing_channels=self.smoothing_channels,
-            fit=self.fit,
+            fit=self.fit or "pad",
         )
 
     def loss_weights(self) -> LossWeights:

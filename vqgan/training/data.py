@@ -56,7 +56,7 @@ class StoredPictures:
     """A set whose batches are a function of the step; decoded once while memory lasts."""
 
     def __init__(self, config: TokenizerTrainConfig, engine: Engine) -> None:
-        self.pixels = Pixels(open_training_set(config, engine), config.size, config.fit)
+        self.pixels = Pixels(open_training_set(config, engine), config.size, config.fit or "pad")
         self.config = config
         self.device = engine.device
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
@@ -89,7 +89,7 @@ class StreamedPictures:
         self.config = config
         self.engine = engine
         self.places = engine.slice(config.train_batch_size, config.gradient_accumulation_steps)
-        self.stream = stream_of(config, engine, urls, config.size, config.fit)
+        self.stream = stream_of(config, engine, urls, config.size, config.fit or "pad")
 
     def __call__(self, step: int) -> Tensor:
         x = as_float(self.stream.next()[0].to(self.engine.device))

@@ -35,10 +35,14 @@ class GeneratedCodes:
         self.codes = codes_NHW if config.codebooks == 1 else model.split(codes_NHW)
         self.count = count
 
-    def some(self, seed: int) -> Tensor:
-        """Codes of `count` pictures as the quantiser has them: (count, H, W), or with a K."""
+    def some(self, seed: int, part: int = 0, of: int = 1) -> Tensor:
+        """Of a step's `count` pictures those of one part: codes as the quantiser has them.
+
+        (n, H, W), or with a K; the parts of a step are its processes' parts, told apart by `part`.
+        """
         chance = torch.Generator().manual_seed(seed)
-        return self.codes[torch.randint(len(self.codes), (self.count,), generator=chance)]
+        drawn = torch.randint(len(self.codes), (self.count,), generator=chance)
+        return self.codes[drawn[part * self.count // of : (part + 1) * self.count // of]]
 
 
 def read_codes(file: str) -> Tensor:

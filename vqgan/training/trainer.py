@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from ufc_base.checkpoint import CheckpointError
+from ufc_base.checkpoint import CheckpointError, read_json
 from ufc_base.data.datasets import Pixels
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
@@ -25,7 +25,15 @@ from ufc_base.training.loop import WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
 from vqgan.metrics import reconstruction_report
-from vqgan.model import VQGAN, AttnBlock, Downsample, ResnetBlock, Upsample, tokenizer_folder
+from vqgan.model import (
+    VQGAN,
+    AttnBlock,
+    Downsample,
+    ResnetBlock,
+    Upsample,
+    VQGANConfig,
+    tokenizer_folder,
+)
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
 from vqgan.training.code_noise import CodeNoise
@@ -54,18 +62,11 @@ BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
 class Autoencoder(nn.Module):
     """A tokenizer as it is trained: one forward pass, so that processes can share its gradients."""
 
-    def __init__(
-        self,
-        model: VQGAN,
-        frozen: bool,
-        noise: CodeNoise | None = None,
-        generated: GeneratedCodes | None = None,
-    ) -> None:
+    def __init__(self, model: VQGAN, frozen: bool, noise: CodeNoise | None = None) -> None:
         super().__init__()
         self.model = model
         self.frozen = frozen
         self.noise = noise
-        self.generated = generated
         self.before_last = torch.empty(0)
         model.decoder.conv_out.register_forward_pre_hook(self.keep)
 
@@ -73,11 +74,17 @@ class Autoencoder(nn.Module):
         self.before_last = inputs[0].detach()
 
     def forward(
-        self, x: Tensor, quantised: bool, decode: bool = True, seed: int = 0
+        self,
+        x: Tensor,
+        quantised: bool,
+        decode: bool = True,
+        seed: int = 0,
+        generated: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Features `z` without gradient and, unless `decode` is off, pictures `y`.
 
-        Of generated codes, where there are such, `y` has pictures after those of `x`.
+        Of `generated` codes, which only a frozen encoder goes with, `y` has pictures after those
+        of `x`.
 
         With `quantised` there are `codes` too; `commitment` is what pulls features and codes
         together, or keeps features small until there are codes.
@@ -89,8 +96,8 @@ class Autoencoder(nn.Module):
                 codes = model.quantize.codes(model.features(x))
                 if self.noise is not None:
                     codes = self.noise(codes, seed)
-                if self.generated is not None:
-                    codes = torch.cat([codes, self.generated.some(seed).to(codes.device)])
+                if generated is not None:
+                    codes = torch.cat([codes, generated.to(codes.device)])
                 vectors = model.quantize.vectors(codes).detach()
             return {"y": model.decode_vectors(vectors), "commitment": x.new_zeros(())}
         z = model.features(x)
@@ -138,12 +145,11 @@ class TokenizerTrainer:
         if config.code_noise:
             books_KVD = self.model.quantize.books().detach()
             noise = CodeNoise(books_KVD, config.code_noise, config.code_noise_neighbours)
-        generated = None
+        self.generated = None
         if config.generated_codes:
-            generated = GeneratedCodes(
-                config.generated_codes, self.model, config.generated_pictures
-            )
-        self.core = Autoencoder(self.model, config.freeze_encoder, noise, generated)
+            count = config.generated_pictures
+            self.generated = GeneratedCodes(config.generated_codes, self.model, count)
+        self.core = Autoencoder(self.model, config.freeze_encoder, noise)
         self.autoencoder = engine.prepare(self.core, self.optimizer)
         self.judge = engine.share(DiscriminatorLoss(self.discriminator))
         self.average = WeightAverage(self.model, config.ema_decay)
@@ -162,15 +168,20 @@ class TokenizerTrainer:
         adversarial = config.discriminator_weight > 0
         start, length = config.discriminator_start, config.discriminator_ramp
         ramp = discriminator_ramp(progress, start, length) if adversarial else 0.0
+        # The discriminator learns a little ahead of the ramp, so that its first word is not noise.
+        judged = adversarial and progress >= start - length
         parts = x.chunk(config.gradient_accumulation_steps)
+        all_parts = len(parts) * self.engine.ranks.count
         self.optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(False)
         found: list[dict[str, Tensor]] = []
         logs: list[dict[str, Any]] = []
         for number, part in enumerate(parts, 1):
             with self.engine.accumulating(self.autoencoder, more=number < len(parts)):
-                seed = config.seed * 1_000_003 + self.step * len(parts) + number
-                out = self.autoencoder(part, self.quantised, seed=seed)
+                place = self.engine.ranks.rank * len(parts) + number - 1
+                seed = config.seed * 1_000_003 + self.step * all_parts + place
+                generated = self.generated_codes(place, all_parts) if judged else None
+                out = self.autoencoder(part, self.quantised, seed=seed, generated=generated)
                 gradient, log = self.judge_picture(part, out["y"].detach(), ramp)
                 commitment = config.commitment if self.quantised else 1.0
                 loss = (out["y"] * gradient).sum() + commitment * out["commitment"]
@@ -188,8 +199,7 @@ class TokenizerTrainer:
         self.optimizer.step()
         if self.quantised and not config.freeze_encoder:
             values["restarted"] = self.move_codebook(found, progress)
-        # The discriminator learns a little ahead of the ramp, so that its first word is not noise.
-        if adversarial and progress >= start - length:
+        if judged:
             fakes = [out["y"] for out in found]
             values |= self.discriminator_step(parts, fakes)
         self.average.update(self.model)
@@ -221,6 +231,12 @@ class TokenizerTrainer:
             log["adaptive_weight"] = weight
         return gradient, log | {"loss": total}
 
+    def generated_codes(self, place: int, of: int) -> Tensor | None:
+        """Those of one of all parts of this step, if the run has any."""
+        if self.generated is None:
+            return None
+        return self.generated.some(self.config.seed * 1_000_003 + self.step, place, of)
+
     def make_discriminator(self) -> nn.Module:
         config = self.config
         if config.discriminator == "patch":
@@ -231,8 +247,13 @@ class TokenizerTrainer:
         return made
 
     def seen(self, x: Tensor) -> Tensor:
-        """Pictures as the discriminator sees them: a backbone's at LPIPS's size of the step."""
+        """Pictures as the discriminator sees them: a backbone moved against them, whose first layer
+        looks at every fourth pixel, and in every other step at LPIPS's size of the step."""
         if self.config.discriminator == "patch":
+            return x
+        down, right = divmod(self.step * 7 % 16, 4)
+        x = x[..., down:, right:]
+        if self.step % 2:
             return x
         return shrink(x, random_scale(self.config.perceptual_scale, self.config.seed, self.step))
 
@@ -265,7 +286,7 @@ class TokenizerTrainer:
         """Move the codes towards what this step's cells were; returns how many were restarted."""
         if progress > self.config.codebook_restart_until:
             self.updater.restart_below = 0.0
-        generator = torch.Generator().manual_seed(self.step)
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
         z = torch.cat([out["z"] for out in found]).float()
         return self.updater.update(z, torch.cat([out["codes"] for out in found]), generator)
 
@@ -363,8 +384,20 @@ def start_model(config: TokenizerTrainConfig) -> VQGAN:
             f"{config.init_from} is for pictures of {own_width} x {own_height} pixels, the run's "
             f"have {width} x {height}: give --height {own_height} --width {own_width}"
         )
-    model.config = replace(model.config, fit=config.fit)
+    model.config = replace(model.config, fit=config.fit or model.config.fit)
     return model
+
+
+def with_fit(config: TokenizerTrainConfig) -> TokenizerTrainConfig:
+    """The config with how pictures get their shape: as is said, or as the model to go on from had.
+
+    Raises:
+        CheckpointError: there is none, or it is unsound.
+    """
+    if config.fit is not None or not config.init_from:
+        return config
+    own = read_json(tokenizer_folder(config.init_from) / "config.json")
+    return replace(config, fit=VQGANConfig.from_dict(own).fit)
 
 
 def perceptual_distance(
@@ -399,12 +432,12 @@ def main(config: TokenizerTrainConfig) -> Path:
     Raises `DataError` for unusable data and `CheckpointError` for an unusable checkpoint.
     """
     output = Path(config.output_dir)
-    engine = make_engine(config)
+    engine, config = make_engine(config), with_fit(config)
     Checkpoints(output).begin(config.resume_from_checkpoint, config if engine.first else None)
     source = open_pictures(config, engine)
     held_out = source.pixels
     if config.held_out_data:
-        held_out = Pixels(open_validation_set(config), config.size, config.fit)
+        held_out = Pixels(open_validation_set(config), config.size, config.fit or "pad")
     trainer = TokenizerTrainer(config, engine)
 
     def before_step(progress: float) -> None:

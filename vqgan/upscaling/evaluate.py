@@ -30,7 +30,9 @@ class Flags:
     upscaler: Annotated[str, argument("Folder with config.json and model.safetensors.")]
     tokenizer: Annotated[str, option("Its tokenizer's folder, or a model's.")]
     data: Annotated[str, option("Held-out shards or ImageFolder.")]
-    fit: Annotated[Fit, option("How pictures get their shape (pad).")] = "pad"
+    fit: Annotated[
+        Fit | None, option("How pictures get their shape (as the tokenizer had them).")
+    ] = None
 
 
 def evaluate(flags: Flags) -> str:
@@ -38,7 +40,8 @@ def evaluate(flags: Flags) -> str:
     model, tokenizer = Upscaler.from_pretrained(flags.upscaler), load_tokenizer(flags.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pairs.safetensors"
-        pairs = Pairs.build(tokenizer, open_dataset(flags.data), file, flags.fit)
+        fit = flags.fit or tokenizer.config.fit
+        pairs = Pairs.build(tokenizer, open_dataset(flags.data), file, fit)
     given = pairs, lpips_model("alex"), range(len(pairs))
     report = {"pictures": len(pairs)} | enlargement_report(model.enlarge, *given)
     return json.dumps(report | plain_reports(*given), indent=2)

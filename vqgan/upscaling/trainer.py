@@ -151,13 +151,14 @@ def open_pairs(
             "their reconstructions are made first: give local shards and --no-streaming"
         )
     output, quiet = Path(config.output_dir), not engine.first
+    fit = config.fit or tokenizer.config.fit
 
     def pairs_of(samples: Any, file: str) -> Pairs:
         def say(line: str) -> None:
             if not quiet:
                 tell(config, [line])
 
-        return Pairs.build(tokenizer, samples, output / file, config.fit, say)
+        return Pairs.build(tokenizer, samples, output / file, fit, say)
 
     training = open_training_set(config, engine)
     with engine.first_alone():

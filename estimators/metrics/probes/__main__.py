@@ -176,7 +176,7 @@ def _judge(args: JudgeFlags) -> str:
         "captions": len(asked),
         "size": size,
         "extractor": judge.about,
-        **compare(drawn, real, len(pictures)),
+        **compare(drawn, real),
     }
     if args.rows:
         _write_rows(args.rows, pictures, [records[index_of[n]] for n, _ in pictures], drawn)

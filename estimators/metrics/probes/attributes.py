@@ -56,12 +56,14 @@ class Scores:
         fd: Frechet distance to the training pictures at the judge's size.
         fd_native: the same to the training pictures unshrunk; it counts blur as a difference.
         seen: attribute -> the class seen in each picture.
+        judged: attribute -> pictures whose record has it.
     """
 
     accuracy: dict[str, float]
     fd: float
     fd_native: float
     seen: dict[str, list[str]]
+    judged: dict[str, int]
 
 
 def fit_judge(
@@ -112,13 +114,15 @@ def score(
     """
     scaled = judge.scaler(features)
     seen = {name: predict(probe, scaled) for name, probe in judge.probes.items()}
-    accuracy = {name: _share_right(name, classes, records) for name, classes in seen.items()}
+    right = {name: right_of(name, classes, records) for name, classes in seen.items()}
+    accuracy = {name: float(np.mean(found)) for name, found in right.items()}
+    judged = {name: len(found) for name, found in right.items()}
     own = statistics(features[:, extractor.frechet])
     fd, native = (frechet_distance(own, judge.references[size]) for size in (judge.size, NATIVE))
-    return Scores(accuracy, fd, native, seen)
+    return Scores(accuracy, fd, native, seen, judged)
 
 
-def compare(generated: Scores, real: Scores, count: int) -> dict[str, Any]:
+def compare(generated: Scores, real: Scores) -> dict[str, Any]:
     """A report for JSON: both scores, one over the other, and the standard error of an accuracy."""
 
     def row(scores: Scores) -> dict[str, float]:
@@ -128,7 +132,10 @@ def compare(generated: Scores, real: Scores, count: int) -> dict[str, Any]:
         name: generated.accuracy[name] / max(real.accuracy[name], 1e-9)
         for name in generated.accuracy
     }
-    error = {name: (p * (1 - p) / count) ** 0.5 for name, p in generated.accuracy.items()}
+    error = {
+        name: (p * (1 - p) / generated.judged[name]) ** 0.5
+        for name, p in generated.accuracy.items()
+    }
     return {
         "drawn": row(generated),
         "real": row(real),
@@ -206,8 +213,9 @@ def kept_judge(
     return judge
 
 
-def _share_right(name: str, seen: Sequence[str], records: Sequence[dict[str, Any]]) -> float:
+def right_of(name: str, seen: Sequence[str], records: Sequence[dict[str, Any]]) -> list[bool]:
+    """Of each picture whose record has the attribute, whether it is what was seen."""
     right = [s == str(r[name]) for s, r in zip(seen, records, strict=True) if r.get(name)]
     if not right:
         raise ValueError(f"no record of the pictures judged has the attribute {name!r}")
-    return float(np.mean(right))
+    return right

@@ -115,7 +115,7 @@ def judged(
         return score(judge, measuring.extractor, features, records)
 
     rows = seen(Listed(reconstructed.pictures), None), seen(held_out.samples, held_out.content)
-    found = compare(*rows, len(records))
+    found = compare(*rows)
     return {
         "extractor": measuring.extractor.name,
         "recipe": measuring.recipe,

@@ -143,7 +143,8 @@ def test_from_the_command_line(
 def test_the_run_says_how_well_it_tells(trained: Path) -> None:
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["text_target_accuracy"] > 0.8
-    assert any("grounding_iou" in line for line in lines)
+    overlaps = [line["grounding_iou"] for line in lines if "grounding_iou" in line]
+    assert overlaps and all(0 <= overlap <= 1 for overlap in overlaps)  # and no nan
     index = json.loads((trained / "model_index.json").read_text())
     assert index["tasks"]["closed_sets"] == {"colour": ["blue", "red"], "type": ["bag", "shirt"]}
 

@@ -23,9 +23,9 @@ from ufc.model.transformer import UFCConfig
 from ufc.pipeline import UFCPipeline
 from ufc.training.batches import TrainBatch
 from ufc.training.objectives.estimators import estimator_batch
-from ufc.training.setup import start_model
+from ufc.training.setup import load_tokenizer, open_training, start_model
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.data.datasets import DataError
+from ufc_base.data.datasets import DataError, Pixels, open_dataset
 from vqgan.model import VQGAN
 
 
@@ -91,6 +91,24 @@ def test_the_tokenizer_says_how_its_pictures_got_their_shape(
     )
     assert VQGAN.from_pretrained(tokenizer).config.fit == "pad"
     assert VQGAN.from_pretrained(vqgan.training.trainer.main(config)).config.fit == "stretch"
+
+
+def test_pictures_get_their_shape_as_the_tokenizer_had_them(
+    data: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    stretched = VQGAN.from_pretrained(tokenizer)
+    stretched.config = replace(stretched.config, fit="stretch")
+    stretched.save_pretrained(tmp_path / "tokenizer")
+    for name, fit, expected in (("own", None, "stretch"), ("said", "crop", "crop")):
+        config = model_config(data, tmp_path / "tokenizer", tmp_path / name, fit=fit)
+        assert load_tokenizer(config).config.fit == expected
+        engine = ufc.training.trainer.make_engine(config)
+        batches = open_training(config, load_tokenizer(config), engine)[1]
+        pixels = Pixels(open_dataset(data), stretched.config.size, expected)
+        codes = stretched.encode(pixels.batch([0])).flatten()
+        assert torch.equal(batches.cache.target(0, False), codes)  # type: ignore[union-attr]
+    config = tokenizer_config(data, tmp_path / "on", init_from=str(tmp_path / "tokenizer"))
+    assert vqgan.training.trainer.with_fit(config).fit == "stretch"
 
 
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:

@@ -70,6 +70,28 @@ def seen(samples: Samples) -> list[tuple[str, bytes, dict[str, object]]]:
     return [(s.id, s.image.tobytes(), s.record) for s in (samples[i] for i in range(len(samples)))]
 
 
+def test_a_split_of_a_saved_set_is_that_split_and_no_other(tmp_path: Path) -> None:
+    features = datasets.Features(
+        {name: datasets.Value("string") for name in toy_rows(1)[0]} | {"image": datasets.Image()}
+    )
+    whole = datasets.Dataset.from_list(toy_rows(), features=features)
+    datasets.DatasetDict({"train": whole}).save_to_disk(tmp_path / "parts")
+    whole.save_to_disk(tmp_path / "plain")
+
+    def ids(split: str, folder: str = "parts") -> list[str]:
+        samples = open_dataset(str(NamedSet(str(tmp_path / folder), split=split)))
+        return [samples[index].id for index in range(len(samples))]
+
+    train, held_out = ids("train[:80%]"), ids("train[80%:]")
+    assert len(train) == 8 and len(held_out) == 2 and not set(train) & set(held_out)
+    assert ids("train[80%:]+train[:80%]") == held_out + train
+    for split in ("test", "train[", "train[:5%"):
+        with pytest.raises(DataError, match="has the splits train"):
+            ids(split)
+    with pytest.raises(DataError, match="without splits"):
+        ids("train", "plain")
+
+
 @pytest.mark.parametrize("kind", ["imagefolder", "folder", "parquet", "webdataset", "saved"])
 def test_a_set_by_name_is_that_by_path(tmp_path: Path, kind: str) -> None:
     plain = write_folder(tmp_path / "plain", COUNT)

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[3]
 PROCESSES = 2
 OF_TOKENIZER = ("loss", "grad_norm", "discriminator", "adaptive_weight", "val_psnr")
 OF_MODEL = ("code_loss", "text_loss", "grad_norm")
+OF_TASKS = ("text_target_loss", "grounding_loss", "grad_norm")
+MIXTURE = "text-to-image: 1\ncaptioning: 0.4\nquestion-colour: 0.3\ngrounding: 0.4\n"
 
 # Runs trainings one after another: a JSON list of [stage, settings] on the command line.
 TRAIN = """
@@ -93,6 +95,8 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                     } | changes  # fmt: skip
         return model_config(data, out / "tokenizer-one", out / name, **settings)
 
+    (out / "mixture.yaml").write_text(MIXTURE)  # a part of a step may have no task of a kind
+    tasks = {"tasks": str(out / "mixture.yaml"), "train_batch_size": 8}
     vqgan.training.trainer.main(first("tokenizer-one"))
     # Batch normalisation and the adaptive weight are of a part of a batch: without them here.
     plain = {"discriminator_weight": 0.0, "discriminator_start": 2.0}
@@ -102,11 +106,15 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     vqgan.training.trainer.main(first("plain-parts", **plain, **parts))
     ufc.training.trainer.main(second("model-one"))
     ufc.training.trainer.main(second("model-parts", **parts))
+    ufc.training.trainer.main(second("tasks-one", **tasks))
+    ufc.training.trainer.main(second("tasks-parts", **tasks, gradient_accumulation_steps=4))
     launch(
         ("tokenizer", first("tokenizer-two")),
         ("tokenizer", first("tokenizer-fsdp", **fsdp)),
         ("model", second("model-two-parts", **parts)),
         ("model", second("model-fsdp-parts", **parts, **fsdp)),
+        ("model", second("tasks-two", **tasks)),
+        ("model", second("tasks-fsdp", **tasks, **fsdp)),
         ("model", second("estimators-two", estimator_start=0.0, max_train_steps=4)),
         ("model", second("estimators-fsdp", estimator_start=0.0, max_train_steps=4, **fsdp)),
     )
@@ -125,6 +133,9 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("model-one", "model-parts", OF_MODEL),
         ("model-one", "model-two-parts", OF_MODEL),
         ("model-one", "model-fsdp-parts", OF_MODEL),
+        ("tasks-one", "tasks-parts", OF_TASKS),
+        ("tasks-one", "tasks-two", OF_TASKS),
+        ("tasks-one", "tasks-fsdp", OF_TASKS),
     ],
 )
 def test_losses_are_those_of_one_process_and_one_batch(

@@ -63,7 +63,7 @@ def test_it_learns_to_tell_and_has_a_gradient_for_pictures() -> None:
         loss = discriminator_loss(model(real), model(fake))
         loss.backward()
         optimizer.step()
-    assert loss < 0.5 * first
+    assert loss < 0.7 * first
     picture = fake.requires_grad_()
     (pull,) = torch.autograd.grad(model(picture).mean(), picture)
     assert pull.abs().sum() > 0
@@ -103,6 +103,8 @@ def test_some_codes_of_a_step_are_always_the_same(codes_file: str) -> None:
     codes = GeneratedCodes(codes_file, VQGAN(TINY_VQGAN), 4)
     assert torch.equal(codes.some(3), codes.some(3))
     assert codes.some(3).shape == (4, *TINY_VQGAN.grid_size)
+    parts = torch.cat([codes.some(3, part, 3) for part in range(3)])
+    assert torch.equal(parts, codes.some(3))
 
 
 def test_codes_that_are_not_this_tokenizers_are_refused(tmp_path: Path) -> None:
@@ -127,6 +129,10 @@ def test_codes_that_are_not_this_tokenizers_are_refused(tmp_path: Path) -> None:
         ({"discriminator": "pixels"}, "'patch' or 'features'"),
         ({"discriminator": "features", "perceptual_net": "none"}, "perceptual-net"),
         ({"generated_codes": "codes.safetensors"}, "freeze-encoder"),
+        (
+            {"generated_codes": "c", "freeze_encoder": True, "discriminator_weight": 0.0},
+            "its weight is 0",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:

@@ -149,8 +149,8 @@ def tokenizer(flags: TokenizerFlags) -> int:
         ]
         found = tokenizer_report(
             model,
-            open_set(flags.real, flags.limit),
-            open_set(flags.train_data_dir),
+            open_set(flags.real, flags.limit, reading_of(flags)),
+            open_set(flags.train_data_dir, reading=reading_of(flags)),
             measurings,
             lpips_model("alex").to(device),
             terminal.notice,
@@ -276,8 +276,8 @@ def words(flags: ModelFlags) -> int:
         fit = flags.fit or pipeline.tokenizer.config.fit
         found = words_report(
             pipeline,
-            open_set(flags.real, flags.limit),
-            open_set(flags.train_data_dir),
+            open_set(flags.real, flags.limit, reading_of(flags)),
+            open_set(flags.train_data_dir, reading=reading_of(flags)),
             measuring_of(flags, terminal, None, fit),
             terminal.notice,
             fit,
@@ -310,7 +310,7 @@ def phrasings(flags: PhrasingFlags) -> int:
         found = phrasings_report(
             UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device),
             asked[: flags.limit],
-            open_set(flags.train_data_dir),
+            open_set(flags.train_data_dir, reading=reading_of(flags)),
             measuring_of(flags, terminal, None),
             terminal.notice,
             seed=flags.seed,

@@ -46,20 +46,35 @@ class CodeLoss:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """A part's shares of what a whole step asks for; None where the step has nothing of a kind.
+
+    Attributes:
+        codes: of the masked cells.
+        words: of the masked words of what images are made from.
+        told: of the words that text tasks ask for.
+        boxes: of the samples that ask for blocks.
+    """
+
+    codes: float
+    words: float | None
+    told: float | None
+    boxes: float | None
+
+
+@dataclass(frozen=True)
 class Context:
     """A part of a step, for all its objectives.
 
-    Losses are means over masked cells or words; the shares are this part's of those of the whole
-    step, so that the parts add up to the mean over the step. Without words in the step there is no
-    `text_share`; `auxiliary` is there in the part of a step in which estimators learn. `progress`
-    is the share of the run that is done.
+    Losses are means over a part's masked cells or words; times the part's share they add up to the
+    mean over the step. `auxiliary` is there in the part of a step in which estimators learn.
+    `progress` is the share of the run that is done.
     """
 
     model: UFCTransformer
     batch: TrainBatch
     codes: CodeLoss
-    code_share: float
-    text_share: float | None
+    shares: Shares
     auxiliary: AuxiliaryStep | None
     progress: float = 0.0
 

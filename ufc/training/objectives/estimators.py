@@ -133,7 +133,7 @@ def estimator_batch(
     altered = (wrong_BT != real_BT[:few]).any(1)
     sizes = [count, count, len(generated_items), few]
     all_items = [*items, *exchanged, *generated_items, *items[:few]]
-    different = torch.tensor([a is not b for a, b in zip(items, exchanged, strict=True)])
+    different = torch.tensor([not alike(a, b) for a, b in zip(items, exchanged, strict=True)])
 
     def columns(*parts: bool | Tensor) -> Tensor:
         """A column for all canvases, from a value or a column for each kind."""
@@ -160,6 +160,15 @@ def estimator_batch(
     )
 
 
+def alike(one: ControlItem, two: ControlItem) -> bool:
+    """Whether two conditionings say the same."""
+    return (
+        list(one.text) == list(two.text)
+        and len(one.references) == len(two.references)
+        and all(torch.equal(a, b) for a, b in zip(one.references, two.references, strict=True))
+    )
+
+
 def one_shot_fill(batch: TrainBatch, prediction: Prediction, generator: torch.Generator) -> Tensor:
     """The step's targets with the masked cells drawn from the model's own logits, (B, T)."""
     filled = batch.codes_BT.clone()
@@ -170,7 +179,7 @@ def one_shot_fill(batch: TrainBatch, prediction: Prediction, generator: torch.Ge
 def corrupt(
     real_BT: Tensor, others_BT: Tensor, grid: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Real grids with 10 to 60 % of their cells, a box or scattered, from another picture."""
+    """Real grids with cells from another picture: a box of 20 to 80 %, or up to 60 % scattered."""
     count, cells = real_BT.shape
     wrong = real_BT.clone()
     for row in range(count):

@@ -28,4 +28,4 @@ class ExpertBalance(Objective):
             "experts_imbalance": torch.stack([one.imbalance for one in passes]).mean(),
             "experts_dropped": torch.stack([one.dropped for one in passes]).mean(),
         }
-        return context.model.config.balance_weight * context.code_share * balance, log
+        return context.model.config.balance_weight * context.shares.codes * balance, log

@@ -12,6 +12,7 @@ from torch import Tensor
 from ufc.captioning.grounding import block_logits
 from ufc.model.transformer import UFCTransformer
 from ufc.training.objectives.base import Context, Log, Objective, register_objective
+from ufc.training.objectives.text_targets import idle
 from ufc.training.tasks.words import TaskSample
 
 
@@ -22,22 +23,24 @@ class GroundedBlocks(Objective):
     name = "grounded-blocks"
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
-        if not context.model.config.grounding:
+        share, model = context.shares.boxes, context.model
+        if not model.config.grounding:
             return None
-        found = grounded_blocks(context.model, context.batch.box_tasks)
-        if found is None:  # another process may have some
-            return 0.0 * context.model.ground_head.weight.sum(), {}
-        loss = found.loss / self.config.gradient_accumulation_steps
-        return loss, {"grounding_loss": loss.detach(), "grounding_iou": found.iou}
+        found = grounded_blocks(model, context.batch.box_tasks)
+        if found is None or share is None:
+            return idle(model, model.ground_head.weight, others=share is not None), {}
+        loss = share * found.loss
+        log: Log = {"grounding_loss": loss.detach()}
+        return loss, log if found.iou is None else log | {"grounding_iou": found.iou}
 
 
 @dataclass(frozen=True)
 class Grounded:
     """Mean loss over blocks, and intersection over union with the true blocks, meant over those
-    samples that have some."""
+    samples that have some; None where none has."""
 
     loss: Tensor
-    iou: Tensor
+    iou: Tensor | None
 
 
 def grounded_blocks(model: UFCTransformer, samples: Sequence[TaskSample]) -> Grounded | None:
@@ -48,7 +51,8 @@ def grounded_blocks(model: UFCTransformer, samples: Sequence[TaskSample]) -> Gro
     truth_BT = torch.stack([s.blocks_T for s in samples if s.blocks_T is not None])
     truth_BT = truth_BT.to(logits_BT.device)
     loss = F.binary_cross_entropy_with_logits(logits_BT, truth_BT.float())
-    return Grounded(loss, block_iou(logits_BT.detach() > 0, truth_BT))
+    iou = block_iou(logits_BT.detach() > 0, truth_BT) if truth_BT.any() else None
+    return Grounded(loss, iou)
 
 
 def block_iou(said_BT: Tensor, truth_BT: Tensor) -> Tensor:

@@ -19,12 +19,12 @@ class MaskedWords(Objective):
 
     def loss(self, context: Context) -> tuple[Tensor, Log] | None:
         hidden_BCD = context.codes.prefix.hidden_BCD
-        if context.text_share is None or hidden_BCD is None:
+        if context.shares.words is None or hidden_BCD is None:
             return None
         told = text_loss(context.model, context.codes.prefix, context.batch.text_labels)
         if told is None:  # another part has words: gradients of the same weights are exchanged
             told = 0.0 * (context.model.text_bias.sum() + hidden_BCD.sum())
-        loss = context.text_share * told
+        loss = context.shares.words * told
         return loss, {"text_loss": loss.detach()}
 
 

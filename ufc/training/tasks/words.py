@@ -26,11 +26,13 @@ class TaskSample:
         labels: true ids of masked words, aligned with the item's text, -1 where nothing is asked.
         blocks_T: of the first reference's blocks those that the words are about; None where none
             are asked for.
+        spoken: how many of the labels there are up to the first end; slots behind it say nothing.
     """
 
     item: ControlItem
     labels: Sequence[int] = ()
     blocks_T: Tensor | None = None
+    spoken: int = 0
 
 
 def words_sample(
@@ -59,7 +61,8 @@ def words_sample(
     slots = [text.size if place in masked else token for place, token in enumerate(ids)]
     asked = [token if place in masked else -1 for place, token in enumerate(ids)]
     item = TextTarget(before, slots, picture if shown else None).item()
-    return TaskSample(item, [-1] * len(before) + asked)
+    ended = ids.index(text.end) + 1 if text.end in ids else len(ids)
+    return TaskSample(item, [-1] * len(before) + asked, spoken=len(before) + ended)
 
 
 def share_of(plan: Plan, rng: random.Random) -> float:

@@ -74,7 +74,8 @@ class Request:
     model. Picture `i` of a request uses seed `seed + i`.
 
     Raises:
-        RequestError: an ill-typed or out-of-range field; blocks or a mask without an image.
+        RequestError: an ill-typed or out-of-range field; blocks or a mask without an image. What
+            is left open may be filled in, so `check_controls` says whether anything is missing.
     """
 
     id: str | None
@@ -122,7 +123,7 @@ class Request:
             raise RequestError(f"lang: got {shown(lang)}, wanted one of {listed(LANGUAGES)}")
         if output is not None:
             check_output(output)
-        conditioning.check_request(whole=settings.strength is not None)
+        conditioning.check_request(whole=True)  # a strength may be filled in: `check_controls`
         if settings.seed is not None:
             count_up(settings.seed, settings.num_images_per_prompt)
 
@@ -183,7 +184,8 @@ class Request:
         return replace(self, conditioning=self.conditioning.with_pictures(place))
 
     def check_controls(self) -> None:
-        """Raise `RequestError` where there is nothing to go by, or no image to change."""
+        """Raise `RequestError` where there is nothing to go by, no image to change, or an image of
+        which nothing says what to keep."""
         given = self.conditioning.present().keys() - {"negative_prompt"}
         if not given - {"prompt"} and not normalise(self.conditioning.prompt or ""):
             raise NothingAskedError(
@@ -192,6 +194,7 @@ class Request:
             )
         if self.settings.strength is not None and self.conditioning.image is None:
             raise RequestError("strength: needs the image that it changes; give an image too")
+        self.conditioning.check_request(whole=self.settings.strength is not None)
 
     def check_blocks(self, num_blocks: int) -> None:
         """Raise `RequestError` for blocks outside 0..num_blocks-1, or where all are kept."""

@@ -62,8 +62,18 @@ class Derived:
         # Weights are held too, so that no other one comes to lie where they lay.
         self.kept: dict[Hashable, tuple[object, list[Tensor], Any]] = {}
 
-    def get(self, name: Hashable, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
-        """What `make` returns for these weights, from the last time if they are the same."""
+    def get(
+        self,
+        name: Hashable,
+        weights: Sequence[Tensor],
+        make: Callable[[], Any],
+        most: int | None = None,
+    ) -> Any:
+        """What `make` returns for these weights, from the last time if they are the same.
+
+        With `most` the name is a tuple, and of those that begin alike so many are kept, those that
+        were made last.
+        """
         found = self.kept.get(name)
         if torch.compiler.is_compiling():  # a compiled pass takes what the pass before it left
             return make() if found is None else found[2]
@@ -72,7 +82,16 @@ class Derived:
             return make()
         if found is None or found[0] != key:
             found = self.kept[name] = key, [weight.detach() for weight in weights], make()
+            if most is not None and isinstance(name, tuple):
+                self.let_go(name[:1], most)
         return found[2]
+
+    def let_go(self, beginning: tuple[Any, ...], most: int) -> None:
+        """Forget all but the latest of the names that begin so; other threads may do the same."""
+        names = [one for one in list(self.kept) if isinstance(one, tuple)]
+        alike = [one for one in names if one[:1] == beginning]
+        for one in alike[: max(0, len(alike) - most)]:
+            self.kept.pop(one, None)
 
     def forget(self) -> None:
         self.kept.clear()

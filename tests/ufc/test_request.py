@@ -81,7 +81,6 @@ def test_numbers_as_ids_and_blocks_as_text():
         ("preserve_blocks", [-1], "wanted 0 to"),
         ("preserve_blocks", [1], "needs the image"),
         ("mask_image", "m.png", "needs the image"),
-        ("image", "i.png", "nothing says what to keep"),
         ("colour", "red", "unknown field colour in request; known are id, prompt"),
         ("output", "../a.png", "leave the output folder"),
         ("output", "/a.png", "leave the output folder"),
@@ -145,6 +144,9 @@ def test_controls_are_needed():
     Request(prompt="coat").check_controls()
     Request(reference_images=(Reference("a.png"),)).check_controls()
     Request(image="i.png", preserve_blocks=(0,)).check_controls()
+    Request(image="i.png", strength=0.5).check_controls()
+    with pytest.raises(RequestError, match="nothing says what to keep"):
+        Request(image="i.png").check_controls()
 
 
 def test_blocks_are_checked_against_the_grid():

@@ -36,6 +36,7 @@ def with_defaults(request: Request, defaults: Request) -> Request:
         request,
         id=request.id or defaults.id,
         conditioning=Conditioning(**controls | request.conditioning.present()),
+        expand_prompt=request.expand_prompt or defaults.expand_prompt,
         lang=request.lang or defaults.lang,
         settings=GenerationConfig.over(defaults.settings.explicit(), request.settings.explicit()),
         output=request.output or defaults.output,

@@ -114,6 +114,40 @@ def refuse_existing(folder: Path, file_names: Iterable[str]) -> None:
         )
 
 
+def refuse_new_folder(folder: Path) -> None:
+    """Raise `RequestError` where there is no run in a folder that nobody named.
+
+    Its name is the day's, and the run to go on with may be of the day before.
+    """
+    if has_run(folder):
+        return
+    others = [path for path in folder.parent.glob("*/") if path != folder and has_run(path)]
+    newest = max(others, key=last_written, default=None)
+    said = (
+        f"the newest other run is in {newest}; add --output-dir {newest}"
+        if newest
+        else "say with --output-dir where the run is"
+    )
+    raise RequestError(
+        f"--resume: {folder} has no {MANIFEST} to go on from; {said}, or leave --resume out"
+    )
+
+
+def has_run(folder: Path) -> bool:
+    """Whether a run has written to this folder."""
+    return bool(manifests(folder))
+
+
+def last_written(folder: Path) -> float:
+    """When a run last wrote to this folder."""
+    return max(path.stat().st_mtime for path in manifests(folder))
+
+
+def manifests(folder: Path) -> list[Path]:
+    """The manifest of a folder, if it has one, and its parts."""
+    return [*folder.glob(MANIFEST), *manifest_parts(folder)]
+
+
 class Manifest(AbstractContextManager["Manifest"]):
     """The manifest of a folder: `rows` by file name, in order; at the end it is tidied, and shown.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ufc.conditioning.conditioning import request_controls
 from ufc.conditioning.kinds import Text
+from ufc.io.batch_plan import with_defaults
 from ufc.io.validation import RequestError, parse_json, shortened
 from ufc.request import RESULT_FIELDS, Request, Result, Row, request_names
 from ufc.sampling.generation_config import OLD_NAMES, REQUEST_SETTINGS, kind_of
@@ -32,13 +33,14 @@ _ALIASES = OLD_NAMES | {
 _FLAG = re.compile(r"(?:^|\s)--[A-Za-z]")
 
 
-def read_rows(path: str | PathLike[str]) -> list[Row]:
+def read_rows(path: str | PathLike[str], defaults: Request | None = None) -> list[Row]:
     """Read a `.jsonl` or `.txt` prompts file, or a manifest written by an earlier run.
 
     JSON lines are strict: one object per line, fields of `Request` only. A text file has one
     prompt per line, `#` begins a comment line, and flags may follow the prompt or replace it:
     `--prompt "…" --seed 1 --steps 12 --cfg_scale 3`. Lines without an id get their number.
     Where a manifest has several lines for a file, the last one counts, in the place of the first.
+    A line is judged with what it leaves open taken from `defaults`, and returned as it stands.
 
     Raises:
         RequestError: an unreadable or empty file, a bad line, a duplicate id.
@@ -58,7 +60,7 @@ def read_rows(path: str | PathLike[str]) -> list[Row]:
             request = _resolve_paths(request, path.parent)
             if request.id is None:
                 request = replace(request, id=f"{number:04d}")
-            request.check_controls()
+            (request if defaults is None else with_defaults(request, defaults)).check_controls()
         except RequestError as error:
             if not whole and any(row.result for row in rows.values()):
                 continue  # the run that wrote this manifest was killed within its last line

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CAUSAL_MARKS = ("start", "next code")  # in the place of the first cell's input; added to all
 PLACE_FEATURES = 16
 LOOK_WIDTH = 64
+MOST_PLACES = 32  # grids whose places are kept, with and without score tokens
 
 
 class Embedding(nn.Module):
@@ -66,15 +67,22 @@ class Embedding(nn.Module):
         books = codebook_VD.chunk(self.config.codebooks)
         self.looks.copy_(torch.block_diag(*(standardised(book) for book in books)))
 
-    def keep(self, key: Any, weights: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+    def keep(
+        self,
+        key: Any,
+        weights: Sequence[Tensor],
+        make: Callable[[], Any],
+        most: int | None = None,
+    ) -> Any:
         """What `make` returns, computed once while nothing is learnt and `weights` stay the same.
 
-        Under autocast it is computed anew, since its precision is of the moment.
+        Under autocast it is computed anew, since its precision is of the moment. `most` is as
+        `Derived.get` has it.
         """
         device = self.embedding.weight.device.type
         if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(device):
             return make()
-        return self.derived.get(key, weights, make)
+        return self.derived.get(key, weights, make, most)
 
     def train(self, mode: bool = True) -> Self:
         self.derived.forget()  # its memory is wanted elsewhere
@@ -150,10 +158,10 @@ class Embedding(nn.Module):
             )
 
     def kept_places(self, grid: tuple[int, int], scores: bool) -> tuple[Tensor, Tensor]:
-        """`places`, computed once for a grid."""
+        """`places`, computed once for a grid: a server is asked for any number of them."""
         weights = [self.embedding.weight, self.segment.weight, *self.place.parameters()]
         made: tuple[Tensor, Tensor] = self.keep(
-            ("places", grid, scores), weights, lambda: self.places(grid, scores)
+            ("places", grid, scores), weights, lambda: self.places(grid, scores), MOST_PLACES
         )
         return made
 

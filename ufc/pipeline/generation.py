@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ufc.call_arguments import make_generators, of_strength, prepare_edits, sampler_config
@@ -89,8 +90,12 @@ class Generation(Coding):
                 total = free if sampler.rule.causal else sampler.steps
                 bar = stack.enter_context(self.progress_bar(total=total))
 
-            def decoded(codes_BT: Tensor) -> Tensor:
-                return paste_back(self.decode(codes_BT, frame.grid), edits, config.feather)
+            def seen(codes_BT: Tensor, rows: Sequence[int] | None = None) -> list[Image.Image]:
+                """What a step has come to, of some pictures of the batch alone or of all."""
+                shown = range(len(edits)) if rows is None else rows
+                pixels_BCHW = self.decode(codes_BT[list(shown)], frame.grid)
+                own = [edits[row] for row in shown]
+                return as_pictures(paste_back(pixels_BCHW, own, config.feather), own)
 
             def on_step(step: int, canvas: Canvas) -> bool:
                 if bar is not None:
@@ -98,7 +103,7 @@ class Generation(Coding):
                 if callback_on_step_end is not None:
                     tensors = step_tensors(canvas, frame.grid, sampler.watched)
                     state: dict[str, Any] = {name: tensors[name] for name in names}
-                    state["image"] = lambda: as_pictures(decoded(canvas.codes), edits)
+                    state["image"] = lambda rows=None: seen(canvas.codes, rows)
                     state["stop"] = call.stop
                     returned = callback_on_step_end(self, step, step, state)
                     take_over(canvas, returned, problem.locked_BT, problem.codes)

@@ -65,47 +65,68 @@ class RateLimit:
         """
         if self.limit is None:
             return {}
-        now = self.clock()
-        left, since = self.buckets.pop(client, (float(self.limit), now))
-        left = min(float(self.limit), left + (now - since) * self.limit / 60)
-        allowed = left >= 1
-        self.buckets[client] = (left - 1 if allowed else left, now)
+        self.check(client)
+        left = self.left(client, self.limit) - 1
+        self.buckets[client] = (left, self.clock())
+        self.buckets.move_to_end(client)
         if len(self.buckets) > MOST_CLIENTS:
             self.buckets.popitem(last=False)
-        headers = {
-            "x-ratelimit-limit-requests": str(self.limit),
-            "x-ratelimit-remaining-requests": str(int(left - 1) if allowed else 0),
-        }
-        if allowed:
-            return headers
+        return told(self.limit, left)
+
+    def check(self, client: str) -> None:
+        """The same without counting anything."""
+        if self.limit is None:
+            return
+        left = self.left(client, self.limit)
+        if left >= 1:
+            return
+        self.buckets.move_to_end(client)  # who goes on asking is not forgotten
         seconds = max(1, round((1 - left) * 60 / self.limit))
         raise ApiError(
             429,
             f"More than {self.limit} requests a minute; try again in {seconds} s",
             code="rate_limit_exceeded",
-            headers=headers | {"retry-after": str(seconds)},
+            headers=told(self.limit, left) | {"retry-after": str(seconds)},
         )
+
+    def left(self, client: str, limit: int) -> float:
+        """What a client may still ask now."""
+        left, since = self.buckets.get(client, (float(limit), 0.0))
+        return min(float(limit), left + (self.clock() - since) * limit / 60)
+
+
+def told(limit: int, left: float) -> dict[str, str]:
+    """Headers that say what is left."""
+    return {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(int(left)),
+    }
 
 
 class Gate:
-    """What a request to the API goes through first."""
+    """What a request to the API goes through first.
+
+    Wrong keys are counted by themselves: the right ones of an address cost it none of its tries.
+    """
 
     def __init__(self, keys: Keys, limit: RateLimit) -> None:
         self.keys = keys
         self.limit = limit
+        self.tries = RateLimit(limit.limit, limit.clock)
 
     def admit(self, request: Request) -> dict[str, str]:
         """Headers for the answer.
 
         Raises:
-            ApiError: status 401 or 429. Wrong keys count against the address, so that guessing
-                is slow.
+            ApiError: status 401 or 429. An address that has sent as many wrong keys as the limit
+                allows is not told whether the next is right, so that guessing is slow.
         """
         address = request.client.host if request.client else "nobody"
+        self.tries.check(address)
         try:
             key = self.keys.check(request)
         except ApiError:
-            self.limit.take(address)
+            self.tries.take(address)
             raise
         return self.limit.take(key or address)
 

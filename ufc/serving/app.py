@@ -53,9 +53,9 @@ def create_app(
 
     @asynccontextmanager
     async def at_work(app: FastAPI) -> AsyncIterator[None]:
-        service.batcher.start()
+        service.start()
         yield
-        service.batcher.close()
+        service.close()
 
     app = FastAPI(
         title="UFC-BERT",

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from PIL import Image
@@ -98,6 +99,7 @@ class Batcher:
 
     Attributes:
         max_batch: pictures that are generated together, at most.
+        max_canvases: canvases of theirs, at most, but for those of a single picture.
         max_queue: pictures that may wait.
         wait: seconds that a picture waits for company where nothing is being generated.
         on_batch: told how many pictures were generated together, and in how many seconds.
@@ -107,6 +109,7 @@ class Batcher:
     max_batch: int = 8
     max_queue: int = 64
     wait: float = 0.01
+    max_canvases: int = 64
     on_batch: Callable[[int, float], None] = lambda pictures, seconds: None
     running: int = 0
     closed: bool = False
@@ -185,7 +188,7 @@ class Batcher:
             self._changed.wait_for(lambda: self._queue or self.closed)
             if idle and self.wait > 0:
                 self._changed.wait_for(
-                    lambda: self.closed or len(self._company()) >= self.max_batch, self.wait
+                    lambda: self.closed or len(self._company()) >= self._room(), self.wait
                 )
             if self.closed:
                 return None
@@ -201,7 +204,17 @@ class Batcher:
             return []
         key = self._queue[0].job.wanted.company
         same = (unit for unit in self._queue if unit.job.wanted.company == key)
-        return [unit for unit, _ in zip(same, range(self.max_batch), strict=False)]
+        return list(islice(same, self._room()))
+
+    def _room(self) -> int:
+        """Pictures that may be generated together with the first of the queue, itself included.
+
+        Those of equal settings have equally many canvases.
+        """
+        if not self._queue:
+            return self.max_batch
+        most = self.max_canvases // self._queue[0].job.wanted.canvases
+        return max(1, min(self.max_batch, most))
 
     def _generate(self, batch: Sequence[Unit]) -> None:
         """Generate a batch; where it fails, each of its pictures alone."""
@@ -234,10 +247,9 @@ class Batcher:
                 for place, unit in enumerate(batch)
                 if step in due[unit] and not unit.job.cancelled
             ]
-            images = state["image"]() if shown else []
-            for place, unit in shown:
-                number = due[unit].index(step)
-                tell(unit, Preview(unit.index, number, images[place]))
+            images = state["image"]([place for place, _ in shown]) if shown else []
+            for image, (_, unit) in zip(images, shown, strict=True):
+                tell(unit, Preview(unit.index, due[unit].index(step), image))
 
         return self.pipe(
             conditioning=[unit.job.wanted.conditioning for unit in batch],

@@ -21,10 +21,12 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from ufc.conditioning.conditioning import ControlField, request_controls
 from ufc.conditioning.kinds import Blocks, Picture, References, Sides, Switch
+from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.sampling.generation_config import REQUEST_SETTINGS, SETTINGS, kind_of
 from ufc.sampling.orders import ORDERS
 
@@ -62,7 +64,9 @@ _FILE = {"type": "string", "format": "binary"}
 Picture64 = Annotated[bytes, BeforeValidator(picture_bytes), WithJsonSchema(_BASE64)]
 PictureFile = Annotated[bytes, WithJsonSchema(_FILE)]
 Words = Annotated[str, Field(max_length=MOST_LETTERS)]
-BlockNumbers = Annotated[list[int], Field(max_length=2**16)]
+# Lists have an end that is looked at while they are read, and one error of theirs is enough: a
+# body has room for millions of entries, and they are read on the event loop.
+BlockNumbers = Annotated[list[int], Field(max_length=2**16, fail_fast=True)]
 
 
 class WeighedReference(BaseModel):
@@ -73,17 +77,24 @@ class WeighedReference(BaseModel):
     b64_json: Picture64
     weight: float = Field(1.0, ge=0, le=10)
 
+    @model_validator(mode="before")
+    @classmethod
+    def few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > len(cls.model_fields):
+            raise ValueError("wanted b64_json and weight, and no other fields")
+        return value
+
 
 _IN_JSON: dict[type, Any] = {
     Switch: bool,
-    References: list[Picture64 | WeighedReference],
+    References: Annotated[list[Picture64 | WeighedReference], Field(max_length=MAX_REFERENCES)],
     Picture: Picture64,
     Blocks: BlockNumbers | str,
-    Sides: list[int] | str,
+    Sides: Annotated[list[int], Field(max_length=4)] | str,
 }
 _IN_FORMS: dict[type, Any] = {
     Switch: bool,
-    References: list[PictureFile],
+    References: Annotated[list[PictureFile], Field(max_length=MAX_REFERENCES)],
     Picture: PictureFile,
     Blocks: str,
     Sides: str,
@@ -168,6 +179,7 @@ def form_body() -> type[ImageRequest]:
         list[PictureFile],
         Field(
             min_length=1,
+            max_length=MAX_REFERENCES + 1,  # the one to edit, and references
             description=f"{fields['image'][1].description} Further ones are reference images, and "
             "so is the first where nothing says what to keep of it.",
         ),
@@ -181,7 +193,8 @@ def form_body() -> type[ImageRequest]:
         ),
     )
     fields[WEIGHTS] = (
-        list[Annotated[float, Field(ge=0, le=10)]] | None,
+        Annotated[list[Annotated[float, Field(ge=0, le=10)]], Field(max_length=MAX_REFERENCES)]
+        | None,
         Field(None, description="How much each of reference_images counts, in their order (1)."),
     )
     return create_model(

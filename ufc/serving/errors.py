@@ -85,12 +85,17 @@ def invalid(error: ValidationError) -> ApiError:
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
     param = str(first["loc"][0]) if first["loc"] else None
     if first["type"] == "extra_forbidden":
-        message = f"Unknown parameter: {shown(place)}. The schema is at /openapi.json"
-        return ApiError(400, message, code="unknown_parameter", param=param)
-    said = first["msg"].removeprefix("Value error, ")
-    return ApiError(
-        400, f"{place}: got {shown(first['input'])}: {said}", code="invalid_value", param=param
-    )
+        return unknown_parameter(place, param)
+    said = f"got {shown(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "too_long":
+        said = f"got more, wanted {first['ctx']['max_length']} at most; leave some out"
+    return ApiError(400, f"{place}: {said}", code="invalid_value", param=param)
+
+
+def unknown_parameter(name: str, param: str | None = None) -> ApiError:
+    """Status 400 for a field that there is not; `param` is the one it lies in, or itself."""
+    message = f"Unknown parameter: {shown(name)}. The schema is at /openapi.json"
+    return ApiError(400, message, code="unknown_parameter", param=param or name)
 
 
 def too_slow(seconds: float) -> ApiError:

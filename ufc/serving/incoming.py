@@ -13,14 +13,15 @@ from ufc.call_arguments import prepare_edits
 from ufc.conditioning.conditioning import OF_AN_EDIT, Conditioning, picture_kinds, request_controls
 from ufc.conditioning.edits.outpainting import extended_size
 from ufc.conditioning.kinds import Reference, References
+from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import plan, with_model_defaults
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.request import Request, Row
 from ufc.requests.checks import check_rows, opened
 from ufc.requests.loading import Loaded
+from ufc.requests.steps import expected_steps
 from ufc.sampling.generation_config import BATCH_SETTINGS, GenerationConfig
-from ufc.sampling.orders import find_order
 from ufc.serving.bodies import COUNT, WEIGHTS, ImageRequest
 from ufc.serving.pictures import Uploads
 from ufc.serving.settings import ServerSettings
@@ -40,6 +41,7 @@ class Wanted:
         grid: (rows, columns) of blocks of a picture.
         steps: refinement steps of a picture, at most.
         tokens: of the prompt, and of the reference images.
+        canvases: that are generated for a picture: candidates times best of.
     """
 
     rows: list[Row]
@@ -49,6 +51,7 @@ class Wanted:
     grid: tuple[int, int]
     steps: int
     tokens: tuple[int, int]
+    canvases: int
 
 
 def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wanted:
@@ -80,8 +83,9 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
         uploads.hashes(row.request.conditioning.pictures),
         (*(getattr(config, name) for name in shared), frame.grid, alone),
         frame.grid,
-        find_order(config.order).steps(config.num_inference_steps, free),
+        expected_steps(config, free),
         count_tokens(conditioning, pipe),
+        config.num_candidates * config.best_of,
     )
 
 
@@ -103,6 +107,7 @@ def check_size(body: ImageRequest, pipe: UFCPipeline) -> None:
 
 def controls_of(body: ImageRequest, uploads: Uploads) -> dict[str, Any]:
     """The controls of a body; its pictures are taken into `uploads`, whose names stand for them."""
+    check_references(body)
     given: dict[str, Any] = {}
     for name, control in request_controls().items():
         value = getattr(body, name, None)
@@ -120,6 +125,23 @@ def controls_of(body: ImageRequest, uploads: Uploads) -> dict[str, Any]:
     if isinstance(getattr(body, "image", None), list):
         return edit_of(body, given, uploads)
     return given
+
+
+def check_references(body: ImageRequest) -> None:
+    """Raise `RequestError` for more references than a model can tell apart.
+
+    They are counted before the first is decoded: a small file may hold a large picture.
+    """
+    kinds = {name: one.kind for name, one in request_controls().items()}
+    named = [name for name, kind in kinds.items() if isinstance(kind, References)]
+    count = sum(len(getattr(body, name, None) or ()) for name in named)
+    images = getattr(body, "image", None)
+    if isinstance(images, list):
+        count += len(images) - 1  # the first may be the one to edit
+    if count > MAX_REFERENCES:
+        raise RequestError(
+            f"reference_images: got {count}, wanted {MAX_REFERENCES} at most; leave some out"
+        )
 
 
 def references(
@@ -140,8 +162,8 @@ def references(
 def edit_of(body: Any, given: dict[str, Any], uploads: Uploads) -> dict[str, Any]:
     """The controls of an edit as the API that this follows means it.
 
-    Transparency says what is regenerated. Further images, and one of which nothing is kept, are
-    references.
+    Transparency says what is regenerated, and a strength how far. Further images, and one of which
+    nothing is kept, are references.
     """
     images = [uploads.add(f"image[{i}]", data) for i, data in enumerate(body.image)]
     if body.mask is not None:
@@ -153,7 +175,7 @@ def edit_of(body: Any, given: dict[str, Any], uploads: Uploads) -> dict[str, Any
         mask_image = uploads.cut_out("mask_image", images[0])
         if mask_image is not None:
             given["mask_image"] = mask_image
-    if given.keys() & set(OF_AN_EDIT):
+    if given.keys() & set(OF_AN_EDIT) or body.strength is not None:
         given["image"] = images.pop(0)
     further = tuple(map(Reference, images))
     given["reference_images"] = (*further, *given.get("reference_images", ()))
@@ -165,10 +187,12 @@ def check_limits(request: Request, pipe: UFCPipeline, settings: ServerSettings) 
     config = GenerationConfig(**request.settings.explicit())
     pictures = config.num_images_per_prompt
     canvases = pictures * config.num_candidates * config.best_of
+    attempts = 1 if config.min_compliance is None else config.max_attempts
     for name, got, most in (
         ("n", pictures, min(settings.max_images, settings.max_queue)),
         ("num_inference_steps", config.num_inference_steps, settings.max_steps),
         ("num_candidates", canvases, settings.max_canvases),
+        ("max_attempts", attempts, settings.max_attempts),
     ):
         if got > most:
             what = " pictures times candidates times best_of" if name == "num_candidates" else ""

@@ -14,7 +14,7 @@ from ufc.conditioning.conditioning import request_controls
 from ufc.conditioning.kinds import References
 from ufc.io.validation import RequestError, parse_json
 from ufc.serving.bodies import WEIGHTS, ImageRequest
-from ufc.serving.errors import ApiError, bad_input, invalid
+from ufc.serving.errors import ApiError, bad_input, invalid, unknown_parameter
 
 MOST_FILES, MOST_FIELDS, MOST_OF_A_FIELD = 32, 256, 2**20
 
@@ -81,6 +81,9 @@ def add(fields: dict[str, Any], name: str, value: Any, several: set[str]) -> Non
 
 def validated(model: type[ImageRequest], fields: dict[str, Any]) -> ImageRequest:
     """The body; `ApiError` where the model refuses it."""
+    unknown = next((name for name in fields if name not in model.model_fields), None)
+    if unknown is not None:  # the first is enough: there may be millions, with an error each
+        raise unknown_parameter(unknown)
     try:
         return model.model_validate(fields)
     except ValidationError as error:

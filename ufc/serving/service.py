@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import TypeVar
 
-import anyio
 import anyio.to_thread
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import Request
@@ -52,10 +52,25 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.batcher = Batcher(
-            loaded.pipe, settings.max_batch, settings.max_queue, settings.batch_wait
+            loaded.pipe,
+            settings.max_batch,
+            settings.max_queue,
+            settings.batch_wait,
+            settings.max_canvases,
         )
         self.metrics.watch(self.batcher)
-        self.opening = anyio.CapacityLimiter(AT_ONCE)
+        # A thread cannot be ended from outside: of a request that is given up it works on, and
+        # keeps its place until it is done.
+        self.opening = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ufc-opening")
+
+    def start(self) -> None:
+        """Begin to generate."""
+        self.batcher.start()
+
+    def close(self) -> None:
+        """Stop: who waits is told, and what is being opened is not waited for."""
+        self.opening.shutdown(wait=False, cancel_futures=True)
+        self.batcher.close()
 
     async def serve(
         self,
@@ -96,8 +111,8 @@ class Service:
     async def prepared(self, body: ImageRequest) -> Wanted:
         """What a body asks for, found out beside the event loop."""
         try:
-            return await anyio.to_thread.run_sync(
-                prepare, body, self.loaded, self.settings, limiter=self.opening
+            return await asyncio.get_running_loop().run_in_executor(
+                self.opening, prepare, body, self.loaded, self.settings
             )
         except ValueError as error:
             raise bad_input(error) from None

@@ -41,8 +41,13 @@ class ServerSettings:
     max_steps: Annotated[int, option("Steps of one picture (100).", LIMITS, min=1)] = 100
     max_canvases: Annotated[
         int,
-        option("Of one request: pictures times candidates times best of (64).", LIMITS, min=1),
+        option(
+            "Of one request, and generated together: pictures times candidates times best of (64).",
+            LIMITS,
+            min=1,
+        ),
     ] = 64
+    max_attempts: Annotated[int, option("Attempts at min_compliance (8).", LIMITS, min=1)] = 8
     max_area: Annotated[
         float,
         option("Blocks of one picture, as a multiple of the trained number (4).", LIMITS, min=1),

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import weakref
 
 import pytest
 from PIL import Image
 
+from ufc.io import contact_sheet as contact_sheets
 from ufc.io.batch_plan import (
     form_batches,
     name_from_prompt,
@@ -29,6 +31,7 @@ from ufc.io.manifest import (
     write_log,
 )
 from ufc.request import Request, RequestError, Result, Row
+from ufc_base.images import ImageError
 
 
 def picture(colour: str = "red") -> Image.Image:
@@ -233,6 +236,9 @@ def test_defaults_fill_what_is_open():
     assert (filled.prompt, filled.seed, filled.guidance_scale) == ("y", 1, 2.0)
     assert (filled.image, filled.mask_image, filled.preserve_blocks) == ("i.png", "m.png", None)
     assert with_defaults(Request(id="b"), defaults).preserve_blocks == (1,)
+    chat = Request(prompt="bag", expand_prompt="ours")
+    assert with_defaults(Request(prompt="hat"), chat).expand_prompt == "ours"
+    assert with_defaults(Request(prompt="hat", expand_prompt="own"), chat).expand_prompt == "own"
     [job] = plan(rows(Request(id="a", seed=1, order="halton")))
     recipe = {"order": "pnag", "num_inference_steps": 8, "compliance_weight": 0.5}
     request = with_model_defaults(job, recipe).request
@@ -272,6 +278,32 @@ def test_sheet_of_a_folder(tmp_path):
     assert write_sheet(tmp_path, ["gone.png"]) is None
     picture().save(tmp_path / "a.png")
     assert write_sheet(tmp_path, ["a.png", "gone.png"]) == tmp_path / "grid.png"
+
+
+def test_one_picture_of_a_sheet_is_opened_at_a_time(tmp_path, monkeypatch):
+    names = [f"{number}.png" for number in range(9)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (300, 200 + number), "red").save(tmp_path / name)
+    expected = contact_sheet([Image.open(tmp_path / name) for name in names])
+    opened, most, real = [], 0, contact_sheets.load_image
+
+    def load(path):
+        nonlocal most
+        image = real(path)
+        opened.append(weakref.ref(image))
+        most = max(most, sum(one() is not None for one in opened))
+        return image
+
+    monkeypatch.setattr(contact_sheets, "load_image", load)
+    write_sheet(tmp_path, names)
+    assert most == 2  # the last one is let go when the next is there
+    assert Image.open(tmp_path / "grid.png").tobytes() == expected.tobytes()
+
+
+def test_a_sheet_names_the_picture_that_cannot_be_read(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        write_sheet(tmp_path, ["a.png"])
 
 
 def test_log_page_escapes_what_it_shows(tmp_path):

@@ -19,6 +19,20 @@ def read_requests(path: Path) -> list[Request]:
     return [row.request for row in read_rows(path)]
 
 
+def test_a_line_is_judged_with_what_is_filled_in(tmp_path):
+    path = write(tmp_path, '{"prompt": "bag", "image": "a.png"}')
+    with pytest.raises(RequestError, match="line 1: image: nothing says what to keep"):
+        read_rows(path)
+    (row,) = read_rows(path, Request(strength=0.5))
+    assert row.request.strength is None  # a line as it stands
+    empty = write(tmp_path, '{"id": "empty"}')
+    with pytest.raises(RequestError, match="line 1: nothing says what to generate"):
+        read_rows(empty)
+    assert read_rows(empty, Request(reference_images=(Reference("b.png"),)))
+    with pytest.raises(RequestError, match="line 1: strength: needs the image"):
+        read_rows(write(tmp_path, '{"prompt": "bag"}'), Request(strength=0.5))
+
+
 def test_json_lines(tmp_path):
     path = write(
         tmp_path, '\ufeff{"id": "a", "prompt": "红裙"}\n\n{"prompt": "coat\u2028x", "seed": 3}'

@@ -9,6 +9,7 @@ import torch
 from conftest import tiny_transformer
 
 from ufc.conditioning.sequence import ControlItem, assemble
+from ufc.model.embedding import MOST_PLACES
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import make_predict
 from ufc_base.checkpoint import CheckpointError
@@ -259,3 +260,12 @@ def test_impossible_sizes_are_refused() -> None:
         UFCConfig(control_attention="half")
     with pytest.raises(ValueError, match="at most 8"):
         assemble([ControlItem([], [GRID] * 9)], UFCConfig().vocabulary)
+
+
+def test_places_of_few_grids_are_kept() -> None:
+    model = tiny_transformer(300)
+    with torch.no_grad():
+        wanted = [model.places((1, columns), True)[0] for columns in range(1, 80)]
+        for columns, places in enumerate(wanted, start=1):
+            assert torch.equal(model.kept_places((1, columns), True)[0], places)
+    assert sum(name[0] == "places" for name in model.derived.kept) == MOST_PLACES

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 import torch
 from torch import Tensor
 
+from ufc.pipeline import UFCPipeline
 from ufc.sampling.canvas import Refined
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.loop import Problem, Score
@@ -23,6 +27,10 @@ def scored(codes_MT: Tensor, owner_M: Tensor) -> dict[str, Tensor]:
     """Compliance is the share of even codes; owner 1 never complies."""
     compliance = (codes_MT % 2 == 0).float().mean(1) * (owner_M != 1)
     return {"compliance": compliance, "fidelity": torch.ones(len(codes_MT))}
+
+
+def never(codes_MT: Tensor, owner_M: Tensor) -> dict[str, Tensor]:
+    return {name: torch.zeros(len(codes_MT)) for name in ("compliance", "fidelity")}
 
 
 def problem(images: int, first: int = 0) -> Problem:
@@ -58,6 +66,37 @@ def test_an_image_does_not_depend_on_what_others_need() -> None:
 def test_a_bar_that_is_reached_at_once_changes_nothing() -> None:
     plain = refine_best_of(predict, scored, problem(2), CONFIG)
     assert torch.equal(until(2, Bar(0.0, 9)).canvas.codes, plain.canvas.codes)
+
+
+def test_all_attempts_have_one_budget_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, steps = 0.0, list[float]()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    def slow(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Tensor:
+        nonlocal now
+        now += 1
+        steps.append(now)
+        return predict(codes_MT, owner_M, ask_MT)
+
+    for budget, wanted in ((1, 1), (2, 2), (5, 5), (None, 20)):
+        now = 0.0
+        steps.clear()
+        config = SamplerConfig(order="maskgit", steps=2, time_budget=budget)
+        found = refine_until(
+            lambda p, s, q, seen, c=config: refine_best_of(p, s, q, c, seen),  # type: ignore[misc]
+            slow, never, problem(1), Bar(1.0, 10), None, budget,
+        )  # fmt: skip
+        assert len(steps) == wanted and (found.canvas.codes < CODES).all()
+
+
+def test_a_call_has_one_budget_for_its_attempts(pipeline: UFCPipeline) -> None:
+    steps: list[int] = []
+    started = time.monotonic()
+    pipeline(
+        "bag", seed=1, num_inference_steps=2, min_compliance=1.0, max_attempts=1_000,
+        time_budget=0.05, callback_on_step_end=lambda pipe, step, *_: steps.append(step),
+    )  # fmt: skip
+    assert time.monotonic() - started < 30 and len(steps) < 2_000
 
 
 def test_a_callback_sees_all_images_and_ends_the_attempts() -> None:

@@ -13,10 +13,11 @@ openai = pytest.importorskip("openai")
 for _needed in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
     pytest.importorskip(_needed)
 
+from starlette.requests import Request  # noqa: E402
 from toy_server import Running, get, post, running  # noqa: E402
 
 from ufc.io.validation import RequestError  # noqa: E402
-from ufc.serving.access import MOST_CLIENTS, RateLimit, read_keys  # noqa: E402
+from ufc.serving.access import MOST_CLIENTS, Gate, Keys, RateLimit, read_keys  # noqa: E402
 from ufc.serving.errors import ApiError  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
@@ -67,6 +68,38 @@ def test_guessing_keys_is_slow() -> None:
             for n in range(4)
         ]
     assert [one.status_code for one in status] == [401, 401, 429, 429]
+
+
+def test_a_right_key_does_not_pass_among_wrong_ones() -> None:
+    with running(make_pipeline(), ServerSettings(rate_limit=2), ("right", "other")) as server:
+
+        def status(key: str) -> int:
+            header = {"authorization": f"Bearer {key}"}
+            return int(get(f"{server.url}/v1/models", headers=header).status_code)
+
+        assert [status("right"), status("wrong"), status("right")] == [200, 401, 200]
+        assert status("right") == 429  # of its own allowance
+        assert [status("wrong"), status("other"), status("wrong")] == [401, 429, 429]
+
+
+def test_right_keys_cost_no_tries() -> None:
+    now = 0.0
+    gate = Gate(Keys(["right"]), RateLimit(1, lambda: now))
+
+    def asked(key: str) -> Request:
+        header = (b"authorization", f"Bearer {key}".encode())
+        return Request({"type": "http", "headers": [header], "client": ("10.0.0.1", 1)})
+
+    for _ in range(3):
+        gate.admit(asked("right"))
+        now += 60
+    with pytest.raises(ApiError, match="Incorrect"):
+        gate.admit(asked("wrong"))
+    now += 59
+    with pytest.raises(ApiError, match="try again"):
+        gate.admit(asked("right"))
+    now += 2
+    gate.admit(asked("right"))
 
 
 def test_an_allowance_fills_up_evenly() -> None:

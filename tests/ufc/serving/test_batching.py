@@ -17,6 +17,7 @@ from toy_server import Running, get, picture_of, running, sent, until  # noqa: E
 
 from ufc.pipeline import UFCPipeline  # noqa: E402
 from ufc.pipeline_output import PipelineOutput  # noqa: E402
+from ufc.serving import service  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
 LONG = 1_000  # steps that nobody waits for
@@ -98,6 +99,81 @@ def test_a_default_that_is_said_is_no_other_setting(gated: Gated) -> None:
         gated.gate.set()
         assert all(one.result().data for one in asked)
     assert gated.calls == [1, 2]
+
+
+def test_canvases_bound_what_is_generated_together(gated: Gated) -> None:
+    """A picture with candidates is as many pictures; one alone is generated at all events."""
+    with running(gated, ServerSettings(max_canvases=4)) as server, ThreadPoolExecutor(9) as pool:
+        more = {"num_candidates": 2, "num_inference_steps": 2}
+        generate, batcher = client(server).images.generate, server.service.batcher
+        asked = [pool.submit(ask, server)]
+        until(lambda: gated.calls == [1])
+        asked += [pool.submit(generate, prompt="bag", extra_body=more) for _ in range(3)]
+        until(lambda: batcher.waiting == 3)
+        asked += [pool.submit(ask, server, seed) for seed in range(5)]
+        until(lambda: batcher.waiting == 8)
+        gated.gate.set()
+        assert all(one.result().data for one in asked)
+    assert gated.calls == [1, 2, 1, 4, 1]
+
+
+def test_previews_are_of_those_alone_who_asked(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    decode = gated.pipe.decode
+
+    def counted(codes: Any, *more: Any) -> Any:
+        decoded.append(len(codes))
+        return decode(codes, *more)
+
+    monkeypatch.setattr(gated.pipe, "decode", counted)
+    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, server)
+        until(lambda: gated.calls == [1])
+        others = [pool.submit(ask, server, seed, 4) for seed in (2, 3)]
+        until(lambda: server.service.batcher.waiting == 2)
+        seen = pool.submit(
+            lambda: list(ask(server, 4, 4, stream=True, partial_images=1)),
+        )
+        until(lambda: server.service.batcher.waiting == 3)
+        gated.gate.set()
+        assert first.result().data and all(one.result().data for one in others)
+        preview, whole = seen.result()
+    assert gated.calls == [1, 3] and decoded == [1, 1, 3]
+    alone = gated.pipe("bag", seed=4, num_inference_steps=4)
+    assert picture_of(whole.b64_json).tobytes() == alone.images[0].tobytes()
+    assert preview.type == "image_generation.partial_image"
+
+
+def test_a_place_is_taken_until_its_thread_ends(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread goes on with what is given up; another beside it would be one too many."""
+    gate, at_work, most = threading.Event(), set[int](), [0]
+    real = service.prepare
+
+    def slow(*given: Any) -> Any:
+        at_work.add(threading.get_ident())
+        most[0] = max(most[0], len(at_work))
+        assert gate.wait(60)
+        at_work.discard(threading.get_ident())
+        return real(*given)
+
+    monkeypatch.setattr(service, "prepare", slow)
+    gated.gate.set()
+    with running(gated, ServerSettings(request_timeout=0.2)) as server:
+
+        def out_of_time() -> bool:
+            with pytest.raises(openai.InternalServerError) as caught:
+                ask(server)
+            return bool(caught.value.status_code == 504)
+
+        until(lambda: out_of_time() and len(at_work) == service.AT_ONCE)
+        assert out_of_time() and out_of_time() and most == [service.AT_ONCE]
+        gate.set()
+        server.service.settings.request_timeout = 60
+        assert ask(server).data
 
 
 def test_one_bad_picture_fails_alone(gated: Gated) -> None:

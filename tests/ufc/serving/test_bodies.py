@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ from ufc.conditioning.controls import (  # noqa: E402
     Encoders,
     register_control,
 )
+from ufc.io.validation import RequestError  # noqa: E402
 from ufc.sampling.generation_config import REQUEST_SETTINGS, SETTINGS  # noqa: E402
 from ufc.serving.bodies import form_body, json_body  # noqa: E402
-from ufc.serving.incoming import prepare  # noqa: E402
+from ufc.serving.errors import ApiError  # noqa: E402
+from ufc.serving.incoming import controls_of, prepare  # noqa: E402
+from ufc.serving.pictures import Uploads  # noqa: E402
+from ufc.serving.reading import validated  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
 
@@ -119,6 +124,67 @@ def test_no_file_of_the_server_is_read(tmp_path: Path, monkeypatch: pytest.Monke
             prepared(prompt="bag", reference_images=[name])
         with pytest.raises(ValueError, match=r"base64|not a picture"):
             prepared(prompt="bag", image=name, preserve_blocks=[0])
+
+
+MANY = 500_000
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"reference_images": [1] * MANY}, "reference_images: got more, wanted 8 at most"),
+        ({"reference_images": [{f"{n}": 1 for n in range(MANY)}]}, "reference_images"),
+        ({"outpaint": ["x"] * MANY}, "wanted 4 at most"),
+        ({"preserve_blocks": ["x"] * 60_000}, "preserve_blocks"),
+        ({f"{n}": 1 for n in range(MANY)}, "Unknown parameter"),
+    ],
+)
+def test_the_first_of_many_wrong_entries_is_enough(body: dict[str, Any], said: str) -> None:
+    """An error for each would hold up the event loop, and fill the memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ApiError, match=said):
+            validated(json_body(), body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_too_many_pictures_are_refused_before_one_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> str:
+        raise AssertionError("a picture was opened")
+
+    monkeypatch.setattr(Uploads, "add", never)
+    form, image = form_body(), png(picture(1))
+    body = form.model_validate({"image": [image] * 6, "reference_images": [image] * 4})
+    with pytest.raises(RequestError, match="reference_images: got 9, wanted 8 at most"):
+        controls_of(body, Uploads(100))
+    for fields in ({"image": [image] * 10}, {"image": [image], "reference_images": [image] * 9}):
+        with pytest.raises(ApiError, match="at most; leave some out"):
+            validated(form, fields)
+
+
+@pytest.mark.parametrize("order", ["maskgit", "autoregressive"])
+def test_steps_are_those_that_a_strength_leaves(order: str) -> None:
+    pipe = make_pipeline(autoregressive=True)
+    body = {"image": b64(picture(1)), "prompt": "bag", "strength": 0.5, "order": order, "seed": 1}
+    wanted = prepare(json_body().model_validate(body), loaded(pipe), ServerSettings())
+    steps: list[int] = []
+    pipe(
+        "bag", picture(1), strength=0.5, order=order, seed=1,
+        callback_on_step_end=lambda pipe, step, timestep, state: steps.append(step),
+    )  # fmt: skip
+    assert wanted.steps == len(steps) < 12
+
+
+def test_attempts_are_bounded_where_there_are_any() -> None:
+    with pytest.raises(ValueError, match="max_attempts: got 9, and this server allows 8"):
+        prepared(prompt="bag", min_compliance=1.0, max_attempts=9)
+    assert prepared(prompt="bag", min_compliance=1.0).rows
+    assert prepared(prompt="bag", max_attempts=1_000).rows  # which nobody makes
 
 
 def test_what_is_asked_for_is_bounded() -> None:

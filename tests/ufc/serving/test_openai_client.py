@@ -117,6 +117,24 @@ def test_an_image_of_which_nothing_is_kept_is_a_reference(client: Any, pipe: UFC
     assert picture_of(answer.data[0].b64_json).tobytes() == expected.images[0].tobytes()
 
 
+def test_an_image_is_changed_as_far_as_a_strength_says(client: Any, pipe: UFCPipeline) -> None:
+    answer = client.images.edit(
+        image=("a.png", png(picture(1))), prompt="bag", extra_body=FEW | {"strength": 0.5}
+    )
+    expected = pipe("bag", picture(1), strength=0.5, seed=3, num_inference_steps=2)
+    assert picture_of(answer.data[0].b64_json).tobytes() == expected.images[0].tobytes()
+
+
+def test_a_strength_has_previews_too(client: Any) -> None:
+    """Of 12 steps it has 6, and a preview between them."""
+    more = {"image": b64(picture(1)), "strength": 0.5, "num_inference_steps": 12}
+    events = list(
+        client.images.generate(prompt="bag", stream=True, partial_images=3, extra_body=more)
+    )
+    kinds = [event.type.removeprefix("image_generation.") for event in events]
+    assert kinds == ["partial_image"] * 3 + ["completed"]
+
+
 def test_an_edit_takes_up_what_a_picture_carries(client: Any) -> None:
     """The codes of its own file, so that a chain of edits does not decay."""
     first = client.images.generate(prompt="bag", extra_body=FEW).data[0].b64_json

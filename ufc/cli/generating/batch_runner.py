@@ -18,8 +18,8 @@ from ufc.request import Result, Row
 from ufc.requests.checks import opened
 from ufc.requests.description import picture_metadata
 from ufc.requests.loading import Loaded
+from ufc.requests.steps import expected_steps
 from ufc.sampling.generation_config import GenerationConfig
-from ufc.sampling.orders import find_order
 from ufc_base.entry import reason
 
 # Errors of the disk rather than of one picture: the next would not be written either.
@@ -142,7 +142,7 @@ class BatchRunner:
     def on_step(self, config: GenerationConfig, pictures: int) -> Any:
         """What moves the progress bar by a step of so many pictures."""
         cells = self.loaded.pipe.frames.choose(None, config.height, config.width).cells
-        share = pictures / find_order(config.order).steps(config.num_inference_steps, cells)
+        share = pictures / expected_steps(config, cells)
         return lambda pipe, step, timestep, state: self.terminal.advance(share)
 
 

@@ -20,9 +20,11 @@ def caption(
     json: Annotated[
         bool, switch("--json", "A line of JSON per picture: image, caption, confidence.")
     ] = False,
-    model: Annotated[str | None, option("Model: a name, a folder or a hub id.")] = None,
-    device: Annotated[Device, option("auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[DType, option("auto, fp32, bf16, fp16 or int8.")] = "auto",
+    model: Annotated[
+        str | None, option("Model: a name, a folder or a hub id.", envvar="UFC_MODEL")
+    ] = None,
+    device: Annotated[Device, option("auto, cpu or cuda.", envvar="UFC_DEVICE")] = "auto",
+    dtype: Annotated[DType, option("auto, fp32, bf16, fp16 or int8.", envvar="UFC_DTYPE")] = "auto",
 ) -> int:
     """Describe pictures in a line each.
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ufc.cli.flags import GenerateFlags, GenerationFlags, flag_of, request_from_flags
 from ufc.cli.generating.expansion import expand_prompts
 from ufc.cli.generating.model_choice import load_for
-from ufc.cli.terminal import DONE, SOME_FAILED, Terminal, say
+from ufc.cli.terminal import DONE, SOME_FAILED, Terminal, report, say
 from ufc.io.batch_plan import (
     agreed_seeds,
     first_seeds,
@@ -32,6 +33,7 @@ from ufc.io.manifest import (
     read_folder,
     refuse_changed,
     refuse_existing,
+    refuse_new_folder,
 )
 from ufc.io.png.picture_row import is_picture, read_picture_row
 from ufc.io.prompts_file import read_rows
@@ -58,8 +60,11 @@ def run(flags: GenerateFlags) -> int:
     if flags.controls.get("prompt") is not None:
         raise RequestError("got both --prompt and --prompts-file; give one of them")
     path = flags.prompts_file
-    rows = [read_picture_row(path)] if is_picture(path) else read_rows(path)[: flags.limit]
     defaults = request_from_flags(flags)
+    if is_picture(path):
+        rows = [read_picture_row(path)]
+    else:
+        rows = read_rows(path, defaults)[: flags.limit]
     if not flags.quiet:
         for line in flags_without_effect(rows, defaults):
             say(line)
@@ -99,6 +104,16 @@ def run_batch(flags: GenerationFlags, rows: Sequence[Row] | None = None) -> int:
         request.check_controls()
         rows = [Row(request, where="")]
     folder = Path(flags.output_dir or Path("outputs") / date.today().isoformat())
+    if flags.resume and not flags.output_dir:
+        refuse_new_folder(folder)
+    try:
+        return run_in(folder, flags, rows)
+    except KeyboardInterrupt as error:  # tomorrow another folder is the one of the day
+        raise SystemExit(report(error, f"--resume --output-dir {quote(str(folder))}")) from None
+
+
+def run_in(folder: Path, flags: GenerationFlags, rows: Sequence[Row]) -> int:
+    """`run_batch` into a folder."""
     ranks = ranks_from_environment()
     with Terminal(quiet=flags.quiet or not ranks.first, as_json=flags.json) as terminal:
         old = read_folder(folder) if flags.resume else {}

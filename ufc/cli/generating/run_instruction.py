@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
@@ -11,6 +12,7 @@ from ufc.cli.generating.generate import run_batch
 from ufc.cli.terminal import DONE, Terminal
 from ufc.conditioning.conditioning import OF_AN_EDIT
 from ufc.io.validation import RequestError, listed
+from ufc.requests.loading import MODEL_FLAGS
 from ufc.tasks.attributes import IMAGE
 from ufc.tasks.describe import describe
 from ufc.tasks.families import make_plan
@@ -24,7 +26,7 @@ HELP = """Carry out one line of instruction, such as "[TEXT:caption] [IMAGE:ref]
 Left of the arrow stands what is given, each slot by --slot NAME=VALUE; right of it what is wanted.
 The name of a built-in task does as well: ufc run text-to-image --slot caption="red bag". An image
 called base is one to keep parts of: say which with --mask-image or --preserve-blocks, or add
-blocks around it with --outpaint."""
+blocks around it with --outpaint, or change all of it as far as --strength says."""
 
 FROM_SLOTS = ("prompt", "reference_image", "image")  # flags that an instruction's slots stand for
 
@@ -91,12 +93,12 @@ def generation_flags(flags: RunFlags, plan: Plan, values: Mapping[str, str]) -> 
 
 
 def check_mask(flags: RunFlags, plan: Plan) -> None:
-    """Raise `RequestError` where a base has no mask, or a mask no base."""
+    """Raise `RequestError` where a base has neither mask nor strength, or a mask no base."""
     masks = [name for name in OF_AN_EDIT if name in flags.controls]
-    if plan.base is not None and not masks:
+    if plan.base is not None and not masks and "strength" not in flags.settings:
         raise RequestError(
             f"nothing says what to keep of {plan.base.name}; give --mask-image or "
-            "--preserve-blocks, or --outpaint"
+            "--preserve-blocks, or --outpaint, or --strength to change all of it in part"
         )
     if plan.base is None and masks:
         raise RequestError(
@@ -127,7 +129,7 @@ def answer(plan: Plan, values: Mapping[str, str], flags: RunFlags) -> int:
     Raises:
         RequestError: the model does not know the task, or a picture cannot be read.
     """
-    from ufc.captioning.tell import carry_out
+    from ufc.captioning.tell import carry_out, refuse_unlearnt
     from ufc.requests.loading import choose_settings, load
     from ufc_base.reading import load_image
 
@@ -136,7 +138,26 @@ def answer(plan: Plan, values: Mapping[str, str], flags: RunFlags) -> int:
     words = {slot.name: values[slot.name] for slot in given if slot.kind != IMAGE}
     pictures = [load_image(path) for path in paths]
     pipeline = load(choose_settings(vars(flags), [])).pipe
-    told = carry_out(pipeline, plan, words, pictures or [None])[0]
+    refuse_unlearnt(pipeline, plan)
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        for flag in flags_of_pictures(flags):
+            terminal.notice(f"{flag}: has no effect, {plan.task} makes no picture")
+        if flags.dry_run:
+            terminal.result(f"{plan.task} would be carried out", {"task": plan.task})
+            return DONE
+        told = carry_out(pipeline, plan, words, pictures or [None])[0]
         terminal.result(told.as_text(), {"task": plan.task, **told.to_json()})
     return DONE
+
+
+def flags_of_pictures(flags: RunFlags) -> list[str]:
+    """The flags that were given and that only the making of pictures heeds."""
+    heeded = (*MODEL_FLAGS, "controls", "settings", "dry_run", "json", "quiet")
+    given = [
+        one.name
+        for one in fields(GenerationFlags)
+        if one.name not in heeded and getattr(flags, one.name) != one.default
+    ]
+    if flags.output_dir == os.environ.get("UFC_OUTPUT_DIR"):  # said for all commands, not here
+        given = [name for name in given if name != "output_dir"]
+    return ["--" + name.replace("_", "-") for name in (*flags.controls, *flags.settings, *given)]

@@ -5,6 +5,7 @@ Shapes: B images, S those that fall short, T cells.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,22 +33,27 @@ def refine_until(
     problem: Problem,
     bar: Bar,
     on_step: OnStep | None = None,
+    time_budget: float | None = None,
 ) -> Refined:
     """Every image's first attempt that reaches the bar, or its most compliant one.
 
     An image goes on with its own generator, so it does not depend on what others need. `on_step`
-    sees all images at every step and ends the attempts too by returning True.
+    sees all images at every step and ends the attempts too by returning True; and so does the end
+    of `time_budget`, seconds that all attempts have together.
     """
-    ended = False
+    started, ended = time.monotonic(), False
+
+    def late() -> bool:
+        return time_budget is not None and time.monotonic() - started >= time_budget
 
     def watched(shown: Callable[[Canvas], Canvas], taken: Callable[[Canvas], Tensor]) -> OnStep:
         def watch(step: int, canvas: Canvas) -> bool:
             nonlocal ended
-            if on_step is None:
-                return False
-            whole = shown(canvas)
-            ended = on_step(step, whole)
-            canvas.codes.copy_(taken(whole))
+            if on_step is not None:
+                whole = shown(canvas)
+                ended = on_step(step, whole)
+                canvas.codes.copy_(taken(whole))
+            ended = ended or late()
             return ended
 
         return watch
@@ -55,7 +61,7 @@ def refine_until(
     kept = attempt(predict, score, problem, watched(lambda c: c, lambda c: c.codes))
     for _ in range(bar.attempts - 1):
         short_S = (kept.canvas.scores["compliance"] < bar.compliance).nonzero().squeeze(1)
-        if ended or not len(short_S):
+        if ended or late() or not len(short_S):
             break
         rows_S = short_S.to(problem.codes_BT.device)
         again = attempt(

@@ -1,6 +1,8 @@
 """The command line after a break: made again, resumed, never written over."""
 
 import errno
+import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,7 @@ def test_broken_off_and_resumed(ufc, tmp_path, monkeypatch, trouble):
     else:
         assert code == 1 and "disk is full" in err
     assert "--resume" in err and one_line(err)
+    assert trouble != "interrupt" or "--resume --output-dir out" in err
     assert [*pictures()] == sorted(written)
     assert [row["status"] for row in manifest()] == ["done"] * 3 + ["pending"] * 2
     assert not [*Path("out").glob(".*")]
@@ -83,6 +86,34 @@ def test_a_disk_that_takes_nothing_at_all(ufc, monkeypatch):
     assert (code, out) == (1, "") and one_line(err) and "disk is full" in err
     assert not [*Path("out").iterdir()]
     assert ufc("generate", "--prompt", "bag", "--seed", 1, "--resume")[0] == 0
+
+
+def test_resume_does_not_start_over_on_another_day(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UFC_MODEL", str(model))
+    flags = ["generate", "--prompt", "bag", "--num-inference-steps", "2"]
+
+    def refused():
+        assert main([*flags, "--resume"]) == 2
+        err = capsys.readouterr().err
+        assert one_line(err)
+        return err
+
+    today = f"outputs/{date.today().isoformat()}"
+    assert f"--resume: {today} has no manifest.jsonl" in refused()
+    assert not Path("outputs").exists()
+    assert main(flags) == 0
+    assert main([*flags, "--resume"]) == 0
+    assert "1 done before" in capsys.readouterr().err
+    Path(today).rename("outputs/1999-12-31")
+    Path("outputs/1998-01-01").mkdir()
+    write(tmp_path / "outputs/1998-01-01/manifest.jsonl", *manifest("outputs/1999-12-31"))
+    os.utime("outputs/1998-01-01/manifest.jsonl", (1, 1))
+    said = refused()
+    assert f"{today} has no" in said and "--output-dir outputs/1999-12-31" in said
+    assert not Path(today).exists()
+    assert main([*flags, "--resume", "--output-dir", "outputs/1999-12-31"]) == 0
+    assert "1 done before" in capsys.readouterr().err
 
 
 def test_resume_redraws_what_has_gone(ufc, tmp_path):

@@ -70,6 +70,20 @@ def test_lines_of_a_prompts_file_name_the_model(
     assert [row.get("expanded_prompt") for row in manifest()] == ["黑色手表", None, "blue shirt"]
 
 
+def test_the_flag_fills_in_what_lines_leave_open(
+    ufc, chat_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toy_chat import SHORT
+
+    monkeypatch.setattr(expansion, "LANGUAGES", SHORT)
+    lines = write(tmp_path / "wishes.txt", "something warm", "red bag")
+    code, _, err = ufc(
+        "generate", "--prompts-file", lines, "--seed", 1, "--expand-prompt", chat_model
+    )
+    assert code == 0 and "wishes.txt, line 1: 'something warm' is expanded to 'red bag'" in err
+    assert [row["expand_prompt"] for row in manifest()] == [str(chat_model)] * 2
+
+
 def test_an_edit_has_the_flag_and_a_dry_run_shows_the_caption(
     ufc, chat_model: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,167 @@
+"""A first visit, counted: words, a picture, a part of it changed, its file; in three ways.
+
+It takes a minute: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("streamlit", reason="the editor's extra is not installed")
+pytest.importorskip("selenium", reason="selenium is not installed")
+
+import browser
+from browser import Editor
+from browser_pages import opened, served
+from conftest import TINY_VQGAN
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+pytestmark = [
+    pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
+    pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing())),
+]
+
+WORDS = {"en": "men's blue shirt", "zh": "男士蓝色衬衫"}
+MOST_PRESSES = 6
+MOST_TABS = 80
+
+COUNT = """
+window.presses = 0;
+document.addEventListener("pointerdown", (event) => { window.presses += event.isTrusted; }, true);
+"""
+FOCUSED = """
+let element = document.activeElement;
+while (element.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+return element;
+"""
+MIDDLE = """
+arguments[0].scrollIntoView({block: "center"});
+const box = arguments[0].getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2];
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("editor")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def window(address: str) -> Iterator[Editor]:
+    with opened(address) as editor:
+        yield editor
+
+
+@pytest.fixture(params=["en", "zh"])
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def editor(window: Editor, address: str, language: str, tmp_path: Path) -> Editor:
+    downloads = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    window.driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
+    window.open(f"{address}/?s=new&lang={language}")
+    window.driver.execute_script(COUNT)
+    return window
+
+
+def a_picture(editor: Editor, number: int) -> None:
+    editor.wait(lambda: editor.pictures() == number and not editor.all(".st-key-stop"), "a picture")
+    editor.settle()
+
+
+def the_file(editor: Editor, folder: Path) -> Image.Image:
+    path = editor.wait(lambda: next(iter(folder.glob("ufc-*.png")), None), "the download")
+    return Image.open(path)
+
+
+def presses(editor: Editor) -> int:
+    return int(editor.driver.execute_script("return window.presses"))
+
+
+def test_by_mouse(editor: Editor, language: str, tmp_path: Path) -> None:
+    editor.click("textarea")
+    ActionChains(editor.driver).send_keys(WORDS[language]).perform()
+    editor.press("generate")
+    a_picture(editor, 1)
+    editor.drag(0, 3, 7, 4)
+    editor.wait(lambda: len(editor.marked()) == 8, "the marks")
+    editor.settle()
+    editor.press("generate")
+    a_picture(editor, 2)
+    editor.press("download")
+    assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
+    assert 0 < presses(editor) <= MOST_PRESSES
+
+
+def tab_to(editor: Editor, wanted: Callable[[str], bool], what: str) -> None:
+    """Press Tab until what has the focus is what is wanted, told by its tag and classes."""
+    tell = FOCUSED.replace(
+        "return element;",
+        "return [element.tagName, element.className, "
+        "element.closest('[class*=st-key]')?.className ?? ''].join(' ');",
+    )
+    for _ in range(MOST_TABS):
+        if wanted(str(editor.driver.execute_script(tell))):
+            return
+        ActionChains(editor.driver).send_keys(Keys.TAB).perform()
+    raise AssertionError(f"{MOST_TABS} times Tab did not reach {what}")
+
+
+def generate_by_keys(editor: Editor) -> None:
+    keys = ActionChains(editor.driver).key_down(Keys.CONTROL).send_keys(Keys.ENTER)
+    keys.key_up(Keys.CONTROL).perform()
+
+
+def test_by_the_keyboard_alone(editor: Editor, language: str, tmp_path: Path) -> None:
+    tab_to(editor, lambda it: it.startswith("TEXTAREA"), "the words")
+    ActionChains(editor.driver).send_keys(WORDS[language]).perform()
+    generate_by_keys(editor)
+    a_picture(editor, 1)
+    tab_to(editor, lambda it: "cell" in it.split(), "the blocks")
+    ActionChains(editor.driver).send_keys(Keys.SPACE).perform()
+    editor.wait(lambda: len(editor.marked()) == 1, "a mark")
+    editor.settle()
+    generate_by_keys(editor)
+    a_picture(editor, 2)
+    tab_to(editor, lambda it: "st-key-download" in it, "the download")
+    ActionChains(editor.driver).send_keys(Keys.ENTER).perform()
+    assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
+    assert presses(editor) == 0
+
+
+def tap(editor: Editor, element: object) -> None:
+    x, y = editor.driver.execute_script(MIDDLE, element)
+    for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+        event = {"type": kind, "touchPoints": points}
+        editor.driver.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+
+def test_by_touch(editor: Editor, language: str, tmp_path: Path) -> None:
+    editor.resize(390, 844)
+    editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        tap(editor, editor.all("textarea")[0])
+        editor.driver.execute_cdp_cmd("Input.insertText", {"text": WORDS[language]})
+        tap(editor, editor.all(".st-key-generate button")[0])
+        a_picture(editor, 1)
+        cells = editor.wait(lambda: editor.inside("canvas", ".ready .cell"), "the canvas")
+        tap(editor, cells[5])
+        editor.wait(lambda: editor.marked() == (5,), "a mark")
+        editor.settle()
+        tap(editor, editor.all(".st-key-generate button")[0])
+        a_picture(editor, 2)
+        tap(editor, editor.all(".st-key-download button")[0])
+        assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
+        assert 0 < presses(editor) <= MOST_PRESSES
+    finally:
+        editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        editor.resize(1440, 1000)

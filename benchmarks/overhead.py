@@ -60,7 +60,7 @@ def main() -> int:
 def cases() -> Iterator[tuple[str, Run]]:
     """Forward passes of the bundled transformer and a larger one; both sizes of tokenizers.
 
-    The bundled tokenizer stands in a grid of 8 x 8.
+    The bundled tokenizer runs on its own grid.
     """
     pipeline = UFCPipeline.from_pretrained(device="cpu", dtype="fp32")
     for batch in (1, 2, 4):

@@ -170,6 +170,8 @@ def read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     if not (flags.pictures or flags.smoke):
         parser.error("give a folder of pictures, or --smoke")
+    if Path(flags.output_dir, "run").exists():
+        parser.error(f"{flags.output_dir} holds a run already: give another --output-dir")
     return flags
 
 

@@ -97,7 +97,8 @@ def bundle(options: argparse.Namespace) -> None:
     root = Path(options.output_dir) if options.output_dir else bundled_folder()
     pipeline.save_pretrained(root / options.name, torch.float16)
     if options.shard_size:
-        for part in ("tokenizer", "transformer"):
+        parts = ("tokenizer", "transformer", "upscaler")
+        for part in parts if pipeline.upscaler else parts[:2]:
             split_weights(root / options.name / part, options.shard_size)
     (root / MANIFEST).write_text(json.dumps(manifest(root), indent=2) + "\n")
     size = sum(p.stat().st_size for p in root.rglob("*.safetensors")) / 2**20

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ufc_base.data.names import is_picture, split_name
+
 
 def is_large(archive: tarfile.TarFile, member: tarfile.TarInfo, least: tuple[int, int]) -> bool:
     """Whether a member is a picture of at least `least` (width, height) pixels."""
-    if not member.name.endswith((".webp", ".jpg", ".png")):
+    if not is_picture(split_name(member.name)[1]):
         return False
     file = archive.extractfile(member)
     assert file is not None
@@ -28,7 +30,7 @@ def is_large(archive: tarfile.TarFile, member: tarfile.TarInfo, least: tuple[int
 
 
 def key_of(name: str) -> str:
-    return name.partition(".")[0]
+    return split_name(name)[0]
 
 
 def choose(shards: list[Path], count: int, least: tuple[int, int], seed: int) -> set[str]:

@@ -34,15 +34,21 @@ if ! has "$PYTHON" torch; then
     make --no-print-directory setup PYTHON="$PYTHON"
     PYTHON=${VIRTUAL_ENV:-.venv}/bin/python
 elif ! has "$PYTHON" "${needed[@]}"; then
-    say "installing what is missing into .venv-gpu, beside the torch that is there"
-    "$PYTHON" -m venv --system-site-packages .venv-gpu
+    # An environment's own packages are seen by no environment made from it.
+    if "$PYTHON" -c 'import sys; sys.exit(sys.prefix == sys.base_prefix)'; then
+        say "installing what is missing beside the torch that is there"
+    else
+        say "installing what is missing into .venv-gpu, beside the torch that is there"
+        "$PYTHON" -m venv --system-site-packages .venv-gpu
+        inside=.venv-gpu/bin/python
+    fi
     constraint=$(mktemp)
     "$PYTHON" -c "
 from importlib.metadata import PackageNotFoundError, version
 for name in ('torch', 'torchvision', 'numpy'):
     try: print(f'{name}=={version(name)}')
     except PackageNotFoundError: pass" >"$constraint"
-    PYTHON=.venv-gpu/bin/python
+    PYTHON=${inside:-$PYTHON}
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint "$constraint" \
         --editable '.[train]'
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --constraint "$constraint" \

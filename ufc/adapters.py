@@ -114,8 +114,20 @@ def active_adapters(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(name for layer in layers for name in layer.active_adapters))
 
 
+def chosen_adapters(model: nn.Module) -> list[str]:
+    """Names of those that are at work, or would be if none were left aside."""
+    layers = [layer for _, _, layer in adapted_layers(model)]
+    return list(dict.fromkeys(name for layer in layers for name in layer.active_adapters))
+
+
+def are_aside(model: nn.Module) -> bool:
+    return any(layer.disable_adapters for _, _, layer in adapted_layers(model))
+
+
 def set_active(model: nn.Module, names: Sequence[str], weights: Sequence[float]) -> None:
     """Have these adapters at work and no others, each with its weight; 1 is as it learnt.
+
+    What was fused is taken out.
 
     Raises:
         ValueError: one that there is not, or weights for others.
@@ -124,6 +136,7 @@ def set_active(model: nn.Module, names: Sequence[str], weights: Sequence[float])
     if len(weights) != len(names):
         raise ValueError(f"got {len(names)} adapters and {len(weights)} weights: give one each")
     for _, _, layer in adapted_layers(model):
+        take_out(layer)  # by what it was put in with
         layer.enable_adapters(True)
         layer.set_adapter(list(names))
         for name, weight in zip(names, weights, strict=True):
@@ -142,14 +155,17 @@ def check_known(model: nn.Module, names: Sequence[str]) -> None:
 
 
 def enable(model: nn.Module, enabled: bool) -> None:
-    """Have adapters at work, or leave them aside."""
+    """Have adapters at work, or leave them aside; what was fused is taken out."""
     for _, _, layer in adapted_layers(model):
+        take_out(layer)
         layer.enable_adapters(enabled)
     model.requires_grad_(False)
 
 
 def fuse(model: nn.Module, scale: float = 1.0, names: Sequence[str] | None = None) -> None:
     """Add the adapters that are at work, or these, to the layers' own weights, `scale` times.
+
+    What an earlier call has added is taken out.
 
     Raises:
         CheckpointError: a sum is not finite; nothing is added then.
@@ -159,10 +175,14 @@ def fuse(model: nn.Module, scale: float = 1.0, names: Sequence[str] | None = Non
     done = []
     try:
         for _, _, layer in adapted_layers(model):
-            layer.scaling_unfused = getattr(layer, "scaling_unfused", None) or dict(layer.scaling)
+            take_out(layer)
+            fused = [one for one in names or layer.active_adapters if one in layer.lora_A]
+            layer.scaling_unfused = dict(layer.scaling)
             done.append(layer)
-            layer.scale_layer(scale)
-            layer.merge(safe_merge=True, adapter_names=None if names is None else list(names))
+            for one in fused:
+                layer.scaling[one] *= scale
+            if fused:
+                layer.merge(safe_merge=True, adapter_names=fused)
     except ValueError as error:
         for layer in done:
             take_out(layer)
@@ -193,18 +213,24 @@ def unload(model: nn.Module) -> None:
 
 
 def delete(model: nn.Module, names: Sequence[str]) -> None:
-    """Take these adapters off; `unload` where none is left.
+    """Take these adapters off; `unload` where none is left. What was fused is taken out.
 
     Raises:
         ValueError: one that there is not.
     """
     check_known(model, names)
+    unfuse(model)
+    working = [name for name in chosen_adapters(model) if name not in names]
+    weights, aside = [weight_of(model, name) for name in working], are_aside(model)
     for name in names:
         for _, _, layer in adapted_layers(model):
             layer.delete_adapter(name)
         getattr(model, "peft_config", {}).pop(name, None)
     if not adapter_names(model):
         unload(model)
+        return
+    set_active(model, working, weights)  # PEFT would have another take the place
+    enable(model, not aside)
 
 
 def save_adapter(model: UFCTransformer, folder: Path, name: str = DEFAULT) -> Path:
@@ -219,9 +245,9 @@ def save_adapter(model: UFCTransformer, folder: Path, name: str = DEFAULT) -> Pa
 
     check_known(model, [name])
     state = {
-        PREFIX + key.replace(f".{name}.", "."): value.detach().float().cpu().contiguous()
+        PREFIX + key.removesuffix(f".{name}.weight") + ".weight": value.float().cpu().contiguous()
         for key, value in model.state_dict().items()
-        if ".lora_" in key and f".{name}." in key
+        if is_of(key, name)
     }
     configs: Any = model.peft_config  # by PEFT
     config = configs[name]
@@ -291,11 +317,12 @@ def load_adapter(
     rank, alpha = ranks.pop(), said.get(f"{PREFIX}lora_alpha")
     if alpha is not None and not (isinstance(alpha, int | float) and 0 < alpha < 2**20):
         raise CheckpointError(f"{where} says alpha is {alpha!r:.40}, wanted a number above 0")
-    working = active_adapters(model)
+    working, aside = chosen_adapters(model), are_aside(model)
+    scales = [weight_of(model, one) for one in working]
     inject(model, {"r": rank, "lora_alpha": alpha or rank, "target_modules": layers}, name)
     placed = model.state_dict()
     wanted = {key.replace(".weight", f".{name}.weight"): value for key, value in own.items()}
-    slots = {key for key in placed if ".lora_" in key and f".{name}." in key}
+    slots = {key for key in placed if is_of(key, name)}
     wrong = [
         key
         for key in sorted(slots | set(wanted))
@@ -303,11 +330,18 @@ def load_adapter(
     ]
     if wrong:
         delete(model, [name])
+        if adapter_names(model):
+            set_active(model, working, scales)
+            enable(model, not aside)
         raise CheckpointError(f"{where} does not fit this model: {some(wrong)}")
     for key, value in wanted.items():
         placed[key].copy_(value)
-    scales = [weight_of(model, one) for one in working]
     set_active(model, [*working, name], [*scales, 1.0])
+
+
+def is_of(key: str, name: str) -> bool:
+    """Whether a weight of the model's is an adapter's."""
+    return key.endswith((f".lora_A.{name}.weight", f".lora_B.{name}.weight"))
 
 
 def weight_of(model: nn.Module, name: str) -> float:

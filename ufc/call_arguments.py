@@ -168,7 +168,7 @@ def prepare_edit(
         mask = load_mask(mask, invert=True)
     if one.outpaint is not None:
         image = outpainted(one)
-        image, mask = extend(image, one.outpaint, frames.choose(image.size).grid)
+        image, mask = extend(image, one.outpaint, frames.choose(image.size))
         codes = None
     if image is not None and config.original_size:  # the codes are of another part, if of any
         check_blocks(blocks, frames.choose(image.size))

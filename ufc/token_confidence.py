@@ -52,6 +52,14 @@ def assess(
     grid = grid or pipe.grid_size
     references = [pipe.encode_reference(picture) for picture in reference_images]
     item = ControlItem(pipe.encode_text(prompt, []), references, [1.0] * len(references))
+    with pipe.at_work(pipe.transformer):
+        return assess_item(pipe, codes, item, grid)
+
+
+def assess_item(
+    pipe: UFCPipeline, codes: Sequence[int], item: ControlItem, grid: tuple[int, int]
+) -> Assessment:
+    """`assess` of a ready conditioning, while the transformer is where it works."""
     prefix = make_prefix(pipe.transformer, [item])
     known_T = torch.as_tensor(codes, dtype=torch.int64, device=pipe.device)
     ask_MT = chequers(*grid).to(pipe.device)

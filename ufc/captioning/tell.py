@@ -99,7 +99,7 @@ class Located:
 Told = ToldText | Answer | Located
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def carry_out(
     pipeline: UFCPipeline,
     plan: Plan,
@@ -119,7 +119,8 @@ def carry_out(
     told: list[Told] = []
     for start in range(0, len(pictures), AT_ONCE):
         codes = encode(pipeline, pictures[start : start + AT_ONCE])
-        told += tell_of(pipeline, plan, values, before, codes)
+        with pipeline.at_work(pipeline.transformer):
+            told += tell_of(pipeline, plan, values, before, codes)
     return told
 
 

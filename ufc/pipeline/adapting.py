@@ -94,6 +94,7 @@ class Adapting(Placement):
         else:
             weights = [1.0 if weight is None else float(weight) for weight in adapter_weights]
         adapters.set_active(self.transformer, names, weights)
+        self._moved()
 
     def get_active_adapters(self) -> list[str]:
         """Names of the adapters that are at work."""
@@ -107,10 +108,12 @@ class Adapting(Placement):
     def enable_lora(self) -> None:
         """Have the adapters at work again."""
         adapters.enable(self.transformer, True)
+        self._moved()
 
     def disable_lora(self) -> None:
         """Leave the adapters aside."""
         adapters.enable(self.transformer, False)
+        self._moved()
 
     def fuse_lora(
         self, lora_scale: float = 1.0, adapter_names: Sequence[str] | None = None

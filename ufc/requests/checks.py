@@ -86,7 +86,7 @@ def frame_of(
     if image is None or request.image is None:
         return pipe.frames.choose(None, request.height, request.width)
     if request.outpaint:
-        own = pipe.frames.choose(image.size).grid
+        own = pipe.frames.choose(image.size)
         size = extended_size(image.size, request.outpaint, own)
         return pipe.frames.choose(size, request.height, request.width)
     if request.height is None and request.width is None:

@@ -102,7 +102,8 @@ def make_causal_predict(
     """Logits of one cell of each canvas from the cells before it, guided as in `make_predict`.
 
     Keys and values of the cells so far are kept, so a call runs only what stands between its cell
-    and the last call's; a call for an earlier cell, or for other owners, begins anew. Both
+    and the last call's; a call for an earlier cell, for other owners, or after codes that have
+    changed since, begins anew. Both
     branches of guidance are one batch. Where several cells are asked for, `together` predicts
     them, as masked ones.
     """
@@ -111,19 +112,27 @@ def make_causal_predict(
     both = join(prefix, negative) if guided and negative is not None else prefix
     owners: list[int] = []
     cache: CausalCache | None = None
+    seen_MT = torch.empty(0)  # the codes that the cache is of
 
     def predict(codes_MT: Tensor, owner_M: Tensor, ask_MT: Tensor) -> Prediction:
-        nonlocal owners, cache
+        nonlocal owners, cache, seen_MT
         asked = ask_MT.any(0).nonzero().squeeze(1).tolist()
         if len(asked) > 1:
             return together(codes_MT, owner_M, ask_MT)
         cell = asked[0]
-        if cache is None or owner_M.tolist() != owners or cell < cache.cells:
+        known = (
+            cache is not None
+            and owner_M.tolist() == owners
+            and cache.cells <= cell
+            and torch.equal(seen_MT, codes_MT[:, : seen_MT.shape[1]])
+        )
+        if cache is None or not known:
             owners = owner_M.tolist()
             rows = torch.cat([owner_M, owner_M + images]) if guided else owner_M
             cache = model.causal_cache(both.take(rows), codes_MT.shape[1])
         codes = torch.cat([codes_MT, codes_MT]) if guided else codes_MT
         hidden_MD = model.next_hidden(codes, cell, cache, grid)
+        seen_MT = codes_MT[:, :cell].clone()
         if guided:
             half = len(hidden_MD) // 2
             hidden_MD = torch.lerp(hidden_MD[half:], hidden_MD[:half], guidance_scale)

@@ -213,8 +213,7 @@ def check_extended(
     """Raise `RequestError` for an image that outpainting would make larger than uploads may be."""
     if request.image and request.outpaint:
         size = uploads[request.image].stored.size
-        grid = pipe.frames.choose(size).grid
-        width, height = extended_size(size, request.outpaint, grid)
+        width, height = extended_size(size, request.outpaint, pipe.frames.choose(size))
         if width * height > settings.max_pixels:
             raise RequestError(
                 f"outpaint: got {width} x {height} pixels, and this server allows "

@@ -21,9 +21,11 @@ from ufc_base.images import load_image
 MANIFEST = "manifest.jsonl"
 PARTS = "manifest.part-*.jsonl"  # of processes that died; their pictures count all the same
 RECIPE = (
-    "model", "weights", "dtype", "order", "num_inference_steps", "num_candidates", "best_of",
-    "guidance_scale", "negative_prompt", "temperature", "patience", "time_budget",
-    "compliance_weight", "contrastive_weight", "seed",
+    "model", "weights", "dtype", "lora", "order", "num_inference_steps", "num_candidates",
+    "best_of",
+    "guidance_scale", "negative_prompt", "temperature", "choice_temperature", "top_k", "top_p",
+    "patience", "time_budget", "compliance_weight", "contrastive_weight", "min_compliance",
+    "max_attempts", "strength", "height", "width", "upscale", "original_size", "feather", "seed",
 )  # fmt: skip
 
 

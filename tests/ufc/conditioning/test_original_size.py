@@ -127,6 +127,17 @@ def test_the_new_fades_in_inside_the_changed_area_only() -> None:
     assert np.array_equal(fade(changed, 0), np.asarray(changed) / 255)
 
 
+def test_what_is_thin_is_changed_all_the_same() -> None:
+    changed = hole((200, 200), (20, 20, 100, 100))
+    thick = fade(changed, 12.0)
+    changed.paste(255, (150, 10, 152, 190))  # a scratch
+    changed.paste(255, (170, 50, 176, 56))  # a spot
+    alpha = fade(changed, 12.0)
+    assert np.array_equal(alpha[:, :130], thick[:, :130])
+    assert alpha[20:180, 150:152].min() > 0.4 and alpha[52:54, 172:174].min() == 1
+    assert not alpha[np.asarray(changed) == 0].any()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_the_command_turns_once_and_keeps_the_profile(ufc, tmp_path: Path, suffix: str) -> None:  # type: ignore[no-untyped-def]
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -10,6 +10,7 @@ from cli_helpers import manifest
 from PIL import Image
 
 from ufc.conditioning.edits.outpainting import extend, extended_size
+from ufc.conditioning.frame import Frame
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
 from ufc.request import Request, check_added
@@ -23,12 +24,18 @@ def noise(width: int, height: int) -> Image.Image:
 
 def test_the_picture_lies_where_it_lay_and_the_rest_is_new() -> None:
     picture = noise(40, 80)
-    larger, mask = extend(picture, (1, 0, 2, 3), (8, 4))  # blocks of 10 pixels
-    assert larger.size == mask.size == (70, 110) == extended_size((40, 80), (1, 0, 2, 3), (8, 4))
+    frame = Frame((8, 4), 4)  # blocks of 10 pixels
+    larger, mask = extend(picture, (1, 0, 2, 3), frame)
+    assert larger.size == mask.size == (70, 110) == extended_size((40, 80), (1, 0, 2, 3), frame)
     assert np.array_equal(np.asarray(larger)[10:90, 30:], np.asarray(picture))
     assert (
         not np.asarray(mask)[10:90, 30:].any() and (np.asarray(mask) > 0).sum() == 70 * 110 - 3200
     )
+
+
+def test_a_block_is_as_large_as_the_picture_lies_in_the_models_square() -> None:
+    # 48 x 64 pixels stand in 6 of 8 columns: a block has 8 pixels across as down.
+    assert extended_size((48, 64), (1, 1, 0, 0), Frame((8, 8), 4)) == (56, 72)
 
 
 def test_all_of_the_photograph_is_kept(pipeline: UFCPipeline) -> None:

@@ -12,13 +12,14 @@ from toy_contrastive import tiny_model
 from toy_data import write_folder
 
 import ufc.cli.main as cli
-from estimators.metrics.sets.picture_set import open_set
+from estimators.metrics.sets.picture_set import RECIPE, open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.controls import reference_figures, subsets
 from ufc.evaluation.distances import halves
 from ufc.evaluation.memory import nearest
 from ufc.evaluation.report import to_html
 from ufc.pipeline import UFCPipeline
+from ufc.sampling.generation_config import REQUEST_SETTINGS
 from ufc_base.data.datasets import DataError
 
 EXTRACTOR = "toy_extractor:tiny_extractor"
@@ -202,3 +203,8 @@ def test_the_nearest_is_the_one_in_the_same_direction() -> None:
     distances, rows = nearest(np.array([[5.0, 5.0], [0.1, 1.0]]), training)
     assert rows.tolist() == [2, 1]
     assert distances[0] == pytest.approx(0, abs=1e-9) and 0 < distances[1] < 0.01
+
+
+def test_a_recipe_has_every_setting_that_a_picture_depends_on() -> None:
+    apart = {"num_images_per_prompt"}  # each picture has a line of its own
+    assert set(REQUEST_SETTINGS) - apart <= set(RECIPE)

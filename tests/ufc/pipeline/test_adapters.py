@@ -101,6 +101,56 @@ def test_fused_adapters_are_seen_and_as_fast_as_none(one: Path, precision: str) 
         assert (fused - before).abs().max() > 0.05
 
 
+def test_fusing_weighing_and_leaving_aside_leave_nothing_behind(one: Path, two: Path) -> None:
+    pipe = make_pipeline()
+    pipe.load_lora_weights(one, adapter_name="a")
+    pipe.load_lora_weights(two, adapter_name="b")
+    pipe.set_adapters("a", 0.5)
+    adapted = states(pipe)
+    weights = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
+    pipe.fuse_lora(0.7)
+    pipe.fuse_lora(0.7)
+    fused = states(pipe)
+    pipe.set_adapters("a", 0.3)
+    pipe.fuse_lora(1.0, ["b"])
+    pipe.disable_lora()
+    pipe.enable_lora()
+    pipe.unfuse_lora()
+    for name, weight in pipe.transformer.state_dict().items():
+        assert torch.allclose(weight, weights[name], atol=1e-6), name
+    pipe.set_adapters("a", 0.35)
+    assert torch.allclose(states(pipe), fused, atol=1e-3)
+    pipe.set_adapters("a", 0.5)
+    assert torch.allclose(states(pipe), adapted, atol=1e-5)
+
+
+def test_adapters_stay_as_they_are_where_another_goes_or_is_refused(one: Path, two: Path) -> None:
+    pipe = make_pipeline()
+    plain = states(pipe)
+    pipe.load_lora_weights(one, adapter_name="a")
+    pipe.load_lora_weights(two, adapter_name="b")
+    pipe.set_adapters(["a", "b"], [0.5, 2.0])
+    both = states(pipe)
+    state = read_safetensors(one)
+    state.popitem()
+    with pytest.raises(CheckpointError, match="does not fit"):
+        pipe.load_lora_weights(state, adapter_name="c")
+    assert torch.allclose(states(pipe), both, atol=1e-5)
+    pipe.set_adapters("a")
+    pipe.delete_adapters("a")
+    assert pipe.get_active_adapters() == [] and torch.allclose(states(pipe), plain, atol=1e-4)
+
+
+def test_an_adapter_may_be_called_like_a_layer(one: Path, tmp_path: Path) -> None:
+    pipe = make_pipeline()
+    pipe.load_lora_weights(one, adapter_name="out")
+    adapted = states(pipe)
+    pipe.save_lora_weights(tmp_path, "out")
+    again = make_pipeline()
+    again.load_lora_weights(tmp_path, adapter_name="down")
+    assert torch.equal(states(again), adapted)
+
+
 def test_a_call_uses_them(one: Path) -> None:
     pipe = make_pipeline()
     before = pipe("bag", **STEPS).codes

@@ -12,9 +12,9 @@ from torch import Tensor
 from ufc.conditioning.sequence import ControlItem
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.config import SamplerConfig
-from ufc.sampling.generate import generate_tokens
+from ufc.sampling.generate import ask_model, generate_tokens
 from ufc.sampling.guidance import make_prefix
-from ufc.sampling.loop import Problem
+from ufc.sampling.loop import Predict, Problem
 from ufc.sampling.token_sampling import sample_codes
 
 AR: dict[str, Any] = {"order": "autoregressive"}
@@ -106,6 +106,21 @@ def test_what_is_ignored_changes_nothing(pipe: UFCPipeline) -> None:
                  choice_temperature=0.0, score_steps=True, **AR)  # fmt: skip
     assert torch.equal(plain.codes, other.codes)
     assert plain.compliance[0] == pytest.approx(other.compliance[0])
+
+
+@torch.no_grad()
+def test_codes_that_have_changed_since_are_gone_on_with(pipe: UFCPipeline) -> None:
+    def fresh() -> Predict:
+        return ask_model(pipe.transformer, items(pipe)[:1], [ControlItem()], 2.0, (4, 4), True)[0]
+
+    codes_MT, owner_M = torch.randint(CODES, (1, CELLS)), torch.zeros(1, dtype=torch.int64)
+    at = [torch.arange(CELLS)[None] == cell for cell in (4, 5)]
+    kept = fresh()
+    kept(codes_MT, owner_M, at[0])
+    codes_MT[0, 1] = (codes_MT[0, 1] + 1) % CODES
+    found, expected = kept(codes_MT, owner_M, at[1]), fresh()(codes_MT, owner_M, at[1])
+    assert isinstance(found, Tensor) and isinstance(expected, Tensor)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_stopped_it_fills_the_rest_at_once(pipe: UFCPipeline) -> None:

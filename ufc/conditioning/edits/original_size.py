@@ -219,9 +219,27 @@ def grain(part: Image.Image, changed: Image.Image, width: int) -> np.ndarray:
 
 def fade(changed: Image.Image, feather: float) -> np.ndarray:
     """How much of the new each pixel takes, 0..1: nothing outside the changed area, all of it
-    `feather` pixels inside, (H, W)."""
+    `feather` pixels inside, (H, W).
+
+    Where the area is too thin for that, it sets in faster, so that all of it is changed.
+    """
     inside = np.asarray(changed, np.float32) / 255
     if feather < 1:
         return inside
     soft = np.asarray(changed.filter(ImageFilter.BoxBlur(feather)), np.float32) / 255
-    return inside * np.clip(2 * soft - 1, 0, 1)
+    alpha = inside * np.clip(2 * soft - 1, 0, 1)
+    core = ~grown(inside == 0, int(feather))
+    thin = (inside > 0) & ~grown(core, int(feather))
+    return np.where(thin, fade(changed, feather / 2), alpha) if thin.any() else alpha
+
+
+def grown(mask_HW: np.ndarray, reach: int) -> np.ndarray:
+    """A mask with all within a square of `reach` pixels around it."""
+    for axis in (0, 1):
+        margin = [(0, 0), (0, 0)]
+        margin[axis] = (reach + 1, reach)
+        sums = np.cumsum(np.pad(mask_HW, margin), axis=axis, dtype=np.int32)
+        span = 2 * reach + 1
+        lines = np.moveaxis(sums, axis, 0)
+        mask_HW = np.moveaxis(lines[span:] > lines[:-span], 0, axis)
+    return mask_HW

@@ -28,7 +28,8 @@ class GroundedBlocks(Objective):
             return None
         found = grounded_blocks(model, context.batch.box_tasks)
         if found is None or share is None:
-            return idle(model, model.ground_head.weight, others=share is not None), {}
+            loss = idle(model, model.ground_head.parameters(), others=share is not None)
+            return loss, {} if share is None else {"grounding_loss": loss.detach()}
         loss = share * found.loss
         log: Log = {"grounding_loss": loss.detach()}
         return loss, log if found.iou is None else log | {"grounding_iou": found.iou}

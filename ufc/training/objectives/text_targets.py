@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,8 @@ class TextTargets(Objective):
         share, model = context.shares.told, context.model
         found = told_words(model, context.batch.text_tasks)
         if found is None or share is None:
-            return idle(model, model.text_bias, others=share is not None), {}
+            loss = idle(model, [model.text_bias], others=share is not None)
+            return loss, {} if share is None else {"text_target_loss": loss.detach()}
         loss = share * found.loss
         log: Log = {"text_target_loss": loss.detach()}
         if found.accuracy is not None:
@@ -63,12 +64,12 @@ def told_words(model: UFCTransformer, samples: Sequence[TaskSample]) -> ToldWord
     return ToldWords(F.cross_entropy(logits, labels), accuracy)
 
 
-def idle(model: UFCTransformer, weight: Tensor, others: bool) -> Tensor:
-    """A loss of 0 for a part without samples of a task, which reaches the `weight` as theirs does.
+def idle(model: UFCTransformer, weights: Iterable[Tensor], others: bool) -> Tensor:
+    """A loss of 0 for a part without samples of a task, which reaches the weights as theirs does.
 
     Where `others` have some, a model in lockstep runs the controls as they do.
     """
-    nothing = 0.0 * weight.sum()
+    nothing = 0.0 * torch.stack([weight.sum() for weight in weights]).sum()
     if not (model.lockstep and others):
         return nothing
     hidden_BCD = make_prefix(model, [ControlItem()]).hidden_BCD  # in lockstep of an unseen one

@@ -46,7 +46,7 @@ class PhotographJob(GenerationJob):
         frames = self.loaded.pipe.frames
         image, mask = self.store.open_picture(self.key, self.base.best), None
         if self.request.outpaint:
-            image, mask = extend(image, self.request.outpaint, frames.choose(image.size).grid)
+            image, mask = extend(image, self.request.outpaint, frames.choose(image.size))
         return prepare(image, mask, self.request.preserve_blocks, frames)
 
     @cached_property

@@ -129,7 +129,14 @@ class GenerationFlags:
         ),
     ] = None
     format: Annotated[PictureFormat | None, option("png (default), jpg or webp.", OUTPUT)] = None
-    resume: Annotated[bool, switch("--resume", "Keep what is done, do the rest.", OUTPUT)] = False
+    resume: Annotated[
+        bool,
+        switch(
+            "--resume",
+            "Keep what is done, do the rest; without --output-dir, of today's folder.",
+            OUTPUT,
+        ),
+    ] = False
     overwrite: Annotated[bool, switch("--overwrite", "Replace what is there.", OUTPUT)] = False
     grid: Annotated[
         bool, switch("--grid", "Also write grid.png, all pictures on one sheet.", OUTPUT)

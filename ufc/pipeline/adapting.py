@@ -30,7 +30,7 @@ class Adapting(Placement):
         force_download: bool = False,
         local_files_only: bool = False,
     ) -> None:
-        """Load an adapter, which is then at work beside those that are.
+        """Load an adapter, at work beside those that are; what was fused is taken out.
 
         Args:
             pretrained_model_name_or_path_or_dict: a file, the folder that it is in (the output of
@@ -83,6 +83,8 @@ class Adapting(Placement):
     ) -> None:
         """Have these adapters at work and no others, each with its weight; 1 is as it learnt.
 
+        What was fused is taken out.
+
         Raises:
             ValueError: one that there is not, or weights for others.
         """
@@ -106,12 +108,12 @@ class Adapting(Placement):
         return {"transformer": names} if names else {}
 
     def enable_lora(self) -> None:
-        """Have the adapters at work again."""
+        """Have the adapters at work again. What was fused is taken out."""
         adapters.enable(self.transformer, True)
         self._moved()
 
     def disable_lora(self) -> None:
-        """Leave the adapters aside."""
+        """Leave the adapters aside. What was fused is taken out."""
         adapters.enable(self.transformer, False)
         self._moved()
 
@@ -120,7 +122,8 @@ class Adapting(Placement):
     ) -> None:
         """Add the adapters that are at work, or these, to the weights, `lora_scale` times.
 
-        With `unload_lora_weights` behind it the model is as fast as without adapters.
+        What an earlier call added is taken out first. With `unload_lora_weights` behind it the
+        model is as fast as without adapters.
 
         Raises:
             CheckpointError: the sum is not finite.
@@ -135,7 +138,7 @@ class Adapting(Placement):
         self._moved()
 
     def delete_adapters(self, adapter_names: str | Sequence[str]) -> None:
-        """Take these adapters off.
+        """Take these adapters off. What was fused is taken out.
 
         Raises:
             ValueError: one that there is not.

@@ -135,7 +135,7 @@ class UFCPipeline(Storage, Adapting, Generation):
             min_compliance: generate a picture again until its compliance is this at least, 0..1.
             max_attempts: so many times in all; then the best is kept, and a notice says so.
             patience: stop after so many steps without a better score.
-            time_budget: stop after so many seconds.
+            time_budget: stop after so many seconds, of all pictures and attempts together.
             order: the name of one of `ufc.sampling.orders`: `pnag`, `maskgit` and others.
                 `autoregressive` is for models that have learnt it; its steps are the free cells,
                 row by row, and known cells are not seen before their turn.

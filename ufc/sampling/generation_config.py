@@ -146,7 +146,8 @@ class GenerationConfig(BaseModel):
         None,
         ge=0.001,
         le=86_400,
-        description="Stop after so many seconds; such a run is not exactly repeatable.",
+        description="Stop after so many seconds, of a batch and all its attempts; such a run is "
+        "not exactly repeatable.",
     )
     feather: int = Field(
         0, ge=0, le=1_024, description="Pixels over which kept parts blend into the new."

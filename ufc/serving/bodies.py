@@ -181,7 +181,7 @@ def form_body() -> type[ImageRequest]:
             min_length=1,
             max_length=MAX_REFERENCES + 1,  # the one to edit, and references
             description=f"{fields['image'][1].description} Further ones are reference images, and "
-            "so is the first where nothing says what to keep of it.",
+            "so is the first without mask, transparency, blocks, outpaint and strength.",
         ),
     )
     fields["mask"] = (

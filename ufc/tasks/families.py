@@ -230,7 +230,8 @@ def base_mask(slot: Slot) -> str:
     trained = share_masked(slot, "its blocks")
     if not slot.has("mask_ratio"):
         trained = ", ".join(filter(None, ["in training a random share or box", trained]))
-    return f"white of --mask-image, all but --preserve-blocks, or --outpaint; {trained}"
+    asked = "white of --mask-image, all but --preserve-blocks, what --outpaint adds"
+    return f"{asked}, or all in part by --strength; {trained}"
 
 
 FAMILIES = (

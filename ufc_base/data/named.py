@@ -182,10 +182,13 @@ def _load(
     import datasets
 
     saved = _saved_to_disk(named)
+    if saved and streaming:
+        raise DataError(
+            f"{named} was written by save_to_disk and is not read in passing: leave --streaming out"
+        )
     with _as_data_error(named):
         if saved:
             check_tables(Path(named.name))
-        if saved and not streaming:
             found = datasets.load_from_disk(named.name)
         else:
             found = datasets.load_dataset(

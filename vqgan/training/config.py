@@ -11,7 +11,8 @@ from vqgan.training.losses import LossWeights
 
 @dataclass
 class TokenizerTrainConfig(LoopSettings):
-    """Flags of `ufc train-tokenizer`; the sizes default to the bundled tokenizer's."""
+    """Flags of `ufc train-tokenizer`; the sizes default to those of a tokenizer of
+    64 x 64 pixels, `--config fashion-192x256-tokenizer` has the bundled one's."""
 
     output_dir: str = setting("runs/tokenizer", "Where model, checkpoints and log go.")
     resolution: int = setting(64, "Side of square pictures in pixels.")
@@ -78,7 +79,9 @@ class TokenizerTrainConfig(LoopSettings):
     discriminator_ramp: float = setting(0.1, "Share of the run over which it grows to full weight.")
     discriminator_learning_rate: float = setting(2e-4, "Learning rate of the discriminator.")
     discriminator_channels: int = setting(
-        64, "Channels of its first layer; half as many take a quarter of the time."
+        64,
+        "Channels of patch's first layer (half as many take a quarter of the time), or of each "
+        "head on features.",
     )
     freeze_encoder: bool = setting(False, "Train the decoder alone; codes stay as they are.")
     code_noise: float = setting(
@@ -89,11 +92,12 @@ class TokenizerTrainConfig(LoopSettings):
     code_noise_neighbours: int = setting(32, "Near codes to choose from.")
     generated_codes: str | None = setting(
         None,
-        "With --freeze-encoder: .safetensors with codes that a model has generated; what the "
+        "With --freeze-encoder: .safetensors with codes that a model has generated "
+        "(scripts/codes_of_pictures.py writes one); what the "
         "decoder makes of them is to look real too.",
     )
     generated_pictures: int = setting(
-        8, "Of them, beside a step's pictures, over all processes.", 1
+        8, "Generated pictures beside a step's own, over all processes.", 1
     )
     ema_decay: float = setting(0.998, "Decay of the averaged weights, which are what is written.")
     validation_pictures: int = setting(394, "Held-out pictures measured each time.")

@@ -197,7 +197,7 @@ def _load(
                 data_dir=named.data_dir,
                 revision=named.revision,
                 streaming=streaming,
-                split=None if saved else named.split,
+                split=named.split,
             )
         if saved and named.split is not None:
             found = _part_of_saved(named, found)

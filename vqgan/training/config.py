@@ -72,7 +72,8 @@ class TokenizerTrainConfig(LoopSettings):
     perceptual_net: str = setting("alex", "LPIPS backbone: alex, vgg, squeeze, or none.")
     discriminator: str = setting(
         "patch",
-        "What the adversarial loss looks at: patch (pixels), or features (the LPIPS backbone's).",
+        "What the adversarial loss looks at: patch (pixels), features (the LPIPS backbone's), or "
+        "both.",
     )
     discriminator_weight: float = setting(0.2, "Weight of the adversarial loss; 0 is without.")
     discriminator_start: float = setting(0.72, "Share of the run after which it sets in.")
@@ -106,14 +107,14 @@ class TokenizerTrainConfig(LoopSettings):
         super().__post_init__()
         if not 0 <= self.code_noise <= 1:
             raise ValueError(f"code_noise is {self.code_noise}, wanted a share from 0 to 1")
-        if self.discriminator not in ("patch", "features"):
+        if self.discriminator not in ("patch", "features", "both"):
             raise ValueError(
-                f"discriminator is {self.discriminator!r}, wanted 'patch' or 'features'"
+                f"discriminator is {self.discriminator!r}, wanted 'patch', 'features' or 'both'"
             )
-        if self.discriminator == "features" and self.perceptual_net == "none":
+        if self.discriminator != "patch" and self.perceptual_net == "none":
             raise ValueError(
-                "discriminator 'features' looks through the perceptual network, which is 'none': "
-                "give --perceptual-net alex, vgg or squeeze"
+                f"discriminator {self.discriminator!r} looks through the perceptual network, which "
+                "is 'none': give --perceptual-net alex, vgg or squeeze"
             )
         if self.generated_codes and not self.freeze_encoder:
             raise ValueError(

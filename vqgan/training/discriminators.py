@@ -3,7 +3,8 @@
 `patch` is taming's PatchGAN on pixels. `features` is a projected discriminator (Sauer et al. 2021,
 *Projected GANs Converge Faster*): small heads on every level of a frozen, pretrained network, here
 LPIPS's backbone. It knows what things look like from its first step on, so that it has something
-to say in a run of half an hour.
+to say in a run of half an hour. `both` has them side by side: what a backbone whose first layer
+looks at every fourth pixel does not see, such as a weave of that period, pixels show.
 
 Shapes: B pictures, C channels of a level, h w its map.
 """
@@ -38,6 +39,10 @@ def backbone_features(lpips: nn.Module) -> Features:
     return features
 
 
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
 class FeatureDiscriminator(nn.Module):
     """Heads on the levels of a frozen network, which is no part of its state.
 
@@ -45,15 +50,18 @@ class FeatureDiscriminator(nn.Module):
     each level alike, however large its map is.
     """
 
-    def __init__(self, features: Features, width: int) -> None:
+    def __init__(
+        self, features: Features, width: int, look: Callable[[Tensor], Tensor] = identity
+    ) -> None:
         super().__init__()
         self.features = features
+        self.look = look  # what is done to pictures before
         with torch.no_grad():
             levels = features(torch.zeros(1, 3, 64, 64))
         self.heads = nn.ModuleList(feature_head(level.shape[1], width) for level in levels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        levels = self.features(x_BCHW)
+        levels = self.features(self.look(x_BCHW))
         logits = [head(level) for head, level in zip(self.heads, levels, strict=True)]
         largest = logits[0].shape[-2:]
         return torch.stack([F.interpolate(one, largest).flatten(1) for one in logits], dim=-1)
@@ -68,6 +76,21 @@ def feature_head(channels: int, width: int) -> nn.Module:
         nn.LeakyReLU(0.2),
         nn.Conv2d(width, 1, 1),
     )
+
+
+class BothDiscriminators(nn.Module):
+    """Features and pixels, each of which counts half; logits as those of the features."""
+
+    def __init__(self, features: FeatureDiscriminator, patch: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.patch = patch
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        of_features_BNL = self.features(x_BCHW)
+        _, count, levels = of_features_BNL.shape
+        of_patches_BN = F.interpolate(self.patch(x_BCHW).flatten(2), count).squeeze(1)
+        return torch.cat([of_features_BNL, of_patches_BN[..., None].expand(-1, -1, levels)], dim=-1)
 
 
 class DiscriminatorLoss(nn.Module):

@@ -40,6 +40,7 @@ from vqgan.training.code_noise import CodeNoise
 from vqgan.training.config import TokenizerTrainConfig
 from vqgan.training.data import PictureSource, open_pictures
 from vqgan.training.discriminators import (
+    BothDiscriminators,
     DiscriminatorLoss,
     FeatureDiscriminator,
     backbone_features,
@@ -222,7 +223,7 @@ class TokenizerTrainer:
         # What is not finite would stay in the judge's batch statistics.
         if ramp > 0 and self.engine.finite(total):
             with self.engine.autocast():
-                adversarial = -self.discriminator(self.seen(y)).float().mean()
+                adversarial = -self.discriminator(y).float().mean()
             (pull,) = torch.autograd.grad(adversarial, y)
             weight = adaptive_weight(*self.at_last_layer(torch.stack([gradient, pull])))
             share = config.discriminator_weight * ramp * weight
@@ -238,19 +239,19 @@ class TokenizerTrainer:
         return self.generated.some(self.config.seed * 1_000_003 + self.step, place, of)
 
     def make_discriminator(self) -> nn.Module:
-        config = self.config
-        if config.discriminator == "patch":
-            return patch_discriminator(config.discriminator_channels)
-        lpips = lpips_model(config.perceptual_net)
-        made = FeatureDiscriminator(backbone_features(lpips), config.discriminator_channels)
+        kind, width = self.config.discriminator, self.config.discriminator_channels
+        if kind == "patch":
+            return patch_discriminator(width)
+        lpips = lpips_model(self.config.perceptual_net)
+        features = FeatureDiscriminator(backbone_features(lpips), width, self.seen)
         lpips.to(self.device)
-        return made
+        if kind == "features":
+            return features
+        return BothDiscriminators(features, patch_discriminator(width))
 
     def seen(self, x: Tensor) -> Tensor:
-        """Pictures as the discriminator sees them: a backbone moved against them, whose first layer
-        looks at every fourth pixel, and in every other step at LPIPS's size of the step."""
-        if self.config.discriminator == "patch":
-            return x
+        """Pictures as a backbone sees them in this step: moved against it, whose first layer looks
+        at every fourth pixel, and in every other step at LPIPS's size."""
         down, right = divmod(self.step * 7 % 16, 4)
         x = x[..., down:, right:]
         if self.step % 2:
@@ -300,7 +301,7 @@ class TokenizerTrainer:
         for number, (real, fake) in enumerate(zip(reals, fakes, strict=True), 1):
             with self.engine.accumulating(self.judge, more=number < len(reals)):
                 with self.engine.autocast():
-                    loss = self.judge(self.seen(real), self.seen(fake))
+                    loss = self.judge(real, fake)
                 self.engine.backward(loss / len(reals))
             losses.append(loss.detach())
         loss = torch.stack(losses).mean()

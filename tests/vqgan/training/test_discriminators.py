@@ -16,6 +16,7 @@ from ufc_base.checkpoint import CheckpointError
 from vqgan.model import VQGAN
 from vqgan.training import trainer as first_stage
 from vqgan.training.discriminators import (
+    BothDiscriminators,
     FeatureDiscriminator,
     backbone_features,
     discriminator_loss,
@@ -52,6 +53,15 @@ def test_each_level_counts_alike_and_the_backbone_is_no_part_of_the_state() -> N
     assert torch.allclose(model(torch.zeros(1, 3, 32, 24))[..., 1].mean(), alone.mean(), atol=1e-2)
 
 
+def test_both_count_half_each() -> None:
+    features = FeatureDiscriminator(backbone_features(ToyLpips()), 4)
+    patch = nn.Conv2d(3, 1, 4, 2)
+    logits = BothDiscriminators(features, patch)(torch.rand(2, 3, 32, 24))
+    assert logits.shape == (2, 15 * 11, 4)
+    own, pixels = logits.chunk(2, dim=-1)
+    assert own.shape == pixels.shape and torch.equal(pixels[..., 0], pixels[..., 1])
+
+
 def test_it_learns_to_tell_and_has_a_gradient_for_pictures() -> None:
     model = FeatureDiscriminator(backbone_features(ToyLpips()), 16)
     chance = torch.Generator().manual_seed(1)
@@ -78,8 +88,9 @@ def codes_file(tmp_path: Path) -> str:
     return str(tmp_path / "codes.safetensors")
 
 
+@pytest.mark.parametrize("kind", ["features", "both"])
 def test_a_decoder_is_trained_on_generated_codes_and_the_codes_stay(
-    tmp_path: Path, codes_file: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, codes_file: str, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(first_stage, "lpips_model", lambda net: ToyLpips())
     data = write_folder(tmp_path / "data", 12)
@@ -87,7 +98,7 @@ def test_a_decoder_is_trained_on_generated_codes_and_the_codes_stay(
     VQGAN(TINY_VQGAN).save_pretrained(start)
     settings = {
         "init_from": str(start), "freeze_encoder": True, "perceptual_net": "alex",
-        "discriminator": "features", "discriminator_start": 0.0, "generated_codes": codes_file,
+        "discriminator": kind, "discriminator_start": 0.0, "generated_codes": codes_file,
         "generated_pictures": 3, "max_train_steps": 6, "logging_steps": 1,
         "gradient_accumulation_steps": 2,
     }  # fmt: skip
@@ -126,7 +137,7 @@ def test_codes_that_are_not_this_tokenizers_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"discriminator": "pixels"}, "'patch' or 'features'"),
+        ({"discriminator": "pixels"}, "'patch', 'features' or 'both'"),
         ({"discriminator": "features", "perceptual_net": "none"}, "perceptual-net"),
         ({"generated_codes": "codes.safetensors"}, "freeze-encoder"),
         (

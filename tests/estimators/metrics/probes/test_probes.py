@@ -148,7 +148,7 @@ def test_the_judge_knows_right_from_exchanged_pictures(extractor, data, tmp_path
     assert real.fd_native > 0
     exchanged = score(judge, extractor, features[24], records[1:] + records[:1])
     assert exchanged.accuracy["colour"] < 0.05  # colours go in turn, so none is right
-    report = compare(exchanged, real, len(images))
+    report = compare(exchanged, real)
     assert report["share"]["colour"] < 0.1
     assert report["fd_above_real"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="'sleeves'"):

@@ -61,9 +61,14 @@ def visit(editor: Editor) -> None:
 
 
 def choose(editor: Editor, key: str, label: str) -> None:
-    """Press the button with this label."""
-    buttons = editor.all(f".st-key-{key} button")
-    next(button for button in buttons if button.text.strip() == label).click()
+    """Press the button with this label, as soon as no message lies over it."""
+
+    def pressed() -> bool:
+        buttons = editor.all(f".st-key-{key} button")
+        next(button for button in buttons if button.text.strip() == label).click()
+        return True
+
+    editor.wait(pressed, label)
     editor.settle()
 
 

@@ -196,9 +196,9 @@ HEAD = """# Coming from diffusers
 `UFCPipeline` is called as diffusers' pipelines are: `from_pretrained`, `to`, `components`,
 `config`, `save_pretrained`, `push_to_hub`, `set_progress_bar_config`, `output.images` or
 `output[0]`, `callback_on_step_end` with its `callback_on_step_end_tensor_inputs`, and adapters by
-`load_lora_weights`, `set_adapters` and `fuse_lora`. What `fuse_lora` added is taken out again by `load_lora_weights`,
-`set_adapters`, `enable_lora`, `disable_lora`, `delete_adapters` and another `fuse_lora`; `unload_lora_weights` right after
-fusing makes it stay.
+`load_lora_weights`, `set_adapters` and `fuse_lora`. What `fuse_lora` added is taken out again by
+`load_lora_weights`, `set_adapters`, `enable_lora`, `disable_lora`, `delete_adapters` and another
+`fuse_lora`; `unload_lora_weights` right after fusing makes it stay.
 
 ```python
 import torch

@@ -78,7 +78,7 @@ def rest(editor: Editor) -> None:
 
     ActionChains(editor.driver).move_by_offset(0, 0).reset_actions()
     ActionChains(editor.driver).move_to_element_with_offset(
-        editor.all("[data-testid=stApp]")[0], 0, 480
+        editor.all("[data-testid=stApp]")[0], 8 - WIDE // 2, 480
     ).perform()
     editor.driver.execute_script("document.activeElement?.blur()")
     editor.settle()

@@ -1,4 +1,4 @@
-"""A first visit, counted: words, a picture, a part of it changed, its file; in three ways.
+"""A first visit, counted: words, a picture, a part of it changed, its file; in two ways.
 
 It takes a minute: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 """
@@ -39,11 +39,6 @@ FOCUSED = """
 let element = document.activeElement;
 while (element.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
 return element;
-"""
-MIDDLE = """
-arguments[0].scrollIntoView({block: "center"});
-const box = arguments[0].getBoundingClientRect();
-return [box.x + box.width / 2, box.y + box.height / 2];
 """
 
 
@@ -136,32 +131,3 @@ def test_by_the_keyboard_alone(editor: Editor, language: str, tmp_path: Path) ->
     ActionChains(editor.driver).send_keys(Keys.ENTER).perform()
     assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
     assert presses(editor) == 0
-
-
-def tap(editor: Editor, element: object) -> None:
-    x, y = editor.driver.execute_script(MIDDLE, element)
-    for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
-        event = {"type": kind, "touchPoints": points}
-        editor.driver.execute_cdp_cmd("Input.dispatchTouchEvent", event)
-
-
-def test_by_touch(editor: Editor, language: str, tmp_path: Path) -> None:
-    editor.resize(390, 844)
-    editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-    try:
-        tap(editor, editor.all("textarea")[0])
-        editor.driver.execute_cdp_cmd("Input.insertText", {"text": WORDS[language]})
-        tap(editor, editor.all(".st-key-generate button")[0])
-        a_picture(editor, 1)
-        cells = editor.wait(lambda: editor.inside("canvas", ".ready .cell"), "the canvas")
-        tap(editor, cells[5])
-        editor.wait(lambda: editor.marked() == (5,), "a mark")
-        editor.settle()
-        tap(editor, editor.all(".st-key-generate button")[0])
-        a_picture(editor, 2)
-        tap(editor, editor.all(".st-key-download button")[0])
-        assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
-        assert 0 < presses(editor) <= MOST_PRESSES
-    finally:
-        editor.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
-        editor.resize(1440, 1000)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from browser import Editor, serving
 from conftest import make_pipeline
 
@@ -26,3 +27,15 @@ def opened(address: str) -> Iterator[Editor]:
         yield editor
     finally:
         editor.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("editor")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def window(address: str) -> Iterator[Editor]:
+    with opened(address) as editor:
+        yield editor

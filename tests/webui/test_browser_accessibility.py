@@ -6,7 +6,6 @@ UFC_AXE names its `axe.min.js`; `make nightly ARGS=browser` fetches it where npm
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import opened, served
+from browser_pages import address, window  # noqa: F401
 
 pytestmark = [
     pytest.mark.skipif("UFC_AXE" not in os.environ, reason="UFC_AXE names no axe.min.js"),
@@ -32,18 +31,6 @@ axe.run(document, {resultTypes: ["violations"]}).then(
   (error) => done([String(error)]),
 );
 """
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("editor")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def window(address: str) -> Iterator[Editor]:
-    with opened(address) as editor:
-        yield editor
 
 
 def findings(editor: Editor) -> list[str]:

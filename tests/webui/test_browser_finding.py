@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterator
 
 import pytest
 from conftest import picture
@@ -18,7 +17,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import opened, served
+from browser_pages import address, window  # noqa: F401
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -26,18 +25,6 @@ pytestmark = [
     pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
     pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing())),
 ]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("editor")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def window(address: str) -> Iterator[Editor]:
-    with opened(f"{address}/?s=new") as editor:
-        yield editor
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ It takes a minute: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import opened, served
+from browser_pages import address, window  # noqa: F401
 from conftest import TINY_VQGAN
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -40,18 +40,6 @@ let element = document.activeElement;
 while (element.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
 return element;
 """
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("editor")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def window(address: str) -> Iterator[Editor]:
-    with opened(address) as editor:
-        yield editor
 
 
 @pytest.fixture(params=["en", "zh"])

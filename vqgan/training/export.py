@@ -11,7 +11,7 @@ from ufc_base.checkpoint import CheckpointError
 from ufc_base.training.checkpoints import FINISHED, STATE, Checkpoints, go_on, not_finite
 from vqgan.model import VQGAN, VQGANConfig
 from vqgan.training.config import TokenizerTrainConfig
-from vqgan.training.trainer import start_model
+from vqgan.training.starting import start_model
 
 
 def find_checkpoint(where: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from ufc_base.checkpoint import CheckpointError, read_json
 from ufc_base.data.datasets import Pixels
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
@@ -31,8 +29,6 @@ from vqgan.model import (
     Downsample,
     ResnetBlock,
     Upsample,
-    VQGANConfig,
-    tokenizer_folder,
 )
 from vqgan.perceptual import lpips_model
 from vqgan.quantizer import CodebookUpdater
@@ -55,6 +51,7 @@ from vqgan.training.losses import (
     reconstruction_loss,
     shrink,
 )
+from vqgan.training.starting import start_model, with_fit
 
 MOST_VECTORS = 2**17  # for k-means
 BLOCKS = (ResnetBlock, AttnBlock, Downsample, Upsample)
@@ -365,40 +362,6 @@ STATEFUL = (
     "updater",
     "average",
 )
-
-
-def start_model(config: TokenizerTrainConfig) -> VQGAN:
-    """A fresh model, or the one to go on from, alone or in a whole model; it brings its own sizes.
-
-    Raises:
-        ValueError: sizes that do not go together, or an encoder to freeze that has learnt nothing.
-        CheckpointError: there is none, or its pictures are of another size than the run's.
-    """
-    if not config.init_from:
-        if config.freeze_encoder:
-            raise ValueError("freeze_encoder trains the decoder of a tokenizer: give --init-from")
-        return VQGAN(config.model_config())
-    model = VQGAN.from_pretrained(tokenizer_folder(config.init_from))
-    if model.config.size != config.size:
-        (own_height, own_width), (height, width) = model.config.size, config.size
-        raise CheckpointError(
-            f"{config.init_from} is for pictures of {own_width} x {own_height} pixels, the run's "
-            f"have {width} x {height}: give --height {own_height} --width {own_width}"
-        )
-    model.config = replace(model.config, fit=config.fit or model.config.fit)
-    return model
-
-
-def with_fit(config: TokenizerTrainConfig) -> TokenizerTrainConfig:
-    """The config with how pictures get their shape: as is said, or as the model to go on from had.
-
-    Raises:
-        CheckpointError: there is none, or it is unsound.
-    """
-    if config.fit is not None or not config.init_from:
-        return config
-    own = read_json(tokenizer_folder(config.init_from) / "config.json")
-    return replace(config, fit=VQGANConfig.from_dict(own).fit)
 
 
 def perceptual_distance(

@@ -27,6 +27,7 @@ from ufc.training.setup import load_tokenizer, open_training, start_model
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError, Pixels, open_dataset
 from vqgan.model import VQGAN
+from vqgan.training.starting import with_fit
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_pictures_get_their_shape_as_the_tokenizer_had_them(
         codes = stretched.encode(pixels.batch([0])).flatten()
         assert torch.equal(batches.cache.target(0, False), codes)  # type: ignore[union-attr]
     config = tokenizer_config(data, tmp_path / "on", init_from=str(tmp_path / "tokenizer"))
-    assert vqgan.training.trainer.with_fit(config).fit == "stretch"
+    assert with_fit(config).fit == "stretch"
 
 
 def test_decoder_alone_can_be_trained_on(data: Path, tokenizer: Path, tmp_path: Path) -> None:

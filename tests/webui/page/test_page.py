@@ -33,7 +33,7 @@ from streamlit.testing.v1 import AppTest
 from webui.page.canvas.board import say_note
 from webui.page.context import Page
 from webui.sessions import state
-from webui.sessions.state import further_settings
+from webui.sessions.state import ReferenceItem, further_settings
 from webui.sessions.store import SessionStore
 from webui.strings import strings
 
@@ -173,12 +173,18 @@ def test_candidates_are_compared_and_joined(page: AppTest, output: Path) -> None
     assert session.view.marks == (2, 4, 5, 6)
 
 
-def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path) -> None:
+def weighed_reference(page: AppTest, output: Path) -> ReferenceItem:
+    """The picture on the canvas as the one reference, at half its weight."""
     page.text_area[0].set_value("bag")
     generate(page)
     page.button(key="reference_current").click().run()
     (item,) = session_of(page, output).references
     page.slider(key=f"weight_{item.file}").set_value(0.5).run()
+    return item
+
+
+def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path) -> None:
+    item = weighed_reference(page, output)
     page.checkbox(key=f"on_{item.file}").uncheck().run()
     (item,) = session_of(page, output).references
     assert (item.weight, item.on) == (0.5, False)
@@ -187,11 +193,7 @@ def test_references_are_switched_weighed_and_removed(page: AppTest, output: Path
 
 
 def test_the_rows_of_references_follow_the_session(page: AppTest, output: Path) -> None:
-    page.text_area[0].set_value("bag")
-    generate(page)
-    page.button(key="reference_current").click().run()
-    (item,) = session_of(page, output).references
-    page.slider(key=f"weight_{item.file}").set_value(0.5).run()
+    item = weighed_reference(page, output)
     generate(page)
     page.slider(key=f"weight_{item.file}").set_value(2.0).run()
     page.checkbox(key=f"on_{item.file}").uncheck().run()

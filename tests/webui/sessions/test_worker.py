@@ -63,14 +63,19 @@ def test_each_window_is_told_how_tasks_ended_in_the_order_in_which_they_did() ->
     assert worker.finished("a", first.ended) == []
 
 
-def test_all_of_ones_own_are_stopped_and_no_others() -> None:
-    worker, started, ran = Worker(), threading.Event(), []
+def until_stopped(started: threading.Event) -> Callable[[Ticket], None]:
+    """A task that says when it has begun, and ends when it is stopped."""
 
-    def until_stopped(ticket: Ticket) -> None:
+    def task(ticket: Ticket) -> None:
         started.set()
         assert ticket.stop.wait(LONG)
 
-    worker.submit("a", 5, until_stopped)
+    return task
+
+
+def test_all_of_ones_own_are_stopped_and_no_others() -> None:
+    worker, started, ran = Worker(), threading.Event(), []
+    worker.submit("a", 5, until_stopped(started))
     worker.submit("a", 5, lambda ticket: ran.append("a"))
     worker.submit("b", 5, lambda ticket: ran.append("b"))
     started.wait(LONG)
@@ -146,12 +151,7 @@ def test_one_that_waits_behind_ones_own_is_taken_out() -> None:
 
 def test_a_running_task_is_asked_to_stop_and_a_waiting_one_never_starts() -> None:
     worker, started, ran = Worker(), threading.Event(), []
-
-    def until_stopped(ticket: Ticket) -> None:
-        started.set()
-        assert ticket.stop.wait(LONG)
-
-    worker.submit("a", 5, until_stopped)
+    worker.submit("a", 5, until_stopped(started))
     worker.submit("b", 5, lambda ticket: ran.append("b"))
     started.wait(LONG)
     worker.stop("b")

@@ -39,6 +39,7 @@ from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
 from ufc.sampling.selection.attempts import Bar
 from ufc.sampling.stopping import running
+from ufc_base.thread_pool import own_threads
 
 
 class Generation(Coding):
@@ -69,7 +70,7 @@ class Generation(Coding):
         check_output_type(output_type)
         self.check_upscale(config.upscale)
         names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        with running(self.calls) as call, ExitStack() as stack:
+        with own_threads(), running(self.calls) as call, ExitStack() as stack:
             told: list[list[str]] = [[] for _ in given]
             if expand_prompt is not None:
                 given, told = with_captions(given, expand_prompt)

@@ -22,6 +22,7 @@ from ufc.model.quantisation import (
 )
 from ufc.pipeline.loading import one_of_two, precision_name
 from ufc.pipeline.parts import Parts
+from ufc_base.thread_pool import own_threads, release_threads
 from ufc_base.training.processes import pick_device
 
 
@@ -90,6 +91,7 @@ class Placement(Parts):
         self.encoded.clear()
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
+        release_threads()
         return self
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:
@@ -104,7 +106,8 @@ class Placement(Parts):
         if self.cpu_offload:
             part.to(self.device)
         try:
-            yield
+            with own_threads():
+                yield
         finally:
             if self.cpu_offload:
                 part.to("cpu")

@@ -37,6 +37,7 @@ from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, fail
 from ufc.serving.incoming import Wanted, prepare
 from ufc.serving.metrics import Metrics
 from ufc.serving.settings import ServerSettings
+from ufc_base.thread_pool import own_threads
 
 PING = 15.0  # seconds after which a quiet stream says that it lives
 AT_ONCE = 2  # requests whose pictures are opened at one time
@@ -112,7 +113,7 @@ class Service:
         """What a body asks for, found out beside the event loop."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self.opening, prepare, body, self.loaded, self.settings
+                self.opening, in_own_threads, prepare, body, self.loaded, self.settings
             )
         except ValueError as error:
             raise bad_input(error) from None
@@ -269,4 +270,10 @@ async def client_leaves(request: Request) -> None:
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:
     """Call what takes a while beside the event loop."""
-    return await anyio.to_thread.run_sync(function, *arguments)
+    return await anyio.to_thread.run_sync(in_own_threads, function, *arguments)
+
+
+def in_own_threads(function: Callable[..., T], *arguments: object) -> T:
+    """Call what may use torch a little: a pool of threads that stayed would slow the model's."""
+    with own_threads():
+        return function(*arguments)

@@ -73,7 +73,9 @@ class StepLoss(nn.Module):
         take_routing(self.model)  # of passes that were run again for their gradient
         found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
         context = Context(self.model, batch, found, shares, auxiliary, progress)
-        loss = shares.codes * found.loss
+        loss = found.loss.new_zeros(())
+        if self.config.code_weight:
+            loss = self.config.code_weight * shares.codes * found.loss
         values: dict[str, Any] = {"code_loss": loss.detach()}
         for name, objective in self.objectives.items():
             learnt = objective.loss(context)

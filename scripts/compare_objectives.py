@@ -1,0 +1,189 @@
+"""What tasks and objectives do to one another: small models, equal numbers of samples.
+
+    python scripts/compare_objectives.py --train-data-dir TRAIN --val-data-dir VAL \
+        --judge-data-dir FASHION/train --output-dir runs/compare [--only NAME …] [--steps 800]
+
+Each variant is trained by `ufc train` on pictures of half the size, then asked in words (`ufc
+evaluate words`) and judged by what it generates (`estimators.metrics.probes`), all by the commands
+that users have. What is finished is not done again; several may run beside one another. Prints a line
+of JSON for each variant, and writes it to `results/` in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ufc.io.hub import DEFAULT_MODEL
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+CAPTIONS = ("captioning", "captioning-zh", "caption-infilling")
+SHAPE = {"width": 192, "depth": 4, "heads": 3, "feed_forward": 528}
+NO_ESTIMATORS = ("--estimator-weight", "0")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A mixture of tasks with its weights, further flags of `ufc train`, the orders to judge."""
+
+    tasks: Mapping[str, float]
+    flags: Sequence[str] = NO_ESTIMATORS
+    orders: Sequence[str] = ()
+    words: bool = True
+
+
+def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
+    """All comparisons, by name; `mixture` is that of the bundled model."""
+    questions = {name: w for name, w in mixture.items() if name.startswith("question")}
+    causal = ("--objectives", "autoregressive=0.3")
+    alone = ("--objectives", "autoregressive=1", "--autoregressive-share", "1")
+
+    def without(*names: str) -> dict[str, float]:
+        return {name: w for name, w in mixture.items() if name not in names}
+
+    return {
+        "mixture": Variant(mixture, (*NO_ESTIMATORS, *causal), ("maskgit", "autoregressive")),
+        "images": Variant({"text-to-image": 1}, orders=("maskgit",), words=False),
+        "next codes": Variant(
+            {"autoregressive": 1},
+            (*NO_ESTIMATORS, *alone, "--code-weight", "0"),
+            ("autoregressive",),
+            words=False,
+        ),
+        "captions": Variant({name: mixture[name] for name in CAPTIONS}),
+        "questions": Variant(questions),
+        "grounding": Variant({"grounding": 1}),
+        "without captions": Variant(without(*CAPTIONS), (*NO_ESTIMATORS, *causal)),
+        "without colour questions": Variant(
+            without("question-colour", "question-colour-zh"), (*NO_ESTIMATORS, *causal)
+        ),
+        "estimators": Variant(mixture, causal, words=False),
+        "estimators, IAIS": Variant(mixture, (*causal, "iais=0.1"), words=False),
+    }
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs one variant's commands in a folder of its own."""
+
+    options: argparse.Namespace
+    folder: Path
+    variant: Variant
+    found: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        model = self.folder / "model"
+        if not (model / "model_index.json").is_file():
+            self.train(model)
+        rows = [json.loads(line) for line in (model / "metrics.jsonl").open(encoding="utf-8")]
+        for row in rows:
+            self.found |= {name: value for name, value in row.items() if name.startswith("val_")}
+        speeds = sorted(row["samples_per_second"] for row in rows if "samples_per_second" in row)
+        self.found["samples_per_second"] = speeds[len(speeds) // 2]
+        if self.variant.words:
+            self.words(model)
+        for order in self.variant.orders:
+            self.generate(model, order)
+        return self.found
+
+    def train(self, model: Path) -> None:
+        model.mkdir(exist_ok=True)
+        for codes in self.options.output_dir.glob("*/model/*codes*.safetensors"):
+            if not (model / codes.name).exists():  # the same for all
+                shutil.copy(codes, model)
+        tasks = self.folder / "tasks.yaml"
+        tasks.write_text(yaml.safe_dump(dict(self.variant.tasks)), encoding="utf-8")
+        shape = [part for name, value in SHAPE.items() for part in (flag(name), str(value))]
+        ufc(
+            "train", "--config", str(CONFIGS / "fashion-192x256-half.yaml"), *shape,
+            "--tokenizer", self.options.tokenizer, "--tasks", str(tasks),
+            "--train-data-dir", self.options.train_data_dir,
+            "--val-data-dir", self.options.val_data_dir, "--output-dir", str(model),
+            "--max-train-steps", str(self.options.steps), "--max-train-minutes", "1000",
+            "--validation-steps", str(self.options.steps), *self.variant.flags,
+        )  # fmt: skip
+
+    def words(self, model: Path) -> None:
+        file = self.folder / "words" / "words.json"
+        if not file.is_file():
+            ufc(
+                "evaluate", "words", "--model", str(model), "--real", self.options.val_data_dir,
+                "--train-data-dir", self.options.judge_data_dir, "--quiet", "--fit", "stretch",
+                "--limit", str(self.options.limit), "--output-dir", str(file.parent),
+            )  # fmt: skip
+        self.found["words"] = json.loads(file.read_text(encoding="utf-8"))
+
+    def generate(self, model: Path, order: str) -> None:
+        pictures, prompts = self.folder / order, self.options.output_dir / "prompts.jsonl"
+        probes = self.options.output_dir / "probes.npz"
+        if not probes.is_file():
+            judge("fit", self.options.judge_data_dir, "-o", str(probes))
+        if not prompts.is_file():
+            judge("prompts", self.options.val_data_dir, "-o", str(prompts), extractor=False)
+        ufc(
+            "generate", "--model", str(model), "--prompts-file", str(prompts), "--resume",
+            "--order", order, "--output-dir", str(pictures), "--batch-size", "16", "--quiet",
+            "--limit", str(self.options.limit), "--best-of", "1", "--guidance-scale", "4",
+        )  # fmt: skip
+        told = judge(
+            "judge", str(pictures), "--data", self.options.val_data_dir, "--probes", str(probes),
+            "--json",
+        )  # fmt: skip
+        self.found[order] = json.loads(told)
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def ufc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "ufc", *arguments], check=True)
+
+
+def judge(action: str, *arguments: str, extractor: bool = True) -> str:
+    """What a command of the probes prints."""
+    command = [sys.executable, "-m", "estimators.metrics.probes", action, *arguments]
+    command += ["--extractor", "efficientnet-lite0"] if extractor else []
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--train-data-dir", required=True)
+    parser.add_argument("--val-data-dir", required=True)
+    parser.add_argument("--judge-data-dir", required=True, help="what probes are fitted on")
+    parser.add_argument("--tokenizer", default=DEFAULT_MODEL, help="a folder, or a model's name")
+    parser.add_argument("--output-dir", required=True, type=Path)
+    parser.add_argument("--steps", type=int, default=800, help="of 64 samples each")
+    parser.add_argument("--limit", type=int, default=200, help="pictures that figures are of")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants")
+    options = parser.parse_args()
+    mixture = yaml.safe_load((CONFIGS / "tasks-fashion.yaml").read_text(encoding="utf-8"))
+    known = variants(mixture)
+    for name in options.only or known:
+        if name not in known:
+            parser.error(f"there is no variant {name!r}; choose from {', '.join(known)}")
+    results = options.output_dir / "results"
+    for name in options.only or known:
+        found = Runner(options, options.output_dir / name.replace(" ", "-"), known[name]).run()
+        results.mkdir(parents=True, exist_ok=True)
+        (results / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        print(json.dumps({"name": name, **found}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,16 +27,17 @@ from ufc.io.hub import DEFAULT_MODEL
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CAPTIONS = ("captioning", "captioning-zh", "caption-infilling")
-SHAPE = {"width": 192, "depth": 4, "heads": 3, "feed_forward": 528}
-NO_ESTIMATORS = ("--estimator-weight", "0")
+CHANGES = {"width": 192, "depth": 4, "heads": 3, "feed_forward": 528, "estimator_weight": 0.0}
+NO_CODES = {"code_weight": 0.0, "text_weight": 0.0}  # what a model of one task has no use for
+NEXT_CODES = {"objectives": ["autoregressive=0.3"]}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A mixture of tasks with its weights, further flags of `ufc train`, the orders to judge."""
+    """A mixture of tasks with its weights, further settings, and which orders are judged."""
 
     tasks: Mapping[str, float]
-    flags: Sequence[str] = NO_ESTIMATORS
+    settings: Mapping[str, Any] = field(default_factory=dict)
     orders: Sequence[str] = ()
     words: bool = True
 
@@ -44,30 +45,26 @@ class Variant:
 def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
     """All comparisons, by name; `mixture` is that of the bundled model."""
     questions = {name: w for name, w in mixture.items() if name.startswith("question")}
-    causal = ("--objectives", "autoregressive=0.3")
-    alone = ("--objectives", "autoregressive=1", "--autoregressive-share", "1")
 
     def without(*names: str) -> dict[str, float]:
         return {name: w for name, w in mixture.items() if name not in names}
 
+    alone = {"objectives": ["autoregressive=1"], "autoregressive_share": 1.0, "code_weight": 0.0}
+    estimators = {"estimator_weight": 0.25}
+    aligned = {"objectives": [*NEXT_CODES["objectives"], "iais=0.1"]}
     return {
-        "mixture": Variant(mixture, (*NO_ESTIMATORS, *causal), ("maskgit", "autoregressive")),
+        "mixture": Variant(mixture, NEXT_CODES, ("maskgit", "autoregressive")),
         "images": Variant({"text-to-image": 1}, orders=("maskgit",), words=False),
-        "next codes": Variant(
-            {"autoregressive": 1},
-            (*NO_ESTIMATORS, *alone, "--code-weight", "0"),
-            ("autoregressive",),
-            words=False,
-        ),
-        "captions": Variant({name: mixture[name] for name in CAPTIONS}),
-        "questions": Variant(questions),
-        "grounding": Variant({"grounding": 1}),
-        "without captions": Variant(without(*CAPTIONS), (*NO_ESTIMATORS, *causal)),
+        "next codes": Variant({"autoregressive": 1}, alone, ("autoregressive",), words=False),
+        "captions": Variant({name: mixture[name] for name in CAPTIONS}, NO_CODES),
+        "questions": Variant(questions, NO_CODES),
+        "grounding": Variant({"grounding": 1}, NO_CODES),
+        "without captions": Variant(without(*CAPTIONS), NEXT_CODES),
         "without colour questions": Variant(
-            without("question-colour", "question-colour-zh"), (*NO_ESTIMATORS, *causal)
+            without("question-colour", "question-colour-zh"), NEXT_CODES
         ),
-        "estimators": Variant(mixture, causal, words=False),
-        "estimators, IAIS": Variant(mixture, (*causal, "iais=0.1"), words=False),
+        "estimators": Variant(mixture, NEXT_CODES | estimators, words=False),
+        "estimators, IAIS": Variant(mixture, estimators | aligned, words=False),
     }
 
 
@@ -87,7 +84,7 @@ class Runner:
             self.train(model)
         rows = [json.loads(line) for line in (model / "metrics.jsonl").open(encoding="utf-8")]
         for row in rows:
-            self.found |= {name: value for name, value in row.items() if name.startswith("val_")}
+            self.found.update({name: x for name, x in row.items() if name.startswith("val_")})
         speeds = sorted(row["samples_per_second"] for row in rows if "samples_per_second" in row)
         self.found["samples_per_second"] = speeds[len(speeds) // 2]
         if self.variant.words:
@@ -101,16 +98,17 @@ class Runner:
         for codes in self.options.output_dir.glob("*/model/*codes*.safetensors"):
             if not (model / codes.name).exists():  # the same for all
                 shutil.copy(codes, model)
-        tasks = self.folder / "tasks.yaml"
+        tasks, config = self.folder / "tasks.yaml", self.folder / "config.yaml"
         tasks.write_text(yaml.safe_dump(dict(self.variant.tasks)), encoding="utf-8")
-        shape = [part for name, value in SHAPE.items() for part in (flag(name), str(value))]
+        recipe = yaml.safe_load((CONFIGS / "fashion-192x256-half.yaml").read_text(encoding="utf-8"))
+        settings = recipe | {"objectives": []} | CHANGES | dict(self.variant.settings)
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         ufc(
-            "train", "--config", str(CONFIGS / "fashion-192x256-half.yaml"), *shape,
-            "--tokenizer", self.options.tokenizer, "--tasks", str(tasks),
-            "--train-data-dir", self.options.train_data_dir,
+            "train", "--config", str(config), "--tokenizer", self.options.tokenizer,
+            "--tasks", str(tasks), "--train-data-dir", self.options.train_data_dir,
             "--val-data-dir", self.options.val_data_dir, "--output-dir", str(model),
             "--max-train-steps", str(self.options.steps), "--max-train-minutes", "1000",
-            "--validation-steps", str(self.options.steps), *self.variant.flags,
+            "--validation-steps", str(self.options.steps),
         )  # fmt: skip
 
     def words(self, model: Path) -> None:
@@ -140,10 +138,6 @@ class Runner:
             "--json",
         )  # fmt: skip
         self.found[order] = json.loads(told)
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def ufc(*arguments: str) -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from ufc.conditioning.sequence import ControlItem
 from ufc.conditioning.text import TextTokenizer
-from ufc.model.quantisation import DTYPES
+from ufc.model.quantisation import DTYPES, Int8Linear
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix
@@ -55,10 +55,10 @@ class Case:
     """One setting; what it does not say is as the model's own default."""
 
     name: str
-    steps: int = 12
+    steps: int | None = None
     batch: int = 1
     candidates: int = 1
-    best_of: int = 1
+    best_of: int | None = 1
     references: int = 0
     guidance_scale: float | None = None
     order: str | None = None
@@ -84,15 +84,17 @@ class Timing:
 
 
 BASE = Case("base")
+AS_IT_COMES = Case("as it comes", best_of=None)
 
 # One thing changes at a time.
 QUICK = (BASE, replace(BASE, name="4 pictures at once", batch=4))
 CASES = (
+    AS_IT_COMES,
     *QUICK,
     replace(BASE, name="8 pictures at once", batch=8),
     replace(BASE, name="4 steps", steps=4),
-    replace(BASE, name="24 steps", steps=24),
-    replace(BASE, name="best of 2", best_of=2),
+    replace(BASE, name="12 steps", steps=12),
+    replace(BASE, name="best of 4", best_of=4),
     replace(BASE, name="no guidance", guidance_scale=1.0),
     replace(BASE, name="pnag", order="pnag"),
     replace(BASE, name="pnag, 4 candidates", order="pnag", candidates=4),
@@ -146,11 +148,16 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def matmul_rate(dtype: torch.dtype, device: torch.device, size: int | None = None) -> float:
-    """Floating-point operations a second in a product of two square matrices."""
+@torch.no_grad()
+def matmul_rate(precision: str, device: torch.device, size: int | None = None) -> float:
+    """Operations a second in a product of two square matrices; in int8 as its layers multiply."""
     size = size or (2048 if device.type == "cpu" else 8192)
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(time_it(lambda: a @ b, 5, 10.0).seconds)
+    a = torch.randn(size, size, device=device)
+    if precision == "int8":
+        layer = Int8Linear(torch.nn.Linear(size, size, bias=False))
+        return 2 * size**3 / min(time_it(lambda: layer(a), 5, 10.0).seconds)
+    a = a.to(DTYPES[precision])
+    return 2 * size**3 / min(time_it(lambda: a @ a, 5, 10.0).seconds)
 
 
 def forward_operations(config: UFCConfig, cells: int, controls: int) -> int:
@@ -241,9 +248,9 @@ def measure_case(pipeline: UFCPipeline, case: Case, repeats: int) -> dict[str, A
         **about(pipeline),
         "resolution": size_of(pipeline),
         "batch": case.batch,
-        "steps": case.steps,
+        "steps": case.steps or pipeline.defaults["num_inference_steps"],
         "candidates": case.candidates,
-        "best_of": case.best_of,
+        "best_of": case.best_of or pipeline.defaults["best_of"],
         "references": case.references,
         "guidance_scale": case.guidance_scale or pipeline.defaults["guidance_scale"],
         "order": case.order or pipeline.defaults["order"],
@@ -374,9 +381,3 @@ def first_choices(pipeline: UFCPipeline, codes_BT: torch.Tensor) -> torch.Tensor
     states = model.code_states(hidden[codes_BT == model.config.codes])
     codes_N, _ = sample_codes(states, torch.zeros(len(states.hidden_ND)), temperature=0)
     return codes_N.cpu()
-
-
-def rates(device: torch.device, precision: str) -> dict[str, float]:
-    """Matrix products a second by precision: what a forward pass is held against."""
-    dtype = DTYPES.get(precision, torch.float32)
-    return {precision: matmul_rate(dtype, device)}

@@ -72,7 +72,9 @@ class TrainConfig(LoopSettings):
     label_smoothing: float = setting(0.01, "Share of a label spread over all codes.")
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
     code_weight: float = setting(
-        1.0, "Weight of the masked codes' loss; 0 for a model that is only to go code by code.", 0
+        1.0,
+        "Weight of the masked codes' loss; 0 for a model that goes code by code, or tells words.",
+        0,
     )
     text_weight: float = setting(0.1, "Weight of the masked words' loss.")
     estimator_weight: float = setting(0.25, "Weight of the estimators' losses.")
@@ -130,10 +132,10 @@ class TrainConfig(LoopSettings):
                 f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"
             )
 
-        if not self.code_weight and not self.autoregressive:
+        if not self.code_weight and not (self.autoregressive or self.tasks):
             raise ValueError(
-                "code_weight: got 0, and nothing else teaches codes; give --objectives "
-                "autoregressive=1, or leave it out"
+                "code_weight: got 0, and there is nothing else to learn; give --objectives "
+                "autoregressive=1, or --tasks"
             )
         if self.sharding == "fsdp" and self.objective_weights().get("iais"):
             raise ValueError(

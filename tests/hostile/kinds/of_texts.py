@@ -57,7 +57,11 @@ def is_yaml(folder: Path) -> object:
 
 
 def instructed(folder: Path) -> str:
-    return only(folder).read_bytes().decode("utf-8", "surrogatepass")
+    data = only(folder).read_bytes()
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # a shell hands over what is no text in its own way
+        return data.decode("utf-8", "surrogateescape")
 
 
 def write_instruction(rng: Rng, folder: Path) -> None:

@@ -101,9 +101,9 @@ def measure(flags: BenchFlags) -> Iterator[dict[str, Any]]:
     def wanted(*names: str) -> bool:
         return flags.only is None or any(flags.only in name for name in names)
 
-    exact = "fp32" if pipeline.precision == "int8" else pipeline.precision
-    rate = benchmark.rates(pipeline.device, exact)[exact]
-    yield {"kind": "matmul", "name": f"matrix products in {exact}", "gflops": round(rate / 1e9, 1)}
+    name = pipeline.precision
+    rate = benchmark.matmul_rate(name, pipeline.device)
+    yield {"kind": "matmul", "name": f"matrix products in {name}", "gflops": round(rate / 1e9, 1)}
     if wanted("forward"):
         for batch, references in ((1, 0), (4, 0)) + (() if flags.quick else ((1, 1), (1, 4))):
             yield benchmark.measure_forward(pipeline, batch, references, rate, repeats)

@@ -1,12 +1,12 @@
 """What tasks and objectives do to one another: small models, equal numbers of samples.
 
     python scripts/compare_objectives.py --train-data-dir TRAIN --val-data-dir VAL \
-        --judge-data-dir FASHION/train --output-dir runs/compare [--only NAME …] [--steps 800]
+        --judge-data-dir FASHION/train --output-dir runs/compare [--only NAME …] [--steps 500]
 
 Each variant is trained by `ufc train` on pictures of half the size, then asked in words (`ufc
-evaluate words`) and judged by what it generates (`estimators.metrics.probes`), all by the commands
-that users have. What is finished is not done again; several may run beside one another. Prints a line
-of JSON for each variant, and writes it to `results/` in the output folder.
+evaluate words`) and judged by what it generates (`estimators.metrics.probes`), all by commands that
+users have. What is finished is not done again; several may run beside one another. Prints a line of
+JSON for each variant, and writes it to `results/` in the output folder.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--judge-data-dir", required=True, help="what probes are fitted on")
     parser.add_argument("--tokenizer", default=DEFAULT_MODEL, help="a folder, or a model's name")
     parser.add_argument("--output-dir", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=800, help="of 64 samples each")
+    parser.add_argument("--steps", type=int, default=500, help="of 64 samples each")
     parser.add_argument("--limit", type=int, default=200, help="pictures that figures are of")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these variants")
     options = parser.parse_args()

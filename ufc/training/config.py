@@ -73,7 +73,7 @@ class TrainConfig(LoopSettings):
     alike_codes: int = setting(16, "Codes that share a label because they look alike; 1 is off.")
     code_weight: float = setting(
         1.0,
-        "Weight of the masked codes' loss; 0 for a model that goes code by code, or tells words.",
+        "Weight of the masked codes' loss; 0 to learn other --objectives or --tasks alone.",
         0,
     )
     text_weight: float = setting(0.1, "Weight of the masked words' loss.")

@@ -122,11 +122,18 @@ class WeightWatch:
                 derived.forget()
 
 
+def as_stored(weight: Tensor) -> Tensor:
+    """All numbers of a weight in a row, where possible without copying them: also of convolutions,
+    whose channels lie last."""
+    channels_last = weight.ndim == 4 and not weight.is_contiguous()
+    return (weight.permute(0, 2, 3, 1) if channels_last else weight).flatten()
+
+
 @torch.no_grad()
 def fingerprint(module: nn.Module) -> tuple[float, ...]:
     """A few numbers of every weight; a fraction of a millisecond, too much for every forward."""
     samples = [
-        weight.detach().flatten()[:: max(1, weight.numel() // SAMPLES)].float()
+        as_stored(weight.detach())[:: max(1, weight.numel() // SAMPLES)].float()
         for weight in (*module.parameters(), *module.buffers())
         if weight.numel()
     ]

@@ -1,32 +1,41 @@
 """The pool of threads among which torch shares out an operation on a CPU.
 
-With GNU's OpenMP, which torch has on Linux, every thread that calls torch has a pool of its own, and
-keeps it. While there are more threads in all pools than processors, those that wait for the next
-operation go to sleep at once, where they otherwise look out for it for some milliseconds; and waking
-them takes longer than most operations of a small model. So a model that is loaded in one thread and
-used in another, as in most servers, takes half as long again.
+With GNU's OpenMP, which torch has on Linux, every thread that calls torch has a pool of its own,
+and keeps it. While there are more threads in all pools than processors, those that wait for the
+next operation go to sleep at once, where they otherwise look out for it for some milliseconds; and
+waking them takes longer than most operations of a small model. So a model that is loaded in one
+thread and used in another, as in most servers, takes half as long again.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 SOFT = 1  # omp_pause_soft: what the library holds for its threads is let go, settings stay
+NO_OTHER = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0)  # only what is loaded already
+
+_inside = threading.local()
 
 
 @contextmanager
 def own_threads() -> Iterator[None]:
-    """Threads that torch starts in it for the calling thread end with it; starting them again
-    takes some 50 microseconds."""
+    """Threads that torch starts in it for the calling thread end with it, with the outermost one
+    where there are several; starting them again takes some 50 microseconds."""
+    depth = getattr(_inside, "depth", 0)
+    _inside.depth = depth + 1
     try:
         yield
     finally:
-        release_threads()
+        _inside.depth = depth
+        if not depth:
+            release_threads()
 
 
 def release_threads() -> None:
@@ -46,9 +55,24 @@ def _pauses() -> list[Callable[[int], int]]:
     """
     if sys.platform != "linux":
         return []
+    found: list[Callable[[int], int]] = []
+    for path in _loaded("libgomp"):
+        with suppress(OSError, AttributeError):  # before GCC 9 there is no such function
+            found.append(ctypes.CDLL(path, mode=NO_OTHER).omp_pause_resource_all)
+    return found
+
+
+def _loaded(name: str) -> list[str]:
+    """Files of this process's memory whose names begin so."""
     try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-        paths = sorted({line.split(maxsplit=5)[5] for line in lines if "libgomp" in line})
-        return [ctypes.CDLL(path).omp_pause_resource_all for path in paths]
-    except (OSError, AttributeError):  # before GCC 9 there is no such function
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
         return []
+    columns = (line.split(maxsplit=5) for line in maps.split("\n"))
+    paths = {line[5].removesuffix(" (deleted)") for line in columns if len(line) == 6}
+    return sorted(path for path in paths if Path(path).name.startswith(name))
+
+
+# A forked child has its parent's pool without the threads in it, and would wait for them to end.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=release_threads)

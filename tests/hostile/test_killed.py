@@ -1,4 +1,4 @@
-"""A sample of `kills.py`, and disks that are full, folders that are read-only, clocks set back."""
+"""A sample of `kills`, and disks that are full, folders that are read-only, clocks set back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import pytest
 from ufc.cli.main import main as ufc
 
 from . import kills
-from .kills import Job, Models, different, ends, killed_run, started, whole_files, whole_run
+from .kills.base import Job, Work, different, killed_run, whole_files, whole_run
+from .kills.models import Models
+from .kills.of_pictures import ended
+from .kills.processes import started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system with fork")
 NOBODY = 65534
@@ -43,11 +46,15 @@ def jobs(models: Models) -> dict[str, Job]:
         "statistics",
         "weights",
         "session",
+        "server",
     ],
 )
 def test_what_was_killed_ends_as_if_it_had_not_been(
     name: str, jobs: dict[str, Job], tmp_path: Path
 ) -> None:
+    if name == "server":
+        for needed in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
+            pytest.importorskip(needed)
     job = jobs[name]
     seconds = whole_run(job, tmp_path / "whole")
     killed_run(job, tmp_path / "killed", seconds, random.Random(name), 1)
@@ -60,7 +67,7 @@ def child(tmp_path: Path) -> Callable[[Callable[[], object]], tuple[int | None, 
 
     def run(work: Callable[[], object]) -> tuple[int | None, str]:
         log = tmp_path / "log"
-        code = ends(started(work, log), 120)
+        code = started(work, log).ends(120)
         return code, log.read_text()
 
     return run
@@ -87,22 +94,22 @@ def test_a_full_disk_is_an_error_and_what_is_there_stays(
     models: Models, tmp_path: Path, child: Callable[..., tuple[int | None, str]]
 ) -> None:
     out = tmp_path / "out"
-    assert child(lambda: kills.ended(ufc(flags(models, out, 2))))[0] == 0
+    assert child(lambda: ended(ufc(flags(models, out, 2))))[0] == 0
     before = {path.name: path.read_bytes() for path in out.glob("*.png")}
     for size in (900, 3000):  # what is said has room
-        code, said = child(limited(size, lambda: kills.ended(ufc(flags(models, out)))))
+        code, said = child(limited(size, lambda: ended(ufc(flags(models, out)))))
         assert code not in (0, None) and "Traceback" not in said
         assert "File too large" in said and str(out) in said
         whole_files(out)
         assert before.items() <= {p.name: p.read_bytes() for p in out.glob("*.png")}.items()
-    assert child(lambda: kills.ended(ufc(flags(models, out))))[0] == 0
+    assert child(lambda: ended(ufc(flags(models, out))))[0] == 0
     rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert [row["status"] for row in rows] == ["done"] * 6
 
 
 @pytest.mark.parametrize("name", ["train", "token cache", "statistics", "weights", "session"])
 def test_a_full_disk_loses_nothing_of_other_work(
-    name: str, jobs: dict[str, Job], tmp_path: Path, child: Callable[..., tuple[int | None, str]]
+    name: str, jobs: dict[str, Work], tmp_path: Path, child: Callable[..., tuple[int | None, str]]
 ) -> None:
     job, folder = jobs[name], tmp_path / "work"
     folder.mkdir()
@@ -119,7 +126,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
     models: Models, tmp_path: Path, child: Callable[..., tuple[int | None, str]]
 ) -> None:
     out = tmp_path / "out"
-    assert child(lambda: kills.ended(ufc(flags(models, out, 2))))[0] == 0
+    assert child(lambda: ended(ufc(flags(models, out, 2))))[0] == 0
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     for path in (tmp_path, *tmp_path.parents, models.folder, *models.folder.parents):
         if path != Path("/") and path.stat().st_uid == 0 and "pytest" in str(path):
@@ -129,7 +136,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(
 
     def as_nobody() -> None:
         os.seteuid(NOBODY)
-        kills.ended(ufc(flags(models, out)))
+        ended(ufc(flags(models, out)))
 
     code, said = child(as_nobody)
     assert code == 2 and "cannot be written to" in said and "Traceback" not in said

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
-from ufc_base.thread_pool import _pauses
+import torch
+from conftest import make_pipeline
 
+from ufc_base.inference import as_stored
+from ufc_base.thread_pool import _loaded, _pauses
+
+GNU = pytest.mark.skipif(not _pauses(), reason="no OpenMP of GNU's here")
 COUNTED = """
 import os
 import torch
@@ -31,14 +38,59 @@ print(work(), end=" ")
 release_threads()
 print(settled(0), work(), end=" ")
 with own_threads():
-    work()
+    with own_threads():
+        work()
+    print(work(), end=" ")
 print(settled(0), work())
 """
 
 
-@pytest.mark.skipif(not _pauses(), reason="no OpenMP of GNU's here")
+@GNU
 def test_threads_end_when_they_are_let_go_and_start_again_with_the_next_operation() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", COUNTED], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == ["2", "0", "2", "0", "2"]
+    command = [sys.executable, "-c", COUNTED]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["2", "0", "2", "2", "0", "2"]
+
+
+@GNU
+def test_a_thread_that_has_called_a_pipeline_keeps_no_threads() -> None:
+    """A wide model and large pictures: every operation is shared out."""
+    pipe = make_pipeline(width=256, feed_forward=512)
+    codes = pipe("bag", seed=1).codes
+    left: list[int] = []
+
+    def work() -> None:
+        before = len(os.listdir("/proc/self/task"))
+        pipe("bag", seed=1, num_images_per_prompt=4)
+        pipe.decode_pil(codes)
+        for _ in range(2000):
+            if len(os.listdir("/proc/self/task")) <= before:
+                break
+            os.sched_yield()
+        left.append(len(os.listdir("/proc/self/task")) - before)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    finally:
+        torch.set_num_threads(threads)
+    assert left == [0]
+
+
+def test_libraries_are_found_by_the_names_of_their_files() -> None:
+    assert _loaded("no such library") == []
+    assert all(path.startswith("/") for path in _loaded("lib"))
+
+
+def test_a_fingerprint_looks_at_weights_where_they_lie() -> None:
+    """Copying all convolutions at every call took a tenth of a picture's time."""
+    for weight in (
+        torch.rand(4, 3, 2, 2),
+        torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last),
+        torch.rand(5, 7),
+    ):
+        assert as_stored(weight).data_ptr() == weight.data_ptr()
+        assert sorted(as_stored(weight).tolist()) == sorted(weight.flatten().tolist())

@@ -16,6 +16,7 @@ from ufc.io.validation import RequestError
 from ufc.pipeline.placement import Placement
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
+from ufc_base.thread_pool import own_threads
 from vqgan.upscaling.model import SCALE, Upscaler
 
 
@@ -34,6 +35,7 @@ class Coding(Placement):
             notices.append(f"{what} has {len(ids)} tokens, used the first {most}: {kept!r}")
         return ids[:most]
 
+    @own_threads()
     @torch.no_grad()
     def encode_prompt(self, prompt: str | Sequence[str]) -> Tensor:
         """Words as the vectors that the transformer sees, (B, T, D), for `prompt_embeds`.
@@ -82,7 +84,7 @@ class Coding(Placement):
         """Codes of pixels in -1..1, (B, 3, H, W) in whole blocks: (B, rows, columns) on the CPU."""
         with self.at_work(self.tokenizer):
             parts = [self.tokenizer.encode(x.to(self.device)) for x in self.portions(pixels_BCHW)]
-        return torch.cat(parts).cpu()
+            return joined(parts).cpu()
 
     @torch.no_grad()
     def decode(self, codes_BT: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
@@ -93,12 +95,12 @@ class Coding(Placement):
         codes = codes_BT.masked_fill(codes_BT >= self.tokenizer.config.codes, 0)
         grids = self.portions(codes.view(-1, *(grid or self.grid_size)))
         with self.at_work(self.tokenizer):
-            parts = [self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids]
-        return torch.cat(parts)
+            return joined([self.tokenizer.decode(x.to(self.device)).float().cpu() for x in grids])
 
     def decode_pil(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
-        return to_pil(self.decode(torch.as_tensor(codes), grid))
+        with own_threads():
+            return to_pil(self.decode(torch.as_tensor(codes), grid))
 
     def check_upscale(self, upscale: int | None) -> None:
         """Raise `RequestError` where pictures are to be enlarged and nothing here can."""
@@ -119,8 +121,14 @@ class Coding(Placement):
         self.check_upscale(SCALE)
         upscaler = cast("Upscaler", self.upscaler)
         with self.at_work(upscaler):
-            parts = [
-                upscaler.enlarge(x.to(self.device)).float().cpu()
-                for x in self.portions(pixels_BCHW)
-            ]
-        return torch.cat(parts)
+            return joined(
+                [
+                    upscaler.enlarge(x.to(self.device)).float().cpu()
+                    for x in self.portions(pixels_BCHW)
+                ]
+            )
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts of a batch as a whole; a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -45,6 +45,7 @@ from ufc_base.thread_pool import own_threads
 class Generation(Coding):
     """Parts that generate together."""
 
+    @own_threads()
     def generate(
         self,
         given: Sequence[Conditioning],
@@ -70,7 +71,7 @@ class Generation(Coding):
         check_output_type(output_type)
         self.check_upscale(config.upscale)
         names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
-        with own_threads(), running(self.calls) as call, ExitStack() as stack:
+        with running(self.calls) as call, ExitStack() as stack:
             told: list[list[str]] = [[] for _ in given]
             if expand_prompt is not None:
                 given, told = with_captions(given, expand_prompt)

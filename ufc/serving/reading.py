@@ -16,6 +16,7 @@ from ufc.io.validation import RequestError, parse_json
 from ufc.serving.bodies import WEIGHTS, ImageRequest
 from ufc.serving.errors import ApiError, bad_input, invalid, unknown_parameter
 
+MOST_VALUES = 100_000  # of a JSON body; reading more would keep all other requests waiting
 MOST_FILES, MOST_FIELDS, MOST_OF_A_FIELD = 32, 256, 2**20
 
 
@@ -27,6 +28,10 @@ async def read_json(request: Request, model: type[ImageRequest]) -> ImageRequest
     """
     check_type(request, "application/json")
     data = await request.body()
+    if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:  # pictures, in base64, have none
+        raise ApiError(
+            400, f"The body has more than {MOST_VALUES:,} values or commas", code="invalid_json"
+        )
     try:
         value = parse_json(data.decode("utf-8"))
     except UnicodeDecodeError:

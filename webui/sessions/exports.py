@@ -14,6 +14,7 @@ from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
+from ufc_base.thread_pool import own_threads
 from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import (
     Picture,
@@ -50,6 +51,7 @@ def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     return stream.getvalue()
 
 
+@own_threads()
 def enlarged(studio: Studio, key: str, picture: Picture) -> bytes:
     """A picture of the model's size at twice the size, by the model's upscaler, as a PNG.
 

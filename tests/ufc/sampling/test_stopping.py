@@ -135,6 +135,7 @@ def test_a_forked_child_generates_the_same() -> None:
     try:
         pipe = make_pipeline(width=256, feed_forward=512)  # enough work to be shared out
         wanted = pipe("bag", seed=1).codes.tolist()
+        torch.rand(1 << 20).sqrt_()  # the parent has threads when it forks
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
 

@@ -57,6 +57,7 @@ BODIES: dict[str, Any] = {
     "beyond numbers": b'{"prompt": "bag", "temperature": 1e999}',
     "many digits": b'{"prompt": "bag", "seed": ' + b"9" * 5_000 + b"}",
     "too deep": b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "many values": b'{"prompt": [' + b"0," * 120_000 + b"0]}",
     "twice": b'{"prompt": "bag", "prompt": "shirt"}',
     "half a pair": b'{"prompt": "\\ud800"}',
     "half a pair in a name": b'{"\\ud800": 1}',

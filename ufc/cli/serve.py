@@ -14,7 +14,7 @@ from ufc.cli.app import LOCAL, check_free
 from ufc.cli.flags import LORA, MODEL, Attention, Device, DType
 from ufc.cli.terminal import DONE, Terminal
 from ufc.requests.loading import ModelSettings, load
-from ufc.serving.settings import ACCESS, ServerSettings
+from ufc.serving.settings import ACCESS, GRACE, ServerSettings
 from ufc_base.extras import UnavailableError, how_to_install
 from ufc_base.program import option, switch
 
@@ -129,7 +129,7 @@ def listen(flags: ServeFlags, keys: list[str]) -> None:
         proxy_headers=flags.trusted_proxy is not None,
         forwarded_allow_ips=flags.trusted_proxy,
         server_header=False,
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=GRACE,
     )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -54,7 +59,8 @@ def create_app(
     @asynccontextmanager
     async def at_work(app: FastAPI) -> AsyncIterator[None]:
         service.start()
-        yield
+        with on_signals(partial(service.stop_soon, asyncio.get_running_loop())):
+            yield
         service.close()
 
     app = FastAPI(
@@ -75,6 +81,31 @@ def create_app(
     app.add_middleware(BodyLimit, most=settings.max_body)
     app.add_middleware(Counted, metrics=service.metrics)
     return app
+
+
+@contextmanager
+def on_signals(call: Callable[[], object]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call something before what they do already.
+
+    That is how a program is told of them under any server, each of which has handlers of its own.
+    Signals without one are let be, and all are in a thread that is not the main one.
+    """
+    before: dict[int, Any] = {}
+
+    def told(number: int, frame: FrameType | None) -> None:
+        call()
+        before[number](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before.update({number: one for number, one in found.items() if callable(one)})
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def images(service: Service, gate: Gate) -> APIRouter:

@@ -36,7 +36,7 @@ from ufc.serving.bodies import ImageRequest
 from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, failed, too_slow
 from ufc.serving.incoming import Wanted, prepare
 from ufc.serving.metrics import Metrics
-from ufc.serving.settings import ServerSettings
+from ufc.serving.settings import GRACE, TELLING, ServerSettings
 from ufc_base.thread_pool import own_threads
 
 PING = 15.0  # seconds after which a quiet stream says that it lives
@@ -67,6 +67,11 @@ class Service:
     def start(self) -> None:
         """Begin to generate."""
         self.batcher.start()
+
+    def stop_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop generating shortly before connections are cut off; a signal's handler may say so."""
+        wait = GRACE - TELLING
+        loop.call_soon_threadsafe(loop.call_later, wait, self.batcher.close, 0.0)
 
     def close(self) -> None:
         """Stop: who waits is told, and what is being opened is not waited for."""

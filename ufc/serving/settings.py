@@ -8,6 +8,8 @@ from typing import Annotated
 from ufc_base.program import option
 
 BATCHING, LIMITS, ACCESS = "Batching", "Limits", "Access"
+GRACE = 30  # seconds after SIGINT or SIGTERM in which requests may end; then connections are cut
+TELLING = 5  # of these the last, when generating has stopped and whoever still waits is told
 
 
 @dataclass(kw_only=True)

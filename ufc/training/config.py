@@ -132,11 +132,6 @@ class TrainConfig(LoopSettings):
                 f"picture_scale: got {self.picture_scale}, wanted more than 0, at most 1"
             )
 
-        if not self.code_weight and not (self.autoregressive or self.tasks):
-            raise ValueError(
-                "code_weight: got 0, and there is nothing else to learn; give --objectives "
-                "autoregressive=1, or --tasks"
-            )
         if self.sharding == "fsdp" and self.objective_weights().get("iais"):
             raise ValueError(
                 "objectives: iais looks at a block's attention by itself, which sharded weights do "

@@ -14,9 +14,9 @@ from ufc.training.config import TrainConfig
 from ufc.training.contrastive_training import ContrastiveTrainConfig, finish, start
 from ufc.training.outcome import write_result
 from ufc.training.setup import (
-    base_defaults,
     load_text,
     load_tokenizer,
+    run_defaults,
     start_model,
     tasks_of_run,
     upscaler_of_run,
@@ -50,7 +50,7 @@ def export_model(config: TrainConfig, checkpoint: Path, dtype: torch.dtype | Non
         model = start_model(config, tokenizer, text)
     load_averages(model, state)
     tasks = tasks_of_run(config, checkpoint.parent)
-    defaults, upscaler = base_defaults(config.init_from), upscaler_of_run(config)
+    defaults, upscaler = run_defaults(config), upscaler_of_run(config)
     pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)
     return write_result(pipeline, config, dtype)
 

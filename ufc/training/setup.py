@@ -84,9 +84,12 @@ def upscaler_of_run(config: TrainConfig) -> Upscaler | None:
     return read_upscaler(folder.parent) if whole else None
 
 
-def base_defaults(base: str | None) -> dict[str, Any]:
-    """Sampling defaults of the model that a run goes on from; none of a fresh one."""
-    return read_defaults(resolve_model(base)) if base else {}
+def run_defaults(config: TrainConfig) -> dict[str, Any]:
+    """Sampling defaults of a run's model: those of the one that it goes on from, and the one order
+    that a model knows which has learnt next codes alone."""
+    defaults = read_defaults(resolve_model(config.init_from)) if config.init_from else {}
+    next_codes_alone = config.autoregressive and not config.code_weight
+    return defaults | ({"order": "autoregressive"} if next_codes_alone else {})
 
 
 def open_training(

@@ -30,16 +30,16 @@ from ufc.training.objectives.text_targets import told_words
 from ufc.training.outcome import hub_name, make_repository, push_result, write_result
 from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
-    base_defaults,
     load_tokenizer,
     open_training,
     read_tasks,
+    run_defaults,
     start_model,
     stored_batches,
     tasks_of_run,
     upscaler_of_run,
 )
-from ufc.training.tasks.mixture import autoregressive_share
+from ufc.training.tasks.mixture import asks_beside, autoregressive_share
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
 from ufc_base.training.checkpoints import Checkpoints
@@ -71,12 +71,15 @@ class StepLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, Any]]:
         """Loss of a part of a step, and values for the log; see `objectives.base.Context`."""
         take_routing(self.model)  # of passes that were run again for their gradient
-        found = code_loss(self.model, batch, self.config.label_smoothing, self.neighbours)
+        weight = self.config.code_weight
+        found = code_loss(
+            self.model, batch, self.config.label_smoothing, self.neighbours, learn=weight > 0
+        )
         context = Context(self.model, batch, found, shares, auxiliary, progress)
-        loss = found.loss.new_zeros(())
-        if self.config.code_weight:
-            loss = self.config.code_weight * shares.codes * found.loss
-        values: dict[str, Any] = {"code_loss": loss.detach()}
+        codes = shares.codes * found.loss
+        values: dict[str, Any] = {"code_loss": codes.detach()}
+        # Where codes are not learnt, a part that asks for nothing else has a gradient, too.
+        loss = weight * codes if weight else 0 * self.model.embedding.weight.sum()
         for name, objective in self.objectives.items():
             learnt = objective.loss(context)
             if learnt is not None:
@@ -273,7 +276,13 @@ def main(config: TrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
-    share = autoregressive_share(read_tasks(config))
+    tasks = read_tasks(config)
+    if not (config.code_weight or config.autoregressive or any(map(asks_beside, tasks))):
+        raise ValueError(
+            "code_weight: got 0, and there is nothing else to learn; give --objectives "
+            "autoregressive=1, or --tasks that ask for words or blocks"
+        )
+    share = autoregressive_share(tasks)
     if share:
         config = replace(config, autoregressive_share=share)
     engine = make_engine(config)
@@ -307,7 +316,7 @@ def main(config: TrainConfig) -> Path:
 
 def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:
     """The averaged model as a pipeline, with the sampling defaults of what it started from."""
-    defaults = base_defaults(trainer.config.init_from)
+    defaults = run_defaults(trainer.config)
     tasks = tasks_of_run(trainer.config, Path(trainer.config.output_dir))
     upscaler, model = upscaler_of_run(trainer.config), trainer.averaged_model()
     pipeline = UFCPipeline(tokenizer, model, text, defaults, tasks=tasks, upscaler=upscaler)

@@ -1,77 +1,31 @@
-"""`ufc serve`, asked by several clients: killed, started anew, and asked again.
-
-The server is a process of its own, with the command line, sockets, log and exit of `ufc serve`: a
-fork of these tests would log by theirs, and could not end as an interpreter does. It is forked all
-the same, from a program that has imported the same and no more (`forked_servers`), since imports
-would be nine tenths of its time.
-"""
+"""`ufc serve`, asked by several clients: killed, started anew, and asked again."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-import select
 import signal
 import socket
-import subprocess
-import sys
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ufc
+from ufc.serving.settings import GRACE
 
 from .base import Job, whole_files
+from .forked_servers import Servers
 from .models import Models
 from .processes import WHOLE, Process
 from .server_clients import Clients
 from .server_requests import requests
 
-GRACE = 30.0  # seconds that a server has to end by itself, as `ufc serve` sets it
 INTERRUPTED = 130
 ENDS = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15,), signal.SIGINT: (0, INTERRUPTED)}
 PORTS = range(20_000, 32_000)  # below those that the system gives to whoever connects somewhere
-
-
-class Servers:
-    """Starts servers, one at a time."""
-
-    def __init__(self) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("UFC_")}
-        more = {"PYTHONPATH": str(Path(ufc.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", Path(__file__).with_name("forked_servers.py")],
-            bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own | more,
-        )  # fmt: skip
-        self.end = weakref.finalize(self, end, self.process)  # and the server that may be left
-
-    def start(self, arguments: list[str], folder: Path, log: Path) -> int:
-        """Returns the server's number."""
-        assert self.process.stdin is not None
-        line = json.dumps([arguments, str(folder), str(log)])
-        self.process.stdin.write(f"{line}\n".encode())
-        number = self.said(WHOLE)
-        assert number is not None, "no server is started"
-        return number
-
-    def said(self, seconds: float) -> int | None:
-        """The next number that comes, of a server or its exit code; None where none does."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
-            return None
-        return int(self.process.stdout.readline())
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.close()
-    process.wait(GRACE)
-    process.stdout.close()
 
 
 class Asking:

@@ -131,3 +131,22 @@ def test_words_are_told_from_words_alone() -> None:
         max(sample_controls(texts, 0, ControlOdds(), mask, random.Random(n)).labels, default=-1) < 0
         for n in range(50)
     )
+
+
+def test_next_codes_alone_are_learnt_and_are_the_order_of_the_model(tmp_path: Path) -> None:
+    make_pipeline().save_pretrained(tmp_path / "old")
+    data = write_folder(tmp_path / "data")
+    config = model_config(
+        data, tmp_path / "old", tmp_path / "new", objectives=("autoregressive=1",),
+        autoregressive_share=1.0, code_weight=0.0, text_weight=0.0, estimator_weight=0.0,
+        max_train_steps=2, logging_steps=1,
+    )  # fmt: skip
+    folder = ufc.training.trainer.main(config)
+    row = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert row["code_loss"] > 1  # looked at, not learnt
+    pipe = UFCPipeline.from_pretrained(folder, dtype="fp32")
+    assert pipe.defaults["order"] == "autoregressive" and pipe("bag", seed=1).steps == [16]
+    with pytest.raises(ValueError, match="nothing else to learn"):
+        ufc.training.trainer.main(
+            replace(config, objectives=(), output_dir=str(tmp_path / "other"))
+        )

@@ -22,20 +22,23 @@ def code_loss(
     batch: TrainBatch,
     label_smoothing: float,
     neighbours: Neighbours | None = None,
+    learn: bool = True,
 ) -> CodeLoss:
     """Cross-entropy on the masked target cells; of several codebooks the sum of theirs.
 
     Each codebook's codes are told from the true ones before them. With `neighbours` (see
     `vqgan.quantizer.neighbours_by_book`) a part of each label goes to codes that look nearly the
-    same, so that choosing among them is not held against the model.
+    same, so that choosing among them is not held against the model. Without `learn` the loss has
+    no gradient; its prefix, which other objectives share, has one.
     """
     prefix = make_prefix(model, batch.items)
     blank_BT = batch.codes_BT.masked_fill(batch.masks_BT, model.config.codes)
     masked_N = batch.masks_BT.flatten().nonzero().squeeze(1)
-    found = model(blank_BT, prefix, grid=batch.grid, ask_N=masked_N)
-    states = model.code_states(found.target)
-    labels_N = batch.codes_BT[batch.masks_BT]
-    loss, correct_NK = joint_loss(states, labels_N, label_smoothing, neighbours)
+    with torch.set_grad_enabled(learn and torch.is_grad_enabled()):
+        found = model(blank_BT, prefix, grid=batch.grid, ask_N=masked_N)
+        states = model.code_states(found.target)
+        labels_N = batch.codes_BT[batch.masks_BT]
+        loss, correct_NK = joint_loss(states, labels_N, label_smoothing, neighbours)
     return CodeLoss(loss, prediction(states), correct_NK, prefix)
 
 

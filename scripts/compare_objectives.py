@@ -106,7 +106,7 @@ class Runner:
             SystemExit: it has results of something else.
         """
         own: dict[str, Any] = vars(self.options) | {"output_dir": None, "only": None}
-        asked = json.dumps(own | variant, indent=1, default=str)
+        asked = json.dumps({**own, **variant}, indent=1, default=str)
         file = self.folder / "asked.json"
         if file.is_file() and file.read_text(encoding="utf-8") != asked:
             sys.exit(f"{self.folder} is of other settings (asked.json); take another --output-dir")

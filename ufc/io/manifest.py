@@ -86,6 +86,9 @@ def write_json(path: Path, report: Mapping[str, Any]) -> None:
     write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
+LARGE = 2**21  # pixels
+
+
 def save_picture(
     image: Image.Image, path: Path, metadata: Metadata | None, *, overwrite: bool = False
 ) -> None:
@@ -100,6 +103,8 @@ def save_picture(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already; allow overwriting or choose another name")
     options = {PROFILE: image.info.get(PROFILE), **save_options(metadata, path.suffix)}
+    if options["format"] == "PNG" and image.width * image.height > LARGE:
+        options["compress_level"] = 1  # 12 megapixels take 2 s, not 4
     write_atomically(path, lambda file: image.save(file, **options))
 
 

@@ -48,7 +48,7 @@ class Film:
         if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
             made = now["image"]()
             self.previews = [
-                png_bytes(self.part.preview(one) if self.part else one) for one in made
+                png_bytes(self.part.preview(one) if self.part else one, 1) for one in made
             ]
             self._last_preview = time.monotonic()
         self.ticket.report(
@@ -87,8 +87,8 @@ def sureness(step: Mapping[str, Tensor], index: int) -> list[float | None]:
     return [None if drawn < 0 else round(value, 3) for value, drawn in pairs]
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """A picture as a PNG, with its colour profile."""
+def png_bytes(image: Image.Image, compress_level: int = 6) -> bytes:
+    """A picture as a PNG, with its colour profile; level 1 is three times as fast."""
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    image.save(stream, "PNG", compress_level=compress_level)
     return stream.getvalue()

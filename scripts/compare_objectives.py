@@ -1,7 +1,7 @@
 """What tasks and objectives do to one another: small models, equal numbers of samples.
 
     python scripts/compare_objectives.py --train-data-dir TRAIN --val-data-dir VAL \
-        --judge-data-dir FASHION/train --output-dir runs/compare [--only NAME …] [--steps 500]
+        --judge-data-dir FASHION/train --base runs/half --output-dir runs/compare [--only NAME …]
 
 Each variant is trained by `ufc train` on pictures of half the size, then asked in words (`ufc
 evaluate words`) and judged by what it generates (`estimators.metrics.probes`), all by commands that
@@ -45,6 +45,7 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     orders: Sequence[str] = ()
     words: bool = True
+    goes_on: bool = False  # from --base, since estimators learn late
 
 
 def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
@@ -55,7 +56,7 @@ def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
         return {name: w for name, w in mixture.items() if name not in names}
 
     alone = {"objectives": ["autoregressive=1"], "autoregressive_share": 1.0, "code_weight": 0.0}
-    estimators = {"estimator_weight": 0.25}
+    estimators = {"estimator_start": 0.0, "estimator_steps": 2, "lr_warmup_steps": 20}
     aligned = {"objectives": [*NEXT_CODES["objectives"], "iais=0.1"]}
     return {
         "mixture": Variant(mixture, NEXT_CODES, ("maskgit", "autoregressive")),
@@ -68,8 +69,8 @@ def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
         "without colour questions": Variant(
             without("question-colour", "question-colour-zh"), NEXT_CODES
         ),
-        "estimators": Variant(mixture, NEXT_CODES | estimators, words=False),
-        "estimators, IAIS": Variant(mixture, estimators | aligned, words=False),
+        "estimators": Variant(mixture, NEXT_CODES | estimators, words=False, goes_on=True),
+        "estimators, IAIS": Variant(mixture, estimators | aligned, words=False, goes_on=True),
     }
 
 
@@ -120,7 +121,8 @@ class Runner:
         tasks, config = self.folder / "tasks.yaml", self.folder / "config.yaml"
         tasks.write_text(yaml.safe_dump(dict(self.variant.tasks)), encoding="utf-8")
         recipe = yaml.safe_load((CONFIGS / "fashion-192x256-half.yaml").read_text(encoding="utf-8"))
-        settings = recipe | {"objectives": []} | CHANGES | dict(self.variant.settings)
+        start = {"init_from": self.options.base} if self.variant.goes_on else CHANGES
+        settings = recipe | {"objectives": []} | start | dict(self.variant.settings)
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         ufc(
             "train", "--config", str(config), "--tokenizer", self.options.tokenizer,
@@ -179,6 +181,7 @@ def main() -> int:
     parser.add_argument("--val-data-dir", required=True)
     parser.add_argument("--judge-data-dir", required=True, help="what probes are fitted on")
     parser.add_argument("--tokenizer", default=DEFAULT_MODEL, help="a folder, or a model's name")
+    parser.add_argument("--base", help="half-size model that variants with estimators go on from")
     parser.add_argument("--output-dir", required=True, type=Path)
     parser.add_argument("--steps", type=int, default=500, help="of 64 samples each")
     parser.add_argument("--limit", type=int, default=200, help="pictures that figures are of")
@@ -189,6 +192,8 @@ def main() -> int:
     for name in options.only or known:
         if name not in known:
             parser.error(f"there is no variant {name!r}; choose from {', '.join(known)}")
+        if known[name].goes_on and not options.base:
+            parser.error(f"{name}: give --base, or --only others")
     results = options.output_dir / "results"
     for name in options.only or known:
         found = Runner(options, options.output_dir / name.replace(" ", "-"), known[name]).run()

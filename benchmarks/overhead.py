@@ -2,7 +2,9 @@
 
 The shipped way of generating against the same modules with lean blocks
 (`ufc.model.blocks.fused_block`) and packed convolutions (`vqgan.packed_convolution`) switched off,
-in turns, on one thread and on all. A CPU only.
+in turns, on one thread and on all; and a picture in the thread that has loaded the model and in
+another one, with pools of threads that stay and with such that are let go
+(`ufc_base.thread_pool`). A CPU only.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ import argparse
 import math
 import statistics
 import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +31,7 @@ from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix
+from ufc_base import thread_pool
 from vqgan import packed_convolution
 from vqgan.model import VQGAN, VQGANConfig
 
@@ -54,7 +60,39 @@ def main() -> int:
             report["rows"].append(row | {"kind": "saved"})
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             write_report(options.output, report)
+    for row in pictures(options.rounds // 2):
+        report["rows"].append(row | {"kind": "pools"})
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    write_report(options.output, report)
     return 0
+
+
+def pictures(rounds: int) -> Iterator[dict[str, Any]]:
+    """A picture by the bundled model, as it comes: where it is generated, and how long it takes."""
+    pipeline = UFCPipeline.from_pretrained(device="cpu")
+    pipeline.set_progress_bar_config(disable=True)
+    run = partial(pipeline, PROMPT, seed=0)
+    times: dict[tuple[bool, bool], list[float]] = defaultdict(list)
+
+    def measure(elsewhere: bool, let_go: bool) -> None:
+        run()
+        times[elsewhere, let_go].append(timed(run))
+
+    for _ in range(rounds):
+        for let_go in (False, True):
+            with nullcontext() if let_go else patch.object(thread_pool, "_pauses", list):
+                measure(False, let_go)
+                thread = threading.Thread(target=measure, args=(True, let_go))
+                thread.start()
+                thread.join()
+    for elsewhere in (False, True):
+        stay, ours = (statistics.median(times[elsewhere, let_go]) for let_go in (False, True))
+        yield {
+            "name": "in another thread" if elsewhere else "in the thread that loaded the model",
+            "plain_seconds": rounded(stay),
+            "seconds": rounded(ours),
+            "ratio": rounded(stay / ours, 3),
+        }
 
 
 def cases() -> Iterator[tuple[str, Run]]:

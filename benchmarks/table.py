@@ -186,6 +186,12 @@ COLUMNS: dict[str, Columns] = {
         ("ours", seconds("seconds")),
         ("times faster", field("ratio", "{:.2f}")),
     ),
+    "pools": (
+        ("a picture", field("name")),
+        ("pools stay", seconds("plain_seconds")),
+        ("pools are let go", seconds("seconds")),
+        ("times faster", field("ratio", "{:.2f}")),
+    ),
     "load": (("", field("name")), ("seconds", seconds("seconds"))),
     "matmul": (("", field("name")), ("GFLOP/s", field("gflops"))),
     "forward": (

@@ -85,7 +85,7 @@ def figures(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="hostile.kills", description=about)
+    parser = argparse.ArgumentParser(prog="python -m hostile.kills", description=about)
     parser.add_argument("state", type=Path)
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--only", action="append", default=[])

@@ -92,7 +92,7 @@ def killed_run(
 
 
 def whole_files(folder: Path) -> None:
-    """Every file under a name of its own is whole; hidden ones are those that a kill left behind."""
+    """Every file under a name of its own is whole; hidden ones are what a kill left behind."""
     for path in folder.rglob("*"):
         if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.is_dir():
             continue

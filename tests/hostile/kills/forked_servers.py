@@ -1,8 +1,8 @@
 """`ufc serve` in processes that begin with everything imported.
 
-A fork of the tests would log as they do, and could not end as an interpreter does; a new interpreter
-would import for nine tenths of its time. So servers are forks of a program (this file) that has
-imported what they need and done nothing else: no operation of torch's, no test.
+A fork of the tests would log as they do, and could not end as an interpreter does; a new
+interpreter would import for nine tenths of its time. So servers are forks of a program (this file)
+that has imported what they need and done nothing else: no operation of torch's, no test.
 
 Each line of the program's input is JSON, [arguments, folder, log], and starts a server in that
 folder, which is its home and has its temporary files too. It writes the server's number, and when
@@ -89,7 +89,8 @@ def serve(arguments: list[str], folder: str, log: str) -> NoReturn:
             os.dup2(source, target)
         os.chdir(folder)
         os.environ.update(dict.fromkeys(HOMES, folder))
-        tempfile.tempdir = None  # it is looked for again
+        # Python would try out TMPDIR with a file of 4 bytes; a kill before it is removed leaves that.
+        tempfile.tempdir = folder
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         code = importlib.import_module("ufc.cli.main").main(["serve", *arguments])
     except KeyboardInterrupt:  # before or behind what the command line watches over

@@ -19,7 +19,7 @@ class Process(Protocol):
     """A process at work."""
 
     def finishes(self) -> int | None:
-        """Its exit code once all is done, below zero for a signal; None where that takes too long."""
+        """Its exit code once all is done, below zero for a signal; None where it takes too long."""
 
     def ends(self, seconds: float) -> int | None:
         """The same within so long, in which some of it may be done."""

@@ -27,9 +27,7 @@ class Asked:
 def requests() -> list[Asked]:
     """Generations, edits with a mask, and both as streams with previews; each says its seed."""
     photo, mask = noise(0, 640), noise(1, 640)
-    mask.putalpha(
-        Image.fromarray(np.repeat([[0, 255]], 640, 0).astype(np.uint8)).resize((640, 640))
-    )
+    mask.putalpha(Image.linear_gradient("L").resize(mask.size))  # its upper half is transparent
     files = {"image": ("photo.png", png(photo)), "mask": ("mask.png", png(mask))}
     red = {"prompt": "red bag", "num_inference_steps": STEPS}
     blue = {"prompt": "blue shirt", "num_inference_steps": STEPS}

@@ -4,7 +4,7 @@ The shipped way of generating against the same modules with lean blocks
 (`ufc.model.blocks.fused_block`) and packed convolutions (`vqgan.packed_convolution`) switched off,
 in turns, on one thread and on all; and a picture in the thread that has loaded the model and in
 another one, with pools of threads that stay and with such that are let go
-(`ufc_base.thread_pool`). A CPU only.
+(`ufc_base.computing.thread_pool`). A CPU only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix
-from ufc_base import thread_pool
+from ufc_base.computing import thread_pool
 from vqgan import packed_convolution
 from vqgan.model import VQGAN, VQGANConfig
 

@@ -41,8 +41,8 @@ from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
 from ufc.sampling.token_sampling import Prediction, as_cells, logits_along
+from ufc_base.computing.processor import processor_features
 from ufc_base.data.datasets import open_dataset
-from ufc_base.processor import processor_features
 from vqgan.quantizer import split_codes
 
 Row = dict[str, Any]

@@ -1,8 +1,18 @@
-"""`python -m ufc`: the command line where no `ufc` is on the path."""
+"""`ufc`, and `python -m ufc` where no `ufc` is on the path."""
 
 import sys
 
-from ufc.cli.main import main
+
+def main() -> int:
+    """The command line; interrupted while it is being imported, it ends as it does later."""
+    try:
+        from ufc.cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("ufc: interrupted", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,8 +23,8 @@ from ufc.io.hub import resolve_estimator
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.computing.thread_pool import own_threads
 from ufc_base.images import fit_picture, to_tensor
-from ufc_base.thread_pool import own_threads
 
 BUNDLED = "fashion-64-contrastive"
 BATCH = 64

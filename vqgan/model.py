@@ -22,7 +22,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
-from ufc_base.inference import Derived, is_plain, is_untouched
+from ufc_base.computing.inference import Derived, is_plain, is_untouched
 from vqgan.packed_convolution import Conv2d
 from vqgan.quantizer import VectorQuantizer, join_codes, split_codes
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ufc_base.inference import Derived, is_plain
+from ufc_base.computing.inference import Derived, is_plain
 
 OPERATORS = ("_reorder_convolution_weight", "_convolution_pointwise", "_convolution_pointwise_")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ufc.conditioning.known_tokens import EditCanvas
-from ufc_base.inference import WeightWatch
+from ufc_base.computing.inference import WeightWatch
 
 MOST_ENCODED = 256  # pictures whose codes are held
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ufc_base.processor import cpu_has_bf16
+from ufc_base.computing.processor import cpu_has_bf16
 
 BACKENDS = ("auto", "xformers", "sdpa", "math")
 SHORT = 1024 * 1024  # scores of a head: 2 MB in bf16

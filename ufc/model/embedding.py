@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ufc.conditioning.sequence import SEGMENT_SCORE, SEGMENT_TARGET, SEGMENTS
 from ufc.model.attention import rotary_table
-from ufc_base.inference import Derived
+from ufc_base.computing.inference import Derived
 
 if TYPE_CHECKING:
     from ufc.model.transformer import UFCConfig

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ufc_base.inference import Derived
-from ufc_base.processor import cpu_has_bf16, cpu_has_vnni
+from ufc_base.computing.inference import Derived
+from ufc_base.computing.processor import cpu_has_bf16, cpu_has_vnni
 from ufc_base.training.processes import has_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -47,7 +47,7 @@ from ufc.model.code_head import CodeStates, Link, make_links
 from ufc.model.embedding import CAUSAL_MARKS, Embedding
 from ufc.model.prefix_cache import Layout, Prefix, along, prefix_layout, see_itself
 from ufc_base.checkpoint import CheckpointError, load_module, refuse_sizes, save_module
-from ufc_base.inference import is_plain
+from ufc_base.computing.inference import is_plain
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from ufc.conditioning.frame import Frame
 from ufc.io.serialisation import UPSCALER
 from ufc.io.validation import RequestError
 from ufc.pipeline.placement import Placement
+from ufc_base.computing.thread_pool import own_threads
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
-from ufc_base.thread_pool import own_threads
 from vqgan.upscaling.model import SCALE, Upscaler
 
 

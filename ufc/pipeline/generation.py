@@ -39,7 +39,7 @@ from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
 from ufc.sampling.selection.attempts import Bar
 from ufc.sampling.stopping import running
-from ufc_base.thread_pool import own_threads
+from ufc_base.computing.thread_pool import own_threads
 
 
 class Generation(Coding):

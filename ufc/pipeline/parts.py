@@ -21,7 +21,7 @@ from ufc.sampling.generation_config import DEFAULTS
 from ufc.sampling.guidance import alike_codes
 from ufc.sampling.stopping import Call, own_call
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.inference import WeightWatch
+from ufc_base.computing.inference import WeightWatch
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
 from vqgan.upscaling.model import Upscaler

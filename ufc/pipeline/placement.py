@@ -22,7 +22,7 @@ from ufc.model.quantisation import (
 )
 from ufc.pipeline.loading import one_of_two, precision_name
 from ufc.pipeline.parts import Parts
-from ufc_base.thread_pool import own_threads, release_threads
+from ufc_base.computing.thread_pool import own_threads, release_threads
 from ufc_base.training.processes import pick_device
 
 

@@ -84,7 +84,7 @@ def load(settings: ModelSettings) -> Loaded:
 
     from ufc.io.hub import DEFAULT_MODEL, resolve_model
     from ufc.pipeline import UFCPipeline
-    from ufc_base.processor import processor_features
+    from ufc_base.computing.processor import processor_features
 
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS is not repeatable

@@ -37,7 +37,7 @@ from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, fail
 from ufc.serving.incoming import Wanted, prepare
 from ufc.serving.metrics import Metrics
 from ufc.serving.settings import GRACE, TELLING, ServerSettings
-from ufc_base.thread_pool import own_threads
+from ufc_base.computing.thread_pool import own_threads
 
 PING = 15.0  # seconds after which a quiet stream says that it lives
 AT_ONCE = 2  # requests whose pictures are opened at one time

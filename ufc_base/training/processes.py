@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ufc_base.processor import cpu_has_bf16
+from ufc_base.computing.processor import cpu_has_bf16
 from ufc_base.training.ranks import Ranks, ranks_from_environment
 
 Module = TypeVar("Module", bound=nn.Module)

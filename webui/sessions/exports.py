@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
+from ufc_base.computing.thread_pool import own_threads
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
-from ufc_base.thread_pool import own_threads
 from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import (
     Picture,

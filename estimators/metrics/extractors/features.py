@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.extractors.networks import Extractor
+from ufc_base.computing.thread_pool import own_threads
 from ufc_base.data.datasets import as_uint8
 from ufc_base.images import fit_square, to_tensor
-from ufc_base.thread_pool import own_threads
 
 Features = NDArray[np.float32]
 Mode = Literal["clean", "legacy"]

@@ -15,7 +15,7 @@ from ufc.model.blocks.fused_block import WIDEST, is_lean, unit
 from ufc.model.quantisation import quantise_linears
 from ufc.model.transformer import Hidden, UFCConfig, UFCTransformer
 from ufc.sampling.guidance import make_prefix
-from ufc_base.inference import WeightWatch
+from ufc_base.computing.inference import WeightWatch
 
 SMALL: dict[str, Any] = {
     "codes": 20,

@@ -21,7 +21,7 @@ from ufc.model.quantisation import (
 )
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.guidance import make_prefix
-from ufc_base.processor import processor_features
+from ufc_base.computing.processor import processor_features
 
 CPU = torch.device("cpu")
 

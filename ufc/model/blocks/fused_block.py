@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from ufc.model.attention import rotate
 from ufc.model.quantisation import Int8Linear, PackedLinear
-from ufc_base.inference import is_untouched
-from ufc_base.processor import cpu_has_bf16
+from ufc_base.computing.inference import is_untouched
+from ufc_base.computing.processor import cpu_has_bf16
 
 if TYPE_CHECKING:
     from ufc.model.blocks.block import Block

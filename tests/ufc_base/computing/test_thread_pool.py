@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import make_pipeline
 
-from ufc_base.inference import as_stored
-from ufc_base.thread_pool import _loaded, _pauses
+from ufc_base.computing.inference import as_stored
+from ufc_base.computing.thread_pool import _loaded, _pauses
 
 GNU = pytest.mark.skipif(not _pauses(), reason="no OpenMP of GNU's here")
 COUNTED = """
 import os
 import torch
-from ufc_base.thread_pool import own_threads, release_threads
+from ufc_base.computing.thread_pool import own_threads, release_threads
 
 torch.set_num_threads(3)
 alone = len(os.listdir("/proc/self/task"))

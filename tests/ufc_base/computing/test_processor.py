@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ufc_base.processor import cpu_has_bf16, cpu_has_vnni, processor_features
+from ufc_base.computing.processor import cpu_has_bf16, cpu_has_vnni, processor_features
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ufc_base.inference import Derived, is_plain
+from ufc_base.computing.inference import Derived, is_plain
 
 
 class Quantised(Tensor):

@@ -10,7 +10,7 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        print("ufc: interrupted", file=sys.stderr)
+        sys.stderr.write("ufc: interrupted\n")
         return 130
 
 

@@ -60,7 +60,7 @@ def main() -> int:
             report["rows"].append(row | {"kind": "saved"})
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             write_report(options.output, report)
-    for row in pictures(options.rounds // 2):
+    for row in pictures(max(1, options.rounds // 2)):
         report["rows"].append(row | {"kind": "pools"})
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     write_report(options.output, report)

@@ -31,6 +31,7 @@ import yaml
 from ufc.io.hub import DEFAULT_MODEL
 
 INDEX = "model_index.json"
+GIVEN = ("train_data_dir", "val_data_dir", "judge_data_dir", "tokenizer", "steps", "limit")
 CONFIGS = Path(__file__).parent.parent / "configs"
 CAPTIONS = ("captioning", "captioning-zh", "caption-infilling")
 CHANGES = {"width": 192, "depth": 4, "heads": 3, "feed_forward": 528, "estimator_weight": 0.0}
@@ -46,8 +47,8 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     orders: Sequence[str] = ()
     words: bool = True
-    goes_on: bool = False  # from --base, since estimators learn late
-    left_out: bool = False  # asked what the mixture has learnt and it has not, too
+    from_base: bool = False  # since estimators learn late
+    ask_all_tasks: bool = False  # also those that it has not learnt
 
 
 def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
@@ -67,12 +68,12 @@ def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
         "captions": Variant({name: mixture[name] for name in CAPTIONS}, NO_CODES),
         "questions": Variant(questions, NO_CODES),
         "grounding": Variant({"grounding": 1}, NO_CODES),
-        "without captions": Variant(without(*CAPTIONS), NEXT_CODES, left_out=True),
+        "without captions": Variant(without(*CAPTIONS), NEXT_CODES, ask_all_tasks=True),
         "without colour questions": Variant(
-            without("question-colour", "question-colour-zh"), NEXT_CODES, left_out=True
+            without("question-colour", "question-colour-zh"), NEXT_CODES, ask_all_tasks=True
         ),
-        "estimators": Variant(mixture, NEXT_CODES | estimators, words=False, goes_on=True),
-        "estimators, IAIS": Variant(mixture, estimators | aligned, words=False, goes_on=True),
+        "estimators": Variant(mixture, NEXT_CODES | estimators, words=False, from_base=True),
+        "estimators, IAIS": Variant(mixture, estimators | aligned, words=False, from_base=True),
     }
 
 
@@ -83,49 +84,54 @@ class Runner:
     options: argparse.Namespace
     folder: Path
     variant: Variant
-    found: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
         model = self.folder / "model"
-        self.agree({"tasks": dict(self.variant.tasks), "settings": dict(self.variant.settings)})
+        self.check_settings()
         if not (model / INDEX).is_file():
             self.train(model)
         rows = [json.loads(line) for line in (model / "metrics.jsonl").open(encoding="utf-8")]
         for row in rows:
-            self.found.update({name: x for name, x in row.items() if name.startswith("val_")})
+            self.results.update({name: x for name, x in row.items() if name.startswith("val_")})
         speeds = [row["samples_per_second"] for row in rows if "samples_per_second" in row]
-        self.found["samples_per_second"] = speeds[-1] if speeds else None
+        self.results["samples_per_second"] = speeds[-1] if speeds else None
         if self.variant.words:
-            self.words(self.asked(model))
+            every = self.variant.ask_all_tasks
+            self.evaluate_words(self.with_all_tasks(model) if every else model)
         for order in self.variant.orders:
             self.generate(model, order)
-        return self.found
+        return self.results
 
-    def agree(self, variant: Mapping[str, Any]) -> None:
+    def settings(self) -> dict[str, Any]:
+        """The recipe that the variant is trained by."""
+        recipe = yaml.safe_load((CONFIGS / "fashion-192x256-half.yaml").read_text(encoding="utf-8"))
+        start = {"init_from": self.options.base} if self.variant.from_base else CHANGES
+        return {**recipe, "objectives": [], **start, **self.variant.settings}
+
+    def check_settings(self) -> None:
         """Keep what the folder is of.
 
         Raises:
             SystemExit: it has results of something else.
         """
-        own: dict[str, Any] = vars(self.options) | {"output_dir": None, "only": None}
-        asked = json.dumps({**own, **variant}, indent=1, default=str)
-        file = self.folder / "asked.json"
-        if file.is_file() and file.read_text(encoding="utf-8") != asked:
-            sys.exit(f"{self.folder} is of other settings (asked.json); take another --output-dir")
-        file.write_text(asked, encoding="utf-8")
+        given = {name: str(getattr(self.options, name)) for name in GIVEN}
+        own = {"tasks": dict(self.variant.tasks), "recipe": self.settings(), **given}
+        file, text = self.folder / "settings.json", json.dumps(own, indent=1)
+        if file.is_file() and file.read_text(encoding="utf-8") != text:
+            sys.exit(f"{file} has other settings; take another --output-dir")
+        file.write_text(text, encoding="utf-8")
 
     def train(self, model: Path) -> None:
         model.mkdir(exist_ok=True)
         for codes in self.options.output_dir.glob("*/model/*codes*.safetensors"):
             if not (model / codes.name).exists():  # the same for all
-                shutil.copy(codes, model)
+                part = shutil.copy(codes, model / f".{codes.name}")
+                Path(part).rename(model / codes.name)
         tasks, config = self.folder / "tasks.yaml", self.folder / "config.yaml"
         tasks.write_text(yaml.safe_dump(dict(self.variant.tasks)), encoding="utf-8")
-        recipe = yaml.safe_load((CONFIGS / "fashion-192x256-half.yaml").read_text(encoding="utf-8"))
-        start = {"init_from": self.options.base} if self.variant.goes_on else CHANGES
-        settings = recipe | {"objectives": []} | start | dict(self.variant.settings)
-        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        config.write_text(yaml.safe_dump(self.settings()), encoding="utf-8")
         ufc(
             "train", "--config", str(config), "--tokenizer", self.options.tokenizer,
             "--tasks", str(tasks), "--train-data-dir", self.options.train_data_dir,
@@ -134,24 +140,24 @@ class Runner:
             "--validation-steps", str(self.options.steps), "--resume-from-checkpoint", "latest",
         )  # fmt: skip
 
-    def asked(self, model: Path) -> Path:
-        """The model, or one of the same weights that takes the mixture's tasks for its own.
+    def with_all_tasks(self, model: Path) -> Path:
+        """A model of the same weights that takes the mixture's tasks for its own.
 
         Raises:
             SystemExit: the mixture is not there yet.
         """
-        if not self.variant.left_out:
-            return model
         mixture = self.options.output_dir / "mixture" / "model" / INDEX
         if not mixture.is_file():
             sys.exit(f"{mixture} is not there: train the variant `mixture` first")
-        asked = Path(shutil.copytree(model, self.folder / "asked", dirs_exist_ok=True))
+        leave = shutil.ignore_patterns("checkpoint-*", "*codes*.safetensors")
+        copy = self.folder / "all-tasks"
+        shutil.copytree(model, copy, ignore=leave, dirs_exist_ok=True)
         tasks = json.loads(mixture.read_text(encoding="utf-8"))["tasks"]
         index = json.loads((model / INDEX).read_text(encoding="utf-8")) | {"tasks": tasks}
-        (asked / INDEX).write_text(json.dumps(index), encoding="utf-8")
-        return asked
+        (copy / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        return copy
 
-    def words(self, model: Path) -> None:
+    def evaluate_words(self, model: Path) -> None:
         file = self.folder / "words" / "words.json"
         if not file.is_file():
             ufc(
@@ -159,7 +165,7 @@ class Runner:
                 "--train-data-dir", self.options.judge_data_dir, "--quiet", "--fit", "stretch",
                 "--limit", str(self.options.limit), "--output-dir", str(file.parent),
             )  # fmt: skip
-        self.found["words"] = json.loads(file.read_text(encoding="utf-8"))
+        self.results["words"] = json.loads(file.read_text(encoding="utf-8"))
 
     def generate(self, model: Path, order: str) -> None:
         pictures, prompts = self.folder / order, self.options.output_dir / "prompts.jsonl"
@@ -173,11 +179,11 @@ class Runner:
             "--order", order, "--output-dir", str(pictures), "--batch-size", "16", "--quiet",
             "--limit", str(self.options.limit), "--best-of", "1", "--guidance-scale", "4",
         )  # fmt: skip
-        told = judge(
+        report = judge(
             "judge", str(pictures), "--data", self.options.val_data_dir, "--probes", str(probes),
             "--json",
         )  # fmt: skip
-        self.found[order] = json.loads(told)
+        self.results[order] = json.loads(report)
 
 
 def ufc(*arguments: str) -> None:
@@ -208,13 +214,16 @@ def main() -> int:
     options = parser.parse_args()
     mixture = yaml.safe_load((CONFIGS / "tasks-fashion.yaml").read_text(encoding="utf-8"))
     known = variants(mixture)
-    for name in options.only or known:
+    names = options.only or [
+        name for name, one in known.items() if options.base or not one.from_base
+    ]
+    for name in names:
         if name not in known:
             parser.error(f"there is no variant {name!r}; choose from {', '.join(known)}")
-        if known[name].goes_on and not options.base:
+        if known[name].from_base and not options.base:
             parser.error(f"{name}: give --base, or --only others")
     results = options.output_dir / "results"
-    for name in options.only or known:
+    for name in names:
         found = Runner(options, options.output_dir / name.replace(" ", "-"), known[name]).run()
         results.mkdir(parents=True, exist_ok=True)
         (results / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")

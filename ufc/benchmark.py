@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +155,11 @@ def matmul_rate(precision: str, device: torch.device, size: int | None = None) -
     size = size or (2048 if device.type == "cpu" else 8192)
     a = torch.randn(size, size, device=device)
     if precision == "int8":
-        layer = Int8Linear(torch.nn.Linear(size, size, bias=False))
-        return 2 * size**3 / min(time_it(lambda: layer(a), 5, 10.0).seconds)
-    a = a.to(DTYPES[precision])
-    return 2 * size**3 / min(time_it(lambda: a @ a, 5, 10.0).seconds)
+        multiply: Callable[[], object] = partial(Int8Linear(torch.nn.Linear(size, size, False)), a)
+    else:
+        a = a.to(DTYPES[precision])
+        multiply = partial(torch.matmul, a, a)
+    return 2 * size**3 / min(time_it(multiply, 5, 10.0).seconds)
 
 
 def forward_operations(config: UFCConfig, cells: int, controls: int) -> int:

@@ -23,7 +23,7 @@ from ufc.io.hub import resolve_estimator
 from ufc.sampling.canvas import Scores
 from ufc.sampling.loop import Score
 from ufc_base.checkpoint import CheckpointError
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.images import fit_picture, to_tensor
 
 BUNDLED = "fashion-64-contrastive"
@@ -65,7 +65,7 @@ class ContrastiveEstimator:
         self.model.save_pretrained(folder, dtype)
         self.text.save(Path(folder) / "tokenizer.json")
 
-    @own_threads()
+    @temporary_thread_pool()
     @torch.no_grad()
     def embed_images(self, images: Iterable[Image.Image]) -> Tensor:
         """Embeddings of pictures of any size, of length 1, (N, E)."""
@@ -75,7 +75,7 @@ class ContrastiveEstimator:
             chunks.append(self.model.image(pixels))
         return torch.cat(chunks)
 
-    @own_threads()
+    @temporary_thread_pool()
     @torch.no_grad()
     def embed_pixels(self, x_BCHW: Tensor) -> Tensor:
         """Embeddings of pixels in -1..1 of any size, (B, E); white beside other proportions."""
@@ -90,7 +90,7 @@ class ContrastiveEstimator:
         embedded: Tensor = self.model.image(x_BCHW)
         return embedded
 
-    @own_threads()
+    @temporary_thread_pool()
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings of texts, of length 1, (N, E)."""

@@ -12,11 +12,11 @@ folder, so that the next run goes on from there; an input that is a fault is wri
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +63,15 @@ def fuzz(kind: str, folder: Path, seconds: int) -> None:
 
     torch.set_num_threads(1)
     around = list(beginnings(kind, folder).items())
-    place = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    place = folder / "input"
 
     def one(data: bytes) -> None:
         name, made = around[data[0] % len(around)] if data else around[0]
-        own = place / "input"
-        shutil.rmtree(own, ignore_errors=True)
-        shutil.copytree(made, own)
-        (own / name).write_bytes(data[1:])
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(made, place)
+        (place / name).write_bytes(data[1:])
         for reader, read in KINDS[kind].read.items():
-            found = judged(read, own)
+            found = judged(read, place)
             if found.fault:
                 raise RuntimeError(f"{kind}, {reader}: {found.fault}")
 
@@ -118,8 +117,13 @@ def main() -> int:
     if options.kind:
         fuzz(options.kind, options.folder, options.seconds)
         return 0
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed: pip install atheris")
     from .kinds import KINDS
 
+    unknown = set(options.only) - set(KINDS)
+    if unknown:
+        parser.error(f"there is no kind {', '.join(unknown)}; choose from {', '.join(KINDS)}")
     faults = 0
     print("| kind | inputs | branches reached | fault |\n|---|---|---|---|")
     for kind in options.only or KINDS:

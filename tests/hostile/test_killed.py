@@ -53,7 +53,7 @@ def test_what_was_killed_ends_as_if_it_had_not_been(
     name: str, jobs: dict[str, Job], tmp_path: Path
 ) -> None:
     if name == "server":
-        for needed in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
+        for needed in ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "httpx"):
             pytest.importorskip(needed)
     job = jobs[name]
     seconds = whole_run(job, tmp_path / "whole")

@@ -1,8 +1,9 @@
 """Work in a process that was forked from one where torch has worked before.
 
-Such a child has torch's thread pool without its threads: the first operation that is shared out
-among them waits for ever. With one thread none is, which is what torch's own `DataLoader` sets in
-its workers.
+Such a child has its parent's pools without the threads in them: the first operation that is shared
+out among them waits for ever. Only GNU's OpenMP has its pool ended before a fork
+(`ufc_base.computing.thread_pool`), and the forking thread's alone. With one thread nothing is
+shared out, which is what torch's own `DataLoader` sets in its workers.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ufc.conditioning.frame import Frame
 from ufc.io.serialisation import UPSCALER
 from ufc.io.validation import RequestError
 from ufc.pipeline.placement import Placement
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
 from vqgan.upscaling.model import SCALE, Upscaler
@@ -35,7 +35,7 @@ class Coding(Placement):
             notices.append(f"{what} has {len(ids)} tokens, used the first {most}: {kept!r}")
         return ids[:most]
 
-    @own_threads()
+    @temporary_thread_pool()
     @torch.no_grad()
     def encode_prompt(self, prompt: str | Sequence[str]) -> Tensor:
         """Words as the vectors that the transformer sees, (B, T, D), for `prompt_embeds`.
@@ -99,7 +99,7 @@ class Coding(Placement):
 
     def decode_pil(self, codes: Any, grid: tuple[int, int] | None = None) -> list[Image.Image]:
         """Pictures of codes as a call returns them, (B, T) as a tensor or lists; see `decode`."""
-        with own_threads():
+        with temporary_thread_pool():
             return to_pil(self.decode(torch.as_tensor(codes), grid))
 
     def check_upscale(self, upscale: int | None) -> None:

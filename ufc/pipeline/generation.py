@@ -39,13 +39,13 @@ from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
 from ufc.sampling.selection.attempts import Bar
 from ufc.sampling.stopping import running
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 
 
 class Generation(Coding):
     """Parts that generate together."""
 
-    @own_threads()
+    @temporary_thread_pool()
     def generate(
         self,
         given: Sequence[Conditioning],

@@ -22,7 +22,7 @@ from ufc.model.quantisation import (
 )
 from ufc.pipeline.loading import one_of_two, precision_name
 from ufc.pipeline.parts import Parts
-from ufc_base.computing.thread_pool import own_threads, release_threads
+from ufc_base.computing.thread_pool import release_thread_pool, temporary_thread_pool
 from ufc_base.training.processes import pick_device
 
 
@@ -91,7 +91,7 @@ class Placement(Parts):
         self.encoded.clear()
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
-        release_threads()
+        release_thread_pool()  # the caller may generate in another thread
         return self
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:
@@ -106,7 +106,7 @@ class Placement(Parts):
         if self.cpu_offload:
             part.to(self.device)
         try:
-            with own_threads():
+            with temporary_thread_pool():
                 yield
         finally:
             if self.cpu_offload:

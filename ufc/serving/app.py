@@ -87,8 +87,8 @@ def create_app(
 def on_signals(call: Callable[[], object]) -> Iterator[None]:
     """Have SIGINT and SIGTERM call something before what they do already.
 
-    That is how a program is told of them under any server, each of which has handlers of its own.
-    Signals without one are let be, and all are in a thread that is not the main one.
+    Every server that runs this application has handlers of its own, which are called then. Signals
+    without a Python handler are left alone; outside of the main thread nothing is installed.
     """
     before: dict[int, Any] = {}
 

@@ -28,10 +28,12 @@ async def read_json(request: Request, model: type[ImageRequest]) -> ImageRequest
     """
     check_type(request, "application/json")
     data = await request.body()
-    if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:  # pictures, in base64, have none
-        raise ApiError(
-            400, f"The body has more than {MOST_VALUES:,} values or commas", code="invalid_json"
+    values = sum(map(data.count, (b",", b"[", b"{")))  # pictures, in base64, have none
+    if values > MOST_VALUES:
+        said = (
+            f"The body has {values:,} values, at most {MOST_VALUES:,} are read; send pictures in "
         )
+        raise ApiError(400, said + "base64, or as files of a form", code="invalid_json")
     try:
         value = parse_json(data.decode("utf-8"))
     except UnicodeDecodeError:

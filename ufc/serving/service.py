@@ -37,7 +37,7 @@ from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, fail
 from ufc.serving.incoming import Wanted, prepare
 from ufc.serving.metrics import Metrics
 from ufc.serving.settings import GRACE, TELLING, ServerSettings
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 
 PING = 15.0  # seconds after which a quiet stream says that it lives
 AT_ONCE = 2  # requests whose pictures are opened at one time
@@ -118,7 +118,7 @@ class Service:
         """What a body asks for, found out beside the event loop."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self.opening, in_own_threads, prepare, body, self.loaded, self.settings
+                self.opening, apart(prepare), body, self.loaded, self.settings
             )
         except ValueError as error:
             raise bad_input(error) from None
@@ -275,10 +275,10 @@ async def client_leaves(request: Request) -> None:
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:
     """Call what takes a while beside the event loop."""
-    return await anyio.to_thread.run_sync(in_own_threads, function, *arguments)
+    return await anyio.to_thread.run_sync(apart(function), *arguments)
 
 
-def in_own_threads(function: Callable[..., T], *arguments: object) -> T:
-    """Call what may use torch a little: a pool of threads that stayed would slow the model's."""
-    with own_threads():
-        return function(*arguments)
+def apart(function: Callable[..., T]) -> Callable[..., T]:
+    """A function for threads beside the generating one: a pool of threads that stayed in them would
+    slow that one down."""
+    return temporary_thread_pool()(function)

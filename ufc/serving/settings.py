@@ -9,7 +9,7 @@ from ufc_base.program import option
 
 BATCHING, LIMITS, ACCESS = "Batching", "Limits", "Access"
 GRACE = 30  # seconds after SIGINT or SIGTERM in which requests may end; then connections are cut
-TELLING = 5  # of these the last, when generating has stopped and whoever still waits is told
+TELLING = 5  # the last of these: generating has stopped, and who still waits is told
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ufc.model.blocks.experts import take_routing
 from ufc.model.quantisation import check_compiler
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline import UFCPipeline
+from ufc.tasks.attributes import BOX, TEXT
+from ufc.tasks.mixture import Task
 from ufc.training.batches import Batches, TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.objectives import OBJECTIVES, Context, Objective
@@ -39,7 +42,7 @@ from ufc.training.setup import (
     tasks_of_run,
     upscaler_of_run,
 )
-from ufc.training.tasks.mixture import asks_beside, autoregressive_share
+from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
 from ufc_base.training.checkpoints import Checkpoints
@@ -277,11 +280,7 @@ def main(config: TrainConfig) -> Path:
     output = Path(config.output_dir)
     tokenizer = load_tokenizer(config)
     tasks = read_tasks(config)
-    if not (config.code_weight or config.autoregressive or any(map(asks_beside, tasks))):
-        raise ValueError(
-            "code_weight: got 0, and there is nothing else to learn; give --objectives "
-            "autoregressive=1, or --tasks that ask for words or blocks"
-        )
+    check_learns(config, tasks)
     share = autoregressive_share(tasks)
     if share:
         config = replace(config, autoregressive_share=share)
@@ -312,6 +311,20 @@ def main(config: TrainConfig) -> Path:
             push_result(pipeline, config)
     engine.wait()
     return output
+
+
+def check_learns(config: TrainConfig, tasks: Sequence[Task]) -> None:
+    """Raise `ValueError` where neither codes nor anything else would be learnt."""
+    kinds = {task.plan.target.kind for task in tasks}
+    idle = {"estimators", "experts"}  # what is scored or routed is learnt elsewhere
+    idle |= set() if TEXT in kinds else {"text-targets"}
+    idle |= set() if BOX in kinds else {"grounded-blocks"}
+    weights = config.objective_weights()
+    if not (config.code_weight or any(weights[name] for name in weights.keys() - idle)):
+        raise ValueError(
+            "code_weight: got 0, and nothing else that is learnt has a weight; give --objectives "
+            "autoregressive=1, or --tasks that ask for words or blocks"
+        )
 
 
 def export(trainer: Trainer, tokenizer: VQGAN, text: TextTokenizer) -> UFCPipeline:

@@ -25,9 +25,11 @@ _inside = threading.local()
 
 
 @contextmanager
-def own_threads() -> Iterator[None]:
-    """Threads that torch starts in it for the calling thread end with it, with the outermost one
-    where there are several; starting them again takes some 50 microseconds."""
+def temporary_thread_pool() -> Iterator[None]:
+    """Ends, on leaving, the OpenMP threads that torch has started for the calling thread.
+
+    Nested uses end with the outermost; starting the threads again takes some 50 microseconds.
+    """
     depth = getattr(_inside, "depth", 0)
     _inside.depth = depth + 1
     try:
@@ -35,15 +37,15 @@ def own_threads() -> Iterator[None]:
     finally:
         _inside.depth = depth
         if not depth:
-            release_threads()
+            release_thread_pool()
 
 
-def release_threads() -> None:
+def release_thread_pool() -> None:
     """End the calling thread's pool, where it is GNU's; the next operation starts another.
 
     Other threads' pools stay. Inside of an operation nothing happens.
     """
-    for pause in _pauses():
+    for pause in _pauses() if "torch" in sys.modules else ():
         pause(SOFT)
 
 
@@ -75,4 +77,4 @@ def _loaded(name: str) -> list[str]:
 
 # A forked child has its parent's pool without the threads in it, and would wait for them to end.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=release_threads)
+    os.register_at_fork(before=release_thread_pool)

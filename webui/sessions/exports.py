@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ufc.io.contact_sheet import contact_sheet
 from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.images import to_pil, to_tensor
 from ufc_base.profiles import to_srgb
 from webui.sessions.generating.film import png_bytes
@@ -51,7 +51,7 @@ def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     return stream.getvalue()
 
 
-@own_threads()
+@temporary_thread_pool()
 def enlarged(studio: Studio, key: str, picture: Picture) -> bytes:
     """A picture of the model's size at twice the size, by the model's upscaler, as a PNG.
 

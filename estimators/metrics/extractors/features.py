@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.extractors.networks import Extractor
-from ufc_base.computing.thread_pool import own_threads
+from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.data.datasets import as_uint8
 from ufc_base.images import fit_square, to_tensor
 
@@ -102,13 +102,13 @@ def extract(
         shrunk = image if size is None else fitted(image, size, fit)
         return resize(shrunk, extractor.input_size, pad)
 
-    apart = own_threads()(prepare)  # a worker's pool would slow the network's, see there
+    in_worker = temporary_thread_pool()(prepare)  # its pool would slow down the network's
     number = batch_size or extractor.batch_size
     chunks: list[Features] = []
     pictures, done = iter(images), 0
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
         while batch := list(islice(pictures, number)):
-            squares = pool.map(apart, batch) if num_workers else map(prepare, batch)
+            squares = pool.map(in_worker, batch) if num_workers else map(prepare, batch)
             pixels = torch.stack(list(squares)).to(extractor.device)
             chunks.append(extractor.net(pixels).float().cpu().numpy())
             done += len(batch)

@@ -25,7 +25,8 @@ def edit(models: Models, folder: Path) -> None:
     ended(
         ufc(
             ["edit", "--image", str(models.photo), "--prompt", "red bag",
-             "--preserve-blocks", "0-7", "--num-images-per-prompt", "8", "--seed", "3", "--batch-size", "2", "--resume",
+             "--preserve-blocks", "0-7", "--num-images-per-prompt", "8", "--seed", "3",
+             "--batch-size", "2", "--resume",
              "--num-inference-steps", "3", "--model", str(models.model),
              "--output-dir", str(folder / "out")]
         )

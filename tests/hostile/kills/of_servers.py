@@ -20,7 +20,6 @@ from .base import Job, whole_files
 from .forked_servers import Servers
 from .models import Models
 from .processes import WHOLE, Process
-from .server_clients import Clients
 from .server_requests import requests
 
 INTERRUPTED = 130
@@ -41,6 +40,8 @@ class Asking:
         own.mkdir(exist_ok=True)
         flags = ["--model", str(models.model), "--port", str(port), "--dtype", "fp32"]
         self.number = servers.start(flags, own, log)
+        from .server_clients import Clients  # needs httpx, which no other job does
+
         self.clients = Clients(f"http://127.0.0.1:{port}", requests(), folder / "answers")
         self.killed_by: signal.Signals | None = None
 

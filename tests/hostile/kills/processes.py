@@ -57,7 +57,7 @@ def started(work: Callable[[], object], log: Path) -> Child:
     if number:
         return Child(number)
     code = 1
-    torch.set_num_threads(1)  # a forked child has torch's pool, but not its threads
+    torch.set_num_threads(1)  # a forked child has torch's pools, but not their threads
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)

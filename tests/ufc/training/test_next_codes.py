@@ -146,7 +146,7 @@ def test_next_codes_alone_are_learnt_and_are_the_order_of_the_model(tmp_path: Pa
     assert row["code_loss"] > 1  # looked at, not learnt
     pipe = UFCPipeline.from_pretrained(folder, dtype="fp32")
     assert pipe.defaults["order"] == "autoregressive" and pipe("bag", seed=1).steps == [16]
-    with pytest.raises(ValueError, match="nothing else to learn"):
+    with pytest.raises(ValueError, match="nothing else that is learnt"):
         ufc.training.trainer.main(
             replace(config, objectives=(), output_dir=str(tmp_path / "other"))
         )

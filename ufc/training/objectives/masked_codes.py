@@ -39,6 +39,8 @@ def code_loss(
         states = model.code_states(found.target)
         labels_N = batch.codes_BT[batch.masks_BT]
         loss, correct_NK = joint_loss(states, labels_N, label_smoothing, neighbours)
+    if not learn:
+        torch.clear_autocast_cache()  # of casts without a gradient, which others would take
     return CodeLoss(loss, prediction(states), correct_NK, prefix)
 
 

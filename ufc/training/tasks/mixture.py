@@ -97,11 +97,6 @@ def worded(tasks: Sequence[Task]) -> float:
     return sum(task.weight for task in tasks if has_text(task)) / total
 
 
-def asks_beside(task: Task) -> bool:
-    """Whether a task asks for words or blocks, beside the image of its place."""
-    return task.plan.target.kind != IMAGE
-
-
 def has_text(task: Task) -> bool:
     return any(slot.kind == TEXT for slot in task.instruction.given.values())
 

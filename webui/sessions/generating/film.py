@@ -48,7 +48,8 @@ class Film:
         if time.monotonic() - self._last_preview >= PREVIEW_EVERY:
             made = now["image"]()
             self.previews = [
-                png_bytes(self.part.preview(one) if self.part else one, 1) for one in made
+                png_bytes(self.part.preview(one) if self.part else one, compress_level=1)
+                for one in made
             ]
             self._last_preview = time.monotonic()
         self.ticket.report(

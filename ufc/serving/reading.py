@@ -30,10 +30,8 @@ async def read_json(request: Request, model: type[ImageRequest]) -> ImageRequest
     data = await request.body()
     values = sum(map(data.count, (b",", b"[", b"{")))  # pictures, in base64, have none
     if values > MOST_VALUES:
-        said = (
-            f"The body has {values:,} values, at most {MOST_VALUES:,} are read; send pictures in "
-        )
-        raise ApiError(400, said + "base64, or as files of a form", code="invalid_json")
+        limit = f"The body has {values:,} values, wanted at most {MOST_VALUES:,}; "
+        raise ApiError(400, limit + "send pictures in base64, or in a form", code="invalid_json")
     try:
         value = parse_json(data.decode("utf-8"))
     except UnicodeDecodeError:

@@ -234,7 +234,11 @@ def load_set(path: Path) -> GeneratedSet:
 
 def key_of(pipeline: UFCPipeline, captions: Sequence[str], plan: Plan) -> dict[str, Any]:
     """All that a set of a resolved plan depends on; see `kept_set`."""
-    return {
+    config = plan.config
+    chosen = plan.estimators and (config.order == "pnag" or (config.num_candidates or 1) > 1)
+    # Sets that were kept before have the best canvas of all steps.
+    returned = {"returned": "last"} if chosen and config.patience is None else {}
+    return returned | {
         "model": fingerprint(pipeline),
         "numbers": f"{pipeline.device.type} {pipeline.precision}",
         "captions": list(captions),

@@ -160,9 +160,9 @@ class UFCPipeline(Storage, Adapting, Generation):
                 `latents`, `codes`, `confidence`, `compliance`, `fidelity` (None where steps are not
                 scored), `filled_step`, `filled_candidate`, and `image()` to decode a preview with
                 the kept pixels in it; may call `state["stop"]()` to stop this call (or set
-                `pipeline._interrupt = True`): the best canvas is kept where steps choose by score,
-                else the last. A dict that it returns may have new `codes` (or `latents`) and
-                `confidence`, which are gone on with; known cells stay as they are.
+                `pipeline._interrupt = True`): the canvas is kept as it is. A dict that it
+                returns may have new `codes` (or `latents`) and `confidence`, which are gone on
+                with; known cells stay as they are.
             callback_on_step_end_tensor_inputs: which of these tensors it is given; all if left out.
             callback: the older form, called as f(step, step, latents) every `callback_steps` steps.
             expand_prompt: rewrites prompts as captions: a `PromptExpander`, or any function of a

@@ -59,7 +59,7 @@ class Canvas:
 
 @dataclass
 class Refined:
-    """The best canvas of every image, and how it came about.
+    """The finished canvas of every image, and how it came about.
 
     A curve has a point a scored step: `step` and the scores by name.
     """

@@ -20,7 +20,8 @@ class SamplerConfig:
         top_k: sample only this many of the likeliest codes of a cell.
         top_p: sample only the likeliest codes that have this probability together.
         choice_temperature: of the noise on the choice of cells, falling to 0 (maskgit).
-        patience: stop an image after this many steps without a better score.
+        patience: stop an image after this many steps without a better score, and return its best
+            canvas; without, the last is returned.
         time_budget: stop after so many seconds.
         score_weights: weight of each estimator in the score that is chosen by.
         score_steps: score every step for its curve, even where nothing is chosen by score.
@@ -61,9 +62,8 @@ class SamplerConfig:
 
     @property
     def scored(self) -> bool:
-        """Whether canvases are chosen by score on the way."""
-        chosen = self.rule.chooses_by_score or self.candidates > 1 or self.patience is not None
-        return chosen and not self.rule.causal
+        """Whether scores decide on the way: which candidate goes on, or when to stop."""
+        return (self.candidates > 1 or self.patience is not None) and not self.rule.causal
 
     @property
     def watched(self) -> bool:

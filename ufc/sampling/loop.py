@@ -100,7 +100,7 @@ def refine(
         steps_B[at_work] = step + 1
         ended = on_step is not None and on_step(step, state)  # may have put codes of its own
         better = at_work
-        if config.scored:
+        if config.patience is not None:  # else the last: scores of steps do not compare well
             total_B = total_score(state.scores, config.score_weights)
             better = at_work[(total_B > best_score_B)[at_work]]
             best_score_B[better] = total_B[better]

@@ -55,7 +55,6 @@ class Order:
 
     name: str
     summary: str
-    chooses_by_score = False  # the best of K candidates, and the best canvas of all steps
     causal = False  # cell by cell from those before it, which a model must have learnt
 
     def ratio(self, step: int, steps: int) -> float:

@@ -17,8 +17,7 @@ class PNAG(Order):
     """Any free cell may be revised; cells are kept in proportion to confidence."""
 
     name = "pnag"
-    summary = "any free cell may be revised, and the best canvas by score goes on"
-    chooses_by_score = True
+    summary = "any free cell may be revised; of several candidates the best by score goes on"
 
     def ratio(self, step: int, steps: int) -> float:
         return 1.0 if step == 0 else MOST + (LEAST - MOST) * step / max(1, steps - 1)

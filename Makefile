@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 # Compiling every file of torch at install time takes longer than `make run` itself.
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 
+# Threads of OpenMP that wait sleep soon: ufc_base/computing/thread_pool.py. `ufc` itself sees to it.
+export GOMP_SPINCOUNT ?= 1000
+
 OUT ?=
 ARGS ?=
 CONFIG ?=

@@ -2,9 +2,12 @@
 
 import sys
 
+from ufc_base.computing.thread_pool import wait_briefly
+
 
 def main() -> int:
     """The command line; interrupted while it is being imported, it ends as it does later."""
+    wait_briefly()
     try:
         from ufc.cli.main import main as run
 

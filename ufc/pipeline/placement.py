@@ -22,13 +22,14 @@ from ufc.model.quantisation import (
 )
 from ufc.pipeline.loading import one_of_two, precision_name
 from ufc.pipeline.parts import Parts
-from ufc_base.computing.thread_pool import release_thread_pool, temporary_thread_pool
+from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.training.processes import pick_device
 
 
 class Placement(Parts):
     """Parts that are moved together, and work where they are."""
 
+    @temporary_thread_pool()
     def to(
         self,
         device: str | torch.device | torch.dtype | None = None,
@@ -91,7 +92,6 @@ class Placement(Parts):
         self.encoded.clear()
         self.transformer.backend = backend
         compile_forward(self.transformer, self.compiled)
-        release_thread_pool()  # the caller may generate in another thread
         return self
 
     def portions(self, batch: Tensor) -> Sequence[Tensor]:

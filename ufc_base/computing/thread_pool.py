@@ -1,10 +1,17 @@
 """The pool of threads among which torch shares out an operation on a CPU.
 
 With GNU's OpenMP, which torch has on Linux, every thread that calls torch has a pool of its own,
-and keeps it. While there are more threads in all pools than processors, those that wait for the
-next operation go to sleep at once, where they otherwise look out for it for some milliseconds; and
-waking them takes longer than most operations of a small model. So a model that is loaded in one
-thread and used in another, as in most servers, takes half as long again.
+and keeps it. Threads of a pool that wait for the next operation look out for it for some
+milliseconds (`GOMP_SPINCOUNT`), and then sleep. Both ends are bad:
+
+- While there are more threads in all pools than processors, they sleep at once, and waking them
+  takes longer than most operations of a small model. A model that is loaded in one thread and used
+  in another, as in most servers, takes half as long again.
+- Otherwise they keep processors from work of others: two programs on two processors take a hundred
+  times as long.
+
+So our programs have them look out for some microseconds (`wait_briefly`), and then, and only then,
+end a pool with the work that it was started for (`temporary_thread_pool`).
 """
 
 from __future__ import annotations
@@ -18,10 +25,21 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+BRIEFLY = "1000"  # looks at a flag: some 10 microseconds
+SAID_OTHERWISE = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # variables that the library goes by
 SOFT = 1  # omp_pause_soft: what the library holds for its threads is let go, settings stay
 NO_OTHER = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0)  # only what is loaded already
 
 _inside = threading.local()
+
+
+def wait_briefly() -> None:
+    """Have waiting threads sleep soon, unless the environment says how long they are to wait.
+
+    For programs, before torch is loaded; its processes take it over.
+    """
+    if not any(name in os.environ for name in SAID_OTHERWISE):
+        os.environ["GOMP_SPINCOUNT"] = BRIEFLY
 
 
 @contextmanager
@@ -29,6 +47,7 @@ def temporary_thread_pool() -> Iterator[None]:
     """Ends, on leaving, the OpenMP threads that torch has started for the calling thread.
 
     Nested uses end with the outermost; starting the threads again takes some 50 microseconds.
+    Nothing ends where the environment does not say how long threads wait (`wait_briefly`).
     """
     depth = getattr(_inside, "depth", 0)
     _inside.depth = depth + 1
@@ -36,7 +55,7 @@ def temporary_thread_pool() -> Iterator[None]:
         yield
     finally:
         _inside.depth = depth
-        if not depth:
+        if not depth and any(name in os.environ for name in SAID_OTHERWISE):
             release_thread_pool()
 
 

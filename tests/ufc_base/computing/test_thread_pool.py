@@ -12,13 +12,18 @@ import torch
 from conftest import make_pipeline
 
 from ufc_base.computing.inference import as_stored
-from ufc_base.computing.thread_pool import _loaded, _pauses
+from ufc_base.computing.thread_pool import SAID_OTHERWISE, _loaded, _pauses, wait_briefly
 
 GNU = pytest.mark.skipif(not _pauses(), reason="no OpenMP of GNU's here")
 COUNTED = """
 import os
+from ufc_base.computing.thread_pool import (
+    release_thread_pool, temporary_thread_pool, wait_briefly,
+)
+
+if PROGRAM:
+    wait_briefly()
 import torch
-from ufc_base.computing.thread_pool import temporary_thread_pool, release_thread_pool
 
 torch.set_num_threads(3)
 alone = len(os.listdir("/proc/self/task"))
@@ -46,15 +51,35 @@ print(settled(0), work())
 
 
 @GNU
-def test_threads_end_when_they_are_let_go_and_start_again_with_the_next_operation() -> None:
-    command = [sys.executable, "-c", COUNTED]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["2", "0", "2", "2", "0", "2"]
+@pytest.mark.parametrize("program", [True, False])
+def test_threads_end_with_their_work_in_programs_and_stay_where_they_would_wait_long(
+    program: bool,
+) -> None:
+    command = [sys.executable, "-c", COUNTED.replace("PROGRAM", str(program))]
+    own = {name: value for name, value in os.environ.items() if name not in SAID_OTHERWISE}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=own)
+    end = "0" if program else "2"
+    assert ran.stdout.split() == ["2", "0", "2", "2", end, "2"]
+
+
+def test_what_the_environment_says_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SAID_OTHERWISE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
 
 
 @GNU
-def test_a_thread_that_has_called_a_pipeline_keeps_no_threads() -> None:
+def test_a_thread_that_has_called_a_pipeline_keeps_no_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A wide model and large pictures: every operation is shared out."""
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
     pipe = make_pipeline(width=256, feed_forward=512)
     codes = pipe("bag", seed=1).codes
     left: list[int] = []

@@ -47,11 +47,11 @@ class Servers:
         assert self.process.stdin is not None
         line = json.dumps([arguments, str(folder), str(log)])
         self.process.stdin.write(f"{line}\n".encode())
-        number = self.said(IMPORTS)
+        number = self.next_number(IMPORTS)
         assert number is not None, "no server is started"
         return number
 
-    def said(self, seconds: float) -> int | None:
+    def next_number(self, seconds: float) -> int | None:
         """The next number that comes, of a server or its exit code; None where none does."""
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], seconds)[0]:

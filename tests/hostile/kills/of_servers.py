@@ -27,7 +27,7 @@ ENDS = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15,), signal.SIGINT: (0, INTERR
 PORTS = range(20_000, 32_000)  # below those that the system gives to whoever connects somewhere
 
 
-class Asking:
+class KilledServer:
     """A server and its clients. It does not end before it is killed, or `finishes`.
 
     Both methods raise `AssertionError` for a wrong answer, or an end that is not as it should be.
@@ -36,12 +36,12 @@ class Asking:
     def __init__(self, servers: Servers, models: Models, folder: Path, log: Path) -> None:
         self.servers = servers
         self.log = log
+        from .server_clients import Clients  # needs httpx, which no other job does
+
         own, port = folder / "server", port_of(folder)
         own.mkdir(exist_ok=True)
         flags = ["--model", str(models.model), "--port", str(port), "--dtype", "fp32"]
         self.number = servers.start(flags, own, log)
-        from .server_clients import Clients  # needs httpx, which no other job does
-
         self.clients = Clients(f"http://127.0.0.1:{port}", requests(), folder / "answers")
         self.killed_by: signal.Signals | None = None
 
@@ -78,7 +78,7 @@ class Asking:
         """Let the clients ask for so long, or until they have all answers."""
         until, code = time.monotonic() + seconds, None
         while code is None and time.monotonic() < until:
-            code = self.servers.said(0.005)
+            code = self.servers.next_number(0.005)
             clients = self.clients
             assert not clients.faults, "; ".join(clients.faults)
             assert code is None and not clients.cut, (
@@ -92,7 +92,7 @@ class Asking:
         """The exit code of a server that was sent a signal, once the clients have seen its end."""
         assert self.killed_by is not None
         name = self.killed_by.name
-        code = self.servers.said(GRACE)
+        code = self.servers.next_number(GRACE)
         assert code is not None, f"{name} does not end it in {GRACE:g} s: {tail(self.log)}"
         self.clients.join(GRACE)
         assert "Traceback" not in self.log.read_text(errors="replace"), tail(self.log)
@@ -145,7 +145,7 @@ class Serving:
     def begin(self, folder: Path, log: Path) -> Process:
         if self.servers is None or not self.servers.end.alive:
             self.servers = Servers()
-        return Asking(self.servers, self.models, folder, log)
+        return KilledServer(self.servers, self.models, folder, log)
 
     def state(self, folder: Path) -> Any:
         return answers(folder)

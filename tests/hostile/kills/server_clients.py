@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from .server_requests import Asked
+from .server_requests import ServerRequest
 
 CLIENTS = 3
 HANGS = 60.0  # seconds without a word from the server, before that is a fault
@@ -31,7 +31,7 @@ class Clients:
     by this server or another, is the same.
     """
 
-    def __init__(self, url: str, asked: list[Asked], folder: Path) -> None:
+    def __init__(self, url: str, asked: list[ServerRequest], folder: Path) -> None:
         self.url = url
         self.folder = folder
         folder.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ class Clients:
                 time.sleep(0.01)
         return False
 
-    def answer(self, client: httpx.Client, one: Asked) -> bool:
+    def answer(self, client: httpx.Client, one: ServerRequest) -> bool:
         """Send a request, and keep its answer; False where it ended in an error.
 
         Raises:
@@ -101,13 +101,13 @@ class Clients:
             self.cut.append(f"{one.name}: {type(error).__name__}: {error}")
             return False
 
-    def refused(self, one: Asked, status: int, said: dict[str, Any]) -> bool:
+    def refused(self, one: ServerRequest, status: int, said: dict[str, Any]) -> bool:
         """An error in words: a server that is stopping says that, and nothing else."""
         assert (status, said["error"]["code"]) == (503, "stopping"), f"{one.name}: {status}: {said}"
         self.cut.append(f"{one.name}: {status}")
         return False
 
-    def events(self, one: Asked, lines: Iterator[str]) -> bool:
+    def events(self, one: ServerRequest, lines: Iterator[str]) -> bool:
         """Keep previews and pictures as they come. A stream that ends is whole, or says why not."""
         found = []
         for line in lines:
@@ -123,7 +123,7 @@ class Clients:
         assert len(found) == one.pictures, f"{one.name}: a stream of {len(found)} pictures ends"
         return self.keep(one, sorted(found, key=lambda picture: picture["index"]))
 
-    def keep(self, one: Asked, answer: Any) -> bool:
+    def keep(self, one: ServerRequest, answer: Any) -> bool:
         """Keep the answer to a request."""
         self.compare(one.name, answer)
         self.answered.add(one.name)

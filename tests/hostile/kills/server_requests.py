@@ -14,7 +14,7 @@ STEPS = 24
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServerRequest:
     """A request: what `httpx` is given, and how many pictures are wanted."""
 
     name: str
@@ -24,7 +24,7 @@ class Asked:
     stream: bool = False
 
 
-def requests() -> list[Asked]:
+def requests() -> list[ServerRequest]:
     """Generations, edits with a mask, and both as streams with previews; each says its seed."""
     photo, mask = noise(0, 640), noise(1, 640)
     mask.putalpha(Image.linear_gradient("L").resize(mask.size))  # its upper half is transparent
@@ -44,15 +44,15 @@ def requests() -> list[Asked]:
     ]
 
 
-def generation(name: str, pictures: int, **body: Any) -> Asked:
+def generation(name: str, pictures: int, **body: Any) -> ServerRequest:
     sent = {"json": body | {"n": pictures}}
-    return Asked(name, "/v1/images/generations", sent, pictures, "stream" in body)
+    return ServerRequest(name, "/v1/images/generations", sent, pictures, "stream" in body)
 
 
-def edit(name: str, pictures: int, files: dict[str, Any], **body: Any) -> Asked:
+def edit(name: str, pictures: int, files: dict[str, Any], **body: Any) -> ServerRequest:
     data = {key: str(value) for key, value in (body | {"n": pictures}).items()}
     sent = {"data": data, "files": files}
-    return Asked(name, "/v1/images/edits", sent, pictures, "stream" in body)
+    return ServerRequest(name, "/v1/images/edits", sent, pictures, "stream" in body)
 
 
 def noise(seed: int, side: int) -> Image.Image:

@@ -53,14 +53,18 @@ class Child:
 def started(work: Callable[[], object], log: Path) -> Child:
     """Do something in a fork of this process, with what it says in a file."""
     sys.stdout.flush()
+    # A signal that comes before the child is ready for it waits.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     number = os.fork()
     if number:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return Child(number)
     code = 1
     torch.set_num_threads(1)  # a forked child has torch's pools, but not their threads
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)

@@ -7,8 +7,8 @@ milliseconds (`GOMP_SPINCOUNT`), and then sleep. Both ends are bad:
 - While there are more threads in all pools than processors, they sleep at once, and waking them
   takes longer than most operations of a small model. A model that is loaded in one thread and used
   in another, as in most servers, takes half as long again.
-- Otherwise they keep processors from work of others: two programs on two processors take a hundred
-  times as long.
+- Otherwise they keep processors from work of others: two programs on two processors take five to a
+  hundred times as long.
 
 So our programs have them look out for some microseconds (`wait_briefly`), and then, and only then,
 end a pool with the work that it was started for (`temporary_thread_pool`).

@@ -24,6 +24,7 @@ ImageFile: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
 ImageSource: TypeAlias = "ImageFile | Image.Image | Numbers"
 
 MAX_PIXELS = 64 * 1024 * 1024  # decoded pixels; above any phone's camera, below PIL's own alarm
+MAX_SCANS = 100  # of a JPEG; a progressive one has about ten, and each goes over all pixels
 BAND = 4 * 1024 * 1024  # pixels that are calculated with at a time
 WHITE = (255, 255, 255)
 
@@ -221,12 +222,33 @@ def _decode_open(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name}: has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
             "shrink it first"
         )
+    scans = _scans(image)
+    if scans > MAX_SCANS:
+        raise ImageError(
+            f"{name}: has {scans:,} scans, more than the {MAX_SCANS} allowed; save it again as a "
+            "plain JPEG"
+        )
     image.load()
     if image.width * image.height > max_pixels:  # an ICO says the size of what is in it only now
         raise ImageError(
             f"{name}: has more than the {max_pixels:,} pixels allowed; shrink it first"
         )
     return image
+
+
+def _scans(image: Image.Image) -> int:
+    """How often the decoder goes over the pixels of a JPEG that is open; 0 of other formats."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("JPEG", "MPO") or file is None:
+        return 0
+    place = file.tell()
+    file.seek(0)
+    count, last = 0, b""
+    while piece := file.read(2**20):
+        count += (last + piece).count(b"\xff\xda")  # a mark: within pixels ff is followed by 00
+        last = piece[-1:]
+    file.seek(place)
+    return count
 
 
 def _upright(image: Image.Image) -> Image.Image:

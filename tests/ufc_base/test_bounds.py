@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import random
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_tokenizer
 from hostile.archives import long_names
-from hostile.pictures import ico_of, png_of
+from hostile.pictures import ico_of, many_scans, png_of
 from hostile.texts import parquet_bomb
 from safetensors.torch import load_file, save_file
 
@@ -121,6 +122,13 @@ def test_names_behind_names_are_a_damaged_shard(tmp_path: Path) -> None:
 def test_what_is_in_an_icon_is_no_larger_than_a_picture() -> None:
     with pytest.raises(ImageError, match="more than the 10,000"):
         load_image(ico_of(png_of(200, 100, 8, 6)), max_pixels=10_000)
+
+
+def test_a_jpeg_goes_over_its_pixels_a_bounded_number_of_times() -> None:
+    """125 kB took 11 s."""
+    assert load_image(many_scans(random.Random(0), 50)).size in ((1000, 1000), (4000, 4000))
+    with pytest.raises(ImageError, match=r"has 2,0\d\d scans, more than the 100 allowed"):
+        load_image(many_scans(random.Random(0), 2000))
 
 
 def test_a_log_goes_back_to_where_its_run_goes_on(tmp_path: Path) -> None:

@@ -194,3 +194,9 @@ def test_settings_from_a_file_are_brought_into_range_or_refused() -> None:
         with pytest.raises(RequestError):
             state.from_request(Settings(), wrong)
     assert state.within(tame) == tame
+
+
+@pytest.mark.parametrize("number", ["000%", "", "-1", "1" * 20])
+def test_a_picture_without_a_number_is_of_no_session_of_ours(number: str) -> None:
+    with pytest.raises(ValueError, match="id"):
+        Session.from_json({"pictures": [{"id": number, "file": "a.png"}]})

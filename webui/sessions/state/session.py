@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import StringConstraints, TypeAdapter
 
 from webui.drawing.blocks import Blocks
 from webui.sessions.state.settings import Settings
@@ -25,6 +25,9 @@ class ReferenceItem:
     name: str
     on: bool = True
     weight: float = 1.0
+
+
+PictureId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]  # numbered as they come
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Picture:
         deleted: its visitor took it away; it can be put back.
     """
 
-    id: str
+    id: PictureId
     file: str
     kind: str = "drawn"
     group: str = ""

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from ufc_base.computing.thread_pool import SAID_OTHERWISE
+from ufc_base.computing.thread_pool import WAIT_VARIABLES
 
 ELSEWHERE, MAIN = "another thread", "the main thread"
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 def at_once(programs: int, where: str, count: str | None, seconds: float) -> list[float]:
     """Seconds a picture of each of so many programs."""
-    environment = {name: x for name, x in os.environ.items() if name not in SAID_OTHERWISE}
+    environment = {name: x for name, x in os.environ.items() if name not in WAIT_VARIABLES}
     if count is not None:
         environment["GOMP_SPINCOUNT"] = count
     command = [sys.executable, "-m", "benchmarks.threads", "--work", where]

@@ -26,9 +26,9 @@ from functools import cache
 from pathlib import Path
 
 BRIEFLY = "1000"  # looks at a flag: some 10 microseconds
-SAID_OTHERWISE = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # variables that the library goes by
+WAIT_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # of the library: how long threads wait
 SOFT = 1  # omp_pause_soft: what the library holds for its threads is let go, settings stay
-NO_OTHER = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0)  # only what is loaded already
+LOADED_ONLY = getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0)  # never a second copy
 
 _inside = threading.local()
 
@@ -38,7 +38,7 @@ def wait_briefly() -> None:
 
     For programs, before torch is loaded; its processes take it over.
     """
-    if not any(name in os.environ for name in SAID_OTHERWISE):
+    if not any(name in os.environ for name in WAIT_VARIABLES):
         os.environ["GOMP_SPINCOUNT"] = BRIEFLY
 
 
@@ -55,7 +55,7 @@ def temporary_thread_pool() -> Iterator[None]:
         yield
     finally:
         _inside.depth = depth
-        if not depth and any(name in os.environ for name in SAID_OTHERWISE):
+        if not depth and any(name in os.environ for name in WAIT_VARIABLES):
             release_thread_pool()
 
 
@@ -79,7 +79,7 @@ def _pauses() -> list[Callable[[int], int]]:
     found: list[Callable[[int], int]] = []
     for path in _loaded("libgomp"):
         with suppress(OSError, AttributeError):  # before GCC 9 there is no such function
-            found.append(ctypes.CDLL(path, mode=NO_OTHER).omp_pause_resource_all)
+            found.append(ctypes.CDLL(path, mode=LOADED_ONLY).omp_pause_resource_all)
     return found
 
 

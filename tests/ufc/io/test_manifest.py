@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import weakref
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -316,3 +317,16 @@ def test_log_page_escapes_what_it_shows(tmp_path):
     assert "<script>" not in page and "<img onerror" not in page
     assert 'src="a%20b%231.png"' in page and "0.123" in page and 'class="failed"' in page
     assert write_log(tmp_path, []).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(("side", "fast"), [(100, False), (1500, True)])
+def test_photographs_are_compressed_less_and_come_back_whole(
+    side: int, fast: bool, tmp_path: Path
+) -> None:
+    image = Image.effect_noise((side, side), 40).convert("RGB")
+    save_picture(image, tmp_path / "a.png", None)
+    data = (tmp_path / "a.png").read_bytes()
+    header = data[data.index(b"IDAT") + 4 :][:2]
+    assert (header[1] >> 6 == 0) == fast  # zlib's own word for its fastest levels
+    with Image.open(tmp_path / "a.png") as back:
+        assert back.tobytes() == image.tobytes()

@@ -12,7 +12,7 @@ import torch
 from conftest import make_pipeline
 
 from ufc_base.computing.inference import as_stored
-from ufc_base.computing.thread_pool import SAID_OTHERWISE, _loaded, _pauses, wait_briefly
+from ufc_base.computing.thread_pool import WAIT_VARIABLES, _loaded, _pauses, wait_briefly
 
 GNU = pytest.mark.skipif(not _pauses(), reason="no OpenMP of GNU's here")
 COUNTED = """
@@ -56,14 +56,14 @@ def test_threads_end_with_their_work_in_programs_and_stay_where_they_would_wait_
     program: bool,
 ) -> None:
     command = [sys.executable, "-c", COUNTED.replace("PROGRAM", str(program))]
-    own = {name: value for name, value in os.environ.items() if name not in SAID_OTHERWISE}
+    own = {name: value for name, value in os.environ.items() if name not in WAIT_VARIABLES}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=own)
     end = "0" if program else "2"
     assert ran.stdout.split() == ["2", "0", "2", "2", end, "2"]
 
 
 def test_what_the_environment_says_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SAID_OTHERWISE:
+    for name in WAIT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     wait_briefly()

@@ -1,9 +1,9 @@
 """Work in a process that was forked from one where torch has worked before.
 
 Such a child has its parent's pools without the threads in them: the first operation that is shared
-out among them waits for ever. Only GNU's OpenMP has its pool ended before a fork
-(`ufc_base.computing.thread_pool`), and the forking thread's alone. With one thread nothing is
-shared out, which is what torch's own `DataLoader` sets in its workers.
+out among them waits for ever. Only GNU's OpenMP has its pool ended before a fork, and the forking
+thread's alone. With one thread nothing is shared out, which is what torch's own `DataLoader` sets
+in its workers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 import os
 
 import torch
+
+from ufc_base.computing.thread_pool import release_thread_pool
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,9 @@ def prepare_process() -> None:
     """Called before torch works: a forked child goes on with one thread, and logs that once."""
     global _at_work
     process = os.getpid()
+    if _at_work is None and hasattr(os, "register_at_fork"):
+        # A child that ended the pool of its parent would wait for threads that it has not.
+        os.register_at_fork(before=release_thread_pool)
     if _at_work not in (None, process):
         torch.set_num_threads(1)
         logger.warning(

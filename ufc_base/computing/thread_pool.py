@@ -92,8 +92,3 @@ def _loaded(name: str) -> list[str]:
     columns = (line.split(maxsplit=5) for line in maps.split("\n"))
     paths = {line[5].removesuffix(" (deleted)") for line in columns if len(line) == 6}
     return sorted(path for path in paths if Path(path).name.startswith(name))
-
-
-# A forked child has its parent's pool without the threads in it, and would wait for them to end.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=release_thread_pool)

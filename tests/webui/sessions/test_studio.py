@@ -18,11 +18,10 @@ from ufc.io.png.metadata import read_metadata
 from ufc.pipeline import UFCPipeline
 from ufc.requests.loading import ModelSettings
 from ufc.token_confidence import Assessment, differing_blocks
-from ufc_base.images import ImageError
 from webui.sessions import derived, exports, state, uploads
 from webui.sessions.again import take_over
 from webui.sessions.generating import generation
-from webui.sessions.state import Settings, View
+from webui.sessions.state import View
 from webui.sessions.studio import Studio
 
 
@@ -102,7 +101,7 @@ def test_an_unlocked_seed_changes_and_a_locked_one_draws_the_same(studio: Studio
     assert draw(studio, key).seed != 5
 
 
-def test_stop_keeps_the_best_so_far(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_keeps_the_canvas_as_it_is(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     key = begin(studio, steps=200)
     reached, go = threading.Event(), threading.Event()
     pipe = studio.loaded.pipe
@@ -141,107 +140,6 @@ def test_sessions_survive_a_restart(studio: Studio, model: Path) -> None:
     studio.store.path(key, "session.json").write_text('{"settings": 3}')
     with pytest.raises(KeyError):
         Studio(studio.store.folder, ModelSettings(str(model))).store.load(key)
-
-
-def test_an_upload_is_edited_from_its_own_pixels(studio: Studio) -> None:
-    key = begin(studio)
-    own = Image.new("RGB", (16, 8), (200, 30, 90))
-    assert uploads.upload(studio, key, png(own)) is None
-    placed = studio.store.load(key).current
-    assert placed is not None
-    assert (placed.kind, placed.codes) == ("upload", None)
-    mark(studio, key, 5, 6)
-    edited = draw(studio, key)
-    assert set(differing_blocks(pixels(studio, key, placed), pixels(studio, key, edited), 4)) <= {
-        5,
-        6,
-    }
-    details = studio.store.read_details(key, edited.id)
-    assert details["origin"][0] == {"picture": placed.id, "kind": "upload"}
-    assert details["confidence"][0] is None
-
-
-def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> None:
-    key = begin(studio, seed=9)
-    first = draw(studio, key)
-    data = studio.store.read(key, first.file)
-    other = begin(studio, prompt="")
-    request = uploads.upload(studio, other, data)
-    assert request is not None
-    assert state.from_request(Settings(), request).prompt == "men's blue shirt"
-    again = studio.store.load(other).current
-    assert again is not None
-    assert again.codes == first.codes
-    image = pixels(studio, key, first)
-    touched = Image.open(io.BytesIO(data))
-    touched.putpixel((0, 0), (1, 2, 3))
-    info = read_metadata(io.BytesIO(data))
-    from ufc.io.png.metadata import save_options
-
-    stream = io.BytesIO()
-    touched.save(stream, **save_options(info, ".png"))
-    uploads.upload(studio, other, stream.getvalue())
-    current = studio.store.load(other).current
-    assert current is not None
-    assert current.codes is None  # its pixels are not those of its codes any more
-    assert image.size == (16, 16)
-
-
-def test_an_edit_of_ours_is_drawn_again_from_its_own_file(studio: Studio) -> None:
-    key = begin(studio, seed=9)
-    uploads.add_reference(studio, key, png(Image.new("RGB", (16, 16), "red")), "red.png")
-    draw(studio, key)
-    mark(studio, key, 0, 1)
-    edited = draw(studio, key)
-    data = studio.store.read(key, edited.file)
-    mark(studio, key, 9)
-    (item,) = studio.store.load(key).references
-    studio.store.update(key, lambda s: state.remove_reference(s, item.file))
-    request = uploads.upload(studio, key, data)
-    assert request is not None
-    assert studio.store.load(key).view.marks == (0, 1)
-    assert uploads.find_references(studio, key, request) == 0
-    assert [found.file for found in studio.store.load(key).references] == [item.file]
-    assert draw(studio, key).codes == edited.codes
-    other = begin(studio)
-    assert uploads.find_references(studio, other, request) == 1
-    assert (
-        uploads.find_references(studio, other, {"reference_images": [{"sha256": "../.."}, 3]}) == 2
-    )
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"not a picture", png(Image.effect_noise((64, 64), 90))[:900]]
-)
-def test_bad_uploads_are_refused_with_a_plain_word(studio: Studio, data: bytes) -> None:
-    key = begin(studio)
-    before = studio.store.load(key)
-    for take in (
-        lambda: uploads.upload(studio, key, data),
-        lambda: uploads.add_reference(studio, key, data, "x.png"),
-        lambda: uploads.upload_mask(studio, key, data),
-    ):
-        with pytest.raises(ImageError) as error:
-            take()
-        assert "\n" not in str(error.value)
-    assert studio.store.load(key) == before
-
-
-def test_too_large_an_upload_is_not_even_opened(studio: Studio) -> None:
-    with pytest.raises(ImageError, match="at most 32 MB"):
-        uploads.open_upload(studio, b"0" * (33 * 2**20))
-
-
-def test_masks_go_in_and_out(studio: Studio) -> None:
-    key = begin(studio)
-    draw(studio, key)
-    with pytest.raises(ImageError, match="nothing in it is white"):
-        uploads.upload_mask(studio, key, png(Image.new("L", (16, 16), 0)))
-    mark(studio, key, 2, 7)
-    mask = uploads.mask(studio, key)
-    mark(studio, key)
-    uploads.upload_mask(studio, key, mask)
-    assert studio.store.load(key).view.marks == (2, 7)
 
 
 def test_the_model_marks_what_it_doubts_in_any_picture(studio: Studio) -> None:

@@ -35,7 +35,7 @@ from ufc.training.lexicon.mixture import (
     refuse_share,
 )
 from ufc.training.trainer import parameter_groups
-from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices
+from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices, fitted
 from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
 from ufc_base.settings import DataSettings, setting
 from ufc_base.training.checkpoints import Checkpoints
@@ -348,7 +348,10 @@ def finish(trainer: Trainer, minibatches: Minibatches, text: TextTokenizer) -> C
 def recall_report(estimator: ContrastiveEstimator, samples: Samples) -> dict[str, float]:
     """Held-out R-precision and recall at 1, 5 and 10, text to image and back, in both languages."""
     records = [samples.record(index) for index in range(len(samples))]
-    images = estimator.embed_images(samples[index].image for index in range(len(samples)))
+    encoder = estimator.model.config.image  # pictures get its shape as those of training did
+    images = estimator.embed_images(
+        fitted(samples[index].image, encoder.size, encoder.fit) for index in range(len(samples))
+    )
     report: dict[str, float] = {"pictures": len(samples)}
     for language, column in (("en", "text"), ("zh", "text_zh")):
         texts = [str(record.get(column) or "") for record in records]

@@ -1,4 +1,4 @@
-"""A first visit, counted: words, a picture, a part of it changed, its file; in two ways.
+"""A first visit, counted: words, a picture, a part of it changed, its file; in three ways.
 
 It takes a minute: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 """
@@ -6,7 +6,8 @@ It takes a minute: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from browser_pages import address, window  # noqa: F401
 from conftest import TINY_VQGAN
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 pytestmark = [
     pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
@@ -34,6 +36,11 @@ MOST_TABS = 80
 COUNT = """
 window.presses = 0;
 document.addEventListener("pointerdown", (event) => { window.presses += event.isTrusted; }, true);
+"""
+PLACE = """
+arguments[0].scrollIntoView({block: "center"});
+const box = arguments[0].getBoundingClientRect();
+return [box.x + box.width / 2, box.y + box.height / 2];
 """
 FOCUSED = """
 let element = document.activeElement;
@@ -83,6 +90,56 @@ def test_by_mouse(editor: Editor, language: str, tmp_path: Path) -> None:
     editor.press("download")
     assert the_file(editor, tmp_path).size == TINY_VQGAN.size[::-1]
     assert 0 < presses(editor) <= MOST_PRESSES
+
+
+@pytest.fixture
+def phone(editor: Editor) -> Iterator[Editor]:
+    """The page in the hand: narrow, and with no mouse."""
+    touch = "Emulation.setTouchEmulationEnabled"
+    editor.resize(390, 844)
+    editor.driver.execute_cdp_cmd(touch, {"enabled": True})
+    editor.open(editor.driver.current_url)
+    editor.driver.execute_script(COUNT)
+    yield editor
+    editor.driver.execute_cdp_cmd(touch, {"enabled": False})
+    editor.resize(1440, 1000)
+
+
+def tap(editor: Editor, find: Callable[[], WebElement], what: str) -> None:
+    """Put a finger on what is found, once it is there and stays in its place."""
+
+    def place() -> list[float] | None:
+        element = find()
+        return list(editor.driver.execute_script(PLACE, element)) if element.is_enabled() else None
+
+    def still() -> list[float] | None:
+        first = place()
+        time.sleep(0.3)
+        return first if first is not None and first == place() else None
+
+    x, y = editor.wait(still, what)
+    for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+        event = {"type": kind, "touchPoints": points}
+        editor.driver.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+
+def test_by_touch(phone: Editor, language: str, tmp_path: Path) -> None:
+    def button(key: str) -> Callable[[], WebElement]:
+        """One with help is there twice: with a tooltip for a mouse, and without."""
+        return lambda: next(b for b in phone.all(f".st-key-{key} button") if b.is_displayed())
+
+    tap(phone, lambda: phone.all("textarea")[0], "the words")
+    ActionChains(phone.driver).send_keys(WORDS[language]).perform()
+    tap(phone, button("generate"), "generate")
+    a_picture(phone, 1)
+    tap(phone, lambda: phone.inside("canvas", ".ready .cell")[5], "a block")
+    phone.wait(lambda: phone.marked() == (5,), "the mark")
+    phone.settle()
+    tap(phone, button("generate"), "generate")
+    a_picture(phone, 2)
+    tap(phone, button("download"), "the download")
+    assert the_file(phone, tmp_path).size == TINY_VQGAN.size[::-1]
+    assert 0 < presses(phone) <= MOST_PRESSES
 
 
 def tab_to(editor: Editor, wanted: Callable[[str], bool], what: str) -> None:

@@ -1,9 +1,13 @@
 """Editor, server and a batch at once on one machine: `python -m benchmarks.load --minutes 10`.
 
 Three processes generate with one model for so long: sessions of the editor, each of which asks,
-marks, edits and stops; `ufc serve` with 8 clients; and `ufc generate` over a file of prompts. Said
-are pictures, errors, answers that belong to another request, and how memory grew after the first
-minute. Exit code 1 where there is an error or a mix-up, or where memory grew by more than 5 %.
+marks, edits and stops; `ufc serve` with 8 clients and one that hangs up on it; and `ufc generate`
+over a file of prompts. Said of each are pictures, errors, answers that belong to another request,
+how memory grew after the first minute, and the rate of pictures in the last quarter over that in
+the second. Exit code 1 where there is an error or a mix-up, where memory grew by more than 5 %, or
+where what was stopped or hung up on still keeps the program at work.
+
+The editor's sessions are those behind the page (`webui.sessions.studio`), without Streamlit.
 """
 
 from __future__ import annotations
@@ -18,10 +22,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import httpx
 
 from benchmarks.serving import PROMPTS, Server, load, serving
 from ufc.io.hub import DEFAULT_MODEL
@@ -29,22 +35,29 @@ from ufc.requests.loading import ModelSettings
 from webui.sessions import state
 from webui.sessions.studio import Studio
 
+SHORTEST = 3.0  # minutes; in fewer there is nothing to compare
 FIRST = 60.0  # seconds after which memory is looked at for the first time
 EVERY = 5.0  # seconds between two looks
 MOST_GROWTH = 0.05
 CLIENTS = 8
+PATIENCE = 0.3  # seconds until the hasty client hangs up
+RESTS = 5.0  # seconds that it then waits
+AT_REST = 30.0  # seconds in which a server that nobody asks any more has nothing to do
 
 
 @dataclass
 class Watched:
-    """A process, with its memory over time."""
+    """A process, with its memory and the number of its pictures over time."""
 
     name: str
     pid: int
+    pictures: Callable[[], int]
     memory: list[tuple[float, float]] = field(default_factory=list)
+    counts: list[tuple[float, int]] = field(default_factory=list)
 
     def look(self, at: float) -> None:
         self.memory.append((at, Server("", self.pid).memory))
+        self.counts.append((at, self.pictures()))
 
     @property
     def growth(self) -> float:
@@ -53,6 +66,18 @@ class Watched:
         early = [mib for at, mib in self.memory if FIRST <= at <= FIRST + end / 4]
         late = [mib for at, mib in self.memory if at >= end * 3 / 4]
         return middle(late) / middle(early) - 1 if early and late else 0.0
+
+    @property
+    def steadiness(self) -> float:
+        """Pictures of the last quarter over those of the second; 1 is a steady rate."""
+        end = self.counts[-1][0] if self.counts else 0.0
+        second, last = (self.between(part * end / 4, (part + 1) * end / 4) for part in (1, 3))
+        return last / second if second else 0.0
+
+    def between(self, start: float, end: float) -> int:
+        """Pictures that were finished between two times."""
+        found = [count for at, count in self.counts if start <= at <= end]
+        return found[-1] - found[0] if found else 0
 
 
 def main() -> int:
@@ -64,6 +89,11 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=2000, help="of the batch, at most")
     parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.minutes < SHORTEST:
+        parser.error(
+            f"--minutes is {options.minutes:g}, wanted {SHORTEST:g} or more: in fewer there is no "
+            "later memory to hold against that after the first minute"
+        )
     seconds = 60 * options.minutes
     if options.only_editor:
         print(json.dumps(edit(options.only_editor, options.model, options.sessions, seconds)))
@@ -83,25 +113,67 @@ def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
         subprocess.Popen(own, stdout=subprocess.PIPE, text=True) as editor,
     ):
         watched = [
-            Watched("editor", editor.pid), Watched("server", server.pid), Watched("batch", run.pid),
-        ]  # fmt: skip
+            Watched("editor", editor.pid, lambda: files(folder / "editor", "pictures/*.png")),
+            Watched("server", server.pid, lambda: counter(server.url, "ufc_pictures_total")),
+            Watched("batch", run.pid, lambda: files(folder / "batch", "*.png")),
+        ]
         over = threading.Event()
-        thread = threading.Thread(target=watch, args=(watched, over))
-        thread.start()
         until = time.monotonic() + seconds
+        hung_up: list[float] = []
+        threads = [
+            threading.Thread(target=watch, args=(watched, over)),
+            threading.Thread(target=hang_up, args=(server.url, until, hung_up)),
+        ]
+        for thread in threads:
+            thread.start()
         times, failed = asyncio.run(load(server.url, CLIENTS, None, {}, until))
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+        rests = at_rest(server.url)
         told = json.loads(editor.communicate()[0] or "{}")
     found = batch_result(folder / "batch")
     print(f"editor: {told}")
-    print(f"server: {len(times)} answers, {failed} failed")
+    print(f"server: {len(times)} answers, {failed} failed; {len(hung_up)} hung up, then "
+          f"{'at rest' if rests else 'still at work'}")  # fmt: skip
     print(f"batch: {found}")
     for one in watched:
         last = one.memory[-1][1] if one.memory else 0.0
-        print(f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute")
-    wrong = told.get("wrong", 1) + failed + found["wrong"]
+        print(f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute; "
+              f"rate {one.steadiness:.2f} of that in the second quarter")  # fmt: skip
+    wrong = told.get("wrong", 1) + failed + found["wrong"] + (not rests)
     return int(bool(wrong) or any(one.growth > MOST_GROWTH for one in watched))
+
+
+def files(folder: Path, pattern: str) -> int:
+    """How many such files there are, at any depth."""
+    return sum(1 for _ in folder.rglob(pattern))
+
+
+def counter(url: str, name: str) -> int:
+    """What a metric of the server says now."""
+    lines = httpx.get(f"{url}/metrics", timeout=30).text.splitlines()
+    return int(sum(float(line.split()[-1]) for line in lines if line.startswith(name)))
+
+
+def hang_up(url: str, until: float, times: list[float]) -> None:
+    """A client that asks for many pictures and does not wait for them."""
+    while time.monotonic() < until:
+        ask = {"prompt": PROMPTS[0], "n": 8, "seed": 1}
+        with suppress(httpx.TimeoutException):
+            httpx.post(f"{url}/v1/images/generations", json=ask, timeout=PATIENCE)
+        times.append(time.monotonic())
+        time.sleep(RESTS)
+
+
+def at_rest(url: str) -> bool:
+    """Whether the server, which nobody asks any more, soon has nothing to do."""
+    end = time.monotonic() + AT_REST
+    while time.monotonic() < end:
+        if counter(url, "ufc_pictures_waiting") + counter(url, "ufc_pictures_running") == 0:
+            return True
+        time.sleep(1.0)
+    return False
 
 
 def watch(watched: Sequence[Watched], over: threading.Event) -> None:
@@ -111,7 +183,7 @@ def watch(watched: Sequence[Watched], over: threading.Event) -> None:
         for one in watched:
             try:
                 one.look(time.monotonic() - started)
-            except (OSError, StopIteration):  # it has ended
+            except (OSError, StopIteration, httpx.HTTPError):  # it has ended
                 continue
 
 
@@ -149,23 +221,26 @@ def batch_result(folder: Path) -> dict[str, int]:
     return {"pictures": len(begun), "wrong": wrong}
 
 
-def edit(folder: Path, model: str, sessions: int, seconds: float) -> dict[str, int]:
+def edit(folder: Path, model: str, sessions: int, seconds: float) -> dict[str, float]:
     """Sessions of the editor, each in a thread that asks, marks, edits and sometimes stops."""
     studio = Studio(folder, ModelSettings(model))
     counts: Counter[str] = Counter(pictures=0, stopped=0, wrong=0)
+    stops: list[float] = []  # seconds until what was stopped is over
     until = time.monotonic() + seconds
     threads = [
-        threading.Thread(target=visit, args=(studio, number, until, counts))
+        threading.Thread(target=visit, args=(studio, number, until, counts, stops))
         for number in range(sessions)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return dict(counts)
+    return {**counts, "seconds_to_stop": round(middle(stops), 2) if stops else 0.0}
 
 
-def visit(studio: Studio, number: int, until: float, counts: Counter[str]) -> None:
+def visit(
+    studio: Studio, number: int, until: float, counts: Counter[str], seconds: list[float]
+) -> None:
     """One session until a time."""
     rng = random.Random(number)
     key = studio.begin()
@@ -182,8 +257,11 @@ def visit(studio: Studio, number: int, until: float, counts: Counter[str]) -> No
         stops = rng.random() < 0.1
         if stops:
             time.sleep(rng.random())
+            stopped = time.monotonic()
             studio.stop(key)
         progress = studio.worker.wait(key)
+        if stops:
+            seconds.append(time.monotonic() - stopped)
         session = studio.store.load(key)
         if progress is None or progress.error:
             counts["wrong"] += 1

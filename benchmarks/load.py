@@ -87,6 +87,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--sessions", type=int, default=20, help="of the editor")
     parser.add_argument("--prompts", type=int, default=2000, help="of the batch, at most")
+    parser.add_argument(
+        "--only-batch", action="store_true", help="the batch alone, to its end, however long"
+    )
     parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.minutes < SHORTEST:
@@ -99,7 +102,25 @@ def main() -> int:
         print(json.dumps(edit(options.only_editor, options.model, options.sessions, seconds)))
         return 0
     with tempfile.TemporaryDirectory() as scratch:
+        if options.only_batch:
+            return to_its_end(Path(scratch), options)
         return together(Path(scratch), options, seconds)
+
+
+def to_its_end(folder: Path, options: argparse.Namespace) -> int:
+    """A batch of all prompts, with nothing beside it; 1 where something is wrong."""
+    started = time.monotonic()
+    with batch(folder, options.model, options.prompts) as run:
+        watched = Watched("batch", run.pid, lambda: files(folder / "batch", "*.png"))
+        while run.poll() is None:
+            with suppress(OSError, StopIteration):  # it ends meanwhile
+                watched.look(time.monotonic() - started)
+            time.sleep(EVERY)
+    found = batch_result(folder / "batch")
+    print(f"batch: {found} of {options.prompts} in {(time.monotonic() - started) / 60:.1f} minutes")
+    tell(watched)
+    missing = options.prompts - found["pictures"]
+    return int(bool(found["wrong"] or missing or run.returncode) or watched.growth > MOST_GROWTH)
 
 
 def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
@@ -138,11 +159,18 @@ def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
           f"{'at rest' if rests else 'still at work'}")  # fmt: skip
     print(f"batch: {found}")
     for one in watched:
-        last = one.memory[-1][1] if one.memory else 0.0
-        print(f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute; "
-              f"rate {one.steadiness:.2f} of that in the second quarter")  # fmt: skip
+        tell(one)
     wrong = told.get("wrong", 1) + failed + found["wrong"] + (not rests)
     return int(bool(wrong) or any(one.growth > MOST_GROWTH for one in watched))
+
+
+def tell(one: Watched) -> None:
+    """Print how a process did over time."""
+    last = one.memory[-1][1] if one.memory else 0.0
+    print(
+        f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute; "
+        f"rate {one.steadiness:.2f} of that in the second quarter"
+    )
 
 
 def files(folder: Path, pattern: str) -> int:

@@ -49,6 +49,7 @@ class Variant:
     words: bool = True
     from_base: bool = False  # since estimators learn late
     ask_all_tasks: bool = False  # also those that it has not learnt
+    phrasings: bool = False  # whether it is asked in words that captions never use
 
 
 def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
@@ -57,6 +58,9 @@ def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
 
     def without(*names: str) -> dict[str, float]:
         return {name: w for name, w in mixture.items() if name not in names}
+
+    def heard(tasks: Mapping[str, float]) -> Variant:
+        return Variant(tasks, orders=("maskgit",), words=False, phrasings=True)
 
     alone = {"objectives": ["autoregressive=1"], "autoregressive_share": 1.0, "code_weight": 0.0}
     estimators = {"estimator_start": 0.0, "estimator_steps": 2, "lr_warmup_steps": 20}
@@ -72,6 +76,9 @@ def variants(mixture: Mapping[str, float]) -> dict[str, Variant]:
         "without colour questions": Variant(
             without("question-colour", "question-colour-zh"), NEXT_CODES, ask_all_tasks=True
         ),
+        "images, phrasings": heard({"text-to-image": 1}),
+        "images and text alone": heard({"text-to-image": 1, "text-alone": 0.25}),
+        "images, a third without captions": heard({"text-to-image": 1, "masked-image": 0.5}),
         "estimators": Variant(mixture, NEXT_CODES | estimators, words=False, from_base=True),
         "estimators, IAIS": Variant(mixture, estimators | aligned, words=False, from_base=True),
     }
@@ -102,6 +109,8 @@ class Runner:
             self.evaluate_words(self.with_all_tasks(model) if every else model)
         for order in self.variant.orders:
             self.generate(model, order)
+        if self.variant.phrasings:
+            self.evaluate_phrasings(model)
         return self.results
 
     def settings(self) -> dict[str, Any]:
@@ -167,6 +176,11 @@ class Runner:
             )  # fmt: skip
         self.results["words"] = json.loads(file.read_text(encoding="utf-8"))
 
+    def evaluate_phrasings(self, model: Path) -> None:
+        command = ["evaluate", "phrasings", "--model", str(model), "--json", "--quiet"]
+        data = ["--train-data-dir", self.options.judge_data_dir, "--fit", "stretch"]
+        self.results["phrasings"] = json.loads(ufc(*command, *data))["groups"]
+
     def generate(self, model: Path, order: str) -> None:
         pictures, prompts = self.folder / order, self.options.output_dir / "prompts.jsonl"
         probes = self.options.output_dir / "probes.npz"
@@ -186,8 +200,12 @@ class Runner:
         self.results[order] = json.loads(report)
 
 
-def ufc(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "ufc", *arguments], check=True)
+def ufc(*arguments: str) -> str:
+    """Run a command; what it prints is shown, and given back."""
+    command = [sys.executable, "-m", "ufc", *arguments]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    sys.stderr.write(printed)
+    return printed
 
 
 def judge(action: str, *arguments: str, extractor: bool = True) -> str:

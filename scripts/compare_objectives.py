@@ -177,9 +177,11 @@ class Runner:
         self.results["words"] = json.loads(file.read_text(encoding="utf-8"))
 
     def evaluate_phrasings(self, model: Path) -> None:
-        command = ["evaluate", "phrasings", "--model", str(model), "--json", "--quiet"]
-        data = ["--train-data-dir", self.options.judge_data_dir, "--fit", "stretch"]
-        self.results["phrasings"] = json.loads(ufc(*command, *data))["groups"]
+        printed = output_of(
+            "ufc", "evaluate", "phrasings", "--model", str(model), "--json", "--quiet",
+            "--train-data-dir", self.options.judge_data_dir, "--fit", "stretch",
+        )  # fmt: skip
+        self.results["phrasings"] = json.loads(printed)["groups"]
 
     def generate(self, model: Path, order: str) -> None:
         pictures, prompts = self.folder / order, self.options.output_dir / "prompts.jsonl"
@@ -200,18 +202,18 @@ class Runner:
         self.results[order] = json.loads(report)
 
 
-def ufc(*arguments: str) -> str:
-    """Run a command; what it prints is shown, and given back."""
-    command = [sys.executable, "-m", "ufc", *arguments]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    sys.stderr.write(printed)
-    return printed
+def ufc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "ufc", *arguments], check=True)
 
 
 def judge(action: str, *arguments: str, extractor: bool = True) -> str:
     """What a command of the probes prints."""
-    command = [sys.executable, "-m", "estimators.metrics.probes", action, *arguments]
-    command += ["--extractor", "efficientnet-lite0"] if extractor else []
+    own = ["--extractor", "efficientnet-lite0"] if extractor else []
+    return output_of("estimators.metrics.probes", action, *arguments, *own)
+
+
+def output_of(module: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 

@@ -10,11 +10,13 @@ import torch
 
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.model_card import DEFAULT_LICENCE, write_card
-from ufc.io.serialisation import known_tasks, push, read_parts, read_upscaler, upload, write_parts
+from ufc.io.model_card import write_card
+from ufc.io.serialisation import known_tasks, push, read_parts, read_upscaler, write_parts
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline.loading import check_safetensors, mapped_device, one_of_two, precision_name
 from ufc.pipeline.placement import Placement
+from ufc_base.publishing.cards import DEFAULT_LICENCE
+from ufc_base.publishing.upload import upload
 from vqgan.model import VQGAN
 from vqgan.upscaling.model import Upscaler
 

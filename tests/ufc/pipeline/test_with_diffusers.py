@@ -100,6 +100,11 @@ class TestLoading:
         assert loaded.name == "bags" and loaded.defaults == own.defaults
         given = {"num_inference_steps": 2, "seed": 1}
         assert torch.equal(loaded("bag", **given).codes, own("bag", **given).codes)
+        shared = type(loaded).from_pipe(loaded)
+        assert type(shared) is type(loaded) and shared.transformer is loaded.transformer
+        assert shared.name_or_path == "bags" and shared.defaults == loaded.defaults
+        loaded.enable_vae_slicing()
+        assert loaded.low_mem and loaded("bag", **given).steps == [2]
         assert loaded.to(torch.bfloat16).dtype == torch.bfloat16
         loaded.save_pretrained(tmp_path / "again")
         assert UFCPipeline.from_pretrained(tmp_path / "again").grid == own.grid

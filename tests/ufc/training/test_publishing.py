@@ -12,6 +12,7 @@ from toy_data import write_folder
 from toy_hub import ToyHub
 from toy_trainers import COMMANDS, toy_trainer
 
+from ufc.cli.main import main as cli
 from ufc_base.publishing.upload import HubError
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.trackers import Trackers
@@ -57,6 +58,11 @@ def test_a_hub_that_refuses_is_told_before_the_first_step(
     config = replace(kind.config(tmp_path / "run"), push_to_hub=True, hub_model_id="no/way")
     with pytest.raises(HubError, match=r"cannot make 'no/way'.*403.*token"):
         kind.main(config)
+
+
+def test_an_export_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["train-upscaler", "--export-from", str(tmp_path), "--push-to-hub"]) == 2
+    assert "--push-to-hub goes with a training" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

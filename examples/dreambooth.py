@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             augmentations=1,
             checkpointing_steps=flags.steps,
             validation_steps=flags.steps,
-            validation_prompts=(),
+            validation_prompts=tuple(own.values())[:1],
             data_workers=0,
             device=flags.device,
         )

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ufc.conditioning.conditioning import (
+    OF_AN_EDIT,
     OF_AN_IMAGE,
     Conditioning,
     control_fields,
@@ -27,13 +28,14 @@ from ufc.conditioning.edits.outpainting import extend
 from ufc.conditioning.frame import Frame, Frames
 from ufc.conditioning.kinds import Embeds, Picture, Reference
 from ufc.conditioning.known_tokens import EditCanvas, blank_edit, edit_canvas, enlarged_edit
-from ufc.io.validation import RequestError, check_integer, check_number
+from ufc.io.validation import RequestError, check_integer, check_number, shown
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.generation_config import SETTINGS, GenerationConfig
 from ufc.sampling.seeds import count_up, random_seed
 from ufc_base.images import ImageError, load_image, load_mask, load_original
 
 NAMED = ("conditioning", "reference_weights")  # of a call's controls, and no fields themselves
+STRENGTH = 0.5  # of an image that is all of a call, as of diffusers' image to image
 
 
 def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,6 +67,24 @@ def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
         more = ", ".join(name for name in controls if name != "conditioning")
         raise ValueError(f"got conditioning and also {more}: put it into the conditioning")
     return controls, settings
+
+
+def with_strength(settings: Mapping[str, Any], controls: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with a strength for images of which nothing says what is to be changed."""
+    alone = "image" in controls and not controls.keys() & set(OF_AN_EDIT)
+    if not alone or settings.get("strength") is not None:
+        return dict(settings)
+    return dict(settings) | {"strength": STRENGTH}
+
+
+def refuse_pair(temperature: Any) -> None:
+    """Raise `RequestError` for aMUSEd's pair of temperatures, which are another setting's here."""
+    if is_list(temperature):
+        raise RequestError(
+            f"temperature: got {shown(temperature)}, wanted a number, of the codes' distribution; "
+            "aMUSEd's pair is of the noise by which places are chosen: give (2, 0) as "
+            "choice_temperature=2"
+        )
 
 
 def per_picture(controls: Mapping[str, Any], rows: int, copies: int) -> list[Conditioning]:

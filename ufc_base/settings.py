@@ -91,12 +91,34 @@ class DataSettings(Settings):
         return str(NamedSet(name, config, folder or None, split))
 
 
+@dataclass
+class SharedSettings(DataSettings):
+    """Who is told of a run, and whether its result goes to the hub."""
+
+    report_to: tuple[str, ...] = setting(
+        (), "Tracker beside the run's own log: tensorboard, wandb or trackio."
+    )
+    push_to_hub: bool = setting(False, "Upload the result to the Hugging Face hub at the end.")
+    hub_model_id: str | None = setting(
+        None, "Where to, as user/name; the output folder's name in your namespace if left out."
+    )
+    hub_private_repo: bool = setting(False, "Make that repository a private one.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [name for name in self.report_to if name not in TRACKERS]
+        if unknown:
+            raise ValueError(
+                f"report_to: got {', '.join(map(repr, unknown))}, wanted {', '.join(TRACKERS)}"
+            )
+
+
 Fit = Literal["pad", "stretch", "crop"]
 FITS = get_args(Fit)  # see `ufc_base.data.datasets.as_uint8`
 
 
 @dataclass
-class LoopSettings(DataSettings):
+class LoopSettings(SharedSettings):
     """What the trainers of both stages have in common."""
 
     fit: str | None = setting(
@@ -133,9 +155,6 @@ class LoopSettings(DataSettings):
     )
     validation_steps: int = setting(500, "Steps between validations and previews.")
     logging_steps: int = setting(50, "Steps between lines of the log.")
-    report_to: tuple[str, ...] = setting(
-        (), "Tracker beside the run's own log: tensorboard, wandb or trackio."
-    )
     resume_from_checkpoint: str | None = setting(
         None, "latest, or a checkpoint-N folder: newer ones of the run are then removed."
     )
@@ -147,8 +166,3 @@ class LoopSettings(DataSettings):
         super().__post_init__()
         if self.fit is not None and self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; choose one of {', '.join(FITS)}")
-        unknown = [name for name in self.report_to if name not in TRACKERS]
-        if unknown:
-            raise ValueError(
-                f"report_to: got {', '.join(map(repr, unknown))}, wanted {', '.join(TRACKERS)}"
-            )

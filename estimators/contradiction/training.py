@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from estimators.contradiction.card import contradiction_card
 from estimators.contradiction.meaning import LABELS, OUTPUTS, Item
 from estimators.contradiction.model import (
     Batch,
@@ -28,10 +29,12 @@ from ufc_base.data.datasets import batch_indices, unseen_samples
 from ufc_base.data.names import DataError
 from ufc_base.data.opening import no_captions, reading_of
 from ufc_base.data.records import has_caption
-from ufc_base.settings import DataSettings, setting
+from ufc_base.publishing.upload import make_repository, push_result
+from ufc_base.settings import SharedSettings, setting
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
+from ufc_base.training.run_settings import kept
 from vqgan.training.export import load_averages, read_averages
 
 TIED = 0.2  # share of pairs whose words tie
@@ -40,7 +43,7 @@ JUDGED = 1000  # pairs of each kind that a report is of
 
 
 @dataclass
-class ContradictionTrainConfig(DataSettings):
+class ContradictionTrainConfig(SharedSettings):
     """Flags of `ufc train-contradiction`."""
 
     train_data_dir: str = setting(
@@ -194,6 +197,7 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
     items = read_items(config, config.training_data, "train")
     examples = Examples(training_pairs(items, config.pairs, config.seed), config.seed)
     trainer = Trainer(config)
+    make_repository(config)
     with Run(trainer, config, engine) as run:
         while (progress := run.progress(trainer.step, config.max_train_steps)) < 1:
             trees, labels_BA = examples.draw(config.train_batch_size, trainer.step)
@@ -205,6 +209,7 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
     if config.held_out_data:
         unseen = read_items(config, config.held_out_data, "validation")
         run.log.write(trainer.step, **report(model, unseen))
+    push_result(config, model.save_pretrained, lambda name: contradiction_card(name, kept(config)))
     return model
 
 

@@ -129,6 +129,11 @@ def command_for(trainer: Trainer) -> Callable[..., int]:
         values = read_recipe(recipe, trainer.config) if recipe else {}
         values |= {name: typed(trainer.config, name, text) for name, text in said.items()}
         if checkpoint is not None:
+            if said.get("push_to_hub"):
+                raise RequestError(
+                    "--push-to-hub goes with a training: upload what --export-from writes by "
+                    "`hf upload`"
+                )
             return export(trainer, checkpoint, dtype or "fp32", values)
         if dtype is not None:
             raise RequestError("--export-dtype goes with --export-from")

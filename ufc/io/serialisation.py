@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,14 @@ from ufc.captioning.known_tasks import KnownTasks, read_tasks
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.diffusers_code import PART_CLASSES, PART_MODULE, PIPELINE_MODULE, write_code
 from ufc.io.hub import check_hashes
-from ufc.io.model_card import DEFAULT_LICENCE, write_card
+from ufc.io.model_card import write_card
 from ufc.io.validation import RequestError
 from ufc.model.transformer import UFCTransformer
 from ufc.sampling.generation_config import DEFAULTS, check_settings, current_names
 from ufc_base.checkpoint import CheckpointError, read_json, weight_names
 from ufc_base.files import write_text
+from ufc_base.publishing.cards import DEFAULT_LICENCE
+from ufc_base.publishing.upload import upload
 from vqgan.model import VQGAN
 from vqgan.upscaling.model import Upscaler
 
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 
 UPSCALER = "upscaler"  # the part of a model folder that not every model has
 VARIANTS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-class HubError(OSError):
-    """The hub refused what was sent, or cannot be reached; the message says what to check."""
 
 
 def read_parts(
@@ -169,39 +167,3 @@ def push(
         return upload(
             folder, repo_id, private, token, commit_message=commit_message, create_pr=create_pr
         )
-
-
-def upload(
-    folder: str | PathLike[str],
-    repo_id: str,
-    private: bool | None = None,
-    token: str | bool | None = None,
-    *,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    ignore: Sequence[str] | None = None,
-) -> str:
-    """Upload a folder as it is; the commit's address. What already lies there and here is replaced.
-
-    Raises:
-        HubError: the hub refuses it or cannot be reached.
-    """
-    from huggingface_hub import HfApi
-
-    try:
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        return str(
-            api.upload_folder(
-                repo_id=repo_id,
-                folder_path=str(folder),
-                commit_message=commit_message or "Upload of a UFC-BERT model",
-                create_pr=create_pr,
-                ignore_patterns=list(ignore) if ignore else None,
-            )
-        )
-    except Exception as error:  # the hub client raises many unrelated types
-        raise HubError(
-            f"could not push to {repo_id!r} ({type(error).__name__}: {error!s:.300}); check the "
-            "name, the network and the token (`hf auth login`, or HF_TOKEN)"
-        ) from error

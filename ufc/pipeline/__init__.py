@@ -8,6 +8,7 @@ adapting    low-rank adapters
 storage     loading and saving; `loading` says what is meant by diffusers' names
 callbacks   what is told of a step, and what comes of what is returned; `progress` is the bar
 pipeline    the call
+memory_saving  diffusers' names of what there is to take less memory
 diffusers_pipeline  the same as a `DiffusionPipeline`
 """
 

@@ -18,14 +18,17 @@ from ufc.call_arguments import (
     latent_controls,
     per_picture,
     plain,
+    refuse_pair,
     sort_arguments,
     spread_seeds,
+    with_strength,
 )
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.expansion import ExpandPrompt
 from ufc.pipeline.adapting import Adapting
 from ufc.pipeline.callbacks import PlainCallback, StepCallback, every
 from ufc.pipeline.generation import Generation
+from ufc.pipeline.memory_saving import MemorySaving
 from ufc.pipeline.storage import Storage
 from ufc.sampling.generation_config import GenerationConfig
 
@@ -39,7 +42,7 @@ NO_SETTINGS = (
 )  # fmt: skip
 
 
-class UFCPipeline(Storage, Adapting, Generation):
+class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
     """Everything needed to make pictures from a folder of weights."""
 
     def __call__(
@@ -100,7 +103,7 @@ class UFCPipeline(Storage, Adapting, Generation):
 
         Args:
             prompt: words, English or Chinese.
-            image: the picture that `mask_image` or `preserve_blocks` keep something of, or that a
+            image: the picture that `mask_image` or `preserve_blocks` keep something of, or that
                 `strength` changes. All pictures may be PIL images, arrays (H, W, 3) or tensors
                 (3, H, W), uint8 or float 0..1; what an alpha channel leaves open is white.
             mask_image: white where the image is regenerated, black where it is kept; of the
@@ -120,7 +123,8 @@ class UFCPipeline(Storage, Adapting, Generation):
             negative_prompt_embeds: the same instead of a negative prompt.
             strength: how far an image is changed where nothing keeps it, 0..1: below 1 a share of
                 its blocks keep their codes, sampled by the seed, and there are as many fewer
-                steps. Without mask and blocks all of the image is changed so.
+                steps. An image with neither mask, blocks nor outpaint is changed all over so, by
+                0.5 if left out; with one of them it is 1.
             height: of the pictures in pixels, a multiple of the block size; the trained one, or
                 what suits `image`, where it is left out.
             width: as `height`.
@@ -185,6 +189,8 @@ class UFCPipeline(Storage, Adapting, Generation):
         controls, settings = sort_arguments(
             {name: value for name, value in given.items() if name not in NO_SETTINGS}
         )
+        refuse_pair(temperature)
+        settings = with_strength(settings, controls)
         if latents is not None:
             controls |= latent_controls(latents, controls, self.transformer.config.codes)
             if latents.ndim == 3 and height is None and width is None:

@@ -10,11 +10,13 @@ import torch
 
 from ufc.conditioning.text import TextTokenizer
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
-from ufc.io.model_card import DEFAULT_LICENCE, write_card
-from ufc.io.serialisation import known_tasks, push, read_parts, read_upscaler, upload, write_parts
+from ufc.io.model_card import write_card
+from ufc.io.serialisation import known_tasks, push, read_parts, read_upscaler, write_parts
 from ufc.model.transformer import UFCTransformer
 from ufc.pipeline.loading import check_safetensors, mapped_device, one_of_two, precision_name
 from ufc.pipeline.placement import Placement
+from ufc_base.publishing.cards import DEFAULT_LICENCE
+from ufc_base.publishing.upload import upload
 from vqgan.model import VQGAN
 from vqgan.upscaling.model import Upscaler
 
@@ -105,6 +107,58 @@ class Storage(Placement):
         return pipeline.to(
             place, precision, attention_backend, compile, low_mem, cpu_offload, deterministic
         )
+
+    @classmethod
+    def from_pipe(
+        cls,
+        pipeline: Placement,
+        *,
+        torch_dtype: Any = None,
+        dtype: Any = None,
+        tokenizer: VQGAN | None = None,
+        vqvae: VQGAN | None = None,
+        transformer: UFCTransformer | None = None,
+        text: TextTokenizer | None = None,
+        upscaler: Upscaler | None = None,
+    ) -> Self:
+        """Another pipeline with the components of one, which both then share.
+
+        What is adapted or put into another precision is so in both; to move them, move each. The
+        default settings, the tasks and what `to` was told are taken over.
+
+        Args:
+            pipeline: whose components they are.
+            torch_dtype: of the transformer, as of `from_pretrained`; as it is if left out.
+            dtype: the same.
+            tokenizer: takes the place of the pipeline's own, as the other components do.
+            vqvae: the same as `tokenizer`.
+
+        Raises:
+            TypeError: what is given is no pipeline of this class's kind.
+            CheckpointError: components that are not of one model.
+            ValueError: a dtype that is not to be had.
+        """
+        if not isinstance(pipeline, Placement):
+            raise TypeError(f"from_pipe got a {type(pipeline).__name__}, wanted a UFCPipeline")
+        wanted = one_of_two(("torch_dtype", torch_dtype), ("dtype", dtype))
+        given = {
+            "tokenizer": one_of_two(("tokenizer", tokenizer), ("vqvae", vqvae)),
+            "transformer": transformer,
+            "text": text,
+            "upscaler": upscaler,
+        }
+        parts = pipeline.components | {name: one for name, one in given.items() if one is not None}
+        made = cls(**parts, defaults=dict(pipeline.defaults), tasks=pipeline.tasks)
+        made.name = pipeline.name
+        precision = pipeline.precision if wanted is None else precision_name(wanted)
+        if made.transformer is pipeline.transformer:
+            pipeline.to(dtype=precision)
+        return made.to(pipeline.device, precision, **pipeline.requested)
+
+    @property
+    def name_or_path(self) -> str:
+        """The name that pictures record."""
+        return self.name
 
     def save_pretrained(
         self,

@@ -114,11 +114,6 @@ class TrainConfig(LoopSettings):
     lora_layers: tuple[str, ...] = setting(
         ("qkv", "out", "gate_up", "down"), "Layers of a block that the adapter is in."
     )
-    push_to_hub: bool = setting(False, "Upload the result to the Hugging Face hub at the end.")
-    hub_model_id: str | None = setting(
-        None, "Where to, as user/name; the output folder's name in your namespace if left out."
-    )
-    hub_private_repo: bool = setting(False, "Make that repository a private one.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

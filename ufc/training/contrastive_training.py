@@ -26,6 +26,7 @@ from estimators.metrics.r_precision import own_first, r_precision, recall_at
 from ufc.conditioning.text import TextTokenizer
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.hub import DEFAULT_MODEL, resolve_model
+from ufc.io.model_card import contrastive_card
 from ufc.training.conditioning_dropout import captions
 from ufc.training.lexicon.mixture import (
     LEXICON,
@@ -37,17 +38,19 @@ from ufc.training.lexicon.mixture import (
 from ufc.training.trainer import parameter_groups
 from ufc_base.data.datasets import DataError, Pixels, Samples, batch_indices, fitted
 from ufc_base.data.opening import no_captions, open_training_set, open_validation_set, tell
-from ufc_base.settings import DataSettings, setting
+from ufc_base.publishing.upload import make_repository, push_result
+from ufc_base.settings import SharedSettings, setting
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Run, WeightAverage, learning_rate_scale
 from ufc_base.training.processes import Engine
+from ufc_base.training.run_settings import kept
 from vqgan.model import VQGAN
 
 BATCH = 128  # pictures a pass where nothing is learnt
 
 
 @dataclass
-class ContrastiveTrainConfig(DataSettings):
+class ContrastiveTrainConfig(SharedSettings):
     """Flags of `ufc train-contrastive`; the sizes default to the bundled estimator's."""
 
     train_data_dir: str = setting(
@@ -250,6 +253,7 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     if not samples.captioned:
         raise no_captions(config, samples.fields)
     trainer, minibatches, text = start(config, samples)
+    make_repository(config)
     with Run(trainer, config, engine) as run:
         first_stage(trainer, minibatches, run)
         second_stage(trainer, minibatches, run)
@@ -257,6 +261,9 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     estimator.save_pretrained(config.output_dir)
     if config.held_out_data:
         run.log.write(trainer.step, **recall_report(estimator, open_validation_set(config)))
+    push_result(
+        config, estimator.save_pretrained, lambda name: contrastive_card(name, kept(config))
+    )
     return estimator
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from ufc.adapters import save_adapter
-from ufc.io.model_card import adapter_card
-from ufc.io.serialisation import HubError, upload
+from ufc.io.model_card import adapter_card, model_card
 from ufc.pipeline import UFCPipeline
-from ufc.training.config import TrainConfig
-from ufc_base.files import write_text
+from ufc.training.config import PROMPTS, TrainConfig
+from ufc_base.publishing.upload import push_result
+from ufc_base.training.run_settings import kept
 
 
 def write_result(
@@ -27,39 +26,28 @@ def write_result(
     return folder
 
 
-def hub_name(config: TrainConfig) -> str:
-    """The repository that a run is pushed to."""
-    return config.hub_model_id or Path(config.output_dir).resolve().name
-
-
-def make_repository(name: str, private: bool) -> None:
-    """Make the repository before anything is computed for it, so that a wrong token is told now.
-
-    Raises:
-        HubError: the hub refuses it or cannot be reached.
-    """
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().create_repo(name, private=private, exist_ok=True)
-    except Exception as error:  # the hub client raises many unrelated types
-        raise HubError(
-            f"push_to_hub: cannot make {name!r} ({type(error).__name__}: {error!s:.300}); check "
-            "the name, the network and the token (`hf auth login`, or HF_TOKEN)"
-        ) from error
-
-
-def push_result(pipeline: UFCPipeline, config: TrainConfig) -> str:
-    """Upload what was trained, with a card; returns the commit's address.
+def publish(pipeline: UFCPipeline, config: TrainConfig) -> None:
+    """Upload what was trained, with a card, if it is to be pushed.
 
     Raises:
         HubError: the hub refuses it or cannot be reached; what was trained is in the run's folder.
     """
-    name, private = hub_name(config), config.hub_private_repo
-    if not config.lora_rank:
-        return pipeline.push_to_hub(name, private=private)
-    with TemporaryDirectory() as folder:
-        save_adapter(pipeline.transformer, Path(folder))
-        card = adapter_card(name, str(config.init_from), config.lora_rank)
-        write_text(Path(folder) / "README.md", card)
-        return upload(folder, name, private)
+    settings = kept(config)
+    if config.lora_rank:
+        push_result(
+            config,
+            lambda folder: save_adapter(pipeline.transformer, folder),
+            lambda name: adapter_card(name, settings, caption_to_ask_with(config)),
+        )
+    else:
+        push_result(
+            config,
+            pipeline.save_pretrained,
+            lambda name: model_card(pipeline, name, settings=settings),
+        )
+
+
+def caption_to_ask_with(config: TrainConfig) -> str | None:
+    """The first prompt of a run's previews, unless they are those that every run has."""
+    prompts = config.validation_prompts
+    return prompts[0] if prompts and tuple(prompts) != PROMPTS else None

@@ -30,7 +30,7 @@ from ufc.training.objectives.estimators import estimator_batch, estimator_losses
 from ufc.training.objectives.grounded_blocks import grounded_blocks
 from ufc.training.objectives.masked_codes import accuracy_by_ratio, code_loss
 from ufc.training.objectives.text_targets import told_words
-from ufc.training.outcome import hub_name, make_repository, push_result, write_result
+from ufc.training.outcome import publish, write_result
 from ufc.training.replay_buffer import generate_canvases
 from ufc.training.setup import (
     load_tokenizer,
@@ -45,6 +45,7 @@ from ufc.training.setup import (
 from ufc.training.tasks.mixture import autoregressive_share
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
+from ufc_base.publishing.upload import make_repository
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import WeightAverage, learning_rate_scale, train
 from ufc_base.training.metrics_log import Averages, MetricsLog
@@ -301,14 +302,13 @@ def main(config: TrainConfig) -> Path:
         if engine.first:
             validate(trainer, pipeline, val, log, output)
 
-    if config.push_to_hub and engine.first:
-        make_repository(hub_name(config), config.hub_private_repo)
+    if engine.first:
+        make_repository(config)
     train(trainer, source, config, engine, validate_now)
     pipeline = export(trainer, tokenizer, text)
     if engine.first:
         write_result(pipeline, config)
-        if config.push_to_hub:
-            push_result(pipeline, config)
+        publish(pipeline, config)
     engine.wait()
     return output
 

@@ -106,6 +106,7 @@ class RunSettings(Protocol):
     checkpointing_steps: int
     checkpoints_total_limit: int
     max_skipped_steps: int
+    report_to: tuple[str, ...]
 
 
 class Run:
@@ -172,7 +173,7 @@ class Run:
 
     def __enter__(self) -> Run:
         if self.engine.first:
-            names = getattr(self.settings, "report_to", ())
+            names = self.settings.report_to
             told = vars(self.settings) if names else {}
             folder = Path(self.settings.output_dir)
             self.log.trackers = open_trackers(names, folder, told, self.begun, self.log.tell)

@@ -17,11 +17,14 @@ from ufc_base.data.datasets import Pixels
 from ufc_base.data.opening import open_validation_set
 from ufc_base.files import write_atomically
 from ufc_base.images import to_uint8
+from ufc_base.publishing.upload import make_repository, push_result
 from ufc_base.training.batch_norm import share_batch_norm
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
+from ufc_base.training.run_settings import kept
+from vqgan.cards import tokenizer_card
 from vqgan.metrics import reconstruction_report
 from vqgan.model import (
     VQGAN,
@@ -374,14 +377,13 @@ def perceptual_distance(
     return model
 
 
-def save_grid(model: VQGAN, pixels: Pixels, path: Path, count: int = 16) -> None:
-    """Originals above their reconstructions, as one PNG."""
+def grid_of(model: VQGAN, pixels: Pixels, count: int = 16) -> Image.Image:
+    """Originals above their reconstructions, as one picture."""
     x = pixels.batch(range(min(count, len(pixels))))
     with torch.no_grad():
         y = model.decode(model.encode(x.to(next(model.parameters()).device))).cpu()
     rows = [torch.cat(list(part), dim=-1) for part in (x, y)]
-    sheet = Image.fromarray(to_uint8(torch.cat(rows, dim=-2)[None])[0])
-    write_atomically(path, lambda file: sheet.save(file, "PNG"))
+    return Image.fromarray(to_uint8(torch.cat(rows, dim=-2)[None])[0])
 
 
 def make_engine(config: TokenizerTrainConfig) -> Engine:
@@ -414,10 +416,15 @@ def main(config: TokenizerTrainConfig) -> Path:
             if held_out is not None and engine.first:
                 validate(trainer, model, held_out, log, output)
 
+    if engine.first:
+        make_repository(config)
     train(trainer, source, config, engine, validate_now, before_step)
     model = trainer.averaged_model()
     if engine.first:
         model.save_pretrained(output)
+        push_result(
+            config, model.save_pretrained, lambda name: tokenizer_card(model, name, kept(config))
+        )
     engine.wait()
     return output
 
@@ -429,4 +436,7 @@ def validate(
     count = min(len(pixels), trainer.config.validation_pictures)
     report = reconstruction_report(model, pixels, trainer.perceptual, range(count))
     log.write(trainer.step, **{f"val_{name}": value for name, value in report.items()})
-    save_grid(model, pixels, output / f"grid-{trainer.step:06d}.png")
+    sheet = grid_of(model, pixels)
+    log.pictures(trainer.step, {"previews/reconstructions": sheet})
+    path = output / f"grid-{trainer.step:06d}.png"
+    write_atomically(path, lambda file: sheet.save(file, "PNG"))

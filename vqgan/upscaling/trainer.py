@@ -12,11 +12,15 @@ from torch import Tensor
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import DataError
 from ufc_base.data.opening import open_training_set, open_validation_set, streamed, tell
+from ufc_base.files import write_atomically
 from ufc_base.images import to_uint8
+from ufc_base.publishing.upload import make_repository, push_result
 from ufc_base.training.checkpoints import Checkpoints
 from ufc_base.training.loop import Source, WeightAverage, held_rate_scale, train
 from ufc_base.training.metrics_log import MetricsLog
 from ufc_base.training.processes import Engine, load_optimizer, load_weights, save_memory, whole
+from ufc_base.training.run_settings import kept
+from vqgan.cards import upscaler_card
 from vqgan.model import VQGAN, tokenizer_folder
 from vqgan.training.data import Ahead
 from vqgan.training.export import load_averages, read_averages
@@ -206,10 +210,17 @@ def main(config: UpscalerTrainConfig) -> Path:
         if engine.first:
             validation.run(model, log)
 
+    if engine.first:
+        make_repository(config)
     train(trainer, source, config, engine, validate_now)
     model = trainer.averaged_model()
     if engine.first:
         model.save_pretrained(output, torch.float16)
+        push_result(
+            config,
+            lambda folder: model.save_pretrained(folder, torch.float16),
+            lambda name: upscaler_card(model, name, kept(config)),
+        )
     engine.wait()
     return output
 
@@ -228,7 +239,10 @@ class Validation:
         self.plain = self.plain or plain_reports(*given)
         values = enlargement_report(model.enlarge, *given) | self.plain
         log.write(trainer.step, **{f"val_{name}": value for name, value in values.items()})
-        self.sheet(model).save(self.output / f"grid-{trainer.step:06d}.png")
+        sheet = self.sheet(model)
+        log.pictures(trainer.step, {"previews/enlargements": sheet})
+        path = self.output / f"grid-{trainer.step:06d}.png"
+        write_atomically(path, lambda file: sheet.save(file, "PNG"))
 
     def sheet(self, model: Upscaler) -> Image.Image:
         """Bicubic enlargements, the upscaler's, and the photographs, in rows."""

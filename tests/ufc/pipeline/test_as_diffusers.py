@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from conftest import make_pipeline, picture
 from PIL import Image
 
 from ufc import UFCPipeline
+from ufc.conditioning.conditioning import Conditioning
 
 STEPS = {"num_inference_steps": 4, "seed": 1}
+FREE = Image.new("L", (16, 16), 255)  # a mask of all of an image
 
 
 class TestOutput:
@@ -56,6 +59,17 @@ class TestProgress:
         assert capsys.readouterr().err == ""
         with pytest.raises(ValueError, match="iterable or a total"):
             pipe.progress_bar()
+
+    def test_on_a_terminal_it_is_there_unasked(
+        self, pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        monkeypatch.setattr("sys.stderr", terminal := Terminal())
+        UFCPipeline(**pipeline.components)("bag", **STEPS)
+        assert "100%" in terminal.getvalue() and "4/4" in terminal.getvalue()
 
 
 class TestCallbacks:
@@ -240,18 +254,31 @@ class TestStrength:
         stayed = torch.tensor([state == "stayed" for state in states])
         assert torch.equal(out.codes[0, stayed], own[stayed])
 
+    def test_an_image_alone_is_changed_by_half(self, pipeline: UFCPipeline) -> None:
+        base, given = picture(3), {"num_inference_steps": 8, "seed": 1}
+        alone = pipeline("bag", base, **given)
+        assert alone.steps == [4]
+        assert torch.equal(alone.codes, pipeline("bag", base, strength=0.5, **given).codes)
+        masked = pipeline("bag", base, FREE, **given)
+        assert masked.steps == [8]
+        assert torch.equal(masked.codes, pipeline("bag", base, FREE, strength=1.0, **given).codes)
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             ({"strength": 0.5}, "strength: needs the image"),
             ({"strength": 1.5, "image": picture()}, "wanted 0 to 1"),
-            ({"image": picture()}, "needs either mask_image"),
+            ({"image": [picture(), picture()], "mask_image": [FREE, None]}, "needs either mask_im"),
+            (
+                {"prompt": None, "conditioning": Conditioning(image=picture())},
+                "needs either mask_image",
+            ),
             ({"image": picture(), "outpaint": [0, 1, 0, 1], "strength": 0.5}, "leave the strength"),
         ],
     )
     def test_what_does_not_fit(self, pipeline: UFCPipeline, arguments: dict, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            pipeline("bag", **arguments)
+            pipeline(**{"prompt": "bag"} | arguments)
 
 
 def test_batches_of_arrays_and_tensors(pipeline: UFCPipeline) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import huggingface_hub
 import pytest
 import torch
 from conftest import make_pipeline
+from toy_hub import ToyHub
 
 from ufc import UFCPipeline
-from ufc.io.hub import manifest
-from ufc.io.serialisation import HubError
 from ufc_base.checkpoint import CheckpointError, read_json, read_safetensors
+from ufc_base.publishing.upload import HubError
 
 STEPS = {"num_inference_steps": 4, "seed": 1}
 
@@ -144,50 +143,60 @@ class TestSaving:
         assert (part / "model.safetensors").is_file()
 
     @pytest.fixture
-    def hub(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-        calls: dict[str, Any] = {}
-
-        class FakeApi:
-            def __init__(self, token: str | None = None) -> None:
-                calls["token"] = token
-
-            def create_repo(self, repo_id: str, **settings: Any) -> None:
-                if repo_id == "no/way":
-                    raise PermissionError("403")
-                calls["created"] = repo_id
-
-            def upload_folder(self, repo_id: str, folder_path: str, **settings: Any) -> str:
-                calls["files"] = sorted(manifest(Path(folder_path)))
-                calls["card"] = (Path(folder_path) / "README.md").read_text()
-                calls.update(settings)
-                return f"https://example.org/{repo_id}"
-
-        monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-        return calls
+    def hub(self, monkeypatch: pytest.MonkeyPatch) -> ToyHub:
+        return ToyHub(monkeypatch)
 
     def test_what_is_saved_can_be_pushed_with_a_card(
-        self, pipeline: UFCPipeline, tmp_path: Path, hub: dict[str, Any]
+        self, pipeline: UFCPipeline, tmp_path: Path, hub: ToyHub
     ) -> None:
         pipeline.save_pretrained(
             tmp_path / "bags", push_to_hub=True, token="t", create_pr=True, licence="mit"
         )
-        assert (hub["created"], hub["token"], hub["create_pr"]) == ("bags", "t", True)
-        assert {"README.md", "pipeline.py", "text/ufc_part.py"} <= set(hub["files"])
-        data = huggingface_hub.ModelCard(hub["card"]).data
+        assert (hub.created, hub.token) == ([("bags", None)], "t") and hub.settings["create_pr"]
+        assert {"README.md", "pipeline.py", "text/ufc_part.py"} <= hub.files
+        data = hub.metadata
         assert (data.library_name, data.pipeline_tag) == ("diffusers", "text-to-image")
         assert (data.license, data.language) == ("mit", ["en", "zh"])
-        assert "# bags\n" in hub["card"] and "16 × 16 pixels" in hub["card"]
+        assert "# bags\n" in hub.card and "16 × 16 pixels" in hub.card
 
-    def test_a_card_that_is_there_stays(
-        self, folder: Path, pipeline: UFCPipeline, hub: dict[str, Any]
+    def test_a_card_that_is_there_gets_what_it_lacks(
+        self, folder: Path, pipeline: UFCPipeline, hub: ToyHub
     ) -> None:
-        (folder / "README.md").write_text("mine")
+        card = folder / "README.md"
+        card.write_text("mine")
         pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
-        assert hub["card"] == "mine" and hub["created"] == "me/m"
+        assert hub.card.endswith("---\nmine") and hub.created == [("me/m", None)]
+        data = hub.metadata
+        assert (data.library_name, data.pipeline_tag) == ("diffusers", "text-to-image")
+        assert data.license == "apache-2.0"
+        card.write_text("---\nlicense: mit\nwidget: [a]\n---\n# mine\n")
+        pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
+        data = hub.metadata
+        assert (data.license, data.widget, data.library_name) == ("mit", ["a"], "diffusers")
+        assert hub.card.endswith("---\n# mine\n")
+        before = card.read_bytes()
+        pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
+        assert card.read_bytes() == before
+        card.write_text("---\n[\n---\n# mine\n")
+        with pytest.raises(ValueError, match=r"README\.md: .* no YAML mapping .* mend it"):
+            pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
 
-    def test_a_hub_that_refuses_is_one_clear_line(
-        self, pipeline: UFCPipeline, hub: dict[str, Any]
+    def test_the_card_of_a_runs_folder_tells_of_the_run(
+        self, folder: Path, pipeline: UFCPipeline, hub: ToyHub
     ) -> None:
+        settings = {"init_from": "me/bags", "max_train_steps": 1200, "max_train_minutes": 90.0}
+        more = {"train_batch_size": 16, "learning_rate": 0.001, "train_data_dir": "/secret/x"}
+        (folder / "settings.json").write_text(json.dumps(settings | more))
+        pipeline.save_pretrained(folder, push_to_hub=True, repo_id="me/m")
+        assert hub.metadata.base_model == "me/bags"
+        for row in (
+            "| started from | `me/bags` |", "| steps, at most | 1,200, or 90 minutes |",
+            "| samples a step | 16 |", "| learning rate | 0.001 |",
+        ):  # fmt: skip
+            assert row in hub.card
+        assert "secret" not in hub.card
+
+    def test_a_hub_that_refuses_is_one_clear_line(self, pipeline: UFCPipeline, hub: ToyHub) -> None:
         with pytest.raises(HubError, match=r"could not push to 'no/way' .*403.*token"):
             pipeline.push_to_hub("no/way")
 

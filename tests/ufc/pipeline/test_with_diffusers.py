@@ -52,13 +52,32 @@ def test_what_is_the_same_is_there_and_what_is_not_is_explained(found: list[pari
             assert row.name not in taken, f"{row.place}: {row.name} is taken, so it applies"
 
 
+def test_every_method_is_judged_and_taken_as_there(diffusers: Any) -> None:
+    assert set(parity.methods()) == set(parity.METHODS)
+    left_out = {name for name, (verdict, _) in parity.JUDGED["from_pretrained"].items()
+                if verdict == parity.NOT_HERE}  # fmt: skip
+    for name, (verdict, _) in parity.METHODS.items():
+        theirs = getattr(diffusers.DiffusionPipeline, name, None)
+        if verdict != parity.SAME or not inspect.isroutine(theirs):
+            continue
+        named = {
+            one.name
+            for one in inspect.signature(theirs).parameters.values()
+            if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        }
+        taken = inspect.signature(getattr(UFCPipeline, name)).parameters
+        assert named - left_out <= taken.keys(), name
+
+
 def test_nine_in_ten_are_the_same(found: list[parity.Row]) -> None:
     assert parity.share_of_same(found) >= 0.9
 
 
 def test_the_page_is_what_the_script_writes(found: list[parity.Row]) -> None:
     written = (ROOT / "docs" / "diffusers.md").read_text(encoding="utf-8")
-    assert written == parity.page(found), "run python scripts/parity.py docs/diffusers.md"
+    assert written == parity.page(found, parity.method_rows()), (
+        "run python scripts/parity.py docs/diffusers.md"
+    )
 
 
 class TestLoading:
@@ -81,6 +100,11 @@ class TestLoading:
         assert loaded.name == "bags" and loaded.defaults == own.defaults
         given = {"num_inference_steps": 2, "seed": 1}
         assert torch.equal(loaded("bag", **given).codes, own("bag", **given).codes)
+        shared = type(loaded).from_pipe(loaded)
+        assert type(shared) is type(loaded) and shared.transformer is loaded.transformer
+        assert shared.name_or_path == "bags" and shared.defaults == loaded.defaults
+        loaded.enable_vae_slicing()
+        assert loaded.low_mem and loaded("bag", **given).steps == [2]
         assert loaded.to(torch.bfloat16).dtype == torch.bfloat16
         loaded.save_pretrained(tmp_path / "again")
         assert UFCPipeline.from_pretrained(tmp_path / "again").grid == own.grid

@@ -6,19 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 from conftest import make_pipeline
 from toy_data import write_folder
+from toy_hub import ToyHub
 from toy_training import model_config
 
 import ufc.training.trainer
 from ufc import UFCPipeline, adapters
 from ufc.cli.main import main as cli
-from ufc.io.hub import manifest
-from ufc.io.serialisation import HubError
 from ufc_base.checkpoint import read_safetensors
+from ufc_base.publishing.upload import HubError
 
 try:
     adapters.import_peft()
@@ -99,43 +98,32 @@ def test_an_unknown_layer_is_refused(config: Any) -> None:
 
 class TestHub:
     @pytest.fixture
-    def hub(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        calls: dict[str, Any] = {"created": []}
+    def hub(self, monkeypatch: pytest.MonkeyPatch) -> ToyHub:
+        return ToyHub(monkeypatch)
 
-        class FakeApi:
-            def __init__(self, token: str | None = None) -> None:
-                pass
-
-            def create_repo(self, repo_id: str, **settings: Any) -> None:
-                if repo_id == "no/way":
-                    raise PermissionError("403")
-                calls["created"].append((repo_id, settings["private"]))
-
-            def upload_folder(self, repo_id: str, folder_path: str, **settings: Any) -> str:
-                calls["files"] = set(manifest(Path(folder_path)))
-                calls["card"] = (Path(folder_path) / "README.md").read_text()
-                return "https://example.org"
-
-        monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-        return calls
-
-    def test_an_adapter(self, config: Any, hub: dict[str, Any]) -> None:
+    def test_an_adapter(self, config: Any, hub: ToyHub, tmp_path: Path) -> None:
         ufc.training.trainer.main(
             replace(config, push_to_hub=True, hub_model_id="me/look", hub_private_repo=True)
         )
-        assert hub["created"] == [("me/look", True)] * 2
-        assert hub["files"] == {adapters.WEIGHTS, "README.md"}
-        data = huggingface_hub.ModelCard(hub["card"]).data
+        assert hub.created == [("me/look", True)] * 2
+        assert hub.files == {adapters.WEIGHTS, "README.md"}
+        data = hub.metadata
         assert "lora" in data.tags and data.license == "apache-2.0"
+        assert (
+            data.instance_prompt == "red bag" and data.base_model is None
+        )  # a folder's is private
+        assert 'pipe("red bag")' in hub.card and 'pipe.load_lora_weights("me/look")' in hub.card
+        assert "| started from | `model` |" in hub.card and str(tmp_path.parent) not in hub.card
 
-    def test_a_model(self, config: Any, hub: dict[str, Any], tmp_path: Path) -> None:
+    def test_a_model(self, config: Any, hub: ToyHub, tmp_path: Path) -> None:
         ufc.training.trainer.main(replace(config, push_to_hub=True, lora_rank=0, max_train_steps=2))
-        assert hub["created"][0] == ("look", False)
-        assert {"model_index.json", "README.md", "pipeline.py"} <= hub["files"]
-        assert not any("checkpoint" in name for name in hub["files"])
+        assert hub.created[0] == ("look", False)
+        assert {"model_index.json", "README.md", "pipeline.py"} <= hub.files
+        assert not any("checkpoint" in name for name in hub.files)
+        assert "## Training" in hub.card and "| steps, at most | 2 |" in hub.card
 
     def test_a_wrong_token_is_told_before_anything_is_computed(
-        self, config: Any, hub: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+        self, config: Any, hub: ToyHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(ufc.training.trainer, "train", None)
         with pytest.raises(HubError, match=r"cannot make 'no/way'.*403.*token"):

@@ -3,7 +3,8 @@
 Three processes generate with one model for so long: sessions of the editor, each of which asks,
 marks, edits and stops; `ufc serve` with 8 clients; and `ufc generate` over a file of prompts. Said
 are pictures, errors, answers that belong to another request, and how memory grew after the first
-minute. Exit code 1 where there is an error or a mix-up, or where memory grew by more than 5 %.
+minute. Exit code 1 where there is an error or a mix-up, where memory grew by more than 5 %, or
+where a process ended too soon to tell; 2 where --minutes are too few to.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from webui.sessions.studio import Studio
 FIRST = 60.0  # seconds after which memory is looked at for the first time
 EVERY = 5.0  # seconds between two looks
 MOST_GROWTH = 0.05
+LEAST_MINUTES = 3.0  # so that what is compared does not overlap
 CLIENTS = 8
 
 
@@ -47,12 +49,15 @@ class Watched:
         self.memory.append((at, Server("", self.pid).memory))
 
     @property
-    def growth(self) -> float:
-        """Memory in the last quarter over that after the first minute: medians, minus 1."""
+    def growth(self) -> float | None:
+        """Memory in the last quarter over that after the first minute: medians, minus 1; None
+        where it ended before they can be told apart."""
         end = self.memory[-1][0] if self.memory else 0.0
         early = [mib for at, mib in self.memory if FIRST <= at <= FIRST + end / 4]
         late = [mib for at, mib in self.memory if at >= end * 3 / 4]
-        return middle(late) / middle(early) - 1 if early and late else 0.0
+        if end < 60 * LEAST_MINUTES - 2 * EVERY or not early or not late:
+            return None
+        return middle(late) / middle(early) - 1
 
 
 def main() -> int:
@@ -64,6 +69,11 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=2000, help="of the batch, at most")
     parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.minutes < LEAST_MINUTES and not options.only_editor:
+        parser.error(
+            f"--minutes: got {options.minutes:g}, wanted {LEAST_MINUTES:g} or more: in less, "
+            "growth of memory cannot be told from how it is taken up at first"
+        )
     seconds = 60 * options.minutes
     if options.only_editor:
         print(json.dumps(edit(options.only_editor, options.model, options.sessions, seconds)))
@@ -98,10 +108,22 @@ def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
     print(f"server: {len(times)} answers, {failed} failed")
     print(f"batch: {found}")
     for one in watched:
-        last = one.memory[-1][1] if one.memory else 0.0
-        print(f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute")
+        print(memory_of(one))
     wrong = told.get("wrong", 1) + failed + found["wrong"]
-    return int(bool(wrong) or any(one.growth > MOST_GROWTH for one in watched))
+    return int(bool(wrong) or not all(map(steady, watched)))
+
+
+def memory_of(one: Watched) -> str:
+    """A line on the memory of a process."""
+    last = one.memory[-1][1] if one.memory else 0.0
+    if one.growth is None:
+        return f"{one.name}: {last:.0f} MiB, ended too soon to compare (a batch: more --prompts)"
+    return f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute"
+
+
+def steady(one: Watched) -> bool:
+    """Whether a process is known to have grown little."""
+    return one.growth is not None and one.growth <= MOST_GROWTH
 
 
 def watch(watched: Sequence[Watched], over: threading.Event) -> None:

@@ -4,8 +4,9 @@ Three processes generate with one model for so long: sessions of the editor, eac
 marks, edits and stops; `ufc serve` with 8 clients and one that hangs up on it; and `ufc generate`
 over a file of prompts. Said of each are pictures, errors, answers that belong to another request,
 how memory grew after the first minute, and the rate of pictures in the last quarter over that in
-the second. Exit code 1 where there is an error or a mix-up, where memory grew by more than 5 %, or
-where what was stopped or hung up on still keeps the program at work.
+the second. Exit code 1 where there is an error or a mix-up, where memory grew by more than 5 %,
+where a process ended too soon to tell, or where the server is still at work for those who hung up;
+2 where --minutes are too few.
 
 The editor's sessions are those behind the page (`webui.sessions.studio`), without Streamlit.
 """
@@ -35,10 +36,10 @@ from ufc.requests.loading import ModelSettings
 from webui.sessions import state
 from webui.sessions.studio import Studio
 
-SHORTEST = 3.0  # minutes; in fewer there is nothing to compare
 FIRST = 60.0  # seconds after which memory is looked at for the first time
 EVERY = 5.0  # seconds between two looks
 MOST_GROWTH = 0.05
+LEAST_MINUTES = 3.0  # so that what is compared does not overlap
 CLIENTS = 8
 PATIENCE = 0.3  # seconds until the hasty client hangs up
 RESTS = 5.0  # seconds that it then waits
@@ -60,12 +61,15 @@ class Watched:
         self.counts.append((at, self.pictures()))
 
     @property
-    def growth(self) -> float:
-        """Memory in the last quarter over that after the first minute: medians, minus 1."""
+    def growth(self) -> float | None:
+        """Memory in the last quarter over that after the first minute: medians, minus 1; None
+        where it ended before they can be told apart."""
         end = self.memory[-1][0] if self.memory else 0.0
         early = [mib for at, mib in self.memory if FIRST <= at <= FIRST + end / 4]
         late = [mib for at, mib in self.memory if at >= end * 3 / 4]
-        return middle(late) / middle(early) - 1 if early and late else 0.0
+        if end < 60 * LEAST_MINUTES - 2 * EVERY or not early or not late:
+            return None
+        return middle(late) / middle(early) - 1
 
     @property
     def steadiness(self) -> float:
@@ -92,10 +96,10 @@ def main() -> int:
     )
     parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.minutes < SHORTEST:
+    if options.minutes < LEAST_MINUTES and not options.only_editor:
         parser.error(
-            f"--minutes is {options.minutes:g}, wanted {SHORTEST:g} or more: in fewer there is no "
-            "later memory to hold against that after the first minute"
+            f"--minutes: got {options.minutes:g}, wanted {LEAST_MINUTES:g} or more: in less, "
+            "growth of memory cannot be told from how it is taken up at first"
         )
     seconds = 60 * options.minutes
     if options.only_editor:
@@ -118,9 +122,9 @@ def to_its_end(folder: Path, options: argparse.Namespace) -> int:
             time.sleep(EVERY)
     found = batch_result(folder / "batch")
     print(f"batch: {found} of {options.prompts} in {(time.monotonic() - started) / 60:.1f} minutes")
-    tell(watched)
+    print(told_of(watched))
     missing = options.prompts - found["pictures"]
-    return int(bool(found["wrong"] or missing or run.returncode) or watched.growth > MOST_GROWTH)
+    return int(bool(found["wrong"] or missing or run.returncode) or not steady(watched))
 
 
 def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
@@ -159,18 +163,25 @@ def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
           f"{'at rest' if rests else 'still at work'}")  # fmt: skip
     print(f"batch: {found}")
     for one in watched:
-        tell(one)
+        print(told_of(one))
     wrong = told.get("wrong", 1) + failed + found["wrong"] + (not rests)
-    return int(bool(wrong) or any(one.growth > MOST_GROWTH for one in watched))
+    return int(bool(wrong) or not all(map(steady, watched)))
 
 
-def tell(one: Watched) -> None:
-    """Print how a process did over time."""
+def told_of(one: Watched) -> str:
+    """A line on the memory and the rate of a process."""
     last = one.memory[-1][1] if one.memory else 0.0
-    print(
+    if one.growth is None:
+        return f"{one.name}: {last:.0f} MiB, ended too soon to compare (a batch: more --prompts)"
+    return (
         f"{one.name}: {last:.0f} MiB, {one.growth:+.1%} since the first minute; "
         f"rate {one.steadiness:.2f} of that in the second quarter"
     )
+
+
+def steady(one: Watched) -> bool:
+    """Whether a process is known to have grown little."""
+    return one.growth is not None and one.growth <= MOST_GROWTH
 
 
 def files(folder: Path, pattern: str) -> int:

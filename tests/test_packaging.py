@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -148,6 +149,21 @@ def test_the_nightly_run_stops_at_the_first_failure_and_names_it():
     )
     assert failed.returncode != 0 and "nightly: readme failed" in failed.stderr
     assert "nightly: tests" not in failed.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_without_npm_the_nightly_run_fails_unless_it_is_told_to_go_without(tmp_path):
+    for tool in ("bash", "dirname", "mktemp", "rm"):  # and nothing else, so no npm
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    python = tmp_path / "python"
+    python.write_text(f"#!{shutil.which('true')}\n")
+    python.chmod(0o755)
+    script = [shutil.which("bash"), str(ROOT / "scripts" / "nightly.sh"), "browser"]
+    environment = {"PATH": str(tmp_path), "BIN": str(tmp_path)}
+    failed = subprocess.run(script, capture_output=True, text=True, env=environment)
+    assert failed.returncode == 1 and "UFC_NO_AXE=1" in failed.stderr
+    told = environment | {"UFC_NO_AXE": "1"}
+    assert subprocess.run(script, capture_output=True, env=told).returncode == 0
 
 
 def test_the_container_has_every_package():

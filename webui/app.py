@@ -16,8 +16,9 @@ from PIL import Image
 from ufc.io.validation import RequestError
 from ufc.requests.loading import ModelSettings
 from webui.page.canvas.easel import easel
-from webui.page.context import Page, fill_widgets, guarded, read_widgets
-from webui.page.messages import show_messages
+from webui.page.context import Page, fill_widgets_of, guarded, one_line, read_widgets
+from webui.page.markdown import plain
+from webui.page.messages import show_messages, word_download_errors
 from webui.page.panels.prompt import words
 from webui.page.panels.references import references
 from webui.page.panels.settings import recipe
@@ -39,6 +40,7 @@ def main() -> None:
     """One run of the page."""
     st.set_page_config("UFC-BERT", page_icon=icon(), layout="wide")
     st.html(STYLE)
+    say = speak(os.environ.get("UFC_LANG", "en"))
     try:
         studio = studio_of_this_server()
         listed = "s" not in st.query_params and studio.for_one
@@ -48,10 +50,13 @@ def main() -> None:
         page = finish(open_page(studio))
     except (OSError, RequestError, KeyError) as error:
         LOG.exception("no session could be opened")
-        say = speak(os.environ.get("UFC_LANG", "en"))
-        st.error(say("no_session", error=" ".join(str(error).split())))
+        st.error(say("no_session", error=plain(one_line(error))))
         return
-    fill_widgets(page.session.settings)
+    except Exception:
+        LOG.exception("no page could be shown")
+        st.error(say("part_failed"))
+        return
+    guarded(fill_widgets_of, page)
     guarded(header, page)
     # In the order of a narrow screen; page.css lays them side by side on a wide one.
     with st.container(key="desk"):
@@ -145,7 +150,7 @@ def finish(page: Page) -> Page:
     for progress in worker.finished(page.key, said):
         st.session_state["endings_said"] = progress.ended
         if progress.error:
-            page.tell(page.say("failed", error=progress.error))
+            page.tell(page.say("failed", error=plain(progress.error)))
         elif progress.outcome:
             name, facts = progress.outcome
             page.tell(page.say(name, **facts))
@@ -155,6 +160,7 @@ def finish(page: Page) -> Page:
 def header(page: Page) -> None:
     """Name, language and messages."""
     say = page.say
+    word_download_errors(say)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="head"
     ):

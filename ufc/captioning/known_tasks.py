@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
@@ -16,17 +16,23 @@ from ufc_base.checkpoint import CheckpointError
 
 @dataclass(frozen=True)
 class KnownTasks:
-    """`instructions` by the names of tasks; `closed_sets` are the answers by field of the data."""
+    """`instructions` by the names of tasks; `closed_sets` are the answers by field of the data.
+
+    `domain` are words for what the model's pictures show, by language (`{"en": ["rose"]}`),
+    and none where it does not say; in `model_index.json` it has a key of its own.
+    """
 
     instructions: Mapping[str, str] = field(default_factory=dict)
     closed_sets: Mapping[str, list[str]] = field(default_factory=dict)
+    domain: Mapping[str, list[str]] = field(default_factory=dict)
 
     def plans(self) -> dict[str, Plan]:
         """A plan for each instruction."""
         return {name: make_plan(parse(text)) for name, text in self.instructions.items()}
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What is learnt beside images, without the domain."""
+        return {name: told for name, told in asdict(self).items() if name != "domain"}
 
 
 class Stored(BaseModel):
@@ -38,6 +44,9 @@ class Stored(BaseModel):
     closed_sets: dict[str, list[str]] = {}
 
 
+DOMAIN = TypeAdapter(dict[str, list[str]])
+
+
 def read_tasks(index: Mapping[str, Any]) -> KnownTasks:
     """The tasks of a model's index; none where it says nothing.
 
@@ -46,9 +55,12 @@ def read_tasks(index: Mapping[str, Any]) -> KnownTasks:
     """
     try:
         stored = Stored.model_validate(index.get("tasks") or {})
-        known = KnownTasks(stored.instructions, stored.closed_sets)
+        domain = DOMAIN.validate_python(index.get("domain") or {}, strict=True)
+        known = KnownTasks(stored.instructions, stored.closed_sets, domain)
         known.plans()
     except (ValidationError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"model_index.json: its tasks cannot be read ({first})") from None
+        raise CheckpointError(
+            f"model_index.json: its tasks or its domain cannot be read ({first})"
+        ) from None
     return known

@@ -113,13 +113,15 @@ def has_variant(folder: Path, variant: str | None) -> bool:
 
 
 def model_index(pipeline: Parts) -> dict[str, Any]:
-    """What `model_index.json` says: the parts and their classes, defaults, tasks learnt."""
+    """What `model_index.json` says: the parts and their classes, defaults, tasks learnt, domain."""
     index: dict[str, Any] = {"_class_name": [PIPELINE_MODULE, "UFCPipeline"]}
     for name in pipeline.components:
         index[name] = [PART_MODULE, PART_CLASSES[name]]
     index["defaults"] = dict(pipeline.defaults)
     if pipeline.tasks.instructions:
         index["tasks"] = pipeline.tasks.to_json()
+    if pipeline.tasks.domain:
+        index["domain"] = dict(pipeline.tasks.domain)
     return index
 
 

@@ -20,6 +20,29 @@ from ufc_base.profiles import to_srgb
 from vqgan.upscaling.model import SCALE, Upscaler
 
 
+class Shortened(str):
+    """The notice that a text was too long, and its facts, for who says it in words of their own.
+
+    Attributes:
+        what: was shortened: `prompt`, `negative prompt`, or the name of a control.
+        tokens: how many it has.
+        most: how many of them were used.
+        kept: the words of these.
+    """
+
+    what: str
+    tokens: int
+    most: int
+    kept: str
+
+    @classmethod
+    def of(cls, what: str, tokens: int, most: int, kept: str) -> Shortened:
+        """The notice in one line, with its facts."""
+        notice = cls(f"{what} has {tokens} tokens, used the first {most}: {kept!r}")
+        notice.what, notice.tokens, notice.most, notice.kept = what, tokens, most, kept
+        return notice
+
+
 class Coding(Placement):
     """What tokenizer and words' tokenizer do, and the upscaler."""
 
@@ -31,8 +54,7 @@ class Coding(Placement):
             return []
         ids, most = self.text.encode_all(prompt), self.text.max_tokens
         if len(ids) > most:
-            kept = self.text.decode(ids[:most])
-            notices.append(f"{what} has {len(ids)} tokens, used the first {most}: {kept!r}")
+            notices.append(Shortened.of(what, len(ids), most, self.text.decode(ids[:most])))
         return ids[:most]
 
     @temporary_thread_pool()

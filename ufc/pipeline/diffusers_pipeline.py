@@ -82,10 +82,17 @@ def pipeline_class() -> type[OwnPipeline]:
 
         # Without types: diffusers would read them, and these are strings.
         def __init__(  # type: ignore[no-untyped-def]
-            self, tokenizer, transformer, text, upscaler=None, defaults=None, tasks=None
+            self,
+            tokenizer,
+            transformer,
+            text,
+            upscaler=None,
+            defaults=None,
+            tasks=None,
+            domain=None,
         ) -> None:
-            if tasks is not None and not isinstance(tasks, KnownTasks):
-                tasks = read_tasks({"tasks": tasks})
+            if not isinstance(tasks, KnownTasks):
+                tasks = read_tasks({"tasks": tasks, "domain": domain})
             parts = {"tokenizer": tokenizer, "transformer": transformer, "text": text}
             OwnPipeline.__init__(
                 self, **parts, defaults=dict(defaults or {}), tasks=tasks, upscaler=upscaler

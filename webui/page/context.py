@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -19,8 +20,9 @@ from ufc.conditioning.frame import Frame
 from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image, load_original
 from ufc_base.profiles import to_srgb
-from webui.page.addresses import data_url
+from webui.page.addresses import data_url, served
 from webui.page.choices import in_language
+from webui.page.markdown import plain
 from webui.page.messages import tell
 from webui.sessions import derived
 from webui.sessions.generating.part_view import shown_frame
@@ -29,6 +31,7 @@ from webui.sessions.state import (
     MAY_BE_NONE,
     RANGES,
     Picture,
+    RefusedError,
     Session,
     Settings,
     further_settings,
@@ -77,7 +80,11 @@ class Page:
 
     @property
     def say(self) -> Say:
-        return speak(self.session.settings.lang)
+        """The words of the page; where its session is gone, in the server's language."""
+        try:
+            return speak(self.session.settings.lang)
+        except KeyError:
+            return speak(os.environ.get("UFC_LANG", "en"))
 
     def update(self, change: Callable[[Session], Session]) -> None:
         """Apply a transition that a visitor asked for."""
@@ -123,10 +130,10 @@ class Page:
         return enlarge(self.studio.store.read(self.key, picture.file))
 
     def at_full_size(self, picture: Picture) -> str:
-        """A picture with all of its pixels, as much as a browser is shown at once."""
+        """A picture with all of its pixels, or `MOST_SHOWN` a side, as an address of the server."""
         path = self.studio.store.path(self.key, picture.best)
         kind, data = thumbnail(path, MOST_SHOWN)
-        return data_url(data, kind)
+        return served(data, kind, f"full_{picture.id}")
 
     def attempt(self, act: Callable[[], object], file: str | None = None) -> None:
         """Do something that a visitor may have asked wrongly, or with a bad `file`; say so.
@@ -136,20 +143,33 @@ class Page:
         if self.overtaken():
             st.session_state["refused"] = True
             return
+        if self.succeeds(act, file):
+            self.studio.tabs.changed(self.key, self.tab)
+
+    def attempt_anyway(self, act: Callable[[], object]) -> None:
+        """The same whatever other windows changed: what is at work can always be stopped."""
+        self.succeeds(act)
+
+    def succeeds(self, act: Callable[[], object], file: str | None = None) -> bool:
+        """Whether something can be done; where it fails, and be it in a way that nobody thought
+        of, that is said."""
         try:
             act()
-            self.studio.tabs.changed(self.key, self.tab)
+            return True
         except BusyError:
             self.tell(self.say("busy"))
-        except KeyError:
-            LOG.exception("a session is gone, or lacks something")  # the next run begins anew
         except (ValueError, OSError) as error:
-            said = " ".join(str(error).split())
             if file is None:
                 self.tell(self.reason(error))
             else:
-                name = re.sub(r"[^\w .-]", "_", file)[:60]  # messages are Markdown
-                self.tell(self.say("refused", name=name, error=said.removeprefix("image: ")))
+                name = re.sub(r"[^\w .-]", "_", file)[:60]
+                self.tell(self.say("refused", name=name, error=self.why(error)))
+        except Exception as error:
+            LOG.exception("what a visitor asked for failed")
+            # The next run begins anew where the session is gone, and says that.
+            if not isinstance(error, KeyError) or self.studio.store.has(self.key):
+                self.tell(self.say("failed_unknown"))
+        return False
 
     def tell(self, message: str) -> None:
         """Show a message above the page in its next run."""
@@ -173,7 +193,19 @@ class Page:
             return self.say("all_kept")
         if isinstance(error, NothingAskedError):
             return self.say("nothing_to_draw")
-        return self.say("failed", error=" ".join(str(error).split()))
+        return self.say("failed", error=self.why(error))
+
+    def why(self, error: Exception) -> str:
+        """The message of an error, in words of the page where it has some, for Markdown."""
+        if isinstance(error, RefusedError):
+            facts = {name: plain(str(fact)) for name, fact in error.facts.items()}
+            return self.say(error.name, **facts)
+        return plain(one_line(error).removeprefix("image: "))
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error as one line."""
+    return " ".join(str(error).split())
 
 
 def scrubbed_step(page: Page) -> int | None:
@@ -227,6 +259,11 @@ def fill_widgets(settings: Settings) -> None:
         if changed or key not in st.session_state:
             st.session_state[key] = value
     st.session_state["settings_seen"] = settings
+
+
+def fill_widgets_of(page: Page) -> None:
+    """The same for the page's session."""
+    fill_widgets(page.session.settings)
 
 
 def read_widgets(page: Page) -> None:

@@ -160,7 +160,10 @@ def act(studio: Studio, say: Say, name: str, key: str, given: str = "") -> None:
     except KeyError:
         LOG.exception("a session is gone")  # the page shows those that there are
     except (OSError, RequestError) as error:
-        tell(say("failed", error=" ".join(str(error).split())))
+        tell(say("failed", error=plain(" ".join(str(error).split()))))
+    except Exception:
+        LOG.exception("what a visitor asked for failed")
+        tell(say("failed_unknown"))
 
 
 def away(studio: Studio, say: Say) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from webui.sessions.state import Session
 from webui.sessions.store import SessionStore
 
 MOST_LETTERS_OF_A_NAME = 80
+LEFT_FOR = 86_400.0  # seconds that an empty session is left for its visitor
 AWAY = "deleted"  # the folder beside `sessions` that deleted ones are moved to
 
 
@@ -126,6 +128,33 @@ def delete_for_good(store: SessionStore, keys: Iterable[str]) -> None:
         if store.is_id(key):
             with store.own(key):
                 shutil.rmtree(store.folder / AWAY / key, ignore_errors=True)
+
+
+def sweep(store: SessionStore, older: float = LEFT_FOR) -> int:
+    """Remove the sessions that nobody put anything into and that were not changed for `older`
+    seconds: every visit begins one. Returns how many."""
+    before = time.time_ns() - round(older * 1e9)
+    files = store.folder.glob("sessions/*/session.json")
+    old = [path.parent.name for path in files if 0 < _changed(path) < before]
+    return sum(store.is_id(key) and _remove_empty(store, key, before) for key in old)
+
+
+def _remove_empty(store: SessionStore, key: str, before: int) -> bool:
+    """Remove a session that is still empty and unchanged; whether it was."""
+    with store.own(key):  # nobody changes it meanwhile
+        folder = store.path(key)
+        try:
+            alone = [path.name for path in folder.iterdir()] == ["session.json"]
+            if not alone or _changed(folder / "session.json") >= before:
+                return False
+            session = Session.from_json(load_json((folder / "session.json").read_text("utf-8")))
+            if session.pictures or session.name or session.settings.prompt.strip():
+                return False
+            shutil.rmtree(folder)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return False  # damaged, or of another: it is not ours to remove
+        store.has(key)  # forgets it
+        return True
 
 
 def _of_folder(folder: Path) -> list[Summary]:

@@ -19,6 +19,7 @@ from webui.sessions import state
 from webui.sessions.generating.generation import write_png
 from webui.sessions.state import (
     Picture,
+    RefusedError,
     Session,
 )
 
@@ -99,17 +100,17 @@ def step_details(
 def cross(studio: Studio, key: str, other: str) -> None:
     """Take the marked blocks from another picture, and mark the seam to be regenerated.
 
-    Raises `ValueError` where nothing is marked, there are not two pictures, or one of them is of
+    Raises `RefusedError` where nothing is marked, there are not two pictures, or one of them is of
     a size of its own, of which the canvas shows but a small copy.
     """
     session = studio.store.load(key)
     one, two = session.current, session.find(other)
     if one is None or two is None or one.id == two.id or not session.view.marks:
-        raise ValueError("mark the blocks to take over, and choose another picture for them")
+        raise RefusedError("cross_unmarked")
     if studio.frame_of(one) != studio.frame_of(two):
-        raise ValueError("the pictures have different shapes; choose another of this shape")
+        raise RefusedError("cross_shapes")
     if one.full or two.full:
-        raise ValueError("one has a size of its own, and would be joined at the model's alone")
+        raise RefusedError("cross_photograph")
     taken, grid = session.view.marks, studio.frame_of(one).grid
     images = [studio.store.open_picture(key, picture.file) for picture in (one, two)]
     image = blocks.mix(images[0], images[1], taken, grid)

@@ -6,49 +6,92 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ufc.io.contact_sheet import contact_sheet
+from PIL import Image
+
+from ufc.io.contact_sheet import pasted, size_of
 from ufc.io.png.metadata import read_metadata
 from ufc.request import Request, Result
 from ufc_base.computing.thread_pool import temporary_thread_pool
-from ufc_base.images import to_pil, to_tensor
+from ufc_base.images import load_original, to_pil, to_tensor
 from ufc_base.profiles import to_srgb
 from webui.sessions.generating.film import png_bytes
-from webui.sessions.state import (
-    Picture,
-)
+from webui.sessions.state import Picture, RefusedError
 
 if TYPE_CHECKING:
     from webui.sessions.studio import Studio
 
+# Of the files in one archive: it is held in memory, here and by Streamlit, until it is fetched.
+MOST_BYTES = 512 * 1024 * 1024
+
 
 def sheet(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
-    """One PNG with all pictures on it."""
-    images = [studio.store.open_picture(key, picture.file) for picture in pictures]
-    return png_bytes(contact_sheet(images))
+    """One PNG with all pictures on it, of which one is open at a time."""
+    paths = [studio.store.path(key, picture.file) for picture in pictures]
+    if not paths:
+        raise RefusedError("no_picture")
+    return png_bytes(pasted([size_of(path) for path in paths], map(opened, paths)))
+
+
+def opened(path: Path) -> Image.Image:
+    """A picture in its own colours."""
+    return load_original(path.read_bytes())
 
 
 def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
-    """A zip of pictures, of the files they were made from, and a manifest that
-    `ufc generate --prompts-file` generates again."""
+    """A zip of those of the pictures `that_fit`, of the files they were made from, and a manifest
+    that `ufc generate --prompts-file` generates again."""
     stream = io.BytesIO()
-    lines, files = [], {picture.best for picture in pictures}
-    there = partial(studio.store.has_file, key)
-    session = studio.store.load(key)
+    lines, files = [], set[str]()
+    pictures = that_fit(studio, key, pictures)
     for picture in pictures:
-        named = Request.from_json(picture.request).conditioning.pictures
-        made_of = {name for names in named.values() for name in names}
-        if picture.kind == "drawn" and all(map(there, made_of)):
+        files |= files_of(studio, key, picture)
+        if can_be_made_again(studio, key, picture):
             lines.append(manifest_line(studio, key, picture))
-            files |= made_of
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for name in sorted(files):
-            archive.writestr(name, studio.store.read(key, name))
+            archive.write(studio.store.path(key, name), name)
         archive.writestr("manifest.jsonl", "".join(line + "\n" for line in lines))
-        archive.writestr("contact-sheet.png", sheet(studio, key, pictures or session.shown))
+        if pictures:
+            archive.writestr("contact-sheet.png", sheet(studio, key, pictures))
     return stream.getvalue()
+
+
+def that_fit(studio: Studio, key: str, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Those of the pictures that an archive has room for with the files they were made from, in
+    their order: the latest come first, and one that is too large makes room for those before."""
+    sizes = studio.store.sizes(key)
+    if sum(sizes.values()) <= MOST_BYTES:  # as nearly always, and nothing is to be counted
+        return tuple(pictures)
+    taken, found, left = set[str](), set[str](), MOST_BYTES
+    for picture in sorted(pictures, key=lambda one: -int(one.id)):
+        more = files_of(studio, key, picture) - taken
+        size = sum(sizes.get(name, 0) for name in more)
+        if size <= left:
+            taken, left = taken | more, left - size
+            found.add(picture.id)
+    return tuple(picture for picture in pictures if picture.id in found)
+
+
+def files_of(studio: Studio, key: str, picture: Picture) -> set[str]:
+    """A picture's file, and those it was made from where it can be made again."""
+    own = {picture.best}
+    return own | made_of(picture) if can_be_made_again(studio, key, picture) else own
+
+
+def can_be_made_again(studio: Studio, key: str, picture: Picture) -> bool:
+    """Whether a picture was generated from files that are all there."""
+    return picture.kind == "drawn" and all(
+        studio.store.has_file(key, name) for name in made_of(picture)
+    )
+
+
+def made_of(picture: Picture) -> set[str]:
+    """The files that a picture's request names."""
+    named = Request.from_json(picture.request).conditioning.pictures
+    return {name for names in named.values() for name in names}
 
 
 @temporary_thread_pool()

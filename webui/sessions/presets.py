@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ufc_base.files import write_atomically
 from ufc_base.formats.json_text import load_json
-from webui.sessions.state import Settings, within
+from webui.sessions.state import RefusedError, Settings, within
 from webui.sessions.state.session import checked
 
 MOST_PRESETS = 40
@@ -40,14 +40,14 @@ class Presets:
         """Keep settings under a name, instead of what had it.
 
         Raises:
-            ValueError: no name, or too many presets.
+            RefusedError: no name, or too many presets.
         """
         name = " ".join(name.split())[:MOST_LETTERS_OF_A_NAME]
         known = self.read()
         if not name:
-            raise ValueError("got no name for the preset; write one")
+            raise RefusedError("preset_no_name")
         if name not in known and len(known) >= MOST_PRESETS:
-            raise ValueError(f"there are {MOST_PRESETS} presets already; remove one first")
+            raise RefusedError("preset_full", most=MOST_PRESETS)
         told = {one.name: getattr(settings, one.name) for one in fields(Settings)}
         known[name] = {key: told[key] for key in told if key not in NOT_IN_A_PRESET}
         self._write(known)
@@ -65,7 +65,7 @@ def with_preset(settings: Settings, told: Mapping[str, Any]) -> Settings:
     """Settings with those of a preset, brought to where the page can be set.
 
     Raises:
-        ValueError: values of other types; anybody may have written the file.
+        RefusedError: values of other types; anybody may have written the file.
     """
     mine = {one.name for one in fields(Settings)} - {*NOT_IN_A_PRESET}
     values = {name: value for name, value in told.items() if name in mine}
@@ -73,4 +73,4 @@ def with_preset(settings: Settings, told: Mapping[str, Any]) -> Settings:
     try:
         return within(checked(Settings).validate_python(own | values))
     except ValidationError:
-        raise ValueError("the preset has settings that this page does not know") from None
+        raise RefusedError("preset_unknown") from None

@@ -1,18 +1,22 @@
 """Sessions on disk: one folder each, safe against reloads, restarts and two tabs at once.
 
-`OUTPUT/sessions/ID/` holds `session.json`, `pictures/` (a PNG and a JSON of details each) and
-`references/`. Nothing is ever written elsewhere.
+`OUTPUT/sessions/ID/` holds `session.json`, `pictures/` (a PNG and a JSON of details each),
+`originals/` of photographs and `references/`. Nothing is ever written elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
+import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,28 @@ from ufc_base.formats.json_text import load_json
 from ufc_base.images import load_original
 from webui.sessions.state import Session, next_id, picture_controls
 
+FOLDERS = ("pictures", "originals", "references")  # of a session
+MOST_IN_MEMORY = 256  # sessions; those that were used last
 _ID = re.compile(r"[0-9a-f]{24}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass
+class _InMemory:
+    """A session in memory: its lock, and how many threads hold that or wait for it."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    users: int = 0
+    session: Session | None = None
+    named: int = 0  # the last number that was given away
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be forgotten: no thread uses it, and no number that was given away is
+        still to come into the session."""
+        if self.users:
+            return False
+        return self.session is None or self.named < int(next_id(self.session))
 
 
 class SessionStore:
@@ -36,10 +60,8 @@ class SessionStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = open_folder(folder)
-        self._sessions: dict[str, Session] = {}
-        self._named: dict[str, int] = {}  # the last number that was given away
-        self._locks: dict[str, threading.RLock] = {}  # one a session: nobody waits for another's
-        self._lock = threading.Lock()
+        self._known: dict[str, _InMemory] = {}  # the last used is the last
+        self._lock = threading.Lock()  # of `_known`, held for a moment
 
     def create(self, session: Session) -> str:
         """Keep a new session; returns its id, which nobody can guess."""
@@ -56,7 +78,9 @@ class SessionStore:
         """Whether there is such a session; one whose folder was deleted is no more."""
         if self.is_id(key) and (self.path(key) / "session.json").is_file():
             return True
-        self._sessions.pop(key, None)
+        with self._lock:
+            if key in self._known:
+                self._known[key].session = None
         return False
 
     def load(self, key: str) -> Session:
@@ -64,19 +88,23 @@ class SessionStore:
 
         Raises `KeyError` where there is none, or its file is damaged.
         """
-        known = self._sessions.get(key)
-        if known is not None:
-            return known
-        with self.own(key):
-            if key not in self._sessions:
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None and known.session is not None:
+                self._known[key] = self._known.pop(key)
+                return known.session
+        with self.own(key) as known:
+            session = known.session
+            if session is None:
                 if not self.has(key):
                     raise KeyError(key)
                 try:
                     text = (self.path(key) / "session.json").read_text(encoding="utf-8")
-                    self._sessions[key] = Session.from_json(load_json(text))
+                    session = Session.from_json(load_json(text))
                 except (OSError, ValueError, TypeError, AttributeError):
                     raise KeyError(key) from None
-            return self._sessions[key]
+                known.session = session
+            return session
 
     def update(self, key: str, change: Callable[[Session], Session]) -> Session:
         """Apply a transition to the session as it is now, and write it down.
@@ -92,9 +120,9 @@ class SessionStore:
 
     def names(self, key: str, count: int = 1) -> list[str]:
         """Ids for the next pictures of a session, which nobody else is given."""
-        with self.own(key):
-            first = max(int(next_id(self.load(key))), self._named.get(key, 0) + 1)
-            self._named[key] = first + count - 1
+        with self.own(key) as known:
+            first = max(int(next_id(self.load(key))), known.named + 1)
+            known.named = first + count - 1
         return [f"{number:04d}" for number in range(first, first + count)]
 
     def missing(self, key: str, session: Session) -> frozenset[str]:
@@ -106,6 +134,16 @@ class SessionStore:
 
     def has_file(self, key: str, name: str) -> bool:
         return self.path(key, name).is_file()
+
+    def sizes(self, key: str) -> dict[str, int]:
+        """How many bytes each picture of a session has, by the name of its file."""
+        found = {}
+        for folder in FOLDERS:
+            with suppress(OSError), os.scandir(self.path(key, folder)) as entries:
+                for entry in entries:
+                    if not entry.name.endswith(".json"):
+                        found[f"{folder}/{entry.name}"] = entry.stat().st_size
+        return found
 
     def path(self, key: str, name: str = "") -> Path:
         """A file of a session. `name` is one that this program made, never a visitor's."""
@@ -151,14 +189,32 @@ class SessionStore:
 
     def _write(self, key: str, session: Session) -> None:
         text = json.dumps(session.to_json(), ensure_ascii=False, allow_nan=False).encode()
-        with self.own(key):
+        with self.own(key) as known:
             write_atomically(self.path(key, "session.json"), lambda file: file.write(text))
-            self._sessions[key] = session
+            known.session = session
 
-    def own(self, key: str) -> threading.RLock:
-        """The lock of one session, held while its files change."""
+    @contextmanager
+    def own(self, key: str) -> Iterator[_InMemory]:
+        """The lock of one session, held while its files change: nobody waits for another's."""
         with self._lock:
-            return self._locks.setdefault(key, threading.RLock())
+            known = self._known.pop(key) if key in self._known else _InMemory()
+            self._known[key] = known
+            known.users += 1
+        try:
+            with known.lock:
+                yield known
+        finally:
+            with self._lock:
+                known.users -= 1
+                self._forget()
+
+    def _forget(self) -> None:
+        """Forget those that were not used for the longest, where there are too many."""
+        too_many = len(self._known) - MOST_IN_MEMORY
+        if too_many > 0:
+            idle = (key for key, known in self._known.items() if known.idle)
+            for key in [*itertools.islice(idle, too_many)]:
+                del self._known[key]
 
 
 def _reference(sha256: str) -> str:

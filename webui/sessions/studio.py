@@ -21,12 +21,14 @@ from ufc.request import Request
 from ufc.requests.loading import Loaded, ModelSettings, load
 from ufc.sampling.orders import find_order
 from webui.sessions import state
+from webui.sessions.catalogue import LEFT_FOR, sweep
 from webui.sessions.generating.generation import GenerationJob
 from webui.sessions.generating.photograph_job import PhotographJob
 from webui.sessions.generating.worker import Ticket, Worker
 from webui.sessions.presets import Presets
 from webui.sessions.state import (
     Picture,
+    RefusedError,
     Session,
     Settings,
 )
@@ -53,6 +55,7 @@ class Studio:
         self._loading = threading.Lock()
         self._submitted: set[str] = set()  # sessions that something was queued for in this process
         self._last_asked: dict[str, tuple[float, object]] = {}
+        self._swept = -math.inf  # when, by the monotonic clock
 
     @property
     def loaded(self) -> Loaded:
@@ -97,7 +100,13 @@ class Studio:
         return codebook_digest(self.loaded.pipe)
 
     def begin(self, lang: str = "en") -> str:
-        """A new session with the model's own settings; returns its id."""
+        """A new session with the model's own settings; returns its id.
+
+        Once a day those go first that were begun and left empty.
+        """
+        if (now := time.monotonic()) - self._swept > LEFT_FOR:
+            self._swept = now
+            sweep(self.store)
         defaults = self.loaded.pipe.defaults
         settings = Settings(
             lang=lang,
@@ -140,13 +149,16 @@ class Studio:
         """Queue the blocks that the model doubts most in the picture on the canvas.
 
         Raises:
-            ValueError: there is no picture, or `count` is not at least 1 and less than its blocks.
+            RefusedError: there is no picture.
+            ValueError: `count` is not at least 1 and less than its blocks.
             BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         frame = self.frame(session)
-        if session.current is None or not 1 <= count < frame.cells:
-            raise ValueError(f"got {count} blocks to repair, wanted a picture and 1 or more of it")
+        if session.current is None:
+            raise RefusedError("no_picture")
+        if not 1 <= count < frame.cells:
+            raise ValueError(f"got {count} blocks to repair, wanted 1 to {frame.cells - 1}")
         session = self._roll(key)
         # Which blocks these are is found out when its turn comes.
         some = state.mark_to_change(session, tuple(range(count)), frame.grid)
@@ -158,13 +170,13 @@ class Studio:
         are marked to change, or of all.
 
         Raises:
-            ValueError: there is no picture.
+            RefusedError: there is no picture.
             BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         frame = self.frame(session)
         if session.current is None:
-            raise ValueError("there is no picture to vary; generate one, or add one of yours")
+            raise RefusedError("no_picture")
         session = self._roll(key)
         among = state.blocks_to_change(session.view, frame.grid)
         count = min(frame.cells - 1, max(1, round(share * len(among))))
@@ -177,13 +189,13 @@ class Studio:
         """Queue the picture on the canvas made larger by blocks at top, right, bottom and left.
 
         Raises:
-            ValueError: there is no picture, or nothing is added.
+            RefusedError: there is no picture, or nothing is added.
             BusyError: too many are in the queue.
         """
         session = self.store.load(key)
         picture = session.current
         if picture is None or not any(added):
-            raise ValueError("choose how many rows or columns of blocks to add to a picture")
+            raise RefusedError("no_picture" if picture is None else "extend_nothing")
         session = self._roll(key)
         # As an edit of it: a picture needs no words, nor a reference, to be gone on from.
         some = state.mark_to_change(session, (0,), self.frame(session).grid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,34 @@ from ufc.captioning.contradictions import compare_with_prompts, load_judge
 if TYPE_CHECKING:
     from webui.sessions.studio import Studio
 
-FASHION = "fashion"  # models whose name begins so make what the lexicon has
+# Of models that name no domain, those whose name begins so make what the lexicon has.
+FASHION = "fashion"
 
 
 def is_out_of_domain(studio: Studio, prompt: str) -> bool:
     """Whether a prompt has words for something, and none for what the model was trained on."""
+    if known := [word for words in studio.loaded.pipe.tasks.domain.values() for word in words]:
+        things = {"other", "type"} & {unit.role for unit in units(prompt)}
+        return bool(things) and not any(names(prompt, word) for word in known)
     if not studio.loaded.name.rsplit("/", 1)[-1].startswith(FASHION):
         return False  # nobody knows
     roles = {unit.role for unit in units(prompt)}
     return "other" in roles and "type" not in roles
+
+
+def names(prompt: str, word: str) -> bool:
+    """Whether a word, or its plural, is in a prompt."""
+    here = re.escape(word)
+    if word.isascii():
+        here = rf"(?<!\w){here}(?:e?s)?(?!\w)"
+    return re.search(here, prompt, re.IGNORECASE) is not None
+
+
+def domain(studio: Studio, lang: str) -> list[str]:
+    """Words for what the model's pictures show, in a language where it has them in that; empty
+    where it does not say."""
+    known = studio.loaded.pipe.tasks.domain
+    return list(known.get(lang) or next(iter(known.values()), []))
 
 
 def can_describe(studio: Studio) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mimetypes
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def _made(path: Path, changed: int, side: int) -> tuple[str, bytes]:
     data = path.read_bytes()
     image = load_original(data)
     if max(image.size) <= side:
-        return "image/png", data
+        return mimetypes.guess_type(path.name)[0] or "image/png", data
     image = to_srgb(image)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()

@@ -16,7 +16,7 @@ from ufc.io.validation import RequestError, shortened
 from ufc.request import MAX_SEED, Result
 from ufc.requests.replay import differences
 from ufc_base.files import write_atomically
-from ufc_base.images import ImageError, load_mask, load_original
+from ufc_base.images import load_mask, load_original
 from ufc_base.profiles import sound_profile, to_srgb
 from webui.drawing import blocks
 from webui.drawing.origins import to_stories
@@ -28,6 +28,7 @@ from webui.sessions.state import (
     MOST_WEIGHT,
     Picture,
     ReferenceItem,
+    RefusedError,
     Session,
 )
 
@@ -45,7 +46,8 @@ def upload(studio: Studio, key: str, data: bytes) -> dict[str, Any] | None:
     What that regenerated is marked, so that the same request would generate the same blocks.
 
     Raises:
-        ImageError: too large, no picture, or damaged.
+        RefusedError: too large.
+        ImageError: no picture, or damaged.
     """
     image = open_upload(studio, data)
     metadata = None
@@ -153,7 +155,8 @@ def give_picture(studio: Studio, key: str, control: str, data: bytes | None) -> 
     """Take a visitor's picture for a control of its own, or take it away.
 
     Raises:
-        ImageError: too large, no picture, or damaged.
+        RefusedError: too large.
+        ImageError: no picture, or damaged.
     """
     file = None if data is None else studio.store.keep_reference(key, fitted(studio, data))
     studio.store.update(key, lambda session: state.set_control(session, control, file))
@@ -163,8 +166,8 @@ def add_reference(studio: Studio, key: str, data: bytes, name: str) -> None:
     """Take a visitor's picture as a reference.
 
     Raises:
-        ImageError: too large, no picture, or damaged.
-        ValueError: there are as many as the model reads.
+        RefusedError: too large, or there are as many as the model reads.
+        ImageError: no picture, or damaged.
     """
     file = studio.store.keep_reference(key, fitted(studio, data))
     item = ReferenceItem(file, shortened(name, 80))
@@ -182,13 +185,14 @@ def upload_mask(studio: Studio, key: str, data: bytes) -> None:
     """Mark by a mask image: white is to change.
 
     Raises:
-        ImageError: too large, no picture, damaged, or with nothing white in it.
+        RefusedError: too large, or with nothing white in it.
+        ImageError: no picture, or damaged.
     """
     check_size(data)
     frame = studio.frame(studio.store.load(key))
     change = blocks.from_mask(load_mask(data), frame.grid, frame.size, frame.stretch)
     if not change:
-        raise ImageError("nothing in it is white; paint white what is to be regenerated")
+        raise RefusedError("mask_not_white")
     studio.store.update(key, lambda s: state.mark_to_change(s, change, frame.grid))
 
 
@@ -213,10 +217,14 @@ def open_upload(studio: Studio, data: bytes) -> Image.Image:
 
 
 def check_size(data: bytes) -> None:
-    """Raise `ImageError` where an upload is too large to be looked at."""
+    """Raise `RefusedError` where an upload is too large to be looked at."""
     if len(data) > MAX_UPLOAD:
-        size = len(data) / 2**20
-        raise ImageError(f"the file has {size:.0f} MB, wanted at most {MAX_UPLOAD >> 20} MB")
+        raise too_large(len(data))
+
+
+def too_large(size: int) -> RefusedError:
+    """That a file of so many bytes is larger than those that are looked at."""
+    return RefusedError("upload_too_large", size=-(-size >> 20), most=MAX_UPLOAD >> 20)
 
 
 def score_of(value: object) -> float | None:

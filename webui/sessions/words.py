@@ -8,9 +8,11 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, cast
 
 from ufc.captioning.tell import Located, carry_out
+from ufc.io.validation import shortened
 from ufc.tasks.attributes import BOX, TEXT
 from ufc.tasks.plan import Plan
 from webui.sessions import state
+from webui.sessions.state import RefusedError
 
 if TYPE_CHECKING:
     from webui.drawing.blocks import Blocks
@@ -36,7 +38,8 @@ def blocks_of(studio: Studio, key: str, session: Session, words: str) -> Blocks:
     """The blocks of the picture on the canvas that words are likely about.
 
     Raises:
-        ValueError: none are, or there is no picture, or the model has not learnt it.
+        RefusedError: none are.
+        ValueError: there is no picture, or the model has not learnt it.
     """
     plan, picture = finding_plan(studio), session.current
     if plan is None or picture is None:
@@ -46,7 +49,7 @@ def blocks_of(studio: Studio, key: str, session: Session, words: str) -> Blocks:
     (found,) = carry_out(studio.loaded.pipe, plan, {slot: words}, [image])
     blocks = tuple(cast(Located, found).marked)
     if not blocks:
-        raise ValueError(f"the model finds {words!r:.80} nowhere in this picture")
+        raise RefusedError("words_nowhere", words=shortened(words, 80))
     return blocks
 
 
@@ -54,7 +57,7 @@ def mark_words(studio: Studio, key: str, words: str) -> None:
     """Mark the blocks that words are about, to be generated anew.
 
     Raises:
-        ValueError: as of `blocks_of`.
+        RefusedError, ValueError: as of `blocks_of`.
     """
     session = studio.store.load(key)
     change, grid = blocks_of(studio, key, session, words), studio.frame(session).grid
@@ -67,7 +70,7 @@ def reword(studio: Studio, key: str, before: str, after: str) -> None:
     Where words were only added, nothing is marked.
 
     Raises:
-        ValueError: as of `blocks_of`; the prompt is taken over all the same.
+        RefusedError, ValueError: as of `blocks_of`; the prompt is taken over all the same.
     """
     studio.store.update(
         key, lambda s: replace(s, settings=replace(s.settings, prompt=" ".join(after.split())))

@@ -12,6 +12,7 @@ import torch
 from conftest import make_pipeline
 
 from ufc import UFCPipeline
+from ufc.captioning.known_tasks import KnownTasks
 
 try:
     parity.import_diffusers().AmusedPipeline  # noqa: B018  # needs transformers too
@@ -91,6 +92,7 @@ class TestLoading:
     @pytest.mark.parametrize("by", ["trust_remote_code", "custom_pipeline"])
     def test_a_saved_folder(self, diffusers: Any, tmp_path: Path, by: str) -> None:
         own = make_pipeline()
+        own.tasks = KnownTasks(domain={"en": ["bag"]})
         own.save_pretrained(tmp_path / "bags")
         how = {"custom_pipeline": str(tmp_path / "bags")} if by == "custom_pipeline" else {}
         loaded = diffusers.DiffusionPipeline.from_pretrained(
@@ -98,6 +100,7 @@ class TestLoading:
         )
         assert isinstance(loaded, UFCPipeline) and isinstance(loaded, diffusers.DiffusionPipeline)
         assert loaded.name == "bags" and loaded.defaults == own.defaults
+        assert loaded.tasks == own.tasks
         given = {"num_inference_steps": 2, "seed": 1}
         assert torch.equal(loaded("bag", **given).codes, own("bag", **given).codes)
         shared = type(loaded).from_pipe(loaded)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import os
+import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
@@ -24,12 +31,14 @@ from page_helpers import (  # noqa: F401
 from streamlit.testing.v1 import AppTest
 
 from ufc.requests.loading import ModelSettings
-from webui.page.start import A_PAGE, act, card
+from webui.page import start as start_module
+from webui.page.canvas import candidates as candidates_module
+from webui.page.start import A_PAGE, FEW, act, card
 from webui.sessions import catalogue
 from webui.sessions.state import Session
 from webui.sessions.store import SessionStore
 from webui.sessions.studio import Studio
-from webui.strings import speak
+from webui.strings import speak, strings
 
 
 @pytest.fixture
@@ -157,6 +166,80 @@ def test_cards_open_rename_and_copy(listed: None, output: Path, model: Path) -> 
     of_another = replace(one, codebook="other")
     shown = card(studio, of_another, say, ("rename", "duplicate"))
     assert (shown["href"], shown["acts"]) == ("", ["rename"])
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the page's components were last given, by their keys: data and callbacks."""
+    given: dict[str, Any] = {}
+
+    def mount(key: str, data: dict[str, Any], **callbacks: object) -> None:
+        given[key] = data | callbacks
+
+    for module in (start_module, candidates_module):
+        monkeypatch.setattr(module, "component", lambda name: mount)
+    return given
+
+
+def test_the_start_page_shows_pictures_dates_and_the_way_to_a_new_session(
+    listed: None, output: Path, given: dict[str, Any]
+) -> None:
+    first = open_page()
+    draw(first, "bag")
+    store, key = SessionStore(output), key_of(first)
+    catalogue.rename(store, unseen := store.create(Session()), "Coats")
+    for one, at in ((key, datetime.now()), (unseen, datetime(2026, 3, 4, 5, 6))):
+        os.utime(store.path(one, "session.json"), (at.timestamp(), at.timestamp()))
+    open_page(lang="zh")
+    assert given["cards"]["items"][0]["name"] == strings("zh")["session_new"]
+    open_page()
+    new, latest, older = given["cards"]["items"]
+    assert (new["name"], new["href"]) == ("New session", "?s=new&lang=en")
+    assert (latest["name"], latest["href"]) == ("bag", f"?s={key}")
+    kind, data = latest["src"].split(";base64,")
+    assert kind == "data:image/png"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (16, 16)
+    assert re.fullmatch(r"today \d\d:\d\d · pictures: 1", latest["about"])
+    assert (older["name"], older["src"]) == ("Coats", "")
+    assert older["about"].startswith("2026-03-04 · pictures: 0")
+
+
+def test_sessions_are_searched_by_words(listed: None, output: Path, given: dict[str, Any]) -> None:
+    store = SessionStore(output)
+    for number in range(FEW):
+        store.create(Session(name=f"Bag {number}"))
+    start = open_page()
+    assert "find_sessions" not in keys(start, "text_input")  # a few are found without
+    store.create(Session(name="Winter coats"))
+    start.run()
+    assert len(given["cards"]["items"]) == 1 + FEW + 1
+    start.text_input(key="find_sessions").set_value("COATS winter").run()
+    assert [one["name"] for one in given["cards"]["items"]] == ["New session", "Winter coats"]
+    start.text_input(key="find_sessions").set_value("zebra").run()
+    assert [one["name"] for one in given["cards"]["items"]] == ["New session"]
+
+
+def test_an_old_picture_offers_its_words_and_settings(
+    page: AppTest, output: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.slider(key="setting_steps").set_value(2)
+    draw(page, "red bag")
+    seed = session_of(page, output).settings.seed
+    page.slider(key="setting_steps").set_value(3)
+    draw(page, "blue coat")
+    titles = {one["id"]: one["title"] for one in given["gallery"]["items"]}
+    assert titles == {"0002": "blue coat", "0001": "red bag"}
+    with monkeypatch.context() as patched:
+        window = {"tab": page.session_state["tab"], "gallery": {"pick": "0001"}}
+        patched.setattr(streamlit, "session_state", window)
+        given["gallery"]["on_pick_change"]()
+    page.run()
+    assert "1: red bag" in said(page)
+    page.button(key="again").click().run()
+    settings = session_of(page, output).settings
+    assert (settings.prompt, settings.steps, settings.seed) == ("red bag", 2, seed)
+    assert settings.seed_locked
+    assert page.text_area[0].value == "red bag"
 
 
 def test_for_good_goes_what_is_seen(listed: None, output: Path) -> None:

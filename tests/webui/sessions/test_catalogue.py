@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,45 @@ def test_nothing_but_a_session_is_moved(store: SessionStore) -> None:
             catalogue.delete(store, key)
         with pytest.raises(KeyError):
             catalogue.restore(store, key)
+
+
+def test_empty_sessions_go_after_a_day(store: SessionStore) -> None:
+    old, new, named = store.create(Session()), store.create(Session()), store.create(session("bag"))
+    typed = store.create(Session(settings=state.Settings(prompt="coat")))
+    with_presets, damaged = store.create(Session()), store.create(Session())
+    store.path(with_presets, "presets.json").write_text("{}")
+    store.path(damaged, "session.json").write_text("{")
+    for key in (old, named, typed, with_presets, damaged):
+        os.utime(store.path(key, "session.json"), (at := time.time() - 90_000, at))
+    assert catalogue.sweep(store) == 1
+    left = {path.name for path in (store.folder / "sessions").iterdir()}
+    assert left == {new, named, typed, with_presets, damaged}
+    assert not store.has(old)
+    with pytest.raises(KeyError):
+        store.load(old)
+
+
+def test_a_session_that_changes_while_others_go_stays(store: SessionStore) -> None:
+    key = store.create(Session())
+    os.utime(store.path(key, "session.json"), (1, 1))
+    reached, go = threading.Event(), threading.Event()
+
+    def typing(before: Session) -> Session:
+        reached.set()
+        assert go.wait(10)
+        return replace(before, settings=replace(before.settings, prompt="coat"))
+
+    visitor = threading.Thread(target=store.update, args=(key, typing))
+    visitor.start()
+    assert reached.wait(10)
+    swept: list[int] = []
+    sweeper = threading.Thread(target=lambda: swept.append(catalogue.sweep(store)))
+    sweeper.start()
+    go.set()
+    visitor.join(10)
+    sweeper.join(10)
+    assert swept == [0]
+    assert store.load(key).settings.prompt == "coat"
 
 
 def test_a_damaged_session_is_left_out(store: SessionStore) -> None:

@@ -13,7 +13,7 @@ from ufc.requests.loading import ModelSettings
 from webui.drawing.blocks import invert
 from webui.sessions import state
 from webui.sessions.generating.worker import Ticket, Worker
-from webui.sessions.state import Session
+from webui.sessions.state import RefusedError, Session
 from webui.sessions.studio import VARIATIONS, Studio
 
 
@@ -85,11 +85,12 @@ def test_a_picture_is_extended_and_what_was_there_stays(studio: Studio, key: str
 
 def test_nothing_to_vary_or_to_add_is_said(studio: Studio, key: str) -> None:
     empty = studio.begin()
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(RefusedError, match="no picture"):
         studio.vary(empty, 0.5)
-    for session, added in ((empty, (1, 0, 0, 0)), (key, (0, 0, 0, 0))):
-        with pytest.raises(ValueError, match="rows or columns"):
-            studio.extend(session, added)
+    with pytest.raises(RefusedError, match="no picture"):
+        studio.extend(empty, (1, 0, 0, 0))
+    with pytest.raises(RefusedError, match="rows or columns"):
+        studio.extend(key, (0, 0, 0, 0))
 
 
 def test_a_task_says_how_long_it_takes_with_those_before_it() -> None:

@@ -121,7 +121,7 @@ def test_marks_do_not_pass_to_a_picture_of_another_shape(studio: Studio) -> None
     session = studio.store.load(key)
     assert session.view.marks == ()
     assert state.undo(session).view.marks == (5,)
-    with pytest.raises(ValueError, match="mark the blocks"):
+    with pytest.raises(ValueError, match="Mark the blocks"):
         derived.cross(studio, key, first.id)
     other = session.pictures[1]
     studio.store.update(key, lambda s: state.mark(s, (1, 2)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +15,17 @@ from PIL import Image
 
 from ufc.captioning.known_tasks import KnownTasks
 from ufc.captioning.tell import Located, ToldText
+from ufc.pipeline import UFCPipeline
 from ufc.requests.loading import ModelSettings
+from ufc_base.checkpoint import CheckpointError
 from webui.sessions import telling, words
 from webui.sessions.state import blocks_to_change
 from webui.sessions.studio import Studio
 
 
-def named(name: str) -> Studio:
-    return cast(Any, SimpleNamespace(loaded=SimpleNamespace(name=name)))
+def named(name: str, **domain: list[str]) -> Studio:
+    pipe = SimpleNamespace(tasks=KnownTasks(domain=domain))
+    return cast(Any, SimpleNamespace(loaded=SimpleNamespace(name=name, pipe=pipe)))
 
 
 def with_picture(model: Path, folder: Path, prompt: str) -> tuple[Studio, str]:
@@ -48,6 +53,45 @@ def with_picture(model: Path, folder: Path, prompt: str) -> tuple[Studio, str]:
 def test_words_for_nothing_that_was_trained_are_noticed(prompt: str, outside: bool) -> None:
     assert telling.is_out_of_domain(named("weights/fashion-192x256"), prompt) == outside
     assert not telling.is_out_of_domain(named("tiny"), prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "outside"),
+    [
+        ("three red tulips in a vase", False),
+        ("A ROSE", False),
+        ("一朵玫瑰", False),
+        ("red", False),
+        ("", False),
+        ("a rosette", True),
+        ("women's red handbag", True),
+        ("蓝色的大海", True),
+    ],
+)
+def test_a_model_may_say_its_own_domain(prompt: str, outside: bool) -> None:
+    studio = named("fashion-flowers", en=["rose", "tulip"], zh=["玫瑰"])
+    assert telling.is_out_of_domain(studio, prompt) == outside
+    assert telling.domain(studio, "zh") == ["玫瑰"]
+    assert telling.domain(named("tiny"), "en") == []
+    assert telling.domain(named("tiny", en=["rose"]), "zh") == ["rose"]
+
+
+def test_the_domain_stands_in_the_models_index(model: Path, tmp_path: Path) -> None:
+    pipe = UFCPipeline.from_pretrained(model)
+    assert "domain" not in pipe.config
+    shutil.copytree(model, tmp_path / "flowers")
+    index = tmp_path / "flowers" / "model_index.json"
+    told = json.loads(index.read_text())
+    index.write_text(json.dumps(told | {"domain": {"en": ["rose"]}}))
+    found = UFCPipeline.from_pretrained(tmp_path / "flowers")
+    assert found.tasks.domain == {"en": ["rose"]}
+    found.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "model_index.json").read_text())["domain"] == {
+        "en": ["rose"]
+    }
+    index.write_text(json.dumps(told | {"domain": "flowers"}))
+    with pytest.raises(CheckpointError, match="domain cannot be read"):
+        UFCPipeline.from_pretrained(tmp_path / "flowers")
 
 
 def test_a_picture_is_described_and_what_contradicts_is_named(
@@ -109,5 +153,5 @@ def test_words_mark_their_blocks(
     words.reword(studio, key, "black bag", "white  bag")
     session = studio.store.load(key)
     assert blocks_to_change(session.view, grid) == (0,) and session.settings.prompt == "white bag"
-    with pytest.raises(ValueError, match="'cat' nowhere"):
+    with pytest.raises(ValueError, match="“cat” nowhere"):
         words.mark_words(studio, key, "cat")

@@ -22,7 +22,7 @@ from ufc.token_confidence import differing_blocks
 from ufc_base.images import ImageError, load_image, load_original
 from webui.drawing.layers import labels, layer
 from webui.sessions import derived, exports, state, uploads
-from webui.sessions.state import Settings
+from webui.sessions.state import RefusedError, Settings
 from webui.sessions.studio import Studio
 from webui.strings import speak
 
@@ -119,14 +119,14 @@ def test_bad_uploads_are_refused_with_a_plain_word(studio: Studio, data: bytes) 
 
 
 def test_too_large_an_upload_is_not_even_opened(studio: Studio) -> None:
-    with pytest.raises(ImageError, match="at most 32 MB"):
+    with pytest.raises(RefusedError, match="at most 32 MB"):
         uploads.open_upload(studio, b"0" * (33 * 2**20))
 
 
 def test_masks_go_in_and_out(studio: Studio) -> None:
     key = begin(studio)
     draw(studio, key)
-    with pytest.raises(ImageError, match="nothing in it is white"):
+    with pytest.raises(RefusedError, match="nothing in it is white"):
         uploads.upload_mask(studio, key, png(Image.new("L", (16, 16), 0)))
     mark(studio, key, 2, 7)
     mask = uploads.mask(studio, key)

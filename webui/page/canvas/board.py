@@ -15,7 +15,7 @@ from webui.page.context import Page
 from webui.page.panels.upload import place
 from webui.sessions import state
 from webui.sessions.state import Session
-from webui.sessions.uploads import MAX_UPLOAD
+from webui.sessions.uploads import MAX_UPLOAD, too_large
 
 CANVAS_WORDS = (
     "picture", "empty", "mode", "change", "keep", "tools", "brush", "rectangle", "row", "column",
@@ -27,6 +27,8 @@ CANVAS_WORDS = (
 def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
     """The component, in the same place and with the same key whatever it shows."""
     session, say = page.session, page.say
+    height, width = page.studio.frames.default.size
+    size = {"width": width, "height": height}
     component("canvas")(
         key="canvas",
         data={
@@ -41,7 +43,7 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
             "seen": False,
             "working": False,
             "note": note,
-            "text": {name: say(f"canvas_{name}") for name in CANVAS_WORDS},
+            "text": {name: say(f"canvas_{name}", **size) for name in CANVAS_WORDS},
             **shown,
         },
         on_marks_change=lambda: on_marks(page),
@@ -62,17 +64,21 @@ def on_file(page: Page) -> None:
 def decoded(data: object) -> bytes:
     """The bytes that the browser sent.
 
-    Raises `ImageError` where there are none, or too many to be sent.
+    Raises:
+        RefusedError: they are too many.
+        ImageError: there are none.
     """
-    if not isinstance(data, str) or len(data) > 4 * MAX_UPLOAD // 3 + 4:
-        raise ImageError(f"wanted a picture of at most {MAX_UPLOAD >> 20} MB")
+    if not isinstance(data, str):
+        raise ImageError(f"got {type(data).__name__}, wanted the bytes of a picture")
+    if len(data) > 4 * MAX_UPLOAD // 3 + 4:
+        raise too_large(3 * len(data) // 4)
     return base64.b64decode(data)
 
 
 def on_marks(page: Page) -> None:
     """A drag ended."""
-    marks = blocks.clean(st.session_state["canvas"].get("marks"), page.grid)
-    page.update(lambda session: state.mark(session, marks))
+    told = st.session_state["canvas"].get("marks")
+    page.update(lambda session: state.mark(session, blocks.clean(told, page.grid)))
 
 
 def on_action(page: Page) -> None:

@@ -9,7 +9,7 @@ from webui.page.canvas.telling import in_words
 from webui.page.choices import choice, remember
 from webui.page.context import Page
 from webui.sessions import state
-from webui.sessions.state import Picture
+from webui.sessions.state import Picture, Session
 
 SORTS = ("drawn", "compliance", "fidelity")
 
@@ -70,9 +70,16 @@ def on_pick(page: Page, key: str) -> None:
 
 
 def on_star(page: Page, key: str) -> None:
-    picture = page.session.find(st.session_state[key].get("star"))
-    if picture is not None:
-        page.update(lambda s: state.set_favourite(s, picture.id, not picture.favourite))
+    chosen = st.session_state[key].get("star")
+    page.update(lambda session: starred(session, chosen))
+
+
+def starred(session: Session, chosen: str | None) -> Session:
+    """The session with a picture's star given, or taken away."""
+    picture = session.find(chosen)
+    if picture is None:
+        return session
+    return state.set_favourite(session, picture.id, not picture.favourite)
 
 
 def caption(page: Page, picture: Picture) -> str:

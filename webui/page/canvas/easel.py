@@ -16,7 +16,7 @@ from webui.page.canvas.candidates import candidates
 from webui.page.canvas.live import around, live
 from webui.page.canvas.marks import more
 from webui.page.canvas.reach import reach
-from webui.page.canvas.telling import about
+from webui.page.canvas.telling import about, in_our_words
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, enlarge, guarded, scrubbed_step
 from webui.sessions import derived, exports, state
@@ -65,7 +65,7 @@ def still(page: Page) -> None:
     canvas(page, note=note, editable=picture is not None and scrubbed is None, **shown)
     if picture is not None:
         for notice in details.get("notices", ()):
-            st.warning(notice)
+            st.warning(in_our_words(page.say, notice))
         if scrubbed is None:
             about(page, picture, details)
         below(page, picture, scrubbed)

@@ -83,7 +83,9 @@ def queue(page: Page) -> None:
                 key=f"cancel_{waiting.number}",
                 icon=":material/close:",
                 type="tertiary",
-                on_click=partial(page.studio.stop, page.key, waiting.number),
+                on_click=partial(
+                    page.attempt_anyway, partial(page.studio.stop, page.key, waiting.number)
+                ),
             )
     if queued:
         st.button(
@@ -92,7 +94,7 @@ def queue(page: Page) -> None:
             icon=":material/stop_circle:",
             help=say("queue_stop_all_help"),
             type="tertiary",
-            on_click=partial(page.studio.stop_all, page.key),
+            on_click=partial(page.attempt_anyway, partial(page.studio.stop_all, page.key)),
         )
 
 

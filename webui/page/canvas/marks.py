@@ -9,6 +9,7 @@ from ufc.io.validation import RequestError
 from webui.drawing import blocks
 from webui.page.context import Page
 from webui.sessions import derived, state, uploads, words
+from webui.sessions.state import RefusedError
 
 
 def more(page: Page) -> None:
@@ -69,8 +70,8 @@ def type_marks(page: Page) -> None:
         return
     try:
         change = blocks.parse_blocks(text, cells(grid))
-    except RequestError as error:
-        raise ValueError(str(error).removeprefix("preserve_blocks: ")) from None
+    except RequestError:
+        raise RefusedError("marks_typed_wrong", last=cells(grid) - 1) from None
     page.update(lambda session: state.mark_to_change(session, change, grid))
 
 

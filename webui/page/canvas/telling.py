@@ -10,8 +10,10 @@ from webui.page.context import Page
 from webui.page.markdown import plain
 from webui.sessions import telling, words
 from webui.sessions.state import Picture
+from webui.strings import Say
 
 SCORES = ("compliance", "fidelity")
+SHORTENED = {"prompt": "shortened", "negative prompt": "shortened_negative"}
 
 
 def about(page: Page, picture: Picture, details: dict[str, Any]) -> None:
@@ -38,6 +40,20 @@ def about(page: Page, picture: Picture, details: dict[str, Any]) -> None:
             disabled=page.running,
             on_click=lambda: page.attempt(lambda: telling.describe(page.studio, page.key)),
         )
+
+
+def in_our_words(say: Say, notice: object) -> str:
+    """A notice of a picture's details as Markdown: in words of the page, where it has some."""
+    if not isinstance(notice, dict) or "shortened" not in notice:
+        return plain(str(notice))
+    what = str(notice["shortened"])
+    return say(
+        SHORTENED.get(what, "shortened_other"),
+        what=plain(what.replace("_", " ").capitalize()),
+        count=notice.get("tokens"),
+        most=notice.get("most"),
+        kept=plain(str(notice.get("kept", ""))),
+    )
 
 
 def described(page: Page, picture: Picture, caption: str) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from webui.page.choices import choice, remember
 from webui.page.context import Page, read_widgets
+from webui.page.markdown import plain
 from webui.sessions.presets import MOST_LETTERS_OF_A_NAME, with_preset
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ def presets(page: Page) -> None:
                 "",
                 key="preset_remove",
                 icon=":material/delete:",
-                help=say("preset_remove", name=chosen),
+                help=say("preset_remove", name=plain(chosen)),
                 type="tertiary",
                 on_click=lambda: page.attempt(lambda: remove(page, chosen)),
             )
@@ -81,7 +82,7 @@ def save(page: Page) -> None:
     page.studio.presets(page.key).save(name, page.session.settings)
     st.session_state["own_preset"] = name
     st.session_state["preset_name"] = ""
-    page.tell(page.say("preset_saved", name=name))
+    page.tell(page.say("preset_saved", name=plain(name)))
 
 
 def remove(page: Page, name: str) -> None:

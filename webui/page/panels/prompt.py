@@ -6,10 +6,12 @@ import streamlit as st
 
 from webui.page.choices import choice, remember
 from webui.page.context import Page, adopt_step, read_widgets
+from webui.page.markdown import plain
 from webui.sessions import state
 from webui.sessions.state import MOST_LETTERS, blocks_to_change
-from webui.sessions.telling import is_out_of_domain
+from webui.sessions.telling import domain, is_out_of_domain
 
+MOST_NAMED = 8  # words of a model's domain
 EXAMPLES = ("example_1", "example_2", "example_3")
 
 
@@ -40,9 +42,18 @@ def words(page: Page) -> None:
         stop(page)
     st.caption(plan(page))
     if is_out_of_domain(page.studio, page.session.settings.prompt):
-        st.caption(f":material/info: {page.say('out_of_domain')}")
+        st.caption(f":material/info: {outside(page)}")
     if not page.session.shown and not page.running:
         examples(page)
+
+
+def outside(page: Page) -> str:
+    """That the prompt names nothing that the model was trained on, and what it was trained on."""
+    say, known = page.say, domain(page.studio, page.session.settings.lang)
+    if not known:
+        return say("out_of_domain")
+    listed = [*known[:MOST_NAMED], *(["…"] if len(known) > MOST_NAMED else [])]
+    return say("out_of_domain_of", words=plain(say("comma").join(listed)))
 
 
 def earlier(page: Page) -> None:
@@ -81,7 +92,7 @@ def stop(page: Page) -> None:
         icon=":material/stop_circle:",
         disabled=stopping,
         width="stretch",
-        on_click=lambda: page.studio.stop(page.key, page.front),
+        on_click=lambda: page.attempt_anyway(lambda: page.studio.stop(page.key, page.front)),
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from webui.page.context import Page, adopt_step
+from webui.page.markdown import plain
 from webui.sessions import state, uploads
 from webui.sessions.state import LEAST_WEIGHT, MOST_WEIGHT, ReferenceItem, Session
 
@@ -61,10 +62,10 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
         # Anew in each run: what else may change them is not said to the widgets.
         st.session_state[on], st.session_state[weight] = item.on, item.weight
         st.checkbox(
-            say("reference_on", name=item.name),
+            say("reference_on", name=plain(item.name)),
             key=on,
             label_visibility="collapsed",
-            help=say("reference_on", name=item.name),
+            help=say("reference_on", name=plain(item.name)),
             on_change=change,
             args=("on", on),
         )
@@ -83,7 +84,7 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
             "",
             key=f"up_{mark}",
             icon=":material/arrow_upward:",
-            help=say("reference_up", name=item.name),
+            help=say("reference_up", name=plain(item.name)),
             type="tertiary",
             disabled=first,
             on_click=lambda: page.update(lambda s: state.move_reference(s, mark, -1)),
@@ -92,7 +93,7 @@ def row(page: Page, item: ReferenceItem, first: bool) -> None:
             "",
             key=f"remove_{mark}",
             icon=":material/close:",
-            help=say("reference_remove", name=item.name),
+            help=say("reference_remove", name=plain(item.name)),
             type="tertiary",
             on_click=lambda: page.update(lambda s: state.remove_reference(s, mark)),
         )

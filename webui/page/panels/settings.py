@@ -91,7 +91,9 @@ def registered(page: Page) -> None:
 
 def derived(page: Page, name: str) -> None:
     """A widget for a sampling setting, by its kind; empty is the model's own."""
-    kind, key, help = kind_of(name), page.widget(name), SETTINGS[name].description
+    kind, key = kind_of(name), page.widget(name)
+    known = strings(page.session.settings.lang)
+    help = known.get(f"{name}_help") or SETTINGS[name].description
     if kind is bool:
         st.checkbox(named(page, name), key=key, help=help)
     elif kind is str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from webui.components import component
 from webui.page.choices import choice, remember
-from webui.page.context import Page
+from webui.page.context import MOST_SHOWN, Page
 from webui.sessions import derived
 
 
@@ -32,8 +32,10 @@ def compare(page: Page) -> None:
     assert other is not None
     full = bool(other.full or picture.full)  # what is joined is what the canvas shows
     whole = full and st.toggle(
-        say("compare_full"), key="compare_full", help=say("compare_full_help")
+        say("compare_full"), key="compare_full", help=say("compare_full_help", side=MOST_SHOWN)
     )
+    if whole and any(max(item.size or (0,)) > MOST_SHOWN for item in (other, picture)):
+        st.caption(say("compare_reduced", side=MOST_SHOWN))
     pair = {
         side: {
             "src": page.at_full_size(item) if whole else page.enlarged(item),

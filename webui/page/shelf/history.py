@@ -115,7 +115,10 @@ def deleted(page: Page) -> None:
 
 def to_take_home(page: Page, chosen: Pictures) -> None:
     """The pictures that were found, as files."""
-    say = page.say
+    say, fit = page.say, len(exports.that_fit(page.studio, page.key, chosen))
+    if fit < len(chosen):
+        most = exports.MOST_BYTES >> 20
+        st.caption(say("history_zip_part", most=most, count=fit, all=len(chosen)))
     with st.container(horizontal=True):
         st.download_button(
             say("history_zip"),
@@ -125,6 +128,7 @@ def to_take_home(page: Page, chosen: Pictures) -> None:
             key="zip",
             icon=":material/folder_zip:",
             help=say("history_zip_help"),
+            disabled=not fit,
             on_click="ignore",
         )
         st.download_button(

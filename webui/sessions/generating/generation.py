@@ -18,6 +18,7 @@ from ufc.io.inputs import InputFiles
 from ufc.io.manifest import save_picture
 from ufc.io.png.metadata import Metadata, describe, rounded
 from ufc.pipeline import PipelineOutput
+from ufc.pipeline.coding import Shortened
 from ufc.request import Request, Result
 from ufc.requests.loading import Loaded
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
@@ -196,7 +197,7 @@ class GenerationJob:
             "confidence": confidence,
             "curves": out.curves[index],
             "audit": self.audit(out, index, origin),
-            "notices": out.notices[index],
+            "notices": [as_told(notice) for notice in out.notices[index]],
         }
 
     def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
@@ -273,6 +274,15 @@ def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:
     """sha256 of the pixels of the given blocks, twelve digits."""
     inside = np.asarray(to_mask(kept, grid, image.size[::-1])) > 0
     return hashlib.sha256(np.asarray(image.convert("RGB"))[inside].tobytes()).hexdigest()[:12]
+
+
+def as_told(notice: str) -> str | dict[str, Any]:
+    """A notice as it is written down; where the page has words for it, its facts."""
+    if not isinstance(notice, Shortened):
+        return notice
+    return {"shortened": notice.what} | {
+        name: getattr(notice, name) for name in ("tokens", "most", "kept")
+    }
 
 
 def write_png(

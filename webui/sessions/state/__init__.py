@@ -26,6 +26,7 @@ from webui.sessions.state.reference_list import (
     taken_out,
     use_references,
 )
+from webui.sessions.state.refusal import RefusedError
 from webui.sessions.state.requests import from_request, to_request
 from webui.sessions.state.session import Picture, ReferenceItem, Session, View
 from webui.sessions.state.settings import (
@@ -71,6 +72,7 @@ __all__ = [
     "SHAPES",
     "Picture",
     "ReferenceItem",
+    "RefusedError",
     "Session",
     "Settings",
     "View",

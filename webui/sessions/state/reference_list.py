@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from webui.sessions.state.refusal import RefusedError
 from webui.sessions.state.session import ReferenceItem, Session
 
 MOST_REFERENCES = 8
@@ -17,12 +18,12 @@ LEAST_WEIGHT, MOST_WEIGHT = 0.1, 3.0  # of a reference
 def add_reference(session: Session, item: ReferenceItem) -> Session:
     """Another reference, at the end; one with the same pixels is not taken twice.
 
-    Raises `ValueError` where there are as many as the model reads.
+    Raises `RefusedError` where there are as many as the model reads.
     """
     if any(other.file == item.file for other in session.references):
         return session
     if len(session.references) >= MOST_REFERENCES:
-        raise ValueError(f"there are {MOST_REFERENCES} reference images already; remove one first")
+        raise RefusedError("references_full", most=MOST_REFERENCES)
     return replace(session, references=(*session.references, item))
 
 

@@ -90,7 +90,8 @@ def with_records(figure: ours.AttributesSeen, part: slice) -> None:
 
 
 def with_references(figure: ours.ColourTakenUp, part: slice) -> None:
-    figure.update(MADE[part] // 32 * 40, REAL[part])
+    plain = batches(2)[:, :, :1, :1].expand_as(REAL)
+    figure.update(torch.cat([plain[:6], plain[6:].flip(0)])[part], plain[part])
 
 
 def with_edits(figure: ours.KeptPixels, part: slice) -> None:

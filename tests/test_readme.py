@@ -1,4 +1,4 @@
-"""The README's commands exist, with the flags it shows; its Python runs."""
+"""Commands of the README and the guides exist, with the flags shown; the README's Python runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ ROOT = Path(__file__).parent.parent
 README, CHINESE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
 )
+GUIDES = [
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("tasks", "tutorial-first-picture", "tutorial-own-look")
+]
 
 
-@pytest.mark.parametrize("command", [*commands(README), *commands(CHINESE)])
+@pytest.mark.parametrize(
+    "command", [command for page in (README, CHINESE, *GUIDES) for command in commands(page)]
+)
 def test_commands_and_their_flags_exist(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

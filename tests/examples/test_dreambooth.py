@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,16 @@ def test_smoke(
     pipe.load_lora_weights(out)
     assert pipe.get_active_adapters() == ["default_0"]
     assert UFCPipeline.from_pretrained(out / "model").grid == pipe.grid
+
+
+def test_the_tutorials_flags_are_known(example: Any) -> None:
+    page = Path(example.__file__).parents[1] / "docs" / "tutorial-own-look.md"
+    (command,) = re.findall(r"^python examples/dreambooth.py (.*)$", page.read_text(), re.M)
+    flags = example.read_flags(shlex.split(command))
+    assert (flags.pictures, flags.output_dir) == ("kestrel", "runs/kestrel")
+    assert (flags.steps, flags.minutes) == (300, 8.0)
+    for name in ("--steps", "--minutes", "--prior", "--merge"):
+        assert f"`{name}" in page.read_text() and hasattr(flags, name[2:])
 
 
 def test_captions(example: Any, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import make_pipeline
+from readme_commands import blocks
 from toy_data import write_folder
 
 from ufc import adapters
@@ -37,3 +39,10 @@ def test_what_is_taken_up_and_what_is_kept(
     assert 0 <= found["auc"] <= 1 and 0 <= found["auc_elsewhere"] <= 1
     assert found["loss"] != pytest.approx(found["loss_with_adapter"])
     assert found["bytes"] == file.stat().st_size and found["own"] == 8
+
+
+def test_the_tutorials_flags_are_known() -> None:
+    page = Path(adapter_figures.__file__).parents[1] / "docs" / "tutorial-own-look.md"
+    (command,) = (code for code in blocks(page.read_text(), "sh") if "adapter_figures" in code)
+    flags = adapter_figures.read_flags(shlex.split(command.replace("\\\n", " "))[2:])
+    assert (flags.model, flags.adapter) == ("fashion-192x256", "runs/kestrel")

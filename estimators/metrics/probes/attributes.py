@@ -213,7 +213,7 @@ def kept_judge(
     return judge
 
 
-def right_of(name: str, seen: Sequence[str], records: Sequence[dict[str, Any]]) -> list[bool]:
+def right_of(name: str, seen: Sequence[str], records: Sequence[Mapping[str, Any]]) -> list[bool]:
     """Of each picture whose record has the attribute, whether it is what was seen."""
     right = [s == str(r[name]) for s, r in zip(seen, records, strict=True) if r.get(name)]
     if not right:

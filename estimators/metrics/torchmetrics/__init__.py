@@ -6,310 +6,50 @@
     fid.compute()
 
 Pictures are uint8 (B, 3, H, W), or with `normalize=True` float 0..1, as torchmetrics' own take
-them. What is measured is what `ufc evaluate` measures, by the same code; several processes are
-brought together as torchmetrics does it.
+them. What is measured is what this program's commands measure, by the same code. Several processes
+are brought together as torchmetrics does it: each must then have taken in pictures, and where the
+pictures themselves are kept (`LpipsDiversity`, `RPrecision`, `ClipScore`) they are all of one size.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any, ClassVar
-
-import torch
-from PIL import Image
-from torch import Tensor
-
-from estimators.metrics.base import MeasuredSet, Need, Options, find_metrics
-from estimators.metrics.extractors.features import extract
-from estimators.metrics.extractors.measuring import Measuring
-from estimators.metrics.extractors.networks import load_extractor
-from estimators.metrics.fid import frechet_distance, statistics
-from estimators.metrics.pairs.preservation import exact_rate, seam_ratio
 from vqgan.perceptual import import_torchvision
 
 import_torchvision()  # of which torchmetrics imports a part, and which may want help
-import torchmetrics  # noqa: E402
 
-END = 0  # byte after each caption: those of all processes are one row of bytes
-
-
-class SetFigure(torchmetrics.Metric):
-    """The figures of a registered metric (`estimators/metrics/base.py`) of a set of pictures.
-
-    `compute` gives them by name, as `ufc evaluate --json` does; what is no number, or cannot be
-    told of these pictures, is left out.
-
-    Args:
-        measuring: how pictures become features, where the figure is of features; by default with
-            the extractor that `ufc evaluate` takes.
-        options: what judges the metric may load.
-        normalize: pictures are float 0..1.
-        reset_real_features: whether `reset` forgets the real pictures too.
-        seed: of subsets and pairs that are chosen.
-        pairs: how many pairs of pictures are compared at most, of any two.
-        settings: of `torchmetrics.Metric`.
-    """
-
-    name: ClassVar[str]
-    is_differentiable = False
-    full_state_update = False
-
-    generated: list[Tensor]
-    logits: list[Tensor]
-    real: list[Tensor]
-    pictures: list[Tensor]
-    captions: list[Tensor]
-
-    def __init__(
-        self,
-        measuring: Measuring | None = None,
-        options: Options | None = None,
-        *,
-        normalize: bool = False,
-        reset_real_features: bool = True,
-        seed: int = 0,
-        pairs: int = 500,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        self.figure = find_metrics()[self.name]
-        self.needs: frozenset[Need] = self.figure.needs
-        self.of_features = bool(self.needs & {"features", "real", "logits"})
-        if measuring is None and self.of_features:
-            measuring = Measuring(load_extractor(logits="logits" in self.needs))
-        self.measuring = measuring
-        self.judge = self.figure.load(options or Options())
-        self.normalize, self.seed, self.pairs = normalize, seed, pairs
-        self.reset_real_features = reset_real_features
-        for state in ("generated", "logits", "real", "pictures", "captions"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
-
-    def take(
-        self, pictures: Tensor, captions: Sequence[str] | None = None, real: bool = False
-    ) -> None:
-        """Take in pictures, with a caption each where the figure is of words.
-
-        Raises:
-            ValueError: no pictures, or not as many captions.
-        """
-        eight_bits = _eight_bits(pictures, self.normalize)
-        if "captions" in self.needs and (captions is None or len(captions) != len(pictures)):
-            raise ValueError(
-                f"{self.name} is of pictures and captions: got {len(pictures)} and "
-                f"{len(captions or ())}, wanted as many"
-            )
-        if self.of_features:
-            self._take_features(eight_bits, real)
-        if not real and self.needs & {"pictures", "captions"}:
-            self.pictures.append(eight_bits)
-        if not real and captions is not None:
-            row = b"".join(text.encode() + bytes([END]) for text in captions)
-            self.captions.append(torch.tensor(list(row), dtype=torch.uint8, device=self.device))
-
-    def _take_features(self, eight_bits: Tensor, real: bool) -> None:
-        assert self.measuring is not None
-        own = self.measuring
-        found = torch.from_numpy(
-            extract(
-                own.extractor,
-                map(_image, eight_bits),
-                size=own.size,
-                fit=own.fit,
-                mode=own.mode,
-                pad=own.pad,
-                batch_size=own.batch_size,
-            )
-        ).to(self.device)
-        (self.real if real else self.generated).append(found[:, own.extractor.frechet])
-        if own.extractor.logits is not None and not real:
-            self.logits.append(found[:, own.extractor.logits])
-
-    def compute(self) -> Any:
-        """The figures by name.
-
-        Raises:
-            ValueError: too few pictures, or none of a kind that is needed.
-        """
-        found = self.figure.measure(self.given(), self.judge)
-        return {
-            name: torch.tensor(float(value), device=self.device)
-            for name, value in found.items()
-            if isinstance(value, int | float)
-        }
-
-    def given(self) -> MeasuredSet:
-        """What was taken in.
-
-        Raises:
-            ValueError: no pictures, or no real ones where they are compared with.
-        """
-        pictures = [_image(one) for batch in _listed(self.pictures) for one in batch]
-        captions = b"".join(bytes(part.tolist()) for part in _listed(self.captions))
-        own, real = _rows(self.generated), _rows(self.real)
-        if own is None and not pictures:
-            raise ValueError(f"{self.name}: no pictures yet: call update with some")
-        if "real" in self.needs and real is None:
-            raise ValueError(f"{self.name}: no real pictures yet: call update(…, real=True)")
-        return MeasuredSet(
-            features=own,
-            real=real,
-            logits=_rows(self.logits),
-            pictures=pictures,
-            captions=captions.decode().split(chr(END))[:-1] or None,
-            seed=self.seed,
-            pairs=self.pairs,
-        )
-
-    def reset(self) -> None:
-        """Forget the pictures; the real ones too if `reset_real_features`."""
-        held = _listed(self.real)
-        super().reset()
-        if not self.reset_real_features:
-            self.real = held
-
-
-class AgainstReal(SetFigure):
-    """A figure of generated pictures against real ones."""
-
-    def update(self, pictures: Tensor, real: bool) -> None:
-        """Pictures, uint8 (B, 3, H, W), real or generated ones.
-
-        Raises:
-            ValueError: no pictures.
-        """
-        self.take(pictures, real=real)
-
-
-class OfPictures(SetFigure):
-    """A figure of generated pictures, of some with their captions."""
-
-    def update(self, pictures: Tensor, captions: Sequence[str] | None = None) -> None:
-        """Pictures, uint8 (B, 3, H, W), and a caption for each where the figure is of words.
-
-        Raises:
-            ValueError: no pictures, or not as many captions.
-        """
-        self.take(pictures, captions)
-
-
-class FrechetDistance(AgainstReal):
-    """Frechet distance; FID in the papers' sense with the extractor `inception`. A number."""
-
-    name = "fid"
-    higher_is_better = False
-
-    def compute(self) -> Tensor:
-        """The distance alone: an interval takes forty times as long."""
-        given = self.given()
-        assert given.features is not None and given.real is not None
-        value = frechet_distance(statistics(given.features), statistics(given.real))
-        return torch.tensor(value, device=self.device)
-
-
-class KernelDistance(AgainstReal):
-    """`kid` and its spread over subsets, `kid_std`."""
-
-    name = "kid"
-    higher_is_better = False
-
-
-class PrecisionRecall(AgainstReal):
-    """`precision`, `recall`, `density` and `coverage`."""
-
-    name = "prc"
-    higher_is_better = True
-
-
-class InceptionScore(OfPictures):
-    """The Inception score, of an extractor with logits."""
-
-    name = "isc"
-    higher_is_better = True
-
-
-class LpipsDiversity(OfPictures):
-    """`lpips_spread`, and with captions `lpips_diversity`."""
-
-    name = "lpips"
-    higher_is_better = True
-
-
-class RPrecision(OfPictures):
-    """`r_precision` of the contrastive estimator that `options.contrastive` opens."""
-
-    name = "r_precision"
-    higher_is_better = True
-
-
-class ClipScore(OfPictures):
-    """`clip_score` of the CLIP that `options` names."""
-
-    name = "clip_score"
-    higher_is_better = True
-
-
-class MeanOfEdits(torchmetrics.Metric):
-    """A mean over edits of what is told of each."""
-
-    is_differentiable = False
-    full_state_update = False
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
-
-    def _add(self, values: Sequence[float | None]) -> None:
-        known = [value for value in values if value is not None]
-        self.total += sum(known)
-        self.count += len(known)
-
-    def compute(self) -> Tensor:
-        """The mean; not a number before the first edit that it can be told of."""
-        return self.total / self.count
-
-
-class KeptPixels(MeanOfEdits):
-    """Share of kept pixels that came back exactly, 0..1."""
-
-    higher_is_better = True
-
-    def update(self, results: Tensor, bases: Tensor, kept: Tensor) -> None:
-        """Results and what was edited, uint8 (B, 3, H, W); which pixels were kept, (B, H, W)."""
-        self._add([exact_rate(*one) for one in zip(results, bases, kept, strict=True)])
-
-
-class SeamRatio(MeanOfEdits):
-    """Step of brightness from kept blocks to new ones over that at other blocks; 1 is no seam."""
-
-    higher_is_better = False
-
-    def update(self, results: Tensor, known: Tensor) -> None:
-        """Results (B, 3, H, W); which blocks of their grids were kept, bool (B, rows, columns)."""
-        self._add([seam_ratio(*one) for one in zip(results, known, strict=True)])
-
-
-def _eight_bits(pictures: Tensor, normalize: bool) -> Tensor:
-    wanted = "float 0..1" if normalize else "uint8"
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
-        raise ValueError(f"got {tuple(pictures.shape)}, wanted pictures (B, 3, H, W), {wanted}")
-    if pictures.is_floating_point() != normalize:
-        raise ValueError(f"got pictures of {pictures.dtype}, wanted {wanted} (normalize=)")
-    return (pictures * 255).round().clamp(0, 255).byte() if normalize else pictures.byte()
-
-
-def _image(picture_CHW: Tensor) -> Image.Image:
-    return Image.fromarray(picture_CHW.permute(1, 2, 0).cpu().numpy())
-
-
-def _listed(state: Any) -> list[Tensor]:
-    """A state of parts, which several processes have brought together as one."""
-    return [state] if isinstance(state, Tensor) else list(state)
-
-
-def _rows(state: Any) -> Any:
-    parts = _listed(state)
-    return torch.cat(parts).cpu().numpy() if parts else None
+from estimators.metrics.torchmetrics.controls import AttributesSeen, ColourTakenUp  # noqa: E402
+from estimators.metrics.torchmetrics.edits import (  # noqa: E402
+    EditSeam,
+    KeptPixels,
+    MeanOfEdits,
+    SeamRatio,
+)
+from estimators.metrics.torchmetrics.sets import (  # noqa: E402
+    AgainstReal,
+    ClipScore,
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    LpipsDiversity,
+    OfPictures,
+    PrecisionRecall,
+    RPrecision,
+    SetFigure,
+)
+
+__all__ = [
+    "AgainstReal",
+    "AttributesSeen",
+    "ClipScore",
+    "ColourTakenUp",
+    "EditSeam",
+    "FrechetDistance",
+    "InceptionScore",
+    "KeptPixels",
+    "KernelDistance",
+    "LpipsDiversity",
+    "MeanOfEdits",
+    "OfPictures",
+    "PrecisionRecall",
+    "RPrecision",
+    "SeamRatio",
+    "SetFigure",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -18,9 +19,15 @@ ROOT = Path(__file__).parent.parent
 README, CHINESE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
 )
+NOTEBOOKS = "\n\n".join(
+    "".join(cell["source"])
+    for path in sorted((ROOT / "examples").glob("*.ipynb"))
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    if cell["cell_type"] == "markdown"
+)
 
 
-@pytest.mark.parametrize("command", [*commands(README), *commands(CHINESE)])
+@pytest.mark.parametrize("command", [*commands(README), *commands(CHINESE), *commands(NOTEBOOKS)])
 def test_commands_and_their_flags_exist(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,9 @@
 
 A new virtual environment gets a wheel of this tree and, besides, what runs notebooks (ipykernel and
 nbclient). Away from the clone a kernel in it then runs `examples/first_picture.ipynb` as far as the
-first cell that shows a picture. Prints the seconds of each as a table, and where pip took packages
-from: what it had in its cache, or found in files of this machine, was not downloaded.
+first cell that shows a picture. Prints a table of seconds, on the clock and of processors (which other
+work hardly changes), and where pip took packages from: what it had in its cache, or found in files of
+this machine, was not downloaded.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(scratch: Path, wheel: Path, no_cache: bool) -> tuple[dict[str, float], dict[str, int]]:
-    """Seconds by what they went to, and the number of packages by where pip took them from."""
-    seconds: dict[str, float] = {}
+Seconds = dict[str, tuple[float, float]]  # by what they went to: on the clock, and of processors
+
+
+def measure(scratch: Path, wheel: Path, no_cache: bool) -> tuple[Seconds, dict[str, int]]:
+    """Seconds of every stage, and the number of packages by where pip took them from."""
+    seconds: Seconds = {}
     inside = scratch / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     away = scratch / "away"
     away.mkdir()
@@ -58,17 +62,17 @@ def measure(scratch: Path, wheel: Path, no_cache: bool) -> tuple[dict[str, float
     pip += ["--constraint", str(ROOT / "requirements.txt")]
     pip += ["--no-cache-dir"] if no_cache else []
 
-    with timed(seconds, "virtual environment"):
+    with timed(seconds, "virtual environment", ended_children):
         run([sys.executable, "-m", "venv", str(inside.parents[1])], away)
-    with timed(seconds, "`pip install` of the wheel"):
+    with timed(seconds, "`pip install` of the wheel", ended_children):
         log = run([*pip, str(wheel)], away)
-    with timed(seconds, "`pip install` of ipykernel and nbclient"):
+    with timed(seconds, "`pip install` of ipykernel and nbclient", ended_children):
         log += run([*pip, *KERNEL], away)
     told = run([str(inside), str(Path(__file__).resolve()), "--cells", str(NOTEBOOK)], away)
     return seconds | json.loads(told.splitlines()[-1]), count_sources(log)
 
 
-def until_picture(notebook: Path) -> dict[str, float]:
+def until_picture(notebook: Path) -> Seconds:
     """Seconds that a kernel takes to start, and for the cells up to the first shown picture.
 
     Raises:
@@ -77,20 +81,29 @@ def until_picture(notebook: Path) -> dict[str, float]:
     import nbformat
     from nbclient import NotebookClient
 
-    seconds = {"kernel": 0.0, "import and load": 0.0, "first picture": 0.0}
+    seconds: Seconds = {}
     book = nbformat.read(notebook, as_version=4)
     client = NotebookClient(book, timeout=600, resources={"metadata": {"path": os.getcwd()}})
-    started = time.monotonic()
-    with client.setup_kernel():
-        seconds["kernel"] = time.monotonic() - started
+    with ExitStack() as stack:
+        with timed(seconds, "kernel", running_children):
+            stack.enter_context(client.setup_kernel())
         for number, cell in enumerate(book.cells):
-            started = time.monotonic()
-            client.execute_cell(cell, number)
-            taken = time.monotonic() - started
+            name = f"cell {number}"
+            with timed(seconds, name, running_children):
+                client.execute_cell(cell, number)
             if shows_picture(cell):
-                return seconds | {"first picture": taken}
-            seconds["import and load"] += taken
+                return gathered(seconds, name)
     raise ValueError(f"{notebook.name}: no cell shows a picture")
+
+
+def gathered(seconds: Seconds, last: str) -> Seconds:
+    """Seconds of cells as those of the kernel, of `last`, and of what came between."""
+    between = [pair for name, pair in seconds.items() if name not in ("kernel", last)]
+    return {
+        "kernel": seconds["kernel"],
+        "import and load": (sum(a for a, _ in between), sum(b for _, b in between)),
+        "first picture": seconds[last],
+    }
 
 
 def shows_picture(cell: Any) -> bool:
@@ -106,10 +119,12 @@ def count_sources(log: str) -> dict[str, int]:
     }
 
 
-def table(seconds: dict[str, float]) -> str:
+def table(seconds: Seconds) -> str:
     """The seconds as a table of Markdown."""
-    rows = [f"| {what} | {taken:.1f} s |" for what, taken in seconds.items()]
-    return "\n".join(["| | |", "|---|---:|", *rows, f"| **all** | {sum(seconds.values()):.1f} s |"])
+    total = (sum(a for a, _ in seconds.values()), sum(b for _, b in seconds.values()))
+    rows = {**seconds, "**all**": total}.items()
+    lines = [f"| {what} | {clock:.1f} s | {busy:.1f} s |" for what, (clock, busy) in rows]
+    return "\n".join(["| | on the clock | of processors |", "|---|---:|---:|", *lines])
 
 
 def build_wheel(folder: Path) -> Path:
@@ -134,11 +149,25 @@ def run(command: Sequence[str], folder: Path) -> str:
 
 
 @contextmanager
-def timed(seconds: dict[str, float], what: str) -> Iterator[None]:
-    """Adds how long the context lasts."""
-    started = time.monotonic()
+def timed(seconds: Seconds, what: str, busy: Callable[[], float]) -> Iterator[None]:
+    """Writes down how long the context lasts, and how much `busy` grows by meanwhile."""
+    started, before = time.monotonic(), busy()
     yield
-    seconds[what] = time.monotonic() - started
+    seconds[what] = (time.monotonic() - started, busy() - before)
+
+
+def ended_children() -> float:
+    """Seconds of processors that programs have taken which were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def running_children() -> float:
+    """The same of programs that run still; by psutil, which comes with ipykernel."""
+    import psutil
+
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return sum(one.user + one.system for one in times)
 
 
 def read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import first_picture
@@ -33,8 +34,27 @@ def test_a_cell_that_shows_a_picture() -> None:
 
 
 def test_the_table_adds_up() -> None:
-    lines = first_picture.table({"kernel": 1.25, "first picture": 0.5}).splitlines()
-    assert lines[2:] == ["| kernel | 1.2 s |", "| first picture | 0.5 s |", "| **all** | 1.8 s |"]
+    cells = {
+        "kernel": (1.25, 0.5),
+        "cell 1": (1.0, 0.5),
+        "cell 3": (2.0, 1.0),
+        "cell 5": (0.5, 0.75),
+    }
+    seconds = first_picture.gathered(cells, "cell 5")
+    assert first_picture.table(seconds).splitlines()[2:] == [
+        "| kernel | 1.2 s | 0.5 s |",
+        "| import and load | 3.0 s | 1.5 s |",
+        "| first picture | 0.5 s | 0.8 s |",
+        "| **all** | 4.8 s | 2.8 s |",
+    ]
+
+
+def test_the_time_of_a_program_is_that_of_its_processors_too() -> None:
+    seconds: first_picture.Seconds = {}
+    with first_picture.timed(seconds, "it", first_picture.ended_children):
+        first_picture.run([sys.executable, "-c", "sum(range(10**6))"], first_picture.ROOT)
+    clock, busy = seconds["it"]
+    assert clock > 0 and busy > 0
 
 
 def test_what_fails_is_told_with_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

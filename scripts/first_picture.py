@@ -2,11 +2,11 @@
 
     python scripts/first_picture.py [--wheel FILE] [--no-cache]
 
-A new virtual environment gets a wheel of this tree and, besides, what runs notebooks (ipykernel and
-nbclient). Away from the clone a kernel in it then runs `examples/first_picture.ipynb` as far as the
-first cell that shows a picture. Prints a table of seconds, on the clock and of processors (which other
-work hardly changes), and where pip took packages from: what it had in its cache, or found in files of
-this machine, was not downloaded.
+A new virtual environment gets a wheel of this tree and, besides, what runs notebooks (ipykernel
+and nbclient). Away from the clone a kernel in it then runs `examples/first_picture.ipynb` as far as
+the first cell that shows a picture. Prints a table of seconds, on the clock and of processors
+(which other work hardly changes), and where pip took packages from: what it had in its cache, or
+found in files of this machine, was not downloaded.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, and work that is killed (
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.soak $(SOAK)/hostile.jsonl $(ARGS)
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.kills $(SOAK)/kills.jsonl
 
-nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, benchmarks, load (over an hour)
+nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, examples, benchmarks, load (over an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)
 
 docs: $(VENV)/.ufc-all ## the documentation as a site, with the reference of every function: outputs/site

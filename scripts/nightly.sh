@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-BIN=${BIN:-.venv/bin} # of the environment with everything installed
+BIN=${BIN:-$PWD/.venv/bin} # of the environment with everything installed
 STEPS=(tests browser requests docs supply sdist wheel readme examples benchmarks load)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -56,7 +56,8 @@ step_sdist() {
 			tests/test_layout.py tests/test_packaging.py tests/test_readme.py tests/test_recipes.py)
 }
 
-# The wheel alone, in an environment of its own and away from the clone, draws and finds recipes.
+# The wheel alone, in an environment of its own and away from the clone, draws and finds recipes; in
+# another one, with a kernel beside it, it is timed as far as the first picture in a notebook.
 step_wheel() {
 	build_both && "$BIN/python" -m venv "$scratch/venv" &&
 		"$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
@@ -66,16 +67,41 @@ step_wheel() {
 			../venv/bin/ufc --version && ../venv/bin/python -m ufc env &&
 			../venv/bin/ufc generate --prompt "women's red handbag" --seed 1 --output-dir out &&
 			../venv/bin/python -c 'from ufc.cli.recipes import find_recipe as f; print(f("fashion-192x256"))'
-	)
+	) && "$BIN/python" scripts/first_picture.py --wheel "$scratch"/dist/*.whl
 }
 
 step_readme() { "$BIN/python" scripts/readme_commands.py; }
 
-# The examples run with the bundled model.
+# Everything in examples/ runs with the bundled model: scripts, and notebooks in full by a kernel (one
+# trains for up to eight minutes). dreambooth.py runs in full where UFC_LOOK names a folder of pictures,
+# UFC_LOOK_CAPTION what all of them are called, and UFC_HELD_OUT a captioned set that nothing learnt from.
 step_examples() {
-	(export PYTHONPATH=$PWD && mkdir -p "$scratch/examples" && "$BIN/python" \
-		examples/minimal_sampling.py "women's red handbag" "$scratch/examples/handbag.png" &&
-		"$BIN/python" examples/dreambooth.py --smoke --output-dir "$scratch/examples/look")
+	local script
+	mkdir -p "$scratch/examples" && cp examples/*.py examples/*.ipynb "$scratch/examples" && (
+		export PYTHONPATH=$PWD
+		for script in examples/*.py; do
+			case $script in
+			*/minimal_sampling.py) "$BIN/python" "$script" "women's red handbag" "$scratch/handbag.png" ;;
+			*/dreambooth.py) learn_look "$scratch/look" ;;
+			*) "$BIN/python" "$script" --smoke ;;
+			esac || return 1
+		done
+		"$BIN/jupyter-execute" "$scratch"/examples/*.ipynb
+	)
+}
+
+learn_look() { # learn_look FOLDER: by toy pictures, or by those of UFC_LOOK and with figures
+	if [ -z "${UFC_LOOK:-}" ]; then
+		"$BIN/python" examples/dreambooth.py --smoke --output-dir "$1"
+		return
+	fi
+	[ -n "${UFC_LOOK_CAPTION:-}" ] && [ -n "${UFC_HELD_OUT:-}" ] || {
+		echo "nightly: UFC_LOOK also wants UFC_LOOK_CAPTION and UFC_HELD_OUT" >&2
+		return 1
+	}
+	"$BIN/python" examples/dreambooth.py "$UFC_LOOK" --caption "$UFC_LOOK_CAPTION" --output-dir "$1" &&
+		"$BIN/python" scripts/adapter_figures.py fashion-192x256 "$1/pytorch_lora_weights.safetensors" \
+			--own "$UFC_LOOK" --caption "$UFC_LOOK_CAPTION" --real "$UFC_HELD_OUT"
 }
 
 step_benchmarks() {

@@ -16,7 +16,7 @@ from ufc_base.extras import EXTRA_OF
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("vqgan", "estimators", "ufc", "webui")
-TEXTS = (".py", ".md", ".sh", ".toml", ".yaml", ".json")
+TEXTS = (".py", ".md", ".sh", ".toml", ".yaml", ".json", ".ipynb")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def test_the_source_distribution_has_what_its_tests_need(sources):
     assert files_below("tests", "scripts", "configs", "weights", ".ci", *PACKAGES) <= sources
     assert {"Makefile", "requirements.txt", "README.md", "CONTRIBUTING.md", "setup.py"} <= sources
     assert {"benchmarks/table.py", "docs/performance.md"} <= sources
+    assert {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.*")} <= sources
     assert not [path for path in sources if "__pycache__" in path]
 
 
@@ -102,7 +103,7 @@ def test_python_m_ufc():
 def test_nobody_is_told_to_install_this_project_from_an_index():
     """Its name is not registered there, so somebody else could take it."""
     texts = [path for path in ROOT.iterdir() if path.suffix in TEXTS or path.name == "Makefile"]
-    for folder in (*PACKAGES, "scripts", "docs", "benchmarks", "configs", "weights"):
+    for folder in (*PACKAGES, "scripts", "docs", "benchmarks", "examples", "configs", "weights"):
         texts += [path for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
     for path in texts:
         found = re.findall(r"pip install[^\n]*ufc[-_]bert", path.read_text(encoding="utf-8"))

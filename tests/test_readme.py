@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -22,10 +23,17 @@ GUIDES = [
     (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for name in ("tasks", "tutorial-first-picture", "tutorial-own-look")
 ]
+NOTEBOOKS = "\n\n".join(
+    "".join(cell["source"])
+    for path in sorted((ROOT / "examples").glob("*.ipynb"))
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    if cell["cell_type"] == "markdown"
+)
 
 
 @pytest.mark.parametrize(
-    "command", [command for page in (README, CHINESE, *GUIDES) for command in commands(page)]
+    "command",
+    [command for page in (README, CHINESE, *GUIDES, NOTEBOOKS) for command in commands(page)],
 )
 def test_commands_and_their_flags_exist(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ufc.cli.flags import command
 from ufc.cli.measuring.flags import (
     AblationFlags,
+    ControlFlags,
     EstimatorFlags,
     ModelFlags,
     PhrasingFlags,
@@ -211,16 +212,25 @@ def estimators(flags: EstimatorFlags) -> int:
     return _measure(flags, "estimators", run, estimator_table)
 
 
-def controls(flags: ModelFlags) -> int:
+def controls(flags: ControlFlags) -> int:
     """Carry out `ufc evaluate controls`."""
     from ufc.evaluation.controls import control_report, control_table, make_task
+    from ufc.sampling.generation_config import GenerationConfig
+
+    settings = GenerationConfig(order=flags.order).explicit()  # an unknown one is refused at once
 
     def run(context: Context) -> dict[str, Any]:
-        task = make_task(context.pipeline, context.real, context.types(), flags.seed)
+        task = make_task(context.pipeline, context.real, context.types(), flags.seed, flags.kept)
         rows = control_report(
-            context.pipeline, context.judges, task, flags.seed, context.progress("subsets")
+            context.pipeline,
+            context.judges,
+            task,
+            flags.seed,
+            context.progress("subsets"),
+            **settings,
         )
-        return {"captions": len(task.captions), "subsets": rows}
+        said = {"captions": len(task.captions), "kept": flags.kept, **settings}
+        return said | {"subsets": rows}
 
     return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
 
@@ -355,7 +365,7 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "tokenizer": (TokenizerFlags, tokenizer, "Are reconstructions seen for what they are?"),
     "distances": (ModelFlags, distances, "FD of real halves, reconstructions, generated pictures."),
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
-    "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "controls": (ControlFlags, controls, "Every subset of text, reference and kept blocks."),
     "memory": (ModelFlags, memory, "Is anything copied? The nearest training pictures."),
     "words": (ModelFlags, words, "Captions, answers and found blocks, beside probes."),
     "phrasings": (PhrasingFlags, phrasings, "Words that captions never use, beside their own."),

@@ -23,6 +23,7 @@ from ufc.cli.measuring.flags import (
     PictureFlags,
     ReportFlags,
     TokenizerFlags,
+    VerdictFlags,
     picture_flags,
 )
 from ufc.cli.measuring.opening import (
@@ -32,6 +33,7 @@ from ufc.cli.measuring.opening import (
     measuring_by,
     measuring_of,
     open_context,
+    probed_sets,
     reading_of,
 )
 from ufc.cli.program import Later, command_of
@@ -48,7 +50,7 @@ Further forms, each with its own --help: `ufc evaluate tokenizer` (are its recon
 what they are), `distances` (real halves, reconstructions,
 generated pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset
 of text, reference, kept blocks), `memory` (is anything copied), `words` (captions and answers),
-`phrasings` (words that captions never use), `ablation` (every order at equal forward passes),
+`verdicts` (contradictions against probes), `phrasings` (words that captions never use), `ablation` (every order at equal forward passes),
 `report` (one page)."""
 
 
@@ -276,18 +278,14 @@ def words(flags: ModelFlags) -> int:
     from ufc.io.hub import DEFAULT_MODEL
     from ufc.pipeline import UFCPipeline
 
-    if flags.real is None or flags.train_data_dir is None:
-        raise ValueError(
-            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
-            "which the probes learn from"
-        )
+    real, training = probed_sets(flags)
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
         fit = flags.fit or pipeline.tokenizer.config.fit
         found = words_report(
             pipeline,
-            open_set(flags.real, flags.limit, reading_of(flags)),
-            open_set(flags.train_data_dir, reading=reading_of(flags)),
+            open_set(real, flags.limit, reading_of(flags)),
+            open_set(training, reading=reading_of(flags)),
             measuring_of(flags, terminal, None, fit),
             terminal.notice,
             fit,
@@ -296,6 +294,36 @@ def words(flags: ModelFlags) -> int:
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "words.json", found)
         terminal.result(words_table(found), found)
+    return DONE
+
+
+def verdicts(flags: VerdictFlags) -> int:
+    """Carry out `ufc evaluate verdicts`."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.captioning.contradictions import load_judge
+    from ufc.evaluation.language.verdicts import verdicts_report, verdicts_table
+    from ufc.io.hub import DEFAULT_MODEL
+    from ufc.pipeline import UFCPipeline
+
+    real, training = probed_sets(flags)
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        model = load_judge(flags.contradiction_model)
+        pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
+        fit = flags.fit or pipeline.tokenizer.config.fit
+        found = verdicts_report(
+            pipeline,
+            open_set(real, flags.limit, reading_of(flags)),
+            open_set(training, reading=reading_of(flags)),
+            measuring_of(flags, terminal, None, fit),
+            model,
+            terminal.notice,
+            fit=fit,
+            seed=flags.seed,
+            folder=cache_folder(flags),
+        )
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "verdicts.json", found)
+        terminal.result(verdicts_table(found), found)
     return DONE
 
 
@@ -368,6 +396,7 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "controls": (ControlFlags, controls, "Every subset of text, reference and kept blocks."),
     "memory": (ModelFlags, memory, "Is anything copied? The nearest training pictures."),
     "words": (ModelFlags, words, "Captions, answers and found blocks, beside probes."),
+    "verdicts": (VerdictFlags, verdicts, "Contradictions of prompts, against probes; and as AUC."),
     "phrasings": (PhrasingFlags, phrasings, "Words that captions never use, beside their own."),
     "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
     "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),

@@ -13,7 +13,7 @@ from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.program import option, switch
 
 FORMS = (
-    *("tokenizer", "distances", "memory", "words", "phrasings"),
+    *("tokenizer", "distances", "memory", "words", "verdicts", "phrasings"),
     *("estimators", "controls", "ablation", "report"),
 )
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
@@ -240,6 +240,16 @@ class ControlFlags(ModelFlags):
             autocompletion=orders_beginning,
         ),
     ] = None
+
+
+@dataclass(kw_only=True)
+class VerdictFlags(ModelFlags):
+    """Flags of `ufc evaluate verdicts`."""
+
+    limit: Annotated[int, option("Pictures of each language (200).", SET, min=2)] = 200
+    contradiction_model: Annotated[
+        str, option("What compares caption and prompt: a bundled name or a folder.", JUDGES)
+    ] = "fashion-contradiction"
 
 
 @dataclass(kw_only=True)

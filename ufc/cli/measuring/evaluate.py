@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
 
 Further forms, each with its own --help: `ufc evaluate tokenizer` (are its reconstructions seen for
-what they are), `distances` (real halves, reconstructions,
-generated pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset
-of text, reference, kept blocks), `memory` (is anything copied), `words` (captions and answers),
-`verdicts` (contradictions against probes), `phrasings` (words that captions never use), `ablation` (every order at equal forward passes),
-`report` (one page)."""
+what they are), `distances` (real halves, reconstructions, generated pictures), `estimators` (can
+compliance and fidelity be trusted), `controls` (every subset of text, reference, kept blocks),
+`memory` (is anything copied), `words` (captions and answers), `verdicts` (contradictions against
+probes), `phrasings` (words that captions never use), `ablation` (every order at equal forward
+passes), `report` (one page)."""
 
 
 def build(arguments: list[str]) -> tuple[Any, str, list[str]]:

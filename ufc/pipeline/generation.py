@@ -13,8 +13,6 @@ from torch import Tensor
 
 from ufc.call_arguments import make_generators, of_strength, prepare_edits, sampler_config
 from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
-from ufc.conditioning.control_item import ControlItem
-from ufc.conditioning.controls import encode_controls
 from ufc.conditioning.edits.strength import stay_by_strength
 from ufc.conditioning.encoding import known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
@@ -182,17 +180,6 @@ class Generation(Judging):
             frame.grid,
             self.alike,
         )
-
-    def controls(
-        self, given: Sequence[Conditioning]
-    ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
-        """Control tokens of each picture, those of its negative branch, and its notices."""
-        for one in given:
-            for name in ("prompt_embeds", "negative_prompt_embeds"):
-                self.check_embeds(name, getattr(one, name))
-        tokens = [encode_controls(one, self.encode_text, self.encode_reference) for one in given]
-        items, negatives, notices = map(list, zip(*tokens, strict=True))
-        return items, negatives, notices
 
 
 def with_captions(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ufc.call_arguments import per_picture, sort_arguments
+from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.control_item import ControlItem
+from ufc.conditioning.controls import encode_controls
 from ufc.conditioning.text import normalise
 from ufc.contrastive_scorer import ContrastiveEstimator, make_contrastive_reranker
 from ufc.io.validation import RequestError, listed
@@ -15,9 +18,12 @@ from ufc.pipeline.coding import Coding
 from ufc.sampling.generation_config import GenerationConfig, read_min_score
 from ufc.sampling.selection.attempts import Bar
 from ufc.sampling.selection.rerankers import Reranker, Scorer, make_reranker
+from ufc_base.computing.thread_pool import temporary_thread_pool
+from ufc_base.images import load_image
 
 if TYPE_CHECKING:
     from estimators.metrics.clip_score import ClipScorer
+    from ufc.control_shares import ControlShares
 
 OF_WORDS = ("contrastive", "clip")  # scores that pictures without words have not
 CLIP_SCALE = 2.5  # of the cosine, as CLIPScore has it (Hessel et al. 2021)
@@ -25,6 +31,17 @@ CLIP_SCALE = 2.5  # of the cosine, as CLIPScore has it (Hessel et al. 2021)
 
 class Judging(Coding):
     """Parts whose pictures may be judged by others, too."""
+
+    def controls(
+        self, given: Sequence[Conditioning]
+    ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
+        """Control tokens of each picture, those of its negative branch, and its notices."""
+        for one in given:
+            for name in ("prompt_embeds", "negative_prompt_embeds"):
+                self.check_embeds(name, getattr(one, name))
+        tokens = [encode_controls(one, self.encode_text, self.encode_reference) for one in given]
+        items, negatives, notices = map(list, zip(*tokens, strict=True))
+        return items, negatives, notices
 
     def check_scores(self, config: GenerationConfig, scorer: Scorer | None = None) -> None:
         """Raise `RequestError` where scores are asked for that nobody here gives."""
@@ -79,6 +96,29 @@ class Judging(Coding):
         if scorer is not None:
             found.append(make_reranker("scorer", scorer, prompts, scorer_weight))
         return found
+
+    @temporary_thread_pool()
+    def control_shares(self, picture: Any, **controls: Any) -> ControlShares:
+        """What each control adds to a picture's compliance: the score with it left out.
+
+        Args:
+            picture: the picture, as a call returned it or any other.
+            controls: those that it was generated under, as of a call for one picture: `prompt`,
+                `reference_images`, `reference_weights` and others, or `conditioning`.
+
+        Returns:
+            Compliance with all of them, and a share for each control and each reference by name;
+            none where a single control is all there is.
+
+        Raises:
+            ValueError: controls that a call would refuse, or too many of them.
+        """
+        from ufc.control_shares import control_shares
+
+        given, settings = sort_arguments(controls)
+        if settings:
+            raise TypeError(f"control_shares takes controls alone, got {', '.join(settings)}")
+        return control_shares(self, load_image(picture), *per_picture(given, 1, 1))
 
 
 def clip_scorer(clip: ClipScorer) -> Scorer:

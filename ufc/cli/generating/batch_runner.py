@@ -110,7 +110,7 @@ class BatchRunner:
         self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         """Write picture `i` of a batch; returns its manifest line."""
-        scored = {
+        scored: dict[str, Any] = {
             "status": "done",
             "compliance": rounded(out.compliance[i]),
             "fidelity": rounded(out.fidelity[i]),

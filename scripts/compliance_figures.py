@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from estimators.metrics.scores.auc import auc
+from estimators.metrics.scores.auc import auc_interval
 from ufc.conditioning.sequence import ControlItem
 from ufc.contrastive_scorer import BUNDLED, ContrastiveEstimator
 from ufc.evaluation.scores import HeldOut, exchanged, held_out, score_codes
@@ -44,7 +44,6 @@ from ufc_base.data.records import Reading
 
 BATCH = 32
 TOP = 20
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -87,18 +86,10 @@ def states_of(pipeline: UFCPipeline, codes_NT: Tensor, captions: Sequence[str]) 
     return States(rel_ND, words_ND, picture_ND)
 
 
-def interval(own: np.ndarray[Any, Any], wrong: np.ndarray[Any, Any]) -> float:
-    """Half the width of the 95 % interval of an AUC, pictures drawn again."""
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(own), size=(RESAMPLES, len(own)))
-    found = [auc(own[rows].tolist(), wrong[rows].tolist()) for rows in drawn]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(high - low) / 2
-
-
 def with_interval(own: Sequence[float], wrong: Sequence[float]) -> list[float]:
-    width = interval(np.asarray(own), np.asarray(wrong))
-    return [round(auc(list(own), list(wrong)), 3), round(width, 3)]
+    """An AUC, and half the width of its 95 % interval."""
+    found = auc_interval(own, wrong)
+    return [round(found.value, 3), round((found.high - found.low) / 2, 3)]
 
 
 def fit_head(x_ND: Tensor, y_N: Tensor, layers: bool, seed: int, epochs: int) -> nn.Module:

@@ -291,6 +291,7 @@ def test_the_call_spells_out_all_controls_and_settings() -> None:
     of_the_call = {"self", "reference_weights", "conditioning", "generator", "output_type"}
     of_the_call |= {"callback_on_step_end", "callback_on_step_end_tensor_inputs", "callback"}
     of_the_call |= {"callback_steps", "return_dict", "latents", "expand_prompt", "further"}
+    of_the_call |= {"scorer", "scorer_weight"}
     assert set(called) - of_the_call == {*Conditioning.model_fields, *SETTINGS}
     for name in SETTINGS:
         default = called[name].default

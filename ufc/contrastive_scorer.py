@@ -1,13 +1,13 @@
 """The contrastive estimator as one object: pictures and texts in, cosines and probabilities out.
 
 It is a judge of its own, trained beside the generator and not with it: retrieval figures come from
-it, and candidates may be chosen by it too (`make_reranker`).
+it, and candidates may be chosen by it too (`make_contrastive_reranker`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -20,17 +20,13 @@ from torch import Tensor
 from estimators.contrastive import ContrastiveModel
 from ufc.conditioning.text import TextTokenizer, normalise
 from ufc.io.hub import resolve_estimator
-from ufc.sampling.canvas import Scores
-from ufc.sampling.loop import Score
+from ufc.sampling.selection.rerankers import Reranker
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.computing.thread_pool import temporary_thread_pool
 from ufc_base.images import fit_picture, to_tensor
 
 BUNDLED = "fashion-64-contrastive"
 BATCH = 64
-
-# Compliance with the reranker's share in it, from the model's own, the canvases, their owners.
-Reranker = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ContrastiveEstimator:
@@ -104,44 +100,25 @@ class ContrastiveEstimator:
         return self.model.probability((images_NE * texts_NE).sum(-1))
 
 
-def make_reranker(
-    estimator: ContrastiveEstimator,
-    decode: Callable[[Tensor], Tensor],
-    prompts: Sequence[str | None],
-    weight: float,
+def make_contrastive_reranker(
+    estimator: ContrastiveEstimator, prompts: Sequence[str | None], weight: float
 ) -> Reranker:
-    """The estimator as a reranker: `weight` of compliance is the chance that it gives the words.
+    """The estimator as a reranker: its score is the chance that it gives the words.
+
+    An image without words keeps the model's own compliance.
 
     Args:
         estimator: the judge.
-        decode: codes (M, T) to pixels in -1..1; the judge looks at pictures.
-        prompts: of each image; one without words keeps the model's own compliance.
-        weight: 0..1.
+        prompts: of each image.
+        weight: its share of compliance, 0..1.
 
     Raises:
         ValueError: another weight.
     """
-    if not 0 <= weight <= 1:
-        raise ValueError(f"contrastive_weight is {weight}, wanted 0 to 1")
     texts = estimator.embed_texts([prompt or "" for prompt in prompts])
     worded = torch.tensor([bool(normalise(prompt or "")) for prompt in prompts])
 
-    def blended(compliance_M: Tensor, codes_MT: Tensor, owner_M: Tensor) -> Tensor:
-        owner = owner_M.cpu()
-        chance = estimator.probability(estimator.embed_pixels(decode(codes_MT)), texts[owner])
-        share = torch.where(worded[owner], weight, 0.0).to(compliance_M)
-        return torch.lerp(compliance_M, chance.to(compliance_M), share)
+    def score(pixels_MCHW: Tensor, owner_M: Tensor) -> Tensor:
+        return estimator.probability(estimator.embed_pixels(pixels_MCHW), texts[owner_M])
 
-    return blended
-
-
-def rerank(score: Score, reranker: Reranker | None) -> Score:
-    """A score with the reranker in its compliance; without one, the score itself."""
-    if reranker is None:
-        return score
-
-    def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
-        scores = score(codes_MT, owner_M)
-        return scores | {"compliance": reranker(scores["compliance"], codes_MT, owner_M)}
-
-    return joined
+    return Reranker("contrastive", weight, score, worded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -38,6 +39,9 @@ class PipelineOutput:
         notices: what was changed on a picture's way in (a prompt that was shortened, say), as
             a list of lines for each.
         prompts: the words that each was generated from; see `expand_prompt` of the call.
+        scores: those beside compliance and fidelity by name (None where there was nothing to
+            judge): `contrastive`, `clip`, `scorer` where they were asked for, and those of further
+            estimators of the model.
     """
 
     images: Any
@@ -52,6 +56,7 @@ class PipelineOutput:
     seconds: float
     notices: list[list[str]]
     prompts: list[str | None] = field(default_factory=list)
+    scores: dict[str, list[float | None]] = field(default_factory=dict)
 
     def __getitem__(self, key: int | slice | str) -> Any:
         """A field by its name, or by its place: `output[0]` are the images."""
@@ -80,6 +85,11 @@ def measured(
             for item, value in zip(items, canvas.scores["compliance"], strict=True)
         ],
         "fidelity": canvas.scores["fidelity"].tolist(),
+        "scores": {
+            name: [None if math.isnan(value) else value for value in values.tolist()]
+            for name, values in canvas.scores.items()
+            if name not in ("compliance", "fidelity")
+        },
         "curves": refined.curves,
         "confidence": canvas.confidence.view(-1, *grid).float().cpu().numpy(),
         "provenance": [provenance(canvas, edit, row) for row, edit in enumerate(edits)],

@@ -218,9 +218,10 @@ def request_names() -> tuple[str, ...]:
 class Result:
     """What came of one picture of a request: the further fields of its manifest line.
 
-    `seed` is the picture's own; compliance and fidelity are 0..1; `seconds` is its share of the
-    time of its batch; `steps` counts those run; `group` names its batch; `inputs`
-    is what `ufc.io.inputs.input_digest` makes of its files, by which `--resume` knows them again.
+    `seed` is the picture's own; compliance and fidelity are 0..1, and so are further `scores` by
+    name; `seconds` is its share of the time of its batch; `steps` counts those run; `group` names
+    its batch; `inputs` is what `ufc.io.inputs.input_digest` makes of its files, by which `--resume`
+    knows them again.
     """
 
     file_name: str
@@ -229,6 +230,7 @@ class Result:
     index: int = 0
     compliance: float | None = None
     fidelity: float | None = None
+    scores: Mapping[str, float | None] | None = None
     seconds: float | None = None
     steps: int | None = None
     model: str | None = None
@@ -251,13 +253,16 @@ class Result:
         for name in ("compliance", "fidelity", "seconds"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), -math.inf, math.inf)
-        for name in ("model", "group", "inputs", "error"):
-            if getattr(self, name) is not None:
-                check_text(name, getattr(self, name))
-        for name in ("backend", "versions"):
+        for name in ("backend", "versions", "scores"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):
                 raise RequestError(f"{name}: got {shown(value)}, wanted an object")
+        for score in (self.scores or {}).values():
+            if score is not None:
+                check_number("scores", score, -math.inf, math.inf)
+        for name in ("model", "group", "inputs", "error"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
         for notice in self.notices:
             check_text("notices", notice)
 

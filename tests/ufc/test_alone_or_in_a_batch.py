@@ -12,11 +12,11 @@ import pytest
 import torch
 from conftest import make_pipeline, picture
 
-from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.model.quantisation import Int8Linear
 from ufc.pipeline import UFCPipeline
 from ufc.pipeline_output import PipelineOutput
 from ufc.sampling.apart import join_predicts, one_by_one, spans
+from ufc.sampling.selection.rerankers import Reranker
 
 PROMPTS = ["men's blue shirt", "bag", "男士黑色手表"]
 NEGATIVES = ["red", None, "white shirt with stripes"]
@@ -79,12 +79,12 @@ def test_a_layer_in_int8_rounds_by_its_company() -> None:
 def test_the_reranker_sees_one_image_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[list[int]] = []
 
-    def voice(compliance: torch.Tensor, codes: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    def voice(pixels: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         heard.append(owner.tolist())
-        return compliance
+        return torch.zeros(len(owner))
 
-    monkeypatch.setattr(UFCPipeline, "reranker", lambda *_: voice)
-    monkeypatch.setattr(ContrastiveEstimator, "from_pretrained", lambda *_: None)
+    judge = Reranker("voice", 0.5, voice, torch.ones(2, dtype=torch.bool))
+    monkeypatch.setattr(UFCPipeline, "rerankers", lambda *_: [judge])
     draw(make_pipeline().to(deterministic=True), [0, 1], num_candidates=2, order="pnag")
     assert heard and all(len(set(owners)) == 1 for owners in heard)
     assert {owners[0] for owners in heard} == {0, 1}

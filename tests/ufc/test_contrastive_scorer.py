@@ -20,8 +20,9 @@ from estimators.contrastive import (
     fit_calibration,
 )
 from ufc.conditioning.text import TextTokenizer
-from ufc.contrastive_scorer import ContrastiveEstimator, make_reranker
+from ufc.contrastive_scorer import ContrastiveEstimator, make_contrastive_reranker
 from ufc.pipeline import UFCPipeline
+from ufc.sampling.selection.rerankers import rerank
 from ufc.training.contrastive_training import ContrastiveTrainConfig, Minibatches, Trainer, main
 from ufc_base.checkpoint import CheckpointError
 from ufc_base.data.datasets import Pixels, open_dataset
@@ -176,14 +177,18 @@ def test_the_reranker_blends_into_compliance_and_chooses(
     codes = torch.randint(0, 16, (4, 16), generator=torch.Generator().manual_seed(0))
     owner, own = torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25)
     for weight in (0.5, 1.0):
-        voice = make_reranker(estimator, pipeline.decode, ["red bag", None], weight)
-        blended = voice(own, codes, owner)
+        voice = make_contrastive_reranker(estimator, ["red bag", None], weight)
+        score = rerank(lambda *_: {"compliance": own}, [voice], pipeline.decode)
+        scores = score(codes, owner)
+        blended = scores["compliance"]
         images = estimator.embed_pixels(pipeline.decode(codes[:2]))
         chance = estimator.probability(images, estimator.embed_texts(["red bag"] * 2))
         assert torch.allclose(blended[:2], (1 - weight) * 0.25 + weight * chance)
         assert torch.equal(blended[2:], own[2:])  # no words, no voice
+        assert torch.allclose(scores["contrastive"][:2], chance)
+        assert scores["contrastive"][2:].isnan().all()
     with pytest.raises(ValueError, match="0 to 1"):
-        make_reranker(estimator, pipeline.decode, ["a"], 1.5)
+        make_contrastive_reranker(estimator, ["a"], 1.5)
     pipeline.contrastive = estimator
     settings = {"seed": 3, "num_candidates": 4, "num_inference_steps": 3, "order": "pnag"}
     silent = pipeline("red bag", **settings)

@@ -57,17 +57,29 @@ def compare_with_prompts(
     Raises:
         RequestError: the pipeline's model writes no captions.
     """
+    captions = captions_for(pipeline, prompts, pictures)
+    found = contradictions(list(prompts), captions, model)
+    return [
+        Comparison(caption, verdicts, explain(prompt, caption, verdicts))
+        for prompt, caption, verdicts in zip(prompts, captions, found, strict=True)
+    ]
+
+
+def captions_for(
+    pipeline: UFCPipeline, prompts: Sequence[str], pictures: Sequence[Image.Image]
+) -> list[str]:
+    """What each picture shows, in the language of its prompt where the model can.
+
+    Raises:
+        RequestError: the pipeline's model writes no captions.
+    """
     captions = [""] * len(prompts)
     for lang in ("en", "zh"):
         rows = [row for row, prompt in enumerate(prompts) if spoken(pipeline, prompt) == lang]
         told = pipeline.caption([pictures[row] for row in rows], lang) if rows else []
         for row, one in zip(rows, told, strict=True):
             captions[row] = one.text
-    found = contradictions(list(prompts), captions, model)
-    return [
-        Comparison(caption, verdicts, explain(prompt, caption, verdicts))
-        for prompt, caption, verdicts in zip(prompts, captions, found, strict=True)
-    ]
+    return captions
 
 
 def spoken(pipeline: UFCPipeline, prompt: str) -> str:

@@ -83,6 +83,21 @@ class GenerationFlags:
         False
     )
     lora: Annotated[list[str] | None, option(LORA, MODEL, metavar="FILE[=WEIGHT]")] = None
+    clip_model: Annotated[
+        str | None,
+        option(
+            "With --clip-weight or --min-score clip=X: CLIP's name (ViT-B-32; with --clip-lang zh "
+            "ViT-B-16, or VISION@TEXT@PIXELS).",
+            MODEL,
+            metavar="NAME",
+        ),
+    ] = None
+    clip_checkpoint: Annotated[
+        str | None, option("CLIP's weights: a file, or a tag of open_clip's.", MODEL)
+    ] = None
+    clip_lang: Annotated[
+        Language | None, option("Language of CLIP: en, or zh for Chinese-CLIP (en).", MODEL)
+    ] = None
     device: Annotated[Device | None, option("auto, cpu or cuda.", MODEL, envvar="UFC_DEVICE")] = (
         None
     )

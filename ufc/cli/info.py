@@ -19,7 +19,10 @@ def info(
     json: Annotated[bool, switch("--json", "One line of JSON per picture.")] = False,
     check: Annotated[
         str | None,
-        option("Model that captions the pictures, to say what contradicts their prompts."),
+        option(
+            "Model that captions the pictures, to say what contradicts their prompts, and what "
+            "each of several controls adds to compliance."
+        ),
     ] = None,
     contradiction_model: Annotated[
         str, option("With --check: what compares caption and prompt; a bundled name or a folder.")
@@ -43,36 +46,51 @@ def info(
                 terminal.error(f"ufc: {picture}: holds no request")
                 code = max(code, FAILURE)
                 continue
-            found = compare(picture, metadata) if compare else None
+            found = compare(picture, metadata) if compare else {}
             terminal.result(
-                "\n".join(filter(None, [_text(picture, metadata), _checked(found)])),
-                _data(picture, metadata) | ({"check": found} if found else {}),
+                "\n".join([_text(picture, metadata), *_checked(found)]),
+                _data(picture, metadata) | found,
             )
     return code
 
 
-def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[str, Any] | None]:
-    """What captions a picture and compares that with its prompt; None where it has no prompt."""
+def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[str, Any]]:
+    """What looks at a picture: `check` where it has a prompt, `controls` where it has several."""
     from ufc.captioning.contradictions import compare_with_prompts, load_judge
     from ufc.pipeline import UFCPipeline
+    from ufc.requests.made_from import controls_of
     from ufc_base.reading import load_image
 
     pipeline = UFCPipeline.from_pretrained(model)
     judge = load_judge(compared_by)
 
-    def compare(picture: str, metadata: Metadata) -> dict[str, Any] | None:
+    def compare(picture: str, metadata: Metadata) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        image = load_image(picture)
         prompt = ((metadata.request or {}).get("request") or {}).get("prompt")
-        if not isinstance(prompt, str) or not prompt:
-            return None
-        return compare_with_prompts(pipeline, [prompt], [load_image(picture)], judge)[0].to_json()
+        if isinstance(prompt, str) and prompt:
+            (told,) = compare_with_prompts(pipeline, [prompt], [image], judge)
+            found["check"] = told.to_json()
+        given = controls_of(picture, metadata)
+        if given is None:
+            return found | {"controls": None}
+        shares = pipeline.control_shares(image, conditioning=given)
+        return found | ({"controls": shares.to_json()} if shares.shares else {})
 
     return compare
 
 
-def _checked(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    return f"caption: {found['caption']}\ncheck: {found['explanation'] or 'nothing contradicts it'}"
+def _checked(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if check := found.get("check"):
+        lines += [f"caption: {check['caption']}"]
+        lines += [f"check: {check['explanation'] or 'nothing contradicts it'}"]
+    if controls := found.get("controls"):
+        adds = ", ".join(f"{one['name']} {one['adds']:+.2f}" for one in controls["shares"])
+        lines += [f"compliance: {controls['compliance']:.2f}, of which {adds}"]
+    elif "controls" in found:
+        lines += ["compliance: the pictures it was made from are not where its manifest says"]
+    return lines
 
 
 def _data(picture: str, metadata: Metadata) -> dict[str, Any]:

@@ -3,6 +3,7 @@
   text       its caption found among 99 others (R-precision), and the judge's chance that it fits
   reference  deep features nearer to the own reference than to a random one
   kept       exact pixels, and the step of brightness where the new begins
+  all        whether the left and the right half of the product agree in colour
 
 Every figure is taken for every subset, the empty one too: what a figure is without its control is
 its chance level.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from estimators.metrics.fid import frechet_distance, statistics
+from estimators.metrics.pairs.halves import halves_agree
 from estimators.metrics.pairs.preservation import exact_rate, seam_ratio
 from estimators.metrics.pairs.similarity import cosine_to
 from estimators.metrics.r_precision import captions_first, r_precision
@@ -33,6 +35,8 @@ from ufc_base.images import to_tensor
 CONTROLS = ("text", "reference", "kept")
 BATCH = 32
 
+Side = Literal["top", "bottom", "left", "right"]
+
 
 @dataclass(frozen=True)
 class Task:
@@ -42,7 +46,7 @@ class Task:
         captions: of the held-out pictures.
         references: for each, the picture of another product of its type.
         bases: for each, the picture that blocks are kept of: its own.
-        known_HW: which blocks of the grid (rows, columns) are kept; the upper half.
+        known_HW: which blocks of the grid (rows, columns) are kept, a half of them.
     """
 
     captions: list[str]
@@ -60,12 +64,27 @@ class Task:
         )
 
 
-def make_task(pipeline: UFCPipeline, real: HeldOut, types: Sequence[str], seed: int = 0) -> Task:
-    """References of the same type, and the upper half of the own picture to keep."""
-    rows, columns = pipeline.grid_size
-    known_HW = (torch.arange(rows) < rows // 2)[:, None].expand(rows, columns)
+def make_task(
+    pipeline: UFCPipeline,
+    real: HeldOut,
+    types: Sequence[str],
+    seed: int = 0,
+    kept: Side = "top",
+) -> Task:
+    """References of the same type, and a half of the own picture to keep."""
     references = [real.fitted[index] for index in pair_up(types, seed)]
-    return Task(real.captions, references, real.fitted, known_HW)
+    return Task(real.captions, references, real.fitted, kept_half(pipeline.grid_size, kept))
+
+
+def kept_half(grid: tuple[int, int], side: Side) -> Tensor:
+    """The blocks of one half of a grid of (rows, columns), bool; of odd numbers the smaller one."""
+    known_HW = torch.zeros(grid, dtype=torch.bool)
+    rows, columns = grid[0] // 2, grid[1] // 2
+    if side in ("top", "bottom"):
+        known_HW[slice(rows) if side == "top" else slice(grid[0] - rows, None)] = True
+    else:
+        known_HW[:, slice(columns) if side == "left" else slice(grid[1] - columns, None)] = True
+    return known_HW
 
 
 def subsets() -> list[tuple[str, ...]]:
@@ -81,7 +100,10 @@ def control_report(
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """A row of figures for each subset of controls; the same seeds in all, the model's settings."""
+    """A row of figures for each subset of controls; the same seeds in all, the model's settings.
+
+    `settings` are of the pipeline's call, in the place of the model's own.
+    """
     rows = []
     references = judges.features(task.references)
     for number, controls in enumerate(subsets()):
@@ -92,6 +114,7 @@ def control_report(
             | text_figures(judges, pictures, task.captions)
             | reference_figures(features, references)
             | kept_figures(pictures, task)
+            | half_figures(pictures, task)
             | {"fd": frechet_distance(statistics(features), judges.training_statistics)}
         )
         if progress is not None:
@@ -164,6 +187,16 @@ def kept_figures(pictures: Sequence[Image.Image], task: Task) -> dict[str, float
     }
 
 
+def half_figures(pictures: Sequence[Image.Image], task: Task) -> dict[str, float | None]:
+    """Share of pictures whose halves agree in colour, beside that of the untouched ones."""
+    return {"halves_agree": _share(pictures), "halves_agree_of_real": _share(task.bases)}
+
+
+def _share(pictures: Sequence[Image.Image]) -> float | None:
+    found = [agree for picture in pictures if (agree := halves_agree(picture)) is not None]
+    return float(np.mean(found)) if found else None
+
+
 def _uint8(pictures: Sequence[Image.Image]) -> Tensor:
     return ((to_tensor(pictures) + 1) * 127.5).round().to(torch.uint8)
 
@@ -177,8 +210,8 @@ def control_table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as Markdown; a figure whose control is given is in bold."""
     lines = [
         "| controls | R-precision | text fits | nearer to its reference | similarity to it / to "
-        "others | exact pixels | seam | FD |",
-        "|---|---|---|---|---|---|---|---|",
+        "others | exact pixels | seam | halves agree | FD |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         present = row["controls"]
@@ -187,6 +220,7 @@ def control_table(rows: Sequence[dict[str, Any]]) -> str:
             return f"**{text}**" if control in present else text
 
         seam = "–" if row["seam_ratio"] is None else f"{row['seam_ratio']:.2f}"
+        halves = "–" if row["halves_agree"] is None else f"{row['halves_agree']:.3f}"
         similarity = f"{row['reference_similarity']:.3f} / {row['random_similarity']:.3f}"
         cells = [
             " + ".join(present) or "none",
@@ -196,6 +230,7 @@ def control_table(rows: Sequence[dict[str, Any]]) -> str:
             bold(similarity, "reference"),
             bold(f"{row['exact_pixels']:.3f}", "kept"),
             bold(seam, "kept"),
+            halves,
             f"{row['fd']:.2f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -205,4 +240,7 @@ def control_table(rows: Sequence[dict[str, Any]]) -> str:
             "",
             f"The seam ratio of the untouched pictures at the same borders: {of_real:.2f}.",
         ]
+    halves_of_real = rows[0]["halves_agree_of_real"]
+    if halves_of_real is not None:
+        lines += ["", f"Halves of the untouched pictures agree in {halves_of_real:.3f}."]
     return "\n".join(lines)

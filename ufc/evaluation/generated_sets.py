@@ -40,7 +40,10 @@ _KEPT_AS = {
     "best_of": "drafts",
     "num_images_per_prompt": "per_caption",
 }
-_IF_GIVEN = {"contrastive_weight", "time_budget", "feather", "score_steps", "top_k", "top_p"}
+_IF_GIVEN = {
+    *("contrastive_weight", "clip_weight", "min_score", "time_budget", "feather", "score_steps"),
+    *("top_k", "top_p"),
+}
 
 Progress = Callable[[int, int], None]
 
@@ -67,10 +70,10 @@ class Plan:
         """The plan with nothing left open.
 
         Raises:
-            ValueError: it asks for the reranker, which only the pipeline's own calls have.
+            ValueError: it asks for rerankers, which only the pipeline's own calls have.
         """
         config = GenerationConfig.over(defaults, self.config.explicit())
-        if config.contrastive_weight:
+        if config.contrastive_weight or config.clip_weight or config.min_score:
             raise ValueError("sets to be measured are chosen by the model's own scores alone")
         return Plan(config, self.estimators)
 

@@ -13,18 +13,15 @@ from torch import Tensor
 
 from ufc.call_arguments import make_generators, of_strength, prepare_edits, sampler_config
 from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
-from ufc.conditioning.control_item import ControlItem
-from ufc.conditioning.controls import encode_controls
 from ufc.conditioning.edits.strength import stay_by_strength
 from ufc.conditioning.encoding import known_codes
 from ufc.conditioning.expansion import ExpandPrompt, expand_all
 from ufc.conditioning.frame import Frame
 from ufc.conditioning.known_tokens import EditCanvas, as_pictures, blank_edit, paste_back
-from ufc.contrastive_scorer import ContrastiveEstimator, Reranker, make_reranker, rerank
 from ufc.io.validation import RequestError
 from ufc.model.forking import prepare_process
 from ufc.pipeline.callbacks import StepCallback, step_tensors, take_over, tensor_inputs
-from ufc.pipeline.coding import Coding
+from ufc.pipeline.judging import Judging, bar_of, below_bar
 from ufc.pipeline_output import (
     PipelineOutput,
     at_original_size,
@@ -37,12 +34,12 @@ from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
-from ufc.sampling.selection.attempts import Bar
+from ufc.sampling.selection.rerankers import Scorer, rerank
 from ufc.sampling.stopping import running
 from ufc_base.computing.thread_pool import temporary_thread_pool
 
 
-class Generation(Coding):
+class Generation(Judging):
     """Parts that generate together."""
 
     @temporary_thread_pool()
@@ -58,6 +55,8 @@ class Generation(Coding):
         callback_on_step_end_tensor_inputs: Sequence[str] | None = None,
         show_progress: bool = False,
         expand_prompt: ExpandPrompt | None = None,
+        scorer: Scorer | None = None,
+        scorer_weight: float = 1.0,
     ) -> PipelineOutput:
         """Make a picture of each conditioning, with its own seed, all with the same settings.
 
@@ -70,6 +69,7 @@ class Generation(Coding):
             watch.look()
         check_output_type(output_type)
         self.check_upscale(config.upscale)
+        self.check_scores(config, scorer)
         names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
         with running(self.calls) as call, ExitStack() as stack:
             told: list[list[str]] = [[] for _ in given]
@@ -81,11 +81,9 @@ class Generation(Coding):
                 self.transformer.check_autoregressive()
             problem = self.problem(edits, frame, make_generators(seeds, generator), config)
             items, negatives, notices = self.controls(given)
-            if config.min_compliance is not None and any(item.empty for item in items):
-                raise RequestError(
-                    "min_compliance: a picture without words and references has nothing to comply "
-                    "with; give some, or leave it out"
-                )
+            prompts = [one.prompt for one in given]
+            wanted = bar_of(config, prompts, items)
+            rerankers = self.rerankers(prompts, config, scorer, scorer_weight)
             bar = None
             if show_progress:
                 free = int((~problem.locked_BT).any(0).sum())
@@ -111,8 +109,6 @@ class Generation(Coding):
                     take_over(canvas, returned, problem.locked_BT, problem.codes)
                 return call.stopped
 
-            prompts = [one.prompt for one in given]
-            reranker = self.reranker(prompts, config.contrastive_weight, frame.grid)
             with self.at_work(self.transformer):
                 refined = generate_tokens(
                     self.transformer,
@@ -122,9 +118,11 @@ class Generation(Coding):
                     sampler,
                     guidance_scale=config.guidance_scale,
                     best_of=config.best_of,
-                    bar=bar_of(config),
+                    bar=wanted,
                     apart=self.deterministic,
-                    rescore=lambda score: rerank(score, reranker),
+                    rescore=lambda score: rerank(
+                        score, rerankers, lambda codes_MT: self.decode(codes_MT, frame.grid)
+                    ),
                     on_step=on_step,
                 )
             codes_BT = refined.canvas.codes
@@ -143,10 +141,8 @@ class Generation(Coding):
             seeds=list(seeds),
             seconds=time.monotonic() - started,
             notices=[
-                [*first, *then, *below_bar(config, float(reached))]
-                for first, then, reached in zip(
-                    told, notices, refined.canvas.scores["compliance"], strict=True
-                )
+                [*first, *then, *below_bar(wanted, config, refined.canvas.scores, row)]
+                for row, (first, then) in enumerate(zip(told, notices, strict=True))
             ],
             prompts=prompts,
             **measured(refined, items, edits, frame.grid),
@@ -184,49 +180,6 @@ class Generation(Coding):
             frame.grid,
             self.alike,
         )
-
-    def controls(
-        self, given: Sequence[Conditioning]
-    ) -> tuple[list[ControlItem], list[ControlItem], list[list[str]]]:
-        """Control tokens of each picture, those of its negative branch, and its notices."""
-        for one in given:
-            for name in ("prompt_embeds", "negative_prompt_embeds"):
-                self.check_embeds(name, getattr(one, name))
-        tokens = [encode_controls(one, self.encode_text, self.encode_reference) for one in given]
-        items, negatives, notices = map(list, zip(*tokens, strict=True))
-        return items, negatives, notices
-
-    def reranker(
-        self,
-        prompts: Sequence[str | None],
-        weight: float,
-        grid: tuple[int, int] | None = None,
-    ) -> Reranker | None:
-        """The contrastive estimator on these prompts, or None at weight 0; it is loaded once."""
-        if weight == 0:
-            return None
-        if self.contrastive is None:
-            self.contrastive = ContrastiveEstimator.from_pretrained()
-        return make_reranker(
-            self.contrastive, lambda codes_BT: self.decode(codes_BT, grid), prompts, weight
-        )
-
-
-def bar_of(config: GenerationConfig) -> Bar | None:
-    """The compliance that pictures have to reach, if any."""
-    if config.min_compliance is None:
-        return None
-    return Bar(config.min_compliance, config.max_attempts)
-
-
-def below_bar(config: GenerationConfig, compliance: float) -> list[str]:
-    """What there is to tell of a picture that did not reach the compliance asked for."""
-    if config.min_compliance is None or compliance >= config.min_compliance:
-        return []
-    return [
-        f"compliance is {compliance:.2f} at best after {config.max_attempts} attempts, "
-        f"min_compliance {config.min_compliance:g} was wanted; try other words or more attempts"
-    ]
 
 
 def with_captions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,6 +25,9 @@ from ufc_base.computing.inference import WeightWatch
 from vqgan.model import VQGAN
 from vqgan.quantizer import name_codes
 from vqgan.upscaling.model import Upscaler
+
+if TYPE_CHECKING:
+    from estimators.metrics.clip_score import ClipScorer
 
 
 class Parts(Progress):
@@ -83,6 +86,7 @@ class Parts(Progress):
             ("compile", "low_mem", "cpu_offload", "deterministic"), False
         )
         self.contrastive: ContrastiveEstimator | None = None
+        self.clip: ClipScorer | None = None  # whoever gives a `clip_weight` sets it
         self.calls: list[Call] = []
         self.set_progress_bar_config()
 

@@ -6,7 +6,7 @@ the scripts all come through here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -31,6 +31,7 @@ from ufc.pipeline.generation import Generation
 from ufc.pipeline.memory_saving import MemorySaving
 from ufc.pipeline.storage import Storage
 from ufc.sampling.generation_config import GenerationConfig
+from ufc.sampling.selection.rerankers import Scorer
 
 if TYPE_CHECKING:
     from ufc.captioning.tell import ToldText
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 NO_SETTINGS = (
     "self", "further", "seed", "generator", "latents", "output_type", "return_dict", "callback",
     "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs", "expand_prompt",
+    "scorer", "scorer_weight",
 )  # fmt: skip
 
 
@@ -73,12 +75,14 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
         num_candidates: int | None = None,
         best_of: int | None = None,
         min_compliance: float | None = None,
+        min_score: str | Mapping[str, float] | None = None,
         max_attempts: int = 8,
         patience: int | None = None,
         time_budget: float | None = None,
         order: str | None = None,
         compliance_weight: float | None = None,
         contrastive_weight: float | None = None,
+        clip_weight: float | None = None,
         feather: int = 0,
         original_size: bool = False,
         upscale: int = 1,
@@ -92,6 +96,8 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
         callback: PlainCallback | None = None,
         callback_steps: int = 1,
         expand_prompt: ExpandPrompt | None = None,
+        scorer: Scorer | None = None,
+        scorer_weight: float = 1.0,
         conditioning: Conditioning | Sequence[Conditioning] | None = None,
         invert_mask: bool | Sequence[bool] = False,
         **further: Any,
@@ -137,6 +143,8 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             num_candidates: canvases tried each step, 1 or more.
             best_of: whole pictures generated for each, the best of them by score is returned.
             min_compliance: generate a picture again until its compliance is this at least, 0..1.
+            min_score: the same by other scores, by their names: `compliance`, `fidelity`,
+                `contrastive`, `clip`, `scorer`; as {"clip": 0.6} or as text, "clip=0.6".
             max_attempts: so many times in all; then the best is kept, and a notice says so.
             patience: stop after so many steps without a better score.
             time_budget: stop after so many seconds, of all pictures and attempts together.
@@ -146,6 +154,9 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             compliance_weight: share of compliance in the score, 0..1; the rest is fidelity.
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
+            clip_weight: the same share of CLIP, which is `pipe.clip`: what
+                `estimators.metrics.clip_score.load_english` or `load_chinese` gives. Its score is
+                2.5 times the cosine, 1 at most.
             feather: width in pixels of a blended band outside the kept pixels.
             original_size: an edit comes back at its image's own size (PIL only): the model works on
                 the part around what changes, and no other pixel is touched. `codes` and the rest
@@ -172,6 +183,11 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             expand_prompt: rewrites prompts as captions: a `PromptExpander`, or any function of a
                 wish that returns words. What cannot be used leaves the prompt as it is; a notice
                 says so, and `prompts` of the output are those that were used.
+            scorer: any function of pictures and their prompts (two lists of one length, "" where
+                there are no words) that returns a score from 0 to 1 for each, by which canvases
+                are chosen: the best of N, candidates, attempts.
+            scorer_weight: its share of the compliance that is chosen by, 0..1; with
+                `contrastive_weight` and `clip_weight` 1 at most.
             conditioning: all controls of a picture in one, or a list of such; instead of those by
                 name.
             invert_mask: black is regenerated, white is kept.
@@ -183,7 +199,7 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
         Raises:
             ValueError: controls that contradict each other or do not fit the model, or a setting
                 out of its range.
-            CheckpointError: a `contrastive_weight`, and no such estimator is here.
+            CheckpointError: the contrastive estimator is asked for, and is not here.
         """
         given = locals() | further  # spelled out for who calls it; a test holds it to the models
         controls, settings = sort_arguments(
@@ -214,6 +230,8 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             show_progress=True,
             expand_prompt=expand_prompt,
+            scorer=scorer,
+            scorer_weight=scorer_weight,
         )
         return output if return_dict else (output.images,)
 

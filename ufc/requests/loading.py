@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ufc.io.validation import RequestError
 from ufc.request import Result
+from ufc.requests.clip import load_clip
 from ufc.requests.lora import add_adapters
 from ufc.requests.replay import RECORDED, agreed
 from ufc.versions import versions
@@ -38,6 +39,9 @@ class ModelSettings:
     cpu_offload: bool = False
     deterministic: bool = False
     lora: tuple[str, ...] = ()  # files of adapters, see `ufc.requests.lora`
+    clip_model: str | None = None  # see `ufc.requests.clip`
+    clip_checkpoint: str | None = None
+    clip_lang: str = "en"
 
 
 MODEL_FLAGS = tuple(one.name for one in fields(ModelSettings))
@@ -79,6 +83,7 @@ def load(settings: ModelSettings) -> Loaded:
 
     Raises:
         ValueError: no such model, damaged or changed files, or a device that is not there.
+        UnavailableError: an extra that is needed is not installed.
     """
     import torch
 
@@ -129,6 +134,10 @@ def load(settings: ModelSettings) -> Loaded:
         backend["variant"] = settings.variant
     if adapters:
         backend["lora"] = adapters
+    if settings.clip_model or settings.clip_checkpoint:
+        pipe.clip, backend["clip"] = load_clip(
+            settings.clip_model, settings.clip_checkpoint, settings.clip_lang
+        )
     if Path(name).is_dir():
         name = str(Path(name).resolve())
     return Loaded(pipe, name, backend, {**versions(), "weights": weights_digest(folder)})

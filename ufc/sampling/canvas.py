@@ -5,7 +5,7 @@ Shapes: B images, T cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -83,8 +83,8 @@ def blank_canvas(codes_BT: Tensor, locked_BT: Tensor, codes: int) -> Canvas:
 
 def total_score(scores: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Weighted sum of the scores, as w * compliance + (1 - w) * fidelity is."""
-    parts: Sequence[Tensor] = [weights.get(name, 0.0) * value for name, value in scores.items()]
-    return torch.stack(list(parts)).sum(0)
+    parts = [weights[name] * value for name, value in scores.items() if name in weights]
+    return torch.stack(parts).sum(0)
 
 
 def curve_point(step: int, canvas: Canvas, image: int) -> dict[str, float]:

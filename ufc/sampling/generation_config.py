@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 from ufc.io.validation import RequestError, listed, shown
@@ -29,9 +36,11 @@ _OF_A_CALL = (
     "seed",
     "num_images_per_prompt",
     "contrastive_weight",
+    "clip_weight",
     "top_k",
     "top_p",
     "min_compliance",
+    "min_score",
     "max_attempts",
     "patience",
     "time_budget",
@@ -45,6 +54,31 @@ _OF_A_CALL = (
 
 def known_order(name: str) -> str:
     return find_order(name).name
+
+
+def read_min_score(text: str) -> dict[str, float]:
+    """Least scores by name, of text such as "contrastive=0.6,fidelity=0.3".
+
+    Raises:
+        ValueError: it is not of that form, a number is not from 0 to 1, or a name is said twice.
+    """
+    least: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        value = float(number)
+        if not name.isidentifier() or name in least or not 0 <= value <= 1:
+            raise ValueError(part)
+        least[name] = value
+    return least
+
+
+def plain_min_score(value: Any) -> Any:
+    """Least scores as text in one form, from such text or from a mapping."""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{name}={number}" for name, number in value.items())
+    if not isinstance(value, str):
+        return value
+    return ",".join(f"{name}={number:g}" for name, number in read_min_score(value).items())
 
 
 class GenerationConfig(BaseModel):
@@ -127,17 +161,28 @@ class GenerationConfig(BaseModel):
         le=1,
         description="Share of the contrastive estimator in compliance, for choosing (0).",
     )
+    clip_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of CLIP (--clip-checkpoint) in compliance, for choosing (0).",
+    )
     min_compliance: float | None = Field(
         None,
         ge=0,
         le=1,
         description="Generate a picture again until its compliance is this at least.",
     )
+    min_score: Annotated[str | None, BeforeValidator(plain_min_score)] = Field(
+        None,
+        description="The same by other scores, NAME=X,NAME=X: compliance, fidelity, contrastive, "
+        "clip, 0 to 1.",
+    )
     max_attempts: int = Field(
         8,
         ge=1,
         le=1_000,
-        description="Attempts at --min-compliance; the best is kept (8).",
+        description="Attempts at --min-compliance and --min-score; the best is kept (8).",
     )
     patience: int | None = Field(
         None, ge=1, le=1_000, description="Stop after so many steps without a better score."
@@ -266,6 +311,8 @@ def range_of(name: str) -> tuple[Any, Any]:
 
 def wanted(name: str, of_kind: bool) -> str:
     """What a setting should have been; `of_kind` says that its type was right."""
+    if name == "min_score":
+        return "scores from 0 to 1, such as contrastive=0.6 or contrastive=0.6,fidelity=0.3"
     if kind_of(name) is str:
         return f"one of {listed(ORDERS)}"
     if kind_of(name) is bool:

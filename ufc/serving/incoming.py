@@ -187,7 +187,8 @@ def check_limits(request: Request, pipe: UFCPipeline, settings: ServerSettings) 
     config = GenerationConfig(**request.settings.explicit())
     pictures = config.num_images_per_prompt
     canvases = pictures * config.num_candidates * config.best_of
-    attempts = 1 if config.min_compliance is None else config.max_attempts
+    again = config.min_compliance is not None or config.min_score is not None
+    attempts = config.max_attempts if again else 1
     for name, got, most in (
         ("n", pictures, min(settings.max_images, settings.max_queue)),
         ("num_inference_steps", config.num_inference_steps, settings.max_steps),

@@ -49,7 +49,9 @@ class ServerSettings:
             min=1,
         ),
     ] = 64
-    max_attempts: Annotated[int, option("Attempts at min_compliance (8).", LIMITS, min=1)] = 8
+    max_attempts: Annotated[
+        int, option("Attempts at min_compliance and min_score (8).", LIMITS, min=1)
+    ] = 8
     max_area: Annotated[
         float,
         option("Blocks of one picture, as a multiple of the trained number (4).", LIMITS, min=1),

@@ -78,14 +78,24 @@ def dominant_colour(image: Image.Image) -> DominantColour:
 
     A picture that is all ground counts as white.
     """
-    lab = rgb_to_lab(np.asarray(image.convert("RGB")))
-    product = lab[_inner(product_mask(lab))]
-    if not len(product):
+    lab, product = find_product(image)
+    if not product.any():
         return DominantColour("white", (100.0, 0.0, 0.0), 1.0)
-    names = name_colours(product)
+    return dominant_of(lab[product])
+
+
+def find_product(image: Image.Image) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """A picture in Lab (H W 3), and where its product is, without the rim (H W)."""
+    lab = rgb_to_lab(np.asarray(image.convert("RGB")))
+    return lab, _inner(product_mask(lab))
+
+
+def dominant_of(lab: FloatArray) -> DominantColour:
+    """The dominant colour of pixels in Lab (N 3), of one or more."""
+    names = name_colours(lab)
     votes = np.bincount(names, minlength=len(NAMES))
     winner = int(votes.argmax())
-    low, a, b = np.median(product[names == winner], axis=0)
+    low, a, b = np.median(lab[names == winner], axis=0)
     return DominantColour(
         NAMES[winner], (float(low), float(a), float(b)), float(votes[winner] / len(names))
     )

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+DRAWS = 1000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class AucInterval:
+    """An area with its 95 % interval (percentile bootstrap over pictures)."""
+
+    value: float
+    low: float
+    high: float
 
 
 def auc(right: ArrayLike, wrong: ArrayLike) -> float:
@@ -27,3 +40,22 @@ def auc(right: ArrayLike, wrong: ArrayLike) -> float:
     below = np.searchsorted(ranked, right_scores, side="left")
     up_to = np.searchsorted(ranked, right_scores, side="right")
     return float((below + up_to).mean() / (2 * len(ranked)))
+
+
+def auc_interval(
+    right: ArrayLike, wrong: ArrayLike, draws: int = DRAWS, seed: int = 0
+) -> AucInterval:
+    """`auc` of pictures that are each scored rightly and wrongly (own and exchanged captions, say).
+
+    A picture's two scores are resampled together.
+
+    Raises:
+        ValueError: the two sides have different lengths, or are refused by `auc`.
+    """
+    own, other = np.ravel(right).astype(float), np.ravel(wrong).astype(float)
+    if len(own) != len(other):
+        raise ValueError(f"got {len(own)} right and {len(other)} wrong scores, wanted pairs")
+    value = auc(own, other)
+    rows = np.random.default_rng(seed).integers(len(own), size=(draws, len(own)))
+    low, high = np.percentile([auc(own[row], other[row]) for row in rows], [2.5, 97.5])
+    return AucInterval(value, float(low), float(high))

@@ -24,8 +24,9 @@ RECIPE = (
     "model", "weights", "dtype", "lora", "order", "num_inference_steps", "num_candidates",
     "best_of",
     "guidance_scale", "negative_prompt", "temperature", "choice_temperature", "top_k", "top_p",
-    "patience", "time_budget", "compliance_weight", "contrastive_weight", "min_compliance",
-    "max_attempts", "strength", "height", "width", "upscale", "original_size", "feather", "seed",
+    "patience", "time_budget", "compliance_weight", "contrastive_weight", "clip_weight",
+    "min_compliance", "min_score", "max_attempts", "strength", "height", "width", "upscale",
+    "original_size", "feather", "seed",
 )  # fmt: skip
 
 

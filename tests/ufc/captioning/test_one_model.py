@@ -175,6 +175,30 @@ def test_what_it_tells_is_measured_beside_probes(
     assert 0 <= found["grounding"]["grounding"] <= 1
 
 
+def test_verdicts_are_held_against_probes(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data", 8)
+    asked = ["evaluate", "verdicts", "--model", str(trained), "--real", str(data)]
+    asked += ["--train-data-dir", str(data), "--extractor", "toy_extractor:tiny_extractor"]
+    asked += ["--no-cache", "--limit", "6", "--output-dir", str(tmp_path / "out")]
+    assert main([*asked, "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    assert set(found["languages"]) == {"en", "zh"}
+    for of in found["languages"].values():
+        assert of["captions"] == 6 and set(of["attributes"]) == {"type", "colour"}
+        colour = of["attributes"]["colour"]
+        assert colour["count"] == 6 and 0 <= colour["agreement"] <= 1
+        for shown in ("generated", "real"):
+            for area in of[shown].values():
+                assert 0 <= area["low"] <= area["value"] <= area["high"] <= 1
+        # The model captions the real pictures rightly, and other captions have another colour.
+        assert of["real"]["one_minus_contradiction"]["value"] > 0.7
+    assert main([*asked, "--quiet"]) == 0
+    assert "AUC on generated pictures, one minus contradiction" in capsys.readouterr().out
+
+
 def test_free_words_are_measured_beside_plain_captions(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

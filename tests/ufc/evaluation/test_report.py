@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from toy_data import write_folder
 import ufc.cli.main as cli
 from estimators.metrics.sets.picture_set import RECIPE, open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
-from ufc.evaluation.controls import reference_figures, subsets
+from ufc.evaluation.controls import kept_half, reference_figures, subsets
 from ufc.evaluation.distances import halves
 from ufc.evaluation.memory import nearest
 from ufc.evaluation.report import to_html
@@ -160,6 +161,39 @@ def test_every_form_of_a_model(place: Path, capsys: pytest.CaptureFixture[str]) 
     assert page.count("data:image/png;base64,") == 4  # best, median, worst, calibration
     assert 'src="http' not in page and "<script" not in page
     assert "<table>" in page
+
+
+def test_another_half_is_kept_and_another_order_fills(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--model", "model", "--real", "data", "--train-data-dir", "data", "--limit", "4"]
+    asked = ["controls", *data, "--kept", "left", "--order", "mask_predict", "--quiet"]
+    assert evaluate(*asked, "--json") == 0
+    found = printed(capsys)
+    assert (found["captions"], found["kept"], found["order"]) == (4, "left", "mask-predict")
+    rows: Any = found["subsets"]
+    assert [row["exact_pixels"] == 1 for row in rows] == ["kept" in row["controls"] for row in rows]
+    assert rows[0]["halves_agree_of_real"] == 1
+    assert all(0 <= row["halves_agree"] <= 1 for row in rows)
+    assert evaluate(*asked) == 0
+    assert "halves agree" in capsys.readouterr().out
+    for flags, words in ((["--order", "tea"], "order: got"), (["--kept", "middle"], "--kept")):
+        assert evaluate("controls", *data, *flags) == 2
+        assert words in capsys.readouterr().err
+    assert evaluate("controls", *data, "--order", "autoregressive") == 2
+    assert "autoregressive" in capsys.readouterr().err
+
+
+def test_each_side_has_the_half_of_its_name() -> None:
+    sums = {
+        side: (half.sum(1).tolist(), half.sum(0).tolist())
+        for side in ("top", "bottom", "left", "right")
+        for half in [kept_half((4, 3), side)]  # type: ignore[arg-type]
+    }
+    assert sums == {
+        "top": ([3, 3, 0, 0], [2, 2, 2]), "bottom": ([0, 0, 3, 3], [2, 2, 2]),
+        "left": ([1, 1, 1, 1], [4, 0, 0]), "right": ([1, 1, 1, 1], [0, 0, 4]),
+    }  # fmt: skip
 
 
 def test_subsets_are_all_of_them() -> None:

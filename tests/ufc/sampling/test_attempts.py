@@ -47,25 +47,31 @@ def until(images: int, bar: Bar, score: Score = scored, first: int = 0, on_step=
 
 
 def test_images_are_generated_until_they_reach_the_bar() -> None:
-    found = until(3, Bar(1.0, 400)).canvas.scores["compliance"]
+    found = until(3, Bar({"compliance": 1.0}, 400)).canvas.scores["compliance"]
     assert found[0] == 1 and found[2] == 1 and found[1] == 0
 
 
 def test_the_best_is_kept_where_none_reaches_it() -> None:
-    one = [float(until(1, Bar(1.0, 1), first=s).canvas.scores["compliance"]) for s in range(8)]
-    four = [float(until(1, Bar(1.0, 4), first=s).canvas.scores["compliance"]) for s in range(8)]
+    one = [
+        float(until(1, Bar({"compliance": 1.0}, 1), first=s).canvas.scores["compliance"])
+        for s in range(8)
+    ]
+    four = [
+        float(until(1, Bar({"compliance": 1.0}, 4), first=s).canvas.scores["compliance"])
+        for s in range(8)
+    ]
     assert all(b >= a for a, b in zip(one, four, strict=True)) and sum(four) > sum(one)
 
 
 def test_an_image_does_not_depend_on_what_others_need() -> None:
-    together = until(3, Bar(1.0, 30)).canvas.codes
-    alone = until(1, Bar(1.0, 30)).canvas.codes
+    together = until(3, Bar({"compliance": 1.0}, 30)).canvas.codes
+    alone = until(1, Bar({"compliance": 1.0}, 30)).canvas.codes
     assert torch.equal(together[:1], alone)
 
 
 def test_a_bar_that_is_reached_at_once_changes_nothing() -> None:
     plain = refine_best_of(predict, scored, problem(2), CONFIG)
-    assert torch.equal(until(2, Bar(0.0, 9)).canvas.codes, plain.canvas.codes)
+    assert torch.equal(until(2, Bar({"compliance": 0.0}, 9)).canvas.codes, plain.canvas.codes)
 
 
 def test_all_attempts_have_one_budget_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +90,7 @@ def test_all_attempts_have_one_budget_of_time(monkeypatch: pytest.MonkeyPatch) -
         config = SamplerConfig(order="maskgit", steps=2, time_budget=budget)
         found = refine_until(
             lambda p, s, q, seen, c=config: refine_best_of(p, s, q, c, seen),  # type: ignore[misc]
-            slow, never, problem(1), Bar(1.0, 10), None, budget,
+            slow, never, problem(1), Bar({"compliance": 1.0}, 10), None, budget,
         )  # fmt: skip
         assert len(steps) == wanted and (found.canvas.codes < CODES).all()
 
@@ -106,5 +112,12 @@ def test_a_callback_sees_all_images_and_ends_the_attempts() -> None:
         seen.append(len(canvas.codes))  # type: ignore[attr-defined]
         return len(seen) == 5
 
-    until(3, Bar(1.0, 50), on_step=on_step)
+    until(3, Bar({"compliance": 1.0}, 50), on_step=on_step)
     assert seen == [3] * 5
+
+
+def test_of_several_bars_the_lowest_counts() -> None:
+    bar = Bar({"compliance": 0.5, "fidelity": 0.8}, 3)
+    scores = {"compliance": torch.tensor([0.9, 0.4]), "fidelity": torch.tensor([0.8, 1.0])}
+    assert bar.margin(scores).tolist() == pytest.approx([0.0, -0.1])
+    assert float(bar.margin(scores)[0]) == 0  # what is just reached is reached

@@ -103,19 +103,21 @@ class BatchRunner:
                 manifest.record(line)
                 self.generated += 1
                 self.terminal.reach(self.generated + self.failed)
-                told = scores(line.get("compliance"), line.get("fidelity"), line["seconds"])
+                told = scores(line)
                 self.terminal.result(f"{self.folder / line['file_name']}  {told}", line)
 
     def write(
         self, row: Row, out: PipelineOutput, i: int, hashes: Mapping[str, str]
     ) -> dict[str, Any]:
         """Write picture `i` of a batch; returns its manifest line."""
-        scored = {
+        scored: dict[str, Any] = {
             "status": "done",
             "compliance": rounded(out.compliance[i]),
             "fidelity": rounded(out.fidelity[i]),
             "steps": out.steps[i],
         }
+        if out.scores:
+            scored["scores"] = {name: rounded(of[i]) for name, of in out.scores.items()}
         metadata = None
         if self.with_metadata:
             result = self.result(row.picture, **scored)
@@ -171,8 +173,8 @@ def seen_from(folder: Path, path: str) -> str:
         return os.path.realpath(path)
 
 
-def scores(compliance: float | None, fidelity: float | None, seconds: float) -> str:
-    """Compliance, fidelity and time of a picture, for people."""
-    found = {"compliance": compliance, "fidelity": fidelity}
+def scores(line: Mapping[str, Any]) -> str:
+    """Scores and time of a manifest line, for people."""
+    found = {name: line.get(name) for name in ("compliance", "fidelity")} | line.get("scores", {})
     said = [f"{name} {value:.2f}" for name, value in found.items() if value is not None]
-    return "  ".join([*said, f"{seconds:.2f} s"])
+    return "  ".join([*said, f"{line['seconds']:.2f} s"])

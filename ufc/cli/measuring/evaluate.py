@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from ufc.cli.flags import command
 from ufc.cli.measuring.flags import (
     AblationFlags,
+    ControlFlags,
     EstimatorFlags,
     ModelFlags,
     PhrasingFlags,
     PictureFlags,
     ReportFlags,
     TokenizerFlags,
+    VerdictFlags,
     picture_flags,
 )
 from ufc.cli.measuring.opening import (
@@ -31,6 +33,7 @@ from ufc.cli.measuring.opening import (
     measuring_by,
     measuring_of,
     open_context,
+    probed_sets,
     reading_of,
 )
 from ufc.cli.program import Later, command_of
@@ -44,11 +47,11 @@ if TYPE_CHECKING:
 PICTURES_HELP = """Measure pictures against real ones; --fid, --kid and --prc where none is chosen.
 
 Further forms, each with its own --help: `ufc evaluate tokenizer` (are its reconstructions seen for
-what they are), `distances` (real halves, reconstructions,
-generated pictures), `estimators` (can compliance and fidelity be trusted), `controls` (every subset
-of text, reference, kept blocks), `memory` (is anything copied), `words` (captions and answers),
-`phrasings` (words that captions never use), `ablation` (every order at equal forward passes),
-`report` (one page)."""
+what they are), `distances` (real halves, reconstructions, generated pictures), `estimators` (can
+compliance and fidelity be trusted), `controls` (every subset of text, reference, kept blocks),
+`memory` (is anything copied), `words` (captions and answers), `verdicts` (contradictions against
+probes), `phrasings` (words that captions never use), `ablation` (every order at equal forward
+passes), `report` (one page)."""
 
 
 def build(arguments: list[str]) -> tuple[Any, str, list[str]]:
@@ -211,16 +214,25 @@ def estimators(flags: EstimatorFlags) -> int:
     return _measure(flags, "estimators", run, estimator_table)
 
 
-def controls(flags: ModelFlags) -> int:
+def controls(flags: ControlFlags) -> int:
     """Carry out `ufc evaluate controls`."""
     from ufc.evaluation.controls import control_report, control_table, make_task
+    from ufc.sampling.generation_config import GenerationConfig
+
+    settings = GenerationConfig(order=flags.order).explicit()  # an unknown one is refused at once
 
     def run(context: Context) -> dict[str, Any]:
-        task = make_task(context.pipeline, context.real, context.types(), flags.seed)
+        task = make_task(context.pipeline, context.real, context.types(), flags.seed, flags.kept)
         rows = control_report(
-            context.pipeline, context.judges, task, flags.seed, context.progress("subsets")
+            context.pipeline,
+            context.judges,
+            task,
+            flags.seed,
+            context.progress("subsets"),
+            **settings,
         )
-        return {"captions": len(task.captions), "subsets": rows}
+        said = {"captions": len(task.captions), "kept": flags.kept, **settings}
+        return said | {"subsets": rows}
 
     return _measure(flags, "controls", run, lambda found: control_table(found["subsets"]))
 
@@ -266,18 +278,14 @@ def words(flags: ModelFlags) -> int:
     from ufc.io.hub import DEFAULT_MODEL
     from ufc.pipeline import UFCPipeline
 
-    if flags.real is None or flags.train_data_dir is None:
-        raise ValueError(
-            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
-            "which the probes learn from"
-        )
+    real, training = probed_sets(flags)
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
         fit = flags.fit or pipeline.tokenizer.config.fit
         found = words_report(
             pipeline,
-            open_set(flags.real, flags.limit, reading_of(flags)),
-            open_set(flags.train_data_dir, reading=reading_of(flags)),
+            open_set(real, flags.limit, reading_of(flags)),
+            open_set(training, reading=reading_of(flags)),
             measuring_of(flags, terminal, None, fit),
             terminal.notice,
             fit,
@@ -286,6 +294,36 @@ def words(flags: ModelFlags) -> int:
         if flags.output_dir:
             write_json(Path(flags.output_dir) / "words.json", found)
         terminal.result(words_table(found), found)
+    return DONE
+
+
+def verdicts(flags: VerdictFlags) -> int:
+    """Carry out `ufc evaluate verdicts`."""
+    from estimators.metrics.sets.picture_set import open_set
+    from ufc.captioning.contradictions import load_judge
+    from ufc.evaluation.language.verdicts import verdicts_report, verdicts_table
+    from ufc.io.hub import DEFAULT_MODEL
+    from ufc.pipeline import UFCPipeline
+
+    real, training = probed_sets(flags)
+    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
+        model = load_judge(flags.contradiction_model)
+        pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
+        fit = flags.fit or pipeline.tokenizer.config.fit
+        found = verdicts_report(
+            pipeline,
+            open_set(real, flags.limit, reading_of(flags)),
+            open_set(training, reading=reading_of(flags)),
+            measuring_of(flags, terminal, None, fit),
+            model,
+            terminal.notice,
+            fit=fit,
+            seed=flags.seed,
+            folder=cache_folder(flags),
+        )
+        if flags.output_dir:
+            write_json(Path(flags.output_dir) / "verdicts.json", found)
+        terminal.result(verdicts_table(found), found)
     return DONE
 
 
@@ -355,9 +393,10 @@ FORMS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "tokenizer": (TokenizerFlags, tokenizer, "Are reconstructions seen for what they are?"),
     "distances": (ModelFlags, distances, "FD of real halves, reconstructions, generated pictures."),
     "estimators": (EstimatorFlags, estimators, "Can compliance and fidelity be trusted?"),
-    "controls": (ModelFlags, controls, "Every subset of text, reference and kept blocks."),
+    "controls": (ControlFlags, controls, "Every subset of text, reference and kept blocks."),
     "memory": (ModelFlags, memory, "Is anything copied? The nearest training pictures."),
     "words": (ModelFlags, words, "Captions, answers and found blocks, beside probes."),
+    "verdicts": (VerdictFlags, verdicts, "Contradictions of prompts, against probes; and as AUC."),
     "phrasings": (PhrasingFlags, phrasings, "Words that captions never use, beside their own."),
     "ablation": (AblationFlags, ablation, "Every order at equal numbers of forward passes."),
     "report": (ReportFlags, report, "All of it, with example pictures, on one HTML page."),

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from ufc.cli.flags import orders_beginning
+from ufc.sampling.orders import ORDERS
 from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.program import option, switch
 
 FORMS = (
-    *("tokenizer", "distances", "memory", "words", "phrasings"),
+    *("tokenizer", "distances", "memory", "words", "verdicts", "phrasings"),
     *("estimators", "controls", "ablation", "report"),
 )
 FIGURES, JUDGES, SET, OUTPUT = "Figures", "Judges", "Pictures", "Output"
@@ -218,6 +220,36 @@ class EstimatorFlags(ModelFlags):
     """Flags of the forms that let the estimators choose."""
 
     choices: Annotated[int, option("Pictures a caption to choose the best of (8).", SET, min=3)] = 8
+
+
+@dataclass(kw_only=True)
+class ControlFlags(ModelFlags):
+    """Flags of `ufc evaluate controls`."""
+
+    kept: Annotated[
+        Literal["top", "bottom", "left", "right"],
+        option("Which half of the own picture is kept, where blocks are kept (top).", SET),
+    ] = "top"
+    order: Annotated[
+        str | None,
+        option(
+            "How the canvas is filled (the model's own order); autoregressive where it has been "
+            "learnt.",
+            SET,
+            metavar="|".join(ORDERS),
+            autocompletion=orders_beginning,
+        ),
+    ] = None
+
+
+@dataclass(kw_only=True)
+class VerdictFlags(ModelFlags):
+    """Flags of `ufc evaluate verdicts`."""
+
+    limit: Annotated[int, option("Pictures of each language (200).", SET, min=2)] = 200
+    contradiction_model: Annotated[
+        str, option("What compares caption and prompt: a bundled name or a folder.", JUDGES)
+    ] = "fashion-contradiction"
 
 
 @dataclass(kw_only=True)

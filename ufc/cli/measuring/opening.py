@@ -47,6 +47,20 @@ def open_context(flags: ModelFlags, terminal: Terminal) -> Context:
     )
 
 
+def probed_sets(flags: ModelFlags) -> tuple[str, str]:
+    """Held-out and training pictures, where probes judge.
+
+    Raises:
+        ValueError: --real or --train-data-dir is not given.
+    """
+    if flags.real is None or flags.train_data_dir is None:
+        raise ValueError(
+            "give held-out pictures by --real, and by --train-data-dir the training pictures, "
+            "which the probes learn from"
+        )
+    return flags.real, flags.train_data_dir
+
+
 def measuring_of(
     flags: CommonFlags,
     terminal: Terminal,

@@ -1,4 +1,4 @@
-"""Pictures that are to reach a compliance: those that fall short are generated again.
+"""Pictures that are to reach a score, or several: those that fall short are generated again.
 
 Shapes: B images, S those that fall short, T cells.
 """
@@ -6,7 +6,7 @@ Shapes: B images, S those that fall short, T cells.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,10 +20,14 @@ Attempt = Callable[[Predict, Score, Problem, OnStep | None], Refined]
 
 @dataclass(frozen=True)
 class Bar:
-    """The compliance that is asked for, 0..1, and after how many attempts the best has to do."""
+    """The least scores, 0..1 by name, and after how many attempts the best has to do."""
 
-    compliance: float
+    least: Mapping[str, float]
     attempts: int
+
+    def margin(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """How far each image is above the bar, in the score that is lowest beside it, (B,)."""
+        return torch.stack([scores[name] - least for name, least in self.least.items()]).amin(0)
 
 
 def refine_until(
@@ -35,7 +39,7 @@ def refine_until(
     on_step: OnStep | None = None,
     time_budget: float | None = None,
 ) -> Refined:
-    """Every image's first attempt that reaches the bar, or its most compliant one.
+    """Every image's first attempt that reaches the bar, or the one that comes nearest to it.
 
     An image goes on with its own generator, so it does not depend on what others need. `on_step`
     sees all images at every step and ends the attempts too by returning True; and so does the end
@@ -60,7 +64,7 @@ def refine_until(
 
     kept = attempt(predict, score, problem, watched(lambda c: c, lambda c: c.codes))
     for _ in range(bar.attempts - 1):
-        short_S = (kept.canvas.scores["compliance"] < bar.compliance).nonzero().squeeze(1)
+        short_S = (bar.margin(kept.canvas.scores) < 0).nonzero().squeeze(1)
         if ended or late() or not len(short_S):
             break
         rows_S = short_S.to(problem.codes_BT.device)
@@ -82,7 +86,7 @@ def refine_until(
                 lambda c, of=rows_S: c.codes[of],  # type: ignore[misc]
             ),
         )
-        before, now = (r.canvas.scores["compliance"] for r in (kept, again))
+        before, now = (bar.margin(r.canvas.scores) for r in (kept, again))
         for at in (now > before[short_S]).nonzero().squeeze(1).tolist():
             row = int(short_S[at])
             kept.canvas = with_rows(

@@ -64,9 +64,11 @@ NOT_ON_THE_PAGE = (
     "width",
     "best_of",
     "contrastive_weight",
+    "clip_weight",
     "original_size",
     "strength",  # Vary has it
     "min_compliance",
+    "min_score",
     "max_attempts",
 )
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from toy_clip import small_clip
 
 from estimators.metrics import clip_score as clip
 from estimators.metrics.lpips_diversity import caption_diversity, spread
@@ -115,23 +116,6 @@ def test_ssim_of_equal_pictures_is_one() -> None:
 def test_cosine_is_row_by_row() -> None:
     a = np.array([[1.0, 0.0], [1.0, 1.0]])
     assert cosine_to(a, np.array([[2.0, 0.0], [-1.0, -1.0]])) == pytest.approx([1, -1])
-
-
-def small_clip(folder: Path) -> tuple[str, Path]:
-    """A small CLIP of random weights, known to open_clip by name, and its checkpoint."""
-    open_clip = pytest.importorskip("open_clip")
-    sizes = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
-        "text_cfg": {
-            "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1,
-        },
-    }  # fmt: skip
-    (folder / "small.json").write_text(json.dumps(sizes))
-    open_clip.add_model_config(folder / "small.json")
-    torch.manual_seed(0)
-    torch.save(open_clip.create_model("small").state_dict(), folder / "small.pt")
-    return "small", folder / "small.pt"
 
 
 def test_clip_score_of_english_is_open_clips_cosine(tmp_path: Path) -> None:

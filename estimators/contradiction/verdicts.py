@@ -1,5 +1,8 @@
 """What a caption says to a prompt, and how to say it: `contradiction` and `explain`.
 
+Values of the lexicon are compared by rule (`meaning.judge`). The network decides what the rules
+leave open where there are words that the lexicon does not have.
+
 model = ContradictionModel.from_pretrained(folder)
 verdicts = contradiction("a navy shirt for men", "black casual shirt", model)
 explain("a navy shirt for men", "black casual shirt", verdicts)  # "asked navy, looks black"
@@ -7,7 +10,7 @@ explain("a navy shirt for men", "black casual shirt", verdicts)  # "asked navy, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -15,11 +18,21 @@ from typing import Any
 from torch import Tensor
 
 from estimators.contradiction.lexicon import canonical
-from estimators.contradiction.meaning import LABELS, OUTPUTS, Label, align, compare, nouns, read
+from estimators.contradiction.meaning import (
+    LABELS,
+    OUTPUTS,
+    Label,
+    align,
+    compare,
+    judge,
+    nouns,
+    read,
+)
 from estimators.contradiction.model import ContradictionModel
 from estimators.contradiction.trees import Node, language_of, parse
 
 PAIRS = 256  # judged at a time
+RULES = 0.75  # of a probability, where the rules decide; the rest is the network's
 NAMES_ZH = {"type": "类别", "colour": "颜色", "gender": "适用人群", "occasion": "场合"}
 
 
@@ -94,14 +107,26 @@ def contradictions(
     for at in range(0, len(prompts), PAIRS):
         asked = [parse(text) for text in prompts[at : at + PAIRS]]
         shown = [parse(text) for text in captions[at : at + PAIRS]]
-        found += map(_verdicts, model.probabilities(asked, shown))
+        rows = model.probabilities(asked, shown)
+        found += [_verdicts(*pair) for pair in zip(rows, map(by_rule, asked, shown), strict=True)]
     return found
 
 
-def _verdicts(probabilities_A3: Tensor) -> Verdicts:
+def by_rule(asked: Node, shown: Node) -> dict[str, Label]:
+    """What the rules decide: each of `OUTPUTS` that is granted or contradicted, and what they
+    leave open too where the lexicon has every word."""
+    labels = judge(read(asked), read(shown))
+    known = all(node.unit is None or node.unit.role != "other" for tree in (asked, shown)
+                for node in tree.walk())  # fmt: skip
+    return {name: label for name, label in labels.items() if known or label != "neutral"}
+
+
+def _verdicts(probabilities_A3: Tensor, decided: Mapping[str, Label]) -> Verdicts:
     made = {}
     for output, row in zip(OUTPUTS, probabilities_A3.tolist(), strict=True):
         by_label = dict(zip(LABELS, row, strict=True))
+        if rule := decided.get(output):
+            by_label = {k: RULES * (k == rule) + (1 - RULES) * v for k, v in by_label.items()}
         made[output] = Verdict(max(LABELS, key=by_label.__getitem__), by_label)
     return Verdicts(made.pop("overall"), made)
 

@@ -18,7 +18,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import address, window  # noqa: F401
+from browser_pages import address, folder, window  # noqa: F401
 from conftest import TINY_VQGAN
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys

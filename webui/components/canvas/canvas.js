@@ -85,6 +85,8 @@ class Board {
     });
     this.anywhere = (event) => this.shortcut(event);
     document.addEventListener("keydown", this.anywhere);
+    this.atFirst = (event) => this.handOn(event);
+    document.addEventListener("keydown", this.atFirst, true);
   }
 
   update(data, send) {
@@ -610,6 +612,20 @@ class Board {
     event.preventDefault();
     const name = event.shiftKey ? "redo" : "undo";
     if (this.data[name]) this.act(name);
+  }
+
+  // Ctrl+Enter generates. Streamlit's own choices, such as that of the language, take every Enter
+  // for themselves while they have the focus: it is handed on past them.
+  handOn(event) {
+    if (!this.root.isConnected) {
+      document.removeEventListener("keydown", this.atFirst, true);
+      return;
+    }
+    const generates = (event.ctrlKey || event.metaKey) && event.key === "Enter";
+    if (!generates || !event.target.matches("[data-react-aria-pressable]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    document.body.dispatchEvent(new KeyboardEvent(event.type, event));
   }
 
   setFocus(number) {

@@ -14,9 +14,7 @@ step_tests() { "$BIN/python" -m pytest -q; }
 # A browser that is missing skips this test in `tests`; here it fails. axe-core comes by npm, if that is here.
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
-		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser.py \
-			tests/webui/test_browser_faults.py tests/webui/test_browser_finding.py \
-			tests/webui/test_browser_first_visit.py || return 1
+		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser*.py || return 1
 	command -v npm >/dev/null || { echo "nightly: no npm, so axe-core does not look at the page" >&2 && return 0; }
 	(cd "$scratch" && npm pack --silent axe-core@4.14.1 >/dev/null && tar -xzf axe-core-*.tgz) &&
 		UFC_AXE=$scratch/package/axe.min.js "$BIN/python" -m pytest -q tests/webui/test_browser_accessibility.py

@@ -93,6 +93,8 @@ class Board {
     this.send = send;
     this.data = data;
     document.documentElement.lang = data.lang; // only scripts reach what Streamlit leaves in English
+    if (this.refused !== data.refused) this.sent = null; // it is not going to know them
+    this.refused = data.refused;
     this.takeMarks(data.marks);
     if (this.image.src !== data.src) this.image.src = data.src || "";
     if (!data.src) this.view.reset();

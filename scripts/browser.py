@@ -49,27 +49,50 @@ def browser_path() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+class Server:
+    """`ufc app` on a free port, which stays the same when it is started again."""
+
+    def __init__(self, output: Path, *flags: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "ufc", "app", "--no-browser", "--port", str(port)]
+        self.command = [*command, "--output-dir", str(output), *flags]
+        self.log = output.parent / f"{output.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self.log.open("ab") as stream:
+            process = subprocess.Popen(self.command, stdout=stream, stderr=stream)
+        self.process = process
+        until(lambda: answers(self.address) or process.poll() is not None, "the server")
+        if process.poll() is not None:
+            raise RuntimeError(f"the editor did not start: {self.log.read_text()}")
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it in the middle of what it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+
+
 @contextmanager
 def serving(output: Path, *flags: str) -> Iterator[str]:
     """`ufc app` on a free port; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ufc", "app", "--no-browser", "--port", str(port)]
-    log = output.parent / f"{output.name}.log"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(
-            [*command, "--output-dir", str(output), *flags], stdout=stream, stderr=stream
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            until(lambda: answers(address) or server.poll() is not None, "the server")
-            if server.poll() is not None:
-                raise RuntimeError(f"the editor did not start: {log.read_text()}")
-            yield address
-        finally:
-            server.terminate()
-            server.wait(PATIENCE)
+    server = Server(output, *flags)
+    try:
+        server.start()
+        yield server.address
+    finally:
+        server.stop()
 
 
 def answers(address: str) -> bool:

@@ -14,9 +14,7 @@ step_tests() { "$BIN/python" -m pytest -q; }
 # A browser that is missing skips this test in `tests`; here it fails. axe-core comes by npm.
 step_browser() {
 	(cd scripts && "$BIN/python" -c 'import browser, sys; sys.exit(browser.missing())') &&
-		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser.py \
-			tests/webui/test_browser_faults.py tests/webui/test_browser_finding.py \
-			tests/webui/test_browser_first_visit.py || return 1
+		UFC_SLOW_BROWSER=1 "$BIN/python" -m pytest -q tests/webui/test_browser*.py || return 1
 	if ! command -v npm >/dev/null; then
 		[ "${UFC_NO_AXE:-}" = 1 ] && return
 		echo "nightly: no npm, so axe-core cannot look at the page; install npm, or set UFC_NO_AXE=1 to go without" >&2

@@ -15,7 +15,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import address, window  # noqa: F401
+from browser_pages import address, folder, window  # noqa: F401
 
 pytestmark = [
     pytest.mark.skipif("UFC_AXE" not in os.environ, reason="UFC_AXE names no axe.min.js"),

@@ -5,11 +5,9 @@ It takes minutes: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,64 +16,25 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import opened, served
+from browser_pages import (  # noqa: F401
+    address,
+    editor,
+    folder,
+    press,
+    session_of,
+    speak,
+    take_long,
+    window,
+)
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+
+from webui.strings import strings
 
 pytestmark = [
     pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
     pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing())),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("editor")
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with served(folder) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def window(address: str) -> Iterator[Editor]:
-    with opened(address) as editor:
-        yield editor
-
-
-@pytest.fixture
-def editor(window: Editor, address: str) -> Editor:
-    """The page with a new session and one picture."""
-    window.open(f"{address}/?s=new")
-    window.type_prompt("men's blue shirt")
-    window.generate()
-    return window
-
-
-def session_of(editor: Editor, folder: Path) -> dict[str, Any]:
-    key = editor.driver.current_url.split("s=")[1][:24]
-    text = (folder / "out" / "sessions" / key / "session.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
-
-
-def speak(editor: Editor, language: str) -> None:
-    buttons = editor.all(".st-key-setting_lang button")
-    next(button for button in buttons if button.text.strip() == language).click()
-    editor.wait(lambda: editor.all("[class*=st-key-shelf_zh]"), "the other language")
-    editor.settle()
-
-
-def press(editor: Editor, *keys: str) -> None:
-    """A combination of keys, wherever the focus is."""
-    hand = ActionChains(editor.driver)
-    for key in keys[:-1]:
-        hand.key_down(key)
-    hand.send_keys(keys[-1])
-    for key in reversed(keys[:-1]):
-        hand.key_up(key)
-    hand.perform()
 
 
 def test_another_language_changes_words_alone(editor: Editor, folder: Path) -> None:
@@ -88,6 +47,22 @@ def test_another_language_changes_words_alone(editor: Editor, folder: Path) -> N
     after = session_of(editor, folder)
     assert after["settings"] == before | {"lang": "zh", "seed": after["settings"]["seed"]}
     assert len(after["pictures"]) == 2
+
+
+def test_after_another_language_the_keyboard_and_the_examples_generate(
+    window: Editor, address: str, folder: Path
+) -> None:
+    window.open(f"{address}/?s=new")
+    window.type_prompt("men's blue shirt")
+    speak(window, "中文")
+    press(window, Keys.CONTROL, Keys.ENTER)
+    window.wait(lambda: window.pictures() == 1 and not window.all(".st-key-stop"), "a picture")
+    window.open(f"{address}/?s=new")
+    speak(window, "中文")
+    window.click(".st-key-examples_zh button")
+    window.wait(lambda: window.pictures() == 1 and not window.all(".st-key-stop"), "the example")
+    (drawn,) = session_of(window, folder)["pictures"]
+    assert drawn["request"]["prompt"] == strings("zh")["example_1"]
 
 
 def test_the_keyboard_generates_after_a_drag_and_undoes_from_anywhere(editor: Editor) -> None:
@@ -116,6 +91,21 @@ def test_redo_comes_back_from_the_empty_canvas(editor: Editor) -> None:
     editor.wait(lambda: editor.inside("canvas", ".ready"), "the picture")
 
 
+def test_looking_at_an_old_picture_leaves_what_can_be_redone(editor: Editor) -> None:
+    editor.generate()
+    for _ in range(2):
+        editor.tool("undo")
+        editor.settle()
+    editor.wait(lambda: "Write a few words" in editor.note(), "the empty canvas")
+    editor.inside("gallery", ".pick")[1].click()
+    editor.wait(lambda: editor.inside("canvas", ".ready"), "the first picture")
+    for number in ("0001", "0002"):
+        editor.tool("redo")
+        shown = f".item.shown [data-focus=pick-{number}]"
+        editor.wait(lambda shown=shown: editor.inside("gallery", shown), number)
+        editor.settle()
+
+
 def test_the_canvas_lives_after_steps_and_history(editor: Editor) -> None:
     editor.tab(1)
     slider = editor.wait(lambda: editor.all("[class*=st-key-scrub] input[type=range]"), "steps")[0]
@@ -125,6 +115,51 @@ def test_the_canvas_lives_after_steps_and_history(editor: Editor) -> None:
     editor.tab(0)
     editor.drag(3)
     editor.wait(lambda: editor.marked() == (3,), "a mark")
+
+
+def test_all_blocks_marked_is_said_so(editor: Editor) -> None:
+    assert "Nothing marked" in editor.note()
+    editor.tool("rectangle")
+    editor.drag(0, 15)
+    editor.wait(lambda: editor.note().startswith("All 16 blocks are marked"), "the note")
+    assert "Nothing marked" not in editor.text()
+
+
+def test_joining_marks_the_seam_and_no_more(editor: Editor) -> None:
+    editor.generate()
+    editor.tool("rectangle")
+    editor.drag(0, 11)
+    editor.wait(lambda: editor.marked() == tuple(range(12)), "the upper three rows")
+    editor.settle()
+    editor.tab(2)
+    editor.press("cross")
+    editor.wait(lambda: editor.marked() == (8, 9, 10, 11), "the seam")
+
+
+def test_steps_in_the_settings_and_on_the_shelf_have_their_own_help(editor: Editor) -> None:
+    tips = "[data-testid=stTooltipContent]"
+
+    def point_at(selector: str) -> None:
+        element = editor.wait(lambda: editor.all(selector), selector)[0]
+        editor.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        ActionChains(editor.driver).move_to_element(element).perform()
+
+    def shown(selector: str) -> str:
+        """A panel that was just opened may move on under the mouse."""
+        point_at(selector)
+        time.sleep(0.5)
+        return "".join(tip.text for tip in editor.all(tips))
+
+    def help_of(slider: str) -> str:
+        said = editor.wait(lambda: shown(f"{slider} [data-testid=stTooltipIcon]"), "the help")
+        point_at("h1")
+        editor.wait(lambda: not editor.all(tips), "the help to go")
+        return str(said)
+
+    editor.unfold("panel_settings")
+    assert help_of(".st-key-setting_steps") == strings("en")["steps_help"]
+    editor.tab(1)
+    assert help_of("[class*=st-key-scrub_]") == strings("en")["steps_scrub_help"]
 
 
 def test_the_page_says_its_language_and_has_one_title(editor: Editor) -> None:
@@ -180,11 +215,7 @@ def test_a_tap_marks_and_a_swipe_or_a_pinch_does_not(editor: Editor) -> None:
 def test_what_is_asked_for_meanwhile_waits_and_can_be_taken_out(
     editor: Editor, folder: Path
 ) -> None:
-    editor.unfold("panel_settings")
-    editor.unfold("panel_fine")
-    for name in ("steps", "candidates", "pictures"):
-        editor.slide_to_end(f"setting_{name}")
-    editor.wait(lambda: "8 new pictures" in editor.text(), "the settings")
+    take_long(editor)
     editor.press("generate")
     editor.wait(lambda: editor.all(".st-key-stop"), "the first")
     for words in ("a red bag", "a green bag"):
@@ -229,77 +260,3 @@ def test_an_enlarged_picture_is_moved_and_marked_where_it_is_seen(editor: Editor
     ActionChains(editor.driver).send_keys("0").perform()
     assert editor.driver.execute_script(where, cells[0])[2] == pytest.approx(small, rel=0.02)
     assert not editor.inside("canvas", ".enlarged")
-
-
-# The contrast of every piece of text that is seen to what is behind it, where it is below 4.5.
-FAINT = """
-const parse = (text) => {
-  const canvas = (parse.canvas ??= new OffscreenCanvas(1, 1).getContext("2d"));
-  canvas.clearRect(0, 0, 1, 1);
-  canvas.fillStyle = text;
-  canvas.fillRect(0, 0, 1, 1);
-  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-  return [r, g, b, a / 255];
-};
-const over = ([r, g, b, a], below) => [r, g, b].map((c, n) => c * a + below[n] * (1 - a));
-const light = (rgb) => {
-  const [r, g, b] = rgb.map((c) => (c /= 255) <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
-  return .2126 * r + .7152 * g + .0722 * b;
-};
-const parent = (e) => e.assignedSlot ?? e.parentElement ?? e.getRootNode().host ?? null;
-const chain = (e) => { const all = []; for (; e; e = parent(e)) all.unshift(e); return all; };
-const check = (element, colour, text) => {
-  const box = element.getBoundingClientRect();
-  const seen = {checkOpacity: true, checkVisibilityCSS: true};
-  if (!box.width || !box.height || !element.checkVisibility(seen)) return;
-  if (element.closest(":disabled, [aria-disabled=true]")) return;
-  if (element.closest("[data-testid=stIconMaterial], svg, [hidden]")) return;
-  let back = [255, 255, 255], shown = 1;
-  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-  for (const one of chain(element)) {
-    const style = getComputedStyle(one), {left, right, top, bottom} = one.getBoundingClientRect();
-    const behind = left <= x && x <= right && top <= y && y <= bottom; // a slider's value is beside
-    if (behind || ["HTML", "BODY"].includes(one.tagName)) {
-      back = over(parse(style.backgroundColor), back);
-    }
-    shown *= Number(style.opacity);
-  }
-  const [r, g, b, a] = parse(colour);
-  const [one, two] = [light(over([r, g, b, a * shown], back)), light(back)].sort((x, y) => y - x);
-  const ratio = (one + .05) / (two + .05);
-  if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${text.trim().slice(0, 40)}`);
-};
-const faint = [];
-const walk = (root) => {
-  for (const element of root.querySelectorAll("*")) {
-    if (element.shadowRoot) walk(element.shadowRoot);
-    const own = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data).join("");
-    if (own.trim() && !["STYLE", "SCRIPT"].includes(element.tagName)) {
-      check(element, getComputedStyle(element).color, own);
-    }
-    if (element.placeholder && !element.value) {
-      check(element, getComputedStyle(element, "::placeholder").color, element.placeholder);
-    }
-  }
-};
-walk(document.body);
-return faint;
-"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_can_be_read(window: Editor, address: str, scheme: str) -> None:
-    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-    try:
-        window.open(f"{address}/?s=new")
-        assert window.driver.execute_script(FAINT) == []  # the hint, the examples
-        for panel in ("panel_references", "panel_own", "panel_settings", "panel_fine"):
-            window.unfold(panel)
-        window.type_prompt("men's blue shirt")
-        window.generate()
-        window.drag(0, 1)
-        window.settle()
-        assert window.driver.execute_script(FAINT) == []
-    finally:
-        window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -5,7 +5,6 @@ It takes minutes: `make nightly ARGS=browser` runs it, by UFC_SLOW_BROWSER=1.
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 
@@ -17,7 +16,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 import browser
 from browser import Editor
-from browser_pages import address, window  # noqa: F401
+from browser_pages import address, editor, folder, give, window  # noqa: F401
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -25,15 +24,6 @@ pytestmark = [
     pytest.mark.skipif("UFC_SLOW_BROWSER" not in os.environ, reason="slow; see make nightly"),
     pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing())),
 ]
-
-
-@pytest.fixture
-def editor(window: Editor, address: str) -> Editor:
-    """The page with a new session and one picture."""
-    window.open(f"{address}/?s=new")
-    window.type_prompt("men's blue shirt")
-    window.generate()
-    return window
 
 
 def names(editor: Editor) -> list[str]:
@@ -65,23 +55,6 @@ def test_sessions_are_named_copied_deleted_and_opened(editor: Editor, address: s
     editor.wait(lambda: editor.pictures() == 1 and not editor.busy(), "the session")
     name = editor.all(".st-key-session_name input")[0].get_attribute("value")
     assert name == "Shirts (copy)"
-
-
-DROP = """
-const [board, type, name, data] = arguments;
-const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-const transfer = new DataTransfer();
-transfer.items.add(new File([bytes], name, {type: "image/png"}));
-const event = type === "drop"
-  ? new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true})
-  : new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true, cancelable: true});
-board.dispatchEvent(event);
-"""
-
-
-def give(editor: Editor, type: str, name: str, data: bytes) -> None:
-    board = editor.inside("canvas", ".board")[0] if type == "drop" else editor.all("body")[0]
-    editor.driver.execute_script(DROP, board, type, name, base64.b64encode(data).decode())
 
 
 def test_pictures_are_dropped_and_pasted(editor: Editor) -> None:

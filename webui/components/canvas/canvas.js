@@ -85,12 +85,16 @@ class Board {
     });
     this.anywhere = (event) => this.shortcut(event);
     document.addEventListener("keydown", this.anywhere);
+    this.atFirst = (event) => this.handOn(event);
+    document.addEventListener("keydown", this.atFirst, true);
   }
 
   update(data, send) {
     this.send = send;
     this.data = data;
     document.documentElement.lang = data.lang; // only scripts reach what Streamlit leaves in English
+    if (this.refused !== data.refused) this.sent = null; // it is not going to know them
+    this.refused = data.refused;
     this.takeMarks(data.marks);
     if (this.image.src !== data.src) this.image.src = data.src || "";
     if (!data.src) this.view.reset();
@@ -610,6 +614,20 @@ class Board {
     event.preventDefault();
     const name = event.shiftKey ? "redo" : "undo";
     if (this.data[name]) this.act(name);
+  }
+
+  // Ctrl+Enter generates. Streamlit's own choices, such as that of the language, take every Enter
+  // for themselves while they have the focus: it is handed on past them.
+  handOn(event) {
+    if (!this.root.isConnected) {
+      document.removeEventListener("keydown", this.atFirst, true);
+      return;
+    }
+    const generates = (event.ctrlKey || event.metaKey) && event.key === "Enter";
+    if (!generates || !event.target.matches("[data-react-aria-pressable]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    document.body.dispatchEvent(new KeyboardEvent(event.type, event));
   }
 
   setFocus(number) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -42,6 +43,7 @@ def canvas(page: Page, *, note: str, editable: bool, **shown: Any) -> None:
             "editable": editable,
             "seen": False,
             "working": False,
+            "refused": st.session_state.get("marks_refused", 0),
             "note": note,
             "text": {name: say(f"canvas_{name}", **size) for name in CANVAS_WORDS},
             **shown,
@@ -76,9 +78,12 @@ def decoded(data: object) -> bytes:
 
 
 def on_marks(page: Page) -> None:
-    """A drag ended."""
+    """A drag ended; where it came to nothing, the canvas is to take back what it shows."""
     told = st.session_state["canvas"].get("marks")
     page.update(lambda session: state.mark(session, blocks.clean(told, page.grid)))
+    with suppress(KeyError):  # the session is gone
+        if page.session.view.marks != blocks.clean(told, page.grid):
+            st.session_state["marks_refused"] = st.session_state.get("marks_refused", 0) + 1
 
 
 def on_action(page: Page) -> None:

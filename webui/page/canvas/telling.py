@@ -77,7 +77,7 @@ def described(page: Page, picture: Picture, caption: str) -> None:
 def in_words(page: Page, picture: Picture) -> str:
     """Both scores in words and per cent, without those that there are not."""
     known = {name: getattr(picture, name) for name in SCORES}
-    return ", ".join(
+    return page.say("scores_between").join(
         page.say(f"score_{name}", value=round(100 * value))
         for name, value in known.items()
         if value is not None

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-.venv/bin} # of the environment with everything installed
-STEPS=(tests browser requests docs supply sdist wheel readme examples benchmarks)
+STEPS=(tests browser requests docs supply sdist wheel container readme examples benchmarks)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -63,6 +63,28 @@ step_wheel() {
 			../venv/bin/ufc generate --prompt "women's red handbag" --seed 1 --output-dir out &&
 			../venv/bin/python -c 'from ufc.cli.recipes import find_recipe as f; print(f("fashion-192x256"))'
 	)
+}
+
+# The container's files are linted; where an engine runs, the image is built too.
+step_container() {
+	local lint compose=(docker compose)
+	lint=$(PATH=$BIN:$PATH command -v hadolint) || true
+	if [ -n "$lint" ]; then
+		"$lint" Dockerfile || return 1
+	else
+		echo "nightly: no hadolint, so nothing lints Dockerfile" >&2
+	fi
+	"${compose[@]}" version >/dev/null 2>&1 || compose=(docker-compose)
+	if "${compose[@]}" version >/dev/null 2>&1; then
+		UFC_API_KEYS=one "${compose[@]}" --profile cuda config -q || return 1
+	else
+		echo "nightly: no docker compose, so nothing reads compose.yaml" >&2
+	fi
+	if docker info >/dev/null 2>&1; then
+		docker build --target cpu -t ufc-serve:nightly . || return 1
+	else
+		echo "nightly: no container engine runs, so no image is built" >&2
+	fi
 }
 
 step_readme() { "$BIN/python" scripts/readme_commands.py; }

@@ -28,6 +28,9 @@ PIPELINES = {
     "image to image": "AmusedImg2ImgPipeline",
     "inpainting": "AmusedInpaintPipeline",
 }
+VERSION = "0.42"  # the one that the page is written by
+# Judged for older versions, which still have them.
+OF_OLDER_VERSIONS = {("from_pretrained", "from_flax"), ("from_pretrained", "dduf_file")}
 ONNX = "ONNX only; nothing here is exported to it"
 WHOLE = "a model is one piece on one device, and nothing of it is put on a disk"
 CODE = "`UFCPipeline` runs no code of a model's folder; `DiffusionPipeline` asks for it itself"
@@ -59,6 +62,8 @@ JUDGED: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sess_options": (NOT_HERE, ONNX),
         "provider_options": (NOT_HERE, ONNX),
         "use_onnx": (NOT_HERE, ONNX),
+        "from_flax": (NOT_HERE, "there are no Flax weights"),
+        "dduf_file": (NOT_HERE, "another file format"),
         "device_map": (SAME, "`balanced` is the best device"),
         "max_memory": (NOT_HERE, WHOLE),
         "offload_folder": (NOT_HERE, WHOLE),
@@ -188,7 +193,8 @@ def page(found: list[Row]) -> str:
     """The whole page."""
     counts = {one: sum(row.verdict == one for row in found) for one in (SAME, DIFFERS, NOT_HERE)}
     apply = counts[SAME] + counts[DIFFERS]
-    return f"{HEAD.format(same=counts[SAME], apply=apply, none=counts[NOT_HERE])}\n{table(found)}"
+    head = HEAD.format(version=VERSION, same=counts[SAME], apply=apply, none=counts[NOT_HERE])
+    return f"{head}\n{table(found)}"
 
 
 HEAD = """# Coming from diffusers
@@ -218,9 +224,15 @@ else by name.
 
 The tables have every parameter of diffusers' pipelines of masked-token models (aMUSEd: text to
 image, image to image, inpainting), as `python scripts/parity.py docs/diffusers.md` finds them in
-diffusers 0.42. "Same" takes the values that it takes there, with the same meaning; defaults may be
-the model's own. {same} of the {apply} parameters that apply are the same; {none} do not apply.
+diffusers {version}. "Same" takes the values that it takes there, with the same meaning; defaults
+may be the model's own. {same} of the {apply} parameters that apply are the same; {none} do not
+apply.
 """
+
+
+def writes_the_page() -> bool:
+    """Whether the diffusers that is installed is the one that the page is written by."""
+    return str(import_diffusers().__version__).startswith(f"{VERSION}.")
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
 #   docker build --target cpu  -t ufc-serve .
 #   docker build --target cuda -t ufc-serve:cuda .
 #
-# Linted, and not yet built: no machine of this project's has had a container engine.
+# hadolint finds nothing in it; it has not been built yet (docs/serving.md, "In a container").
 ARG PYTHON=3.12
 
 # The wheel has the code, the recipes and the bundled weights (setup.py).

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BIN=${BIN:-$PWD/.venv/bin} # of the environment with everything installed
-STEPS=(tests browser requests docs supply sdist wheel readme examples benchmarks load)
+STEPS=(tests browser requests docs supply sdist wheel container readme examples benchmarks load)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -68,6 +68,28 @@ step_wheel() {
 	) && "$BIN/python" scripts/first_picture.py --wheel "$scratch"/dist/*.whl
 }
 
+# The container's files are linted; where an engine runs, the image is built too.
+step_container() {
+	local lint compose=(docker compose)
+	lint=$(PATH=$BIN:$PATH command -v hadolint) || true
+	if [ -n "$lint" ]; then
+		"$lint" Dockerfile || return 1
+	else
+		echo "nightly: no hadolint, so nothing lints Dockerfile" >&2
+	fi
+	"${compose[@]}" version >/dev/null 2>&1 || compose=(docker-compose)
+	if "${compose[@]}" version >/dev/null 2>&1; then
+		UFC_API_KEYS=one "${compose[@]}" --profile cuda config -q || return 1
+	else
+		echo "nightly: no docker compose, so nothing reads compose.yaml" >&2
+	fi
+	if docker info >/dev/null 2>&1; then
+		docker build --target cpu -t ufc-serve:nightly . || return 1
+	else
+		echo "nightly: no container engine runs, so no image is built" >&2
+	fi
+}
+
 step_readme() { "$BIN/python" scripts/readme_commands.py; }
 
 # Everything in examples/ runs with the bundled model: scripts, and notebooks in full by a kernel (one
@@ -81,6 +103,12 @@ step_examples() {
 			case $script in
 			*/minimal_sampling.py) "$BIN/python" "$script" "women's red handbag" "$scratch/handbag.png" ;;
 			*/dreambooth.py) learn_look "$scratch/look" ;;
+			*/ray_batch.py)
+				if "$BIN/python" -c "import ray" 2>/dev/null; then
+					"$BIN/python" "$script" --smoke
+				else
+					echo "nightly: no ray, so ray_batch.py is not run" >&2
+				fi ;;
 			*) "$BIN/python" "$script" --smoke ;;
 			esac || return 1
 		done

@@ -29,6 +29,9 @@ PIPELINES = {
     "image to image": "AmusedImg2ImgPipeline",
     "inpainting": "AmusedInpaintPipeline",
 }
+VERSION = "0.42"  # the one that the page is written by
+# Judged for older versions, which still have them.
+OF_OLDER_VERSIONS = {("from_pretrained", "from_flax"), ("from_pretrained", "dduf_file")}
 ONNX = "ONNX only; nothing here is exported to it"
 WHOLE = "a model is one piece on one device, and nothing of it is put on a disk"
 CODE = "`UFCPipeline` runs no code of a model's folder; `DiffusionPipeline` asks for it itself"
@@ -60,6 +63,8 @@ JUDGED: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sess_options": (NOT_HERE, ONNX),
         "provider_options": (NOT_HERE, ONNX),
         "use_onnx": (NOT_HERE, ONNX),
+        "from_flax": (NOT_HERE, "there are no Flax weights"),
+        "dduf_file": (NOT_HERE, "another file format"),
         "device_map": (SAME, "`balanced` is the best device"),
         "max_memory": (NOT_HERE, WHOLE),
         "offload_folder": (NOT_HERE, WHOLE),
@@ -275,7 +280,7 @@ def page(found: list[Row], methods: list[Row]) -> str:
     """The whole page, of the rows of parameters and of methods."""
     counts = {one: sum(row.verdict == one for row in found) for one in (SAME, DIFFERS, NOT_HERE)}
     apply = counts[SAME] + counts[DIFFERS]
-    head = HEAD.format(same=counts[SAME], apply=apply, none=counts[NOT_HERE])
+    head = HEAD.format(version=VERSION, same=counts[SAME], apply=apply, none=counts[NOT_HERE])
     titles = {"constructor": "Constructor", "from_pretrained": "`from_pretrained`", "call": "Call"}
     tables = [
         table([row for row in found if row.place == place], titles[place], "parameter")
@@ -311,10 +316,15 @@ else by name.
 
 The first tables have every parameter of diffusers' pipelines of masked-token models (aMUSEd: text
 to image, image to image, inpainting), as `python scripts/parity.py docs/diffusers.md` finds them in
-diffusers 0.42. "Same" takes the values that it takes there, with the same meaning; defaults, codes
-and vectors of words are the model's own. {same} of the {apply} parameters that apply are the same;
+diffusers {version}. "Same" takes the values that it takes there, with the same meaning; defaults,
+codes and vectors of words are the model's own. {same} of the {apply} parameters that apply are the same;
 {none} do not apply. The last table has what pipelines are told beside being called.
 """
+
+
+def writes_the_page() -> bool:
+    """Whether the diffusers that is installed is the one that the page is written by."""
+    return str(import_diffusers().__version__).startswith(f"{VERSION}.")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,11 +1,14 @@
-"""The generation tests at other versions than the pinned ones, and on other Pythons.
+"""The tests of generating, serving and adapters at other versions than the pinned ones.
 
-    python scripts/version_matrix.py [--python python3.12 ...] [--only floors|newest] [TEST ...]
+    python scripts/version_matrix.py [--python python3.12 ...] [--only floors|newest]
+        [--torch floor|VERSION] [TEST ...]
 
 Each Python (by default those of 3.11 to 3.13 that are found) gets an environment at the floors of
-`pyproject.toml` and one at the newest versions of what generating needs. Torch is as installed: it
-comes from this Python's environment, or from the other one's own; a Python without it can only have
-its code compiled and the help shown, which the table says.
+`pyproject.toml` and one at the newest versions, of the core dependencies and of the extras below.
+Torch is as installed: it comes from this Python's environment, or from the other one's own; a
+Python without it can only have its code compiled and the help shown, which the table says. With
+`--torch` pip installs it; on Linux the usual build takes 6 GB, and pip's own settings (such as
+PIP_EXTRA_INDEX_URL) choose another.
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, distribution, distributions
+from importlib.metadata import version as version_here
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -26,17 +33,29 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13")
+EXTRAS = ("data", "diffusers", "lora", "serve")
+OF_OTHER_EXTRAS = ("accelerate",)  # what those need, with the floor of the extra that names it
+TOOLS = ("httpx", "hypothesis", "openai", "packaging", "pytest")  # for the tests, at any version
 TESTS = (
     "tests/golden",
     "tests/ufc/cli/generating",
     "tests/ufc/cli/test_cli.py",
     "tests/ufc/io",
+    "tests/ufc/pipeline/test_adapters.py",
+    "tests/ufc/pipeline/test_with_diffusers.py",
     "tests/ufc/sampling",
+    "tests/ufc/serving",
     "tests/ufc/test_pipeline.py",
     "tests/ufc_base/test_images.py",
 )
 CODE = ("ufc_base", "vqgan", "estimators", "ufc", "webui", "scripts", "benchmarks", "tests")
 HAS_TORCH = "import torch"
+LISTING = """
+import importlib.metadata as m
+there = {{one.name.lower().replace("_", "-"): one.version for one in m.distributions()}}
+names = [name.lower().replace("_", "-") for name in {names}]
+print("versions:", *(f"{{name}} {{there[name]}}" for name in names if name in there))
+"""
 COMPILE = f"""
 import pathlib
 for folder in {CODE}:
@@ -45,20 +64,46 @@ for folder in {CODE}:
 """
 
 
-def floors(python: str) -> dict[str, Version]:
-    """What generating needs on a Python such as `3.12`, without torch, and at least which of it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def floors(python: str, extras: bool = True) -> dict[str, Version]:
+    """What is tested on a Python such as `3.12`, without torch, and its least versions."""
+    asked = asked_by_the_project()
+    texts = asked["dependencies"]
+    if extras:
+        others = [text for extra in asked["optional-dependencies"].values() for text in extra]
+        texts = [
+            *texts,
+            *(text for name in EXTRAS for text in asked["optional-dependencies"][name]),
+            *(text for text in others if Requirement(text).name in OF_OTHER_EXTRAS),
+        ]
     found: dict[str, Version] = {}
-    for one in map(Requirement, project["dependencies"]):
+    for one in map(Requirement, texts):
         if one.marker is None or one.marker.evaluate({"python_version": python}):
-            floor = Version(next(s.version for s in one.specifier))
+            floor = floor_of(one)
             found[one.name] = max(floor, found.get(one.name, floor))
     return {name: floor for name, floor in found.items() if name != "torch"}
 
 
-def asked_of_pip(versions: str, python: str) -> list[str]:
+def asked_by_the_project() -> dict[str, Any]:
+    """The table `project` of pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return dict(tomllib.loads(text)["project"])
+
+
+def floor_of(requirement: Requirement) -> Version:
+    return Version(next(one.version for one in requirement.specifier))
+
+
+def torch_of(asked: str) -> str:
+    """A version of torch, or the floor of pyproject.toml by the word `floor`."""
+    if asked != "floor":
+        return asked
+    named = map(Requirement, asked_by_the_project()["dependencies"])
+    return str(next(floor_of(one) for one in named if one.name == "torch"))
+
+
+def asked_of_pip(versions: str, python: str, extras: bool = True) -> list[str]:
     """Arguments of pip for the floors, or for the newest versions."""
-    least = floors(python)
+    least = floors(python, extras)
     if versions == "newest":
         return ["--upgrade", *least]
     return [f"{name}=={version}" for name, version in least.items()]
@@ -93,19 +138,45 @@ def runs(python: str | Path, program: str) -> bool:
     return done.returncode == 0
 
 
-def make_environment(python: str, versions: str, folder: Path) -> Path:
-    """An environment with these versions, and this one's torch and pytest if it has one Python."""
-    shared = [] if python == sys.executable else ["--system-site-packages"]
-    subprocess.run([python, "-m", "venv", *shared, str(folder)], check=True)
+def make_environment(python: str, versions: str, torch: str | None, folder: Path) -> Path:
+    """An environment with these versions; torch is that of pip, or the one that is installed.
+
+    Without torch it has the core dependencies alone: extras would bring the newest one.
+    """
+    own = python == sys.executable
+    linked = own and torch is None
+    system = [] if own or torch else ["--system-site-packages"]
+    subprocess.run([python, "-m", "venv", *system, str(folder)], check=True)
     inside = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *asked_of_pip(versions, version_of(python))], check=True)
-    if python == sys.executable:
-        (site,) = folder.glob("[Ll]ib/**/site-packages")
-        share(("torch", "pytest"), site)
-    elif runs(inside, HAS_TORCH):
-        subprocess.run([*pip, "pytest", "packaging"], check=True)
+    with_torch = linked or torch is not None or runs(inside, HAS_TORCH)
+    asked = asked_of_pip(versions, version_of(python), extras=with_torch)
+    if torch:
+        asked.append(f"torch=={torch}")
+    (site,) = folder.glob("[Ll]ib/**/site-packages")
+    with told_of("torch", site) if linked else nullcontext():
+        subprocess.run([*pip, *asked], check=True)
+    if own:
+        share((*TOOLS, "torch") if linked else TOOLS, site)
+    elif with_torch:
+        subprocess.run([*pip, *TOOLS], check=True)
     return inside
+
+
+@contextmanager
+def told_of(name: str, site: Path) -> Iterator[None]:
+    """Let pip take a package of this environment for installed in another, until it is linked.
+
+    Linked before, pip might remove what others need too, through the link.
+    """
+    stub = site / f"{name}-{version_here(name)}.dist-info"
+    stub.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version_here(name)}\n"
+    (stub / "METADATA").write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        shutil.rmtree(stub)
 
 
 def share(names: tuple[str, ...], site: Path) -> None:
@@ -132,11 +203,11 @@ def share(names: tuple[str, ...], site: Path) -> None:
                 link.symlink_to(own)
 
 
-def try_one(python: str, versions: str, tests: list[str]) -> str:
+def try_one(python: str, versions: str, torch: str | None, tests: list[str]) -> str:
     """What came of one environment, in words: it begins with `failed` where something did."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            inside = make_environment(python, versions, Path(folder, "venv"))
+            inside = make_environment(python, versions, torch, Path(folder, "venv"))
         except subprocess.CalledProcessError as error:
             return f"failed: {' '.join(error.cmd[-4:])} ({error.returncode})"
         own = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME")}
@@ -147,8 +218,7 @@ def try_one(python: str, versions: str, tests: list[str]) -> str:
             done = subprocess.run([str(inside), *arguments], cwd=ROOT, env=own, stdout=out)
             return done.returncode == 0
 
-        listing = "import importlib.metadata as m; print(*(f'{n} {m.version(n)}' for n in %r))"
-        run("-c", listing % (list(floors("3.11")),))
+        run("-c", LISTING.format(names=[*floors("3.11"), "torch"]))
         if not runs(inside, HAS_TORCH):
             compiled = run("-W", "error", "-c", COMPILE)
             shown: tuple[list[str], ...] = ([], ["generate"], ["edit"])
@@ -164,12 +234,13 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", default=list(TESTS))
     parser.add_argument("--python", action="append", help="a Python (all of 3.11 to 3.13 here)")
     parser.add_argument("--only", choices=("floors", "newest"))
+    parser.add_argument("--torch", type=torch_of, help="the version that pip installs, or `floor`")
     flags = parser.parse_args()
     rows = []
     for python in flags.python or found_pythons():
         for versions in (flags.only,) if flags.only else ("floors", "newest"):
             print(f"versions: {python} at the {versions}", flush=True)
-            rows.append((python, versions, try_one(python, versions, flags.tests)))
+            rows.append((python, versions, try_one(python, versions, flags.torch, flags.tests)))
     for python, versions, said in rows:
         print(f"versions: {python} {versions}: {said}")
     return int(any(said.startswith("failed") for _, _, said in rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,44 @@ def test_every_dependency_has_a_floor() -> None:
     ]
     for test in version_matrix.TESTS:
         assert (ROOT / test).exists()
+
+
+def test_extras_have_floors_too() -> None:
+    found = version_matrix.floors("3.11")
+    assert {"accelerate", "datasets", "diffusers", "fastapi", "peft"} <= found.keys()
+    alone = version_matrix.floors("3.11", extras=False)
+    assert alone.items() < found.items() and "fastapi" not in alone
+    known = pins()
+    assert all(floor <= known[canonicalize_name(name)] for name, floor in found.items())
+
+
+def test_torch_is_asked_for_by_a_version_or_as_the_floor() -> None:
+    assert version_matrix.torch_of("2.9.1") == "2.9.1"
+    assert Version(version_matrix.torch_of("floor")) < pins()["torch"]
+
+
+@pytest.mark.parametrize("torch", [None, "2.6"])
+def test_pip_brings_torch_only_where_it_is_asked_for(
+    torch: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    there: list[str] = []  # what pip would find in the environment
+
+    def run(command: list[str], **_: object) -> None:
+        if "install" in command:
+            asked.extend(command)
+            there.extend(one.name for one in distributions(path=[str(site)]))
+
+    asked: list[str] = []
+    monkeypatch.setattr(version_matrix.subprocess, "run", run)
+    monkeypatch.setattr(version_matrix, "version_of", lambda _: "3.11")
+    version_matrix.make_environment(sys.executable, "floors", torch, tmp_path)
+    assert ("torch==2.6" in asked) == (torch is not None)
+    assert there == ([] if torch else ["torch"]), "pip takes it for installed, and lets it be"
+    assert (site / "pytest").is_symlink()
+    assert (site / "torch").is_symlink() == (torch is None)
+    assert "peft==0.17" in asked
 
 
 def test_an_environment_gets_what_it_lacks_and_keeps_its_own(tmp_path: Path) -> None:

@@ -37,9 +37,13 @@ def found(diffusers: Any) -> list[parity.Row]:
     return parity.rows()
 
 
-def test_every_parameter_is_judged_and_no_other(found: list[parity.Row]) -> None:
+def test_every_parameter_is_judged() -> None:
+    """Other versions may lack some; in the page's own, no judgement is of what is not there."""
     judged = {(place, name) for place, names in parity.JUDGED.items() for name in names}
-    assert {(row.place, row.name) for row in found} == judged
+    there = {(place, name) for place in parity.PLACES for name in parity.parameters(place)}
+    assert not there - judged
+    if parity.writes_the_page():
+        assert there == judged - parity.OF_OLDER_VERSIONS
 
 
 def test_what_is_the_same_is_there_and_what_is_not_is_explained(found: list[parity.Row]) -> None:
@@ -75,6 +79,8 @@ def test_nine_in_ten_are_the_same(found: list[parity.Row]) -> None:
 
 
 def test_the_page_is_what_the_script_writes(found: list[parity.Row]) -> None:
+    if not parity.writes_the_page():
+        pytest.skip(f"the page is that of diffusers {parity.VERSION}")
     written = (ROOT / "docs" / "diffusers.md").read_text(encoding="utf-8")
     assert written == parity.page(found, parity.method_rows()), (
         "run python scripts/parity.py docs/diffusers.md"
@@ -114,8 +120,10 @@ class TestLoading:
 
     def test_in_another_precision(self, diffusers: Any, tmp_path: Path) -> None:
         make_pipeline().save_pretrained(tmp_path / "half")
+        there = parity.parameters("from_pretrained")
+        half = {"dtype" if "dtype" in there else "torch_dtype": torch.float16}
         loaded = diffusers.DiffusionPipeline.from_pretrained(
-            str(tmp_path / "half"), trust_remote_code=True, dtype=torch.float16
+            str(tmp_path / "half"), trust_remote_code=True, **half
         )
         assert loaded.precision == "fp16" and loaded.dtype == torch.float16
         assert next(loaded.tokenizer.parameters()).dtype == torch.float32

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -169,6 +170,8 @@ def refuse_sizes(config: Any, **most: int) -> None:
         if isinstance(value, tuple | list) and len(value) > min(limit, 64):
             raise ValueError(f"{name} has {len(value)} numbers, wanted {min(limit, 64)} at most")
         for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{name} is {one}, wanted a finite number")
             if isinstance(one, int) and abs(one) > limit:
                 raise ValueError(f"{name} is {float(min(one, 10**300)):g}, wanted {limit} at most")
 

@@ -20,6 +20,7 @@ from typing import Any
 from ufc.io.validation import RequestError
 from ufc_base.arrays import ImageError
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.computing.thread_pool import release_thread_pool
 from ufc_base.data.names import DataError
 
 OWN = (RequestError, ImageError, DataError, CheckpointError)
@@ -74,6 +75,7 @@ _guards: list[Guard] = []
 def guard() -> Guard:
     """The one of this process."""
     if not _guards:
+        release_thread_pool()  # which looks up OpenMP's library when it is first called
         _guards.append(Guard())
     return _guards[0]
 

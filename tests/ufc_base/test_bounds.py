@@ -58,9 +58,13 @@ def test_a_checkpoint_that_is_not_finite_is_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"ch": 10**6}, {"num_res_blocks": 10**9}, {"n_embed": 10**12}, {"embed_dim": "x"}]
-)
-def test_a_config_that_asks_for_terabytes_costs_nothing(folder: Path, change: dict) -> None:
+    "change",
+    [{"ch": 10**6}, {"num_res_blocks": 10**9}, {"n_embed": 10**12}, {"embed_dim": "x"},
+     {"dropout": float("nan")}],
+)  # fmt: skip
+def test_a_config_that_asks_for_terabytes_or_for_no_number_costs_nothing(
+    folder: Path, change: dict
+) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(CheckpointError, match=r"config\.json"):

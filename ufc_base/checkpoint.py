@@ -29,11 +29,12 @@ from torch.nn.modules import module as registration
 
 from ufc_base.files import sync_folder, write_text
 from ufc_base.formats.json_text import load_json
+from ufc_base.visible_text import OneLineError
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(OneLineError):
     """A model folder that cannot be used; the message says what was found, and the remedy."""
 
 

@@ -46,7 +46,9 @@ def test_hostile_inputs_are_read_or_refused_in_one_line(kind: str, tmp_path: Pat
     assert past >= count / 4
 
 
-@pytest.mark.parametrize("text", ["", " ", "a\x1b[31m", "a\nb", "a\0", "\x9b2J", "\u2028", "\u202ea"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a\x1b[31m", "a\nb", "a\0", "\x9b2J", "\u2028", "\u202ea"]
+)
 def test_an_error_that_is_no_plain_line_is_a_fault(text: str) -> None:
     assert unclear(ValueError(text)) and not unclear(ValueError("包 é"))
 

@@ -16,6 +16,7 @@ import pytest
 from ufc.cli.main import main as ufc
 
 from . import kills
+from .kills.__main__ import missing
 from .kills.base import Job, Work, different, killed_run, whole_files, whole_run
 from .kills.models import Models
 from .kills.of_pictures import ended
@@ -59,6 +60,16 @@ def test_what_was_killed_ends_as_if_it_had_not_been(
     seconds = whole_run(job, tmp_path / "whole")
     killed_run(job, tmp_path / "killed", seconds, random.Random(name), 1)
     assert not different(job.state(tmp_path / "whole"), job.state(tmp_path / "killed"))
+
+
+def test_every_signal_is_counted_of_its_own() -> None:
+    rows = [{"job": "a", "kills": {"SIGKILL": 3, "SIGTERM": 1}}, {"job": "a", "kills": {"SIGTERM": 2}},
+            {"job": "b", "kills": {"SIGINT": 9}}]  # fmt: skip
+    assert missing(rows, "a", 1) == [signal.SIGINT]
+    assert missing(rows, "a", 3) == [signal.SIGINT]
+    assert missing(rows, "a", 4) == list(kills.base.SIGNALS)
+    rows.append({"job": "a", "kills": {"unknown": 1}})
+    assert missing(rows, "a", 1) == []
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
-from ufc_base.files import sync_folder, write_text
+from ufc_base.files import naming, sync_folder, write_text
 from ufc_base.formats.json_text import load_json
 from ufc_base.visible_text import OneLineError
 
@@ -79,7 +79,7 @@ def write_weights(
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".weights-*"):  # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
+    with naming(folder), TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
         save_torch_state_dict(
             state, partial, max_shard_size=max_shard_size, filename_pattern=pattern
         )

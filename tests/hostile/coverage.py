@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def run(share: float, only: Sequence[str]) -> int:
     from .soak import run_one
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     count = 0
     with tempfile.TemporaryDirectory(prefix="hostile-") as name:
         for kind in only or KINDS:

@@ -50,7 +50,6 @@ PARSERS = (
     "ufc/evaluation/language/phrasings.py",
     "webui/sessions/presets.py",
     "webui/sessions/store.py",
-    "webui/sessions/state/session.py",
 )
 
 

@@ -41,7 +41,7 @@ def cached(
 
 def save_array(stream: BinaryIO, values: NDArray[Any]) -> None:
     """`np.save`, but an error says what the disk did: numpy's own way to files keeps it back."""
-    np.save(SimpleNamespace(write=stream.write), values)  # type: ignore[arg-type]
+    np.save(SimpleNamespace(write=stream.write), values)
 
 
 def key_hash(key: Mapping[str, object]) -> str:

@@ -35,9 +35,12 @@ test: $(VENV)/.ufc-all ## run the tests, those of numbers as with and as without
 	@$(if $(ARGS),,UFC_CPU_BF16=$$($(BIN)/python -c "from ufc_base.training.processes import \
 		cpu_has_bf16; print(int(not cpu_has_bf16()))") $(BIN)/python -m pytest -q -m numerics)
 
-soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, and work that is killed (hours; goes on where it stopped)
+soak: $(VENV)/.ufc-all ## [OUT=folder]: hostile files, work that is killed, fuzzing (hours; goes on where it stopped)
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.soak $(SOAK)/hostile.jsonl $(ARGS)
 	@PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.kills $(SOAK)/kills.jsonl
+	@if $(BIN)/python -c "import atheris" 2>/dev/null; then \
+		PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m hostile.fuzz $(SOAK)/fuzz; \
+		else echo "no fuzzing: atheris is not installed (pip install atheris)"; fi
 
 nightly: $(VENV)/.ufc-all ## [ARGS="steps"]: tests, browser, sdist, wheel, README, examples, benchmarks, load (over an hour)
 	@BIN="$(abspath $(BIN))" bash scripts/nightly.sh $(ARGS)

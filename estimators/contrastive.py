@@ -41,6 +41,12 @@ class ContrastiveConfig:
 
     def __post_init__(self) -> None:
         refuse_sizes(self, image_depth=4096, text_depth=4096)
+        for name in ("image_width", "text_width"):
+            width = getattr(self, name)
+            if min(width, self.heads) < 1 or width % self.heads:
+                raise CheckpointError(
+                    f"{name}: got {width} for {self.heads} heads, wanted a multiple of the heads"
+                )
 
     @property
     def image(self) -> VQGANConfig:

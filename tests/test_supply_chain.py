@@ -9,18 +9,29 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import supply_chain
+from conftest import TINY_VQGAN, make_pipeline
 from PIL import Image
 from toy_data import write_folder
 from toy_training import model_config, tokenizer_config
 
+import estimators.contradiction.training as trees
+import ufc.training.contrastive_training as towers
+import vqgan.upscaling.trainer as upscaling
+from estimators.contradiction.model import ContradictionConfig, ContradictionModel, known_words
+from estimators.contradiction.training import ContradictionTrainConfig
+from ufc.captioning.known_tasks import KnownTasks
 from ufc.cli.main import main
 from ufc.pipeline import UFCPipeline
+from ufc.training.contrastive_training import ContrastiveTrainConfig
+from vqgan.model import VQGAN
+from vqgan.upscaling.config import UpscalerTrainConfig
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("ufc_base", "vqgan", "estimators", "ufc", "webui", "scripts", "benchmarks")
@@ -30,7 +41,7 @@ class Network:
     """Refuses every way out of this machine while it is `closed`, and keeps what was tried."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed = self.loopback = False
         self.tried: list[str] = []
         sys.addaudithook(self._hear)  # one that can never be taken away again
 
@@ -39,6 +50,8 @@ class Network:
             return
         if event == "socket.bind" or (event == "socket.connect" and isinstance(arguments[1], str)):
             return  # among processes of this machine
+        if self.loopback and "127.0.0.1" in str(arguments[:2]):
+            return
         if event not in ("socket.__new__", "socket.gethostname"):
             self.tried.append(f"{event} {arguments[1:]!r:.200}")
             raise OSError(f"no network: {event}")
@@ -50,9 +63,12 @@ def network() -> Network:
 
 
 @contextmanager
-def closed(network: Network) -> Iterator[None]:
-    """Without a network; raises where one was wanted, even if its absence was borne."""
-    network.tried, network.closed = [], True
+def closed(network: Network, loopback: bool = False) -> Iterator[None]:
+    """Without a network; raises where one was wanted, even if its absence was borne.
+
+    With `loopback` this machine may talk to itself by 127.0.0.1.
+    """
+    network.tried, network.closed, network.loopback = [], True, loopback
     try:
         yield
     finally:
@@ -99,6 +115,82 @@ def test_training_and_measuring_ask_nobody(
         second.main(model_config(data, tmp_path / "tokenizer", out, **held))
         figures = ["--fid", "--kid", "--prc", *extractor]
         assert main(["evaluate", str(out), "--real", str(data), *figures]) == 0
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model that says of itself that it writes captions."""
+    pipe = make_pipeline()
+    pipe.tasks = KnownTasks({"captioning": "describe this: [IMAGE:picture] -> [TEXT:caption]"})
+    folder = tmp_path_factory.mktemp("telling") / "model"
+    pipe.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["caption", "run", "run to tell", "info --check", "bench"])
+def test_commands_ask_nobody(
+    command: str, network: Network, telling: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    judge = Path("judge")
+    words = ContradictionConfig(vocabulary=known_words(), embedding=4, channels=4, hidden=4)
+    ContradictionModel(words).save_pretrained(judge)
+    model = ["--model", str(telling)]
+    picture = f"picture={photo}"
+    with closed(network):
+        made = ["run", "text-to-image", "--slot", "caption=bag", "--num-inference-steps", "1"]
+        if command in ("run", "info --check"):
+            assert main([*made, *model, "--output-dir", "out"]) == 0
+        found = [str(path) for path in Path("out").glob("*.png")]
+        checked = ["--check", str(telling), "--contradiction-model", str(judge)]
+        small = ["--random-weights", "--width", "32", "--depth", "2", "--heads", "2", "--grid", "4"]
+        further = {
+            "caption": ["caption", str(photo), *model],
+            "run to tell": ["run", "captioning", "--slot", picture, *model],
+            "info --check": ["info", *found, *checked],
+            "bench": ["bench", "--quick", "--repeats", "1", *small],
+        }
+        if command in further:
+            assert main(further[command]) == 0
+
+
+@pytest.mark.parametrize("trainer", ["contrastive", "contradiction", "upscaler"])
+def test_the_other_trainers_ask_nobody(
+    trainer: str, network: Network, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = str(write_folder(tmp_path / "data", 8))
+    VQGAN(replace(TINY_VQGAN, resolution=8)).save_pretrained(tmp_path / "eight")
+    shared: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "max_train_steps": 2}
+    shared |= {"train_data_dir": data, "train_batch_size": 4}
+    with closed(network):
+        if trainer == "contrastive":
+            sizes = {"image_width": 16, "text_width": 16, "text_depth": 1, "embedding": 8}
+            towers.main(ContrastiveTrainConfig(**shared, **sizes, model=str(model), frozen_steps=1))
+        elif trainer == "contradiction":
+            sizes = {"embedding": 4, "channels": 8, "hidden": 8, "pairs": 30}
+            trees.main(ContradictionTrainConfig(**shared, **sizes))
+        else:
+            sizes = {"width": 4, "depth": 1, "crop_pixels": 8}
+            config = UpscalerTrainConfig(
+                **shared, **sizes, tokenizer=str(tmp_path / "eight"), perceptual_net="none",
+                mixed_precision="no", device="cpu",
+            )  # fmt: skip
+            upscaling.main(config)
+
+
+def test_the_server_asks_nobody(network: Network) -> None:
+    for needed in ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "httpx"):
+        pytest.importorskip(needed)
+    import httpx
+    from toy_server import running
+
+    body = {"prompt": "red bag", "num_inference_steps": 1, "seed": 1}
+    with closed(network, loopback=True), running(make_pipeline()) as server:
+        answer = httpx.post(
+            f"{server.url}/v1/images/generations", json=body, timeout=60, trust_env=False
+        )
+    assert answer.status_code == 200 and len(answer.json()["data"]) == 1
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ufc.model.transformer import UFCTransformer
 from ufc_base.checkpoint import CheckpointError, read_safetensors, refuse_not_finite, some
+from ufc_base.formats.json_text import load_json
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 METADATA = "lora_adapter_metadata"  # in the file's header
@@ -277,9 +278,9 @@ def read_adapter(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, "pt") as file:
         told = (file.metadata() or {}).get(METADATA, "{}")
     try:
-        said = json.loads(told)
-    except ValueError:
-        said = None
+        said = load_json(told)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: what it says of its adapter is no JSON ({error})") from None
     if not isinstance(said, dict):
         raise CheckpointError(f"{path}: what it says of its adapter is no JSON object")
     return state, said
@@ -305,16 +306,16 @@ def load_adapter(
         key.removeprefix(PREFIX).removeprefix("base_model.model."): value
         for key, value in state.items()
     }
-    ranks = {value.shape[0] for key, value in own.items() if key.endswith(".lora_A.weight")}
+    ranks = ranks_of(own)
     layers = sorted({key.rpartition(".lora_")[0] for key in own})
     known = {f"blocks.{block}.{layer}" for block in range(model.config.depth) for layer in LAYERS}
-    if len(ranks) != 1 or not set(layers) <= known or max(ranks) > MOST_RANK:
-        strange = [layer for layer in layers if layer not in known]
+    strange = [layer for layer in layers if layer not in known]
+    if len(ranks) != 1 or strange or not 1 <= ranks[0] <= MOST_RANK:
         raise CheckpointError(
-            f"{where} is no adapter of this model: it has {len(ranks)} ranks, wanted one, and "
-            f"layers {some(strange)} that are not the transformer's"
+            f"{where} is no adapter of this model: it has ranks {ranks[:12]}, wanted one from 1 to "
+            f"{MOST_RANK}, and layers {some(strange)} that are not the transformer's"
         )
-    rank, alpha = ranks.pop(), said.get(f"{PREFIX}lora_alpha")
+    rank, alpha = ranks[0], said.get(f"{PREFIX}lora_alpha")
     if alpha is not None and not (isinstance(alpha, int | float) and 0 < alpha < 2**20):
         raise CheckpointError(f"{where} says alpha is {alpha!r:.40}, wanted a number above 0")
     working, aside = chosen_adapters(model), are_aside(model)
@@ -337,6 +338,12 @@ def load_adapter(
     for key, value in wanted.items():
         placed[key].copy_(value)
     set_active(model, [*working, name], [*scales, 1.0])
+
+
+def ranks_of(weights: Mapping[str, Tensor]) -> list[int]:
+    """Every rank that thin matrices have; 0 for what is none."""
+    thin = (value for key, value in weights.items() if key.endswith(".lora_A.weight"))
+    return sorted({value.shape[0] if value.ndim else 0 for value in thin})
 
 
 def is_of(key: str, name: str) -> bool:

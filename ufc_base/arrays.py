@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 from PIL import Image
 
+from ufc_base.visible_text import OneLineError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,7 +20,7 @@ _WANTED = "uint8 or float 0..1, an array of shape (H, W, 3) or a tensor of shape
 _WANTED_MASK = "bool, 0/1, 0..255 or float 0..1, of shape (H, W)"
 
 
-class ImageError(ValueError):
+class ImageError(OneLineError):
     """A picture or mask that cannot be used; the message is one line for the person who gave it."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -26,13 +27,14 @@ from safetensors.torch import load, load_file
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
-from ufc_base.files import sync_folder, write_text
+from ufc_base.files import naming, sync_folder, write_text
 from ufc_base.formats.json_text import load_json
+from ufc_base.visible_text import OneLineError
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(OneLineError):
     """A model folder that cannot be used; the message says what was found, and the remedy."""
 
 
@@ -77,7 +79,7 @@ def write_weights(
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".weights-*"):  # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
+    with naming(folder), TemporaryDirectory(prefix=".weights-", dir=folder) as partial:
         save_torch_state_dict(
             state, partial, max_shard_size=max_shard_size, filename_pattern=pattern
         )
@@ -169,6 +171,8 @@ def refuse_sizes(config: Any, **most: int) -> None:
         if isinstance(value, tuple | list) and len(value) > min(limit, 64):
             raise ValueError(f"{name} has {len(value)} numbers, wanted {min(limit, 64)} at most")
         for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{name} is {one}, wanted a finite number")
             if isinstance(one, int) and abs(one) > limit:
                 raise ValueError(f"{name} is {float(min(one, 10**300)):g}, wanted {limit} at most")
 

@@ -1,7 +1,7 @@
 """How a program ends: an exit code, by the class of the error, and one line why.
 
-And how it writes: a console that cannot show a character gets an escape for it, and one that has
-gone away, as `| head -1` does, is written to no more. Neither ends the work.
+And how it writes: a console that cannot show a character gets an escape for it, or that would obey
+it, and one that has gone away, as `| head -1` does, is written to no more. Neither ends the work.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from ufc_base.extras import UnavailableError, extra_missing
+from ufc_base.visible_text import escaped
 
 DONE, FAILURE, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -92,7 +93,11 @@ def escape_what_cannot_be_shown() -> None:
 
 
 def write_line(stream: TextIO | None, text: str, end: str = "\n") -> None:
-    """Write a line at once, as far as the stream can show it; one that fails is passed over."""
+    """Write a line, or several, at once; what fails is passed over.
+
+    What the stream cannot show, or a terminal would obey, is escaped: a text that was read from a
+    file may hold anything.
+    """
     if stream is None:  # a program without a console
         return
     try:
@@ -103,14 +108,18 @@ def write_line(stream: TextIO | None, text: str, end: str = "\n") -> None:
 
 
 def shown_on(stream: TextIO, text: str) -> str:
-    """The text with what the stream's encoding lacks as escapes."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    """The text with escapes for what the stream's encoding lacks, or a terminal would obey."""
+    return _encodable(stream, escaped(text))
 
 
 def can_show(stream: TextIO | None, text: str) -> bool:
     """Whether a stream's encoding has every character of a text."""
-    return stream is None or shown_on(stream, text) == text
+    return stream is None or _encodable(stream, text) == text
+
+
+def _encodable(stream: TextIO, text: str) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _let_go(stream: TextIO) -> None:

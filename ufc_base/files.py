@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -10,22 +11,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_IN_WORDS = re.compile(r"\(os error ([0-9]{1,5})\)")  # of Rust's
+
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have errors of the disk say which file they are about; torch and others hide them behind
-    errors of their own."""
+    """Have errors of the disk say which file they are about.
+
+    torch hides them behind errors of its own, safetensors says their numbers in words.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
-    except RuntimeError as error:
-        hidden = error.__context__
-        if not isinstance(hidden, OSError) or hidden.errno is None:
+    except Exception as error:
+        number = None if isinstance(error, ValueError) else _number_of(error)
+        if number is None:
             raise
-        raise OSError(hidden.errno, os.strerror(hidden.errno), str(path)) from error
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _number_of(error: Exception) -> int | None:
+    """The system's number of an error that hides it."""
+    hidden, said = error.__context__, _IN_WORDS.search(str(error))
+    if isinstance(hidden, OSError):
+        return hidden.errno
+    return int(said[1]) if said else None
 
 
 @contextmanager

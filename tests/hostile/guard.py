@@ -20,7 +20,9 @@ from typing import Any
 from ufc.io.validation import RequestError
 from ufc_base.arrays import ImageError
 from ufc_base.checkpoint import CheckpointError
+from ufc_base.computing.thread_pool import release_thread_pool
 from ufc_base.data.names import DataError
+from ufc_base.visible_text import is_plain_line
 
 OWN = (RequestError, ImageError, DataError, CheckpointError)
 # Seconds of the processor's: what others do on the machine does not count.
@@ -74,6 +76,7 @@ _guards: list[Guard] = []
 def guard() -> Guard:
     """The one of this process."""
     if not _guards:
+        release_thread_pool()  # which looks up OpenMP's library when it is first called
         _guards.append(Guard())
     return _guards[0]
 
@@ -116,6 +119,8 @@ def unclear(error: BaseException) -> str:
     text = str(error)
     if not text.strip():
         return f"{type(error).__name__} says nothing"
+    if not is_plain_line(text):
+        return f"{type(error).__name__} says what a terminal would obey: {text!a:.200}"
     if len(text) > MOST_LETTERS:
         return f"{type(error).__name__} says {len(text)} letters: {text:.100}"
     return ""

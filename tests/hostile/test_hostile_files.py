@@ -14,7 +14,7 @@ from ufc.tasks.families import make_plan
 from ufc.tasks.grammar import parse
 
 from .canary import heard
-from .guard import judged
+from .guard import judged, unclear
 from .kinds import KINDS, is_past, make
 from .weights import arrays_bomb, statistics_arrays, zeros_bomb
 
@@ -44,6 +44,13 @@ def test_hostile_inputs_are_read_or_refused_in_one_line(kind: str, tmp_path: Pat
     assert not faults
     assert not heard
     assert past >= count / 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a\x1b[31m", "a\nb", "a\0", "\x9b2J", "\u2028", "\u202ea"]
+)
+def test_an_error_that_is_no_plain_line_is_a_fault(text: str) -> None:
+    assert unclear(ValueError(text)) and not unclear(ValueError("包 é"))
 
 
 @pytest.mark.parametrize("case", sorted(CORPUS.glob("*/*")), ids=lambda path: path.name)

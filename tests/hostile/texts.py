@@ -1,4 +1,5 @@
-"""Texts that are wrong: prompts files, manifests, metadata files, YAML, instructions, sessions."""
+"""Texts that are wrong: prompts files, manifests, metadata files, YAML, instructions, what the
+editor keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import io
 import random
 from typing import Any
 
-from .mutation import DEEP, odd_json, odd_value, spoilt
+from .mutation import DEEP, odd_json, odd_value, spell, spoilt
 
 PROMPT: dict[str, Any] = {
     "id": "a1", "prompt": "a red bag", "negative_prompt": "blue", "seed": 3, "lang": "en",
@@ -28,6 +29,15 @@ SESSION: dict[str, Any] = {
     "view": {"picture": "0001", "marks": [1, 2], "keep": True},
     "past": [{"picture": None, "marks": []}], "future": [],
 }  # fmt: skip
+PRESET: dict[str, Any] = {
+    "negative_prompt": "blue", "pictures": 2, "steps": 8, "guidance_scale": 3.0, "temperature": 1.0,
+    "top_k": None, "top_p": 0.9, "order": "pnag", "candidates": 2, "patience": None,
+    "time_budget": 2.0, "feather": 1, "shape": "square", "sampling": {"cfg_schedule": "linear"},
+}  # fmt: skip
+PHRASING: dict[str, Any] = {
+    "prompt": "something for my keys", "type": "Handbags", "colour": "Red", "gender": "Women",
+    "lang": "en", "out_of_lexicon": True,
+}  # fmt: skip
 FIELDS = ("file_name", "text", "text_zh", "captions", "type")
 
 
@@ -48,6 +58,15 @@ def lines(rng: random.Random, value: dict[str, Any], needed: tuple[str, ...] = (
     end = rng.choice((b"\n", b"\n", b"\r\n", b"\n\n \n", b"\r", b"\0\n"))
     data = end.join(out) + rng.choice((b"", b"\n"))
     return spoilt(rng, data) if rng.random() < 0.15 else data
+
+
+def presets(rng: random.Random) -> bytes:
+    """A file of presets, of which one is wrong, or the file."""
+    if rng.random() < 0.3:
+        return odd_json(rng, {"a": PRESET, "b": PRESET})
+    name = rng.choice((b'"mine"', b'"\\ud800"', b'""', b'"' + b"x" * 5000 + b'"'))
+    told = odd_json(rng, PRESET), spell(PRESET).encode()
+    return b"{" + name + b": " + told[0] + b', "b": ' + told[1] + b"}"
 
 
 def prompt_lines(rng: random.Random) -> bytes:

@@ -51,6 +51,12 @@ def test_embeddings_have_length_one_and_do_not_depend_on_the_batch(
     assert torch.allclose(alone[0], texts[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [{"text_width": 18}, {"image_width": 0}, {"heads": 0}])
+def test_widths_are_multiples_of_the_heads(sizes: dict[str, int]) -> None:
+    with pytest.raises(CheckpointError, match="wanted a multiple of the heads"):
+        ContrastiveConfig(**sizes)  # type: ignore[arg-type]
+
+
 def test_a_text_beyond_the_context_is_shortened() -> None:
     model = tiny_model()
     length = model.config.max_tokens

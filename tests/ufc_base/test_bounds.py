@@ -6,8 +6,11 @@ import io
 import json
 import pickle
 import random
+import warnings
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_tokenizer
@@ -21,6 +24,7 @@ from ufc_base.data.names import DataError
 from ufc_base.data.records import read_metadata
 from ufc_base.data.samples import shard_members
 from ufc_base.files import whole_file, write_text
+from ufc_base.formats.archives import read_arrays
 from ufc_base.formats.pickles import check_program, load_tensors
 from ufc_base.formats.yaml_text import load_yaml
 from ufc_base.images import ImageError, load_image
@@ -58,13 +62,32 @@ def test_a_checkpoint_that_is_not_finite_is_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"ch": 10**6}, {"num_res_blocks": 10**9}, {"n_embed": 10**12}, {"embed_dim": "x"}]
-)
-def test_a_config_that_asks_for_terabytes_costs_nothing(folder: Path, change: dict) -> None:
+    "change",
+    [{"ch": 10**6}, {"num_res_blocks": 10**9}, {"n_embed": 10**12}, {"embed_dim": "x"},
+     {"dropout": float("nan")}],
+)  # fmt: skip
+def test_a_config_that_asks_for_terabytes_or_for_no_number_costs_nothing(
+    folder: Path, change: dict
+) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(CheckpointError, match=r"config\.json"):
         VQGAN.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("../evil.npy", "lead outside"), ("/a.npy", "lead"), ("mu.npy", "two")]
+)
+def test_arrays_whose_names_lead_elsewhere_are_refused(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    np.savez(tmp_path / "s.npz", mu=np.zeros(2))
+    assert list(read_arrays(tmp_path / "s.npz")) == ["mu"]
+    with zipfile.ZipFile(tmp_path / "s.npz", "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        archive.writestr(name, archive.read("mu.npy"))
+    with pytest.raises(ValueError, match=words):
+        read_arrays(tmp_path / "s.npz")
 
 
 def test_shared_values_of_a_sound_checkpoint_are_read(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
 from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError
 from ufc_base.program import option, switch
+from ufc_base.visible_text import escaped_line
 
 
 def info(
@@ -103,18 +104,19 @@ def _data(picture: str, metadata: Metadata) -> dict[str, Any]:
 
 
 def _text(picture: str, metadata: Metadata) -> str:
-    lines = [picture]
+    lines = [escaped_line(picture)]
     if metadata.request is None:
         return "\n".join([*lines, metadata.parameters or ""])
     for name, value in metadata.request.items():
         if isinstance(value, dict):
-            lines.append(f"{name}:")
-            lines.extend(f"  {key}: {_plain(item)}" for key, item in value.items())
+            lines.append(f"{_plain(name)}:")
+            lines.extend(f"  {_plain(key)}: {_plain(item)}" for key, item in value.items())
         elif name != "curves":
-            lines.append(f"{name}: {_plain(value)}")
+            lines.append(f"{_plain(name)}: {_plain(value)}")
     return "\n".join(lines)
 
 
 def _plain(value: object) -> str:
-    """Text as it is, lists and objects as JSON."""
-    return value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)
+    """Text on one line, lists and objects as JSON."""
+    text = value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)
+    return escaped_line(text)

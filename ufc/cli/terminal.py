@@ -119,9 +119,8 @@ class Terminal(AbstractContextManager["Terminal"]):
 
 
 def say(text: str) -> None:
-    """One line to standard error, control characters shown as a replacement mark."""
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    write_line(sys.stderr, line)
+    """One line to standard error."""
+    write_line(sys.stderr, " ".join(text.split()))
 
 
 def explain(error: BaseException, resume: str = "--resume") -> tuple[int, str]:

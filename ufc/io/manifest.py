@@ -106,6 +106,21 @@ def save_picture(
     write_atomically(path, lambda file: image.save(file, **options))
 
 
+def place_inside(folder: Path, file_name: str) -> Path:
+    """Where a picture of this name is written.
+
+    Raises:
+        RequestError: links lead out of the folder on the way there.
+    """
+    path = folder / file_name
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise RequestError(
+            f"{path}: would be written to {path.parent.resolve()}, outside of the output folder; "
+            "remove the link that leads there, or choose another output"
+        )
+    return path
+
+
 def refuse_existing(folder: Path, file_names: Iterable[str]) -> None:
     """Raise `RequestError` where pictures of these names are in the folder already."""
     taken = [name for name in file_names if (folder / name).exists()]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ufc_base.files import folded
+from ufc_base.visible_text import OneLineError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 RESERVED_NAMES = ("grid.png",)  # written by the program itself
@@ -19,7 +20,7 @@ _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²�
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
 
 
-class RequestError(ValueError):
+class RequestError(OneLineError):
     """A request that cannot be carried out; the message is one line for the person who wrote it."""
 
 

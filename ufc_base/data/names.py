@@ -15,6 +15,7 @@ from typing import TypeVar
 from PIL import Image
 
 from ufc_base import reading
+from ufc_base.visible_text import OneLineError
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ PICTURE_FIELDS = ("image", "img", "picture", "photo")  # `ID.image.png` beside `
 TOLD = ("json", "txt", "text", "caption", "captions", "cap")  # suffixes of what is known of one
 
 
-class DataError(ValueError):
+class DataError(OneLineError):
     """Training data that cannot be used; the message says what was found and what is wanted."""
 
 

@@ -323,11 +323,16 @@ def _entry(key: str, files: Mapping[str, Member], where: str, reading: Reading) 
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """All files in a folder and below that are no system's own, sorted."""
+    """All files in a folder and below that are no system's own, sorted.
+
+    Links to files count as those, links to folders are not followed, and pipes and devices, which
+    nobody may ever write to the end of, are left out.
+    """
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        found += [Path(place, name) for name in names if not is_hidden(name)]
+        paths = (Path(place, name) for name in names if not is_hidden(name))
+        found += [path for path in paths if is_file(path) or not path.exists()]
     return sorted(found)
 
 

@@ -26,7 +26,12 @@ def stored_only(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError("its entries are compressed, which torch.save does not do")
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError("its entries say that they are larger than the file")
-    names = [entry.filename for entry in entries]
+    sound_names(archive)
+
+
+def sound_names(archive: zipfile.ZipFile) -> None:
+    """Raise `ValueError` where names lead elsewhere, or are there twice."""
+    names = archive.namelist()
     if any(name.startswith("/") or ".." in name.split("/") for name in names):
         raise ValueError("its entries lead outside of it")
     if len(set(names)) < len(names):
@@ -37,10 +42,12 @@ def read_arrays(path: str | PathLike[str], most: int = MOST_ARRAYS) -> dict[str,
     """All arrays of an `.npz`, none of them of objects.
 
     Raises:
-        ValueError: it is none, is damaged, or holds more than `most` bytes.
+        ValueError: it is none, is damaged, holds more than `most` bytes, or has names that lead
+            elsewhere.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            sound_names(archive)
             size = sum(entry.file_size for entry in archive.infolist())
         if size > most:
             raise ValueError(f"its arrays have {size:,} bytes, more than the {most:,} allowed")

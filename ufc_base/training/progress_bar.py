@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any, TextIO
 
+from ufc_base.visible_text import escaped
+
 BETWEEN = 0.2  # seconds from one change of the bar to the next
 
 
@@ -42,8 +44,8 @@ class TrainingBar:
         self._progress.refresh()
 
     def line(self, text: str) -> None:
-        """A line above the bar, as it is."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """A line above the bar."""
+        self._progress.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._progress.stop()

@@ -28,13 +28,13 @@ class Presets:
         self.path = path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """The settings by name, as they were saved; none where the file is damaged."""
+        """The settings by name, as they were saved, but for what is damaged."""
         try:
             found = load_json(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         named = found.items() if isinstance(found, dict) else ()
-        return {str(name): dict(told) for name, told in named if isinstance(told, dict)}
+        return {name: told for name, told in named if isinstance(told, dict) and sound(name, told)}
 
     def save(self, name: str, settings: Settings) -> None:
         """Keep settings under a name, instead of what had it.
@@ -57,8 +57,22 @@ class Presets:
         self._write({other: told for other, told in self.read().items() if other != name})
 
     def _write(self, known: Mapping[str, Any]) -> None:
-        text = json.dumps(known, ensure_ascii=False, allow_nan=False, default=dict).encode()
+        text = written(known)
         write_atomically(self.path, lambda file: file.write(text))
+
+
+def written(known: Mapping[str, Any]) -> bytes:
+    """Presets as JSON. Raises `ValueError` for what no JSON can hold, as NaN or half a letter."""
+    return json.dumps(known, ensure_ascii=False, allow_nan=False, default=dict).encode()
+
+
+def sound(name: str, told: Mapping[str, Any]) -> bool:
+    """Whether a preset can be written again, beside others."""
+    try:
+        written({name: told})
+    except ValueError:
+        return False
+    return True
 
 
 def with_preset(settings: Settings, told: Mapping[str, Any]) -> Settings:

@@ -16,6 +16,7 @@ from estimators.metrics.extractors.networks import (
 )
 from ufc_base.data.datasets import Reading
 from ufc_base.data.records import MAX_UNREADABLE
+from ufc_base.entry import write_line
 from ufc_base.program import option
 from ufc_base.settings import Fit
 
@@ -82,7 +83,7 @@ def extractor_from(flags: ExtractorFlags) -> Extractor:
         flags.extractor, flags.input_size, weights=flags.extractor_weights, device=flags.device
     )
     if note := fallback_note(flags.extractor, extractor.name):
-        sys.stderr.write(f"{note}\n")
+        write_line(sys.stderr, note)
     return extractor
 
 

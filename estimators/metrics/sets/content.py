@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +35,13 @@ def cached(
         with suppress(ValueError):  # damaged: it is computed anew
             return read_array(path, MOST_FEATURES)
     features = compute()
-    write_atomically(path, lambda stream: np.save(stream, features))
+    write_atomically(path, lambda stream: save_array(stream, features))
     return features
+
+
+def save_array(stream: BinaryIO, values: NDArray[Any]) -> None:
+    """`np.save`, but an error says what the disk did: numpy's own way to files keeps it back."""
+    np.save(SimpleNamespace(write=stream.write), values)
 
 
 def key_hash(key: Mapping[str, object]) -> str:

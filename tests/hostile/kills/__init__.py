@@ -4,7 +4,8 @@
 
 A job is done in a process of its own, which is killed at a random moment by SIGKILL, SIGTERM or
 SIGINT, and done again until it ends; what is there then is compared with that of a run which was
-never killed. What was done is kept in the file, and a run that was stopped goes on behind it.
+never killed. Each signal comes at so many moments of each job. What was done is kept in the file,
+and a run that was stopped goes on behind it.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from .models import Models
 
 
 def soak(state: Path, moments: int, only: list[str]) -> int:
-    """Kill each job at so many moments, less those in the file `state`; returns the exit code."""
+    """Kill each job by each signal at so many moments, less those in the file `state`.
+
+    Returns the exit code.
+    """
     state.parent.mkdir(parents=True, exist_ok=True)
     lines = state.read_text().split("\n")[:-1] if state.is_file() else []
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
@@ -32,13 +37,13 @@ def soak(state: Path, moments: int, only: list[str]) -> int:
         place = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(place / "cache")
         for kind, job in jobs(Models(place)).items():
-            if (only and kind not in only) or killed(rows, kind) >= moments:
+            if (only and kind not in only) or not missing(rows, kind, moments):
                 continue
             seconds = whole_run(job, place / f"{kind}-whole")
             want = job.state(place / f"{kind}-whole")
-            while killed(rows, kind) < moments:
+            while signals := missing(rows, kind, moments):
                 number = sum(row["job"] == kind for row in rows)
-                row = run(kind, job, number, place, seconds, want)
+                row = run(kind, job, number, place, seconds, want, signals)
                 rows.append(row)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
@@ -48,13 +53,21 @@ def soak(state: Path, moments: int, only: list[str]) -> int:
     return int(any(row["fault"] for row in rows))
 
 
-def run(kind: str, job: Job, number: int, place: Path, seconds: float, want: Any) -> dict[str, Any]:
+def run(
+    kind: str,
+    job: Job,
+    number: int,
+    place: Path,
+    seconds: float,
+    want: Any,
+    signals: Sequence[signal.Signals],
+) -> dict[str, Any]:
     """A run that is killed two to four times within `seconds`, and whether it comes to `want`."""
     rng = random.Random(f"{kind}/{number}")
     row = {"job": kind, "run": number, "kills": {}, "fault": ""}
     folder = place / f"{kind}-{number}"
     try:
-        row["kills"] = killed_run(job, folder, seconds, rng, rng.choice((2, 3, 4)))
+        row["kills"] = killed_run(job, folder, seconds, rng, rng.choice((2, 3, 4)), signals)
         row["fault"] = different(want, job.state(folder))
     except Exception as error:
         row["kills"] = row["kills"] or {"unknown": 1}
@@ -63,14 +76,22 @@ def run(kind: str, job: Job, number: int, place: Path, seconds: float, want: Any
     return row
 
 
-def killed(rows: list[dict[str, Any]], kind: str) -> int:
-    """How often a job was killed so far."""
-    return sum(sum(row["kills"].values()) for row in rows if row["job"] == kind)
+def missing(rows: list[dict[str, Any]], kind: str, moments: int) -> list[signal.Signals]:
+    """The signals that a job has met less often than so.
+
+    A run that failed before it said what killed it counts for each, or it would go on for ever.
+    """
+    own = [row["kills"] for row in rows if row["job"] == kind]
+    return [
+        one
+        for one in SIGNALS
+        if sum(kills.get(one.name, 0) + kills.get("unknown", 0) for kills in own) < moments
+    ]
 
 
 def figures(rows: list[dict[str, Any]]) -> str:
     """A table: runs, kills by signal, faults."""
-    names = [number.name for number in SIGNALS]
+    names = [one.name for one in SIGNALS]
     out = [
         f"| work | runs | kills | {' | '.join(names)} | faults |",
         "|---|---|---|---|---|---|---|",
@@ -87,7 +108,7 @@ def figures(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hostile.kills", description=about)
     parser.add_argument("state", type=Path)
-    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--moments", type=int, default=20, help="of each signal and job (20)")
     parser.add_argument("--only", action="append", default=[])
     given = parser.parse_args()
     return soak(given.state, given.moments, given.only)

@@ -6,7 +6,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,9 +59,14 @@ def whole_run(job: Job, folder: Path) -> float:
 
 
 def killed_run(
-    job: Job, folder: Path, seconds: float, rng: random.Random, kills: int
+    job: Job,
+    folder: Path,
+    seconds: float,
+    rng: random.Random,
+    kills: int,
+    signals: Sequence[signal.Signals] = SIGNALS,
 ) -> dict[str, int]:
-    """Do a job that is killed so many times at any moment, and go on to its end.
+    """Do a job that is killed so many times at any moment by one of `signals`, and go on to its end.
 
     Returns how many kills of each signal found it at work.
     """
@@ -72,7 +77,7 @@ def killed_run(
         process = job.begin(folder, log)
         code = process.ends(rng.uniform(0, seconds))
         if code is None:
-            number = rng.choice(SIGNALS)
+            number = rng.choice(signals)
             process.kill(number)
             found[number.name] += 1
             code = process.ends(PATIENCE)

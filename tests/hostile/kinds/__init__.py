@@ -6,14 +6,22 @@ import os
 import random
 from pathlib import Path
 
-from . import of_arrays, of_data, of_models, of_pictures, of_sessions, of_texts
+from . import (
+    of_adapters,
+    of_arrays,
+    of_data,
+    of_estimators,
+    of_models,
+    of_pictures,
+    of_sessions,
+    of_texts,
+)
 from .base import Kind, Rng
 
-KINDS: dict[str, Kind] = {
-    name: kind
-    for room in (of_pictures, of_data, of_texts, of_models, of_arrays, of_sessions)
-    for name, kind in room.KINDS.items()
-}
+ROOMS = (
+    of_pictures, of_data, of_texts, of_models, of_adapters, of_estimators, of_arrays, of_sessions,
+)  # fmt: skip
+KINDS: dict[str, Kind] = {name: kind for room in ROOMS for name, kind in room.KINDS.items()}
 
 
 def rng_of(kind: str, seed: int) -> Rng:

@@ -77,9 +77,13 @@ def part_of(folder: Path) -> Path:
 
 
 def header_is_json(folder: Path) -> object:
-    data = (part_of(folder) / "model.safetensors").read_bytes()
-    length = struct.unpack_from("<Q", data)[0]
-    return json.loads(data[8 : 8 + length])
+    return header_of(part_of(folder) / "model.safetensors")
+
+
+def header_of(file: Path) -> object:
+    """What a safetensors file says of itself; raises where that is no JSON."""
+    data = file.read_bytes()
+    return json.loads(data[8 : 8 + struct.unpack_from("<Q", data)[0]])
 
 
 def read_part(folder: Path) -> object:
@@ -159,8 +163,7 @@ def write_codes(rng: Rng, folder: Path) -> None:
 
 
 def codes_header(folder: Path) -> object:
-    data = only(folder).read_bytes()
-    return json.loads(data[8 : 8 + struct.unpack_from("<Q", data)[0]])
+    return header_of(only(folder))
 
 
 def read_codes(folder: Path) -> object:

@@ -10,6 +10,7 @@ import yaml
 
 from estimators.metrics.sets.picture_set import open_set
 from ufc.cli.training import read_recipe
+from ufc.evaluation.language.phrasings import groups, in_common, plain_record, read_phrasings
 from ufc.io.manifest import read_folder, read_manifest
 from ufc.io.prompts_file import read_rows
 from ufc.tasks.describe import describe
@@ -51,6 +52,15 @@ def read_set(folder: Path) -> None:
     open_set(folder, reading=ALL).captions("text")
 
 
+def read_asked(folder: Path) -> None:
+    """Phrasings, and the plain caption of each."""
+    record = {"type": "Handbags", "text": "a red handbag", "text_zh": "红色手提包"}
+    asked = read_phrasings(only(folder))
+    for row in asked:
+        in_common(row, plain_record(row, [record]))
+    list(groups(asked))
+
+
 def is_yaml(folder: Path) -> object:
     text = only(folder).read_text(encoding="utf-8")
     return next(token for token in yaml.scan(text[:2000]) if isinstance(token, yaml.KeyToken))
@@ -84,6 +94,10 @@ KINDS = {
         1500, write_manifest, is_json,
         {"read_manifest": lambda f: read_manifest(f / "manifest.jsonl"), "read_folder": read_folder,
          "read_rows": lambda f: read_rows(f / "manifest.jsonl"), "open_set": read_set},
+    ),
+    "phrasings": Kind(
+        600, write("p.jsonl", lambda rng: texts.lines(rng, texts.PHRASING, ("prompt", "type"))),
+        is_json, {"read_phrasings": read_asked},
     ),
     "mixture": yaml_kind(700, texts.MIXTURE, {"read_mixture": lambda f: read_mixture(only(f))}),
     "recipe": yaml_kind(

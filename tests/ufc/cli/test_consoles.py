@@ -10,10 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import pictures
+from cli_helpers import one_line, pictures
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from ufc.cli.main import main
 from ufc.cli.terminal import Terminal
+from ufc.io.validation import RequestError
+from ufc_base.arrays import ImageError
+from ufc_base.checkpoint import CheckpointError
+from ufc_base.data.names import DataError
 from ufc_base.entry import exit_code, shown_on, write_line
+from ufc_base.visible_text import is_plain_line
 
 PROMPT = "女士粉色休闲上衣 👗 é"
 ROOT = Path(__file__).parent.parent
@@ -88,3 +96,66 @@ def test_streams_that_are_closed_or_missing():
     write_line(closed, "a")
     write_line(None, "a")
     assert shown_on(io.StringIO(), "caf\udce9 女") == "caf\\udce9 女"
+
+
+OBEYED = [chr(n) for n in (*range(32), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F,
+                           *range(0x2028, 0x202F), *range(0x2066, 0x206A))]  # fmt: skip
+EVIL = "red\x1b[31m \x1b]0;title\x07\x9b2J\u202egab\u2069 包👩\u200d🔧\nmodel: trusted"
+SAFE = "red\\u001b[31m \\u001b]0;title\\u0007\\u009b2J\\u202egab\\u2069 包👩\u200d🔧"
+
+
+@pytest.mark.parametrize("letter", OBEYED, ids=ascii)
+def test_what_a_terminal_would_obey_is_escaped(letter: str):
+    stream = io.StringIO()
+    write_line(stream, f"包{letter}é")
+    keeps = letter in "\n\t"
+    assert stream.getvalue() == f"包{letter if keeps else f'{chr(92)}u{ord(letter):04x}'}é\n"
+    for kind in (RequestError, ImageError, DataError, CheckpointError):
+        assert is_plain_line(str(kind(f"a{letter}b")))
+
+
+def test_errors_are_one_line(capsys: pytest.CaptureFixture[str]):
+    def fails() -> str:
+        raise ValueError(f"{EVIL}\0")
+
+    assert exit_code(fails) == 2
+    said = capsys.readouterr().err
+    assert one_line(said) and is_plain_line(said[:-1]) and said.startswith(f"error: {SAFE}")
+
+
+def test_info_of_a_picture_that_would_command_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    told = {"format": 1, "request": {"prompt": EVIL, "x\x1b\ny": 1}, "model\x1b": [EVIL]}
+    info = PngInfo()
+    info.add_itxt("ufc_metadata", json.dumps(told))
+    Image.new("RGB", (8, 8)).save(tmp_path / "evil.png", pnginfo=info)
+    info.add_itxt("parameters", EVIL)
+    Image.new("RGB", (8, 8)).save(tmp_path / "both.png", pnginfo=info)
+    plain = PngInfo()
+    plain.add_itxt("parameters", EVIL)
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png", pnginfo=plain)
+    for name in ("evil", "both", "plain"):
+        file = str(tmp_path / f"{name}.png")
+        assert main(["info", file]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(is_plain_line(line) for line in lines) and len(lines) < 12
+        assert any(SAFE in line for line in lines)
+        if name != "plain":
+            assert not any(line.startswith("model: trusted") for line in lines)
+        assert main(["info", "--json", file]) == 0
+        out = capsys.readouterr().out
+        assert is_plain_line(out[:-1]) and "包" in out
+        said = json.loads(out)
+        assert EVIL in (
+            said["parameters"],
+            ((said["ufc_metadata"] or {}).get("request") or {}).get("prompt"),
+        )
+
+
+def test_help_and_tables_keep_their_lines(capsys: pytest.CaptureFixture[str]):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n") > 20 and "\\u" not in said
+    assert exit_code(lambda: "a\tb\n1\t2") == 0
+    assert capsys.readouterr().out == "a\tb\n1\t2\n"

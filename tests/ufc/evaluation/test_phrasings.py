@@ -38,11 +38,19 @@ def test_the_packaged_ones_are_read() -> None:
         ("3", "wanted an object"),
         ('{"prompt": "x", "type": "bag", "lang": "fr"}', "wanted en or zh"),
         ('\n{"prompt": "x", "type": "bag", "lang": []}', "line 2.*wanted en or zh"),
+        ('{"prompt": "x", "type": [1]}', "line 1: type: got a list, wanted text"),
+        ('{"prompt": "\\ud800", "type": "bag"}', "line 1: prompt: .*not valid Unicode"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "p.jsonl").write_text(text)
     with pytest.raises(DataError, match=words):
+        read_phrasings(tmp_path / "p.jsonl")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_bytes('{"prompt": "包", "type": "bag"}'.encode("gbk"))
+    with pytest.raises(DataError, match="is not UTF-8"):
         read_phrasings(tmp_path / "p.jsonl")
 
 

@@ -11,6 +11,7 @@ from cli_helpers import manifest, one_line, write
 from picture_files import encode, noise
 
 from ufc.io.batch_plan import name_from_prompt, plan
+from ufc.io.manifest import place_inside
 from ufc.io.prompts_file import read_rows
 from ufc.io.validation import RequestError
 from ufc.request import Request, Row
@@ -68,6 +69,35 @@ def test_a_picture_in_a_folder_with_the_name_of_a_picture():
             for i, name in enumerate(("A.png/b.png", "a.png"))]  # fmt: skip
     with pytest.raises(RequestError, match=r"line 0: .* folder that has the name of another"):
         plan(rows)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right of their own there")
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--overwrite",)])
+def test_links_do_not_lead_out_of_the_output_folder(ufc, tmp_path: Path, more: tuple[str, ...]):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "own").mkdir(parents=True)
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "out" / "inside").symlink_to(tmp_path / "out" / "own")
+    rows = [{"prompt": "bag", "seed": 1, "output": name} for name in ("inside/a.png", "sub/a.png")]
+    file = write(tmp_path / "p.jsonl", *rows)
+    code, _, err = ufc("generate", "--prompts-file", file, *more)
+    assert code == 2 and one_line(err)
+    assert "sub/a.png: would be written to" in err and "outside of the output folder" in err
+    assert not list((tmp_path / "elsewhere").iterdir()) and not list(tmp_path.rglob("*.png"))
+    file = write(tmp_path / "p.jsonl", rows[0])
+    assert ufc("generate", "--prompts-file", file, *more)[0] == 0
+    assert (tmp_path / "out" / "own" / "a.png").is_file() == (more != ("--dry-run",))
+
+
+def test_a_link_that_comes_while_pictures_are_made(tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    assert place_inside(tmp_path / "out", "sub/a.png") == tmp_path / "out" / "sub" / "a.png"
+    try:
+        (tmp_path / "out" / "sub").symlink_to(tmp_path)
+    except OSError:
+        pytest.skip("links need a right of their own here")
+    with pytest.raises(RequestError, match="outside of the output folder"):
+        place_inside(tmp_path / "out", "sub/a.png")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are not bytes there")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_pipeline
+from safetensors.torch import save_file
 from torch import Tensor
 from toy_adapters import learnt
 
@@ -250,6 +251,25 @@ class TestRefusals:
         torch.save({}, cut)
         with pytest.raises(CheckpointError, match="pickle"):
             pipe.load_lora_weights(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("rows", "wanted"), [(0, r"ranks \[0\]"), (1025, r"ranks \[1025\]"), (None, r"ranks \[0\]")]
+    )
+    def test_ranks(self, one: Path, rows: int | None, wanted: str) -> None:
+        shape = () if rows is None else (rows, 32)
+        state = {
+            name: torch.zeros(shape) if ".lora_A." in name else value
+            for name, value in read_safetensors(one).items()
+        }
+        with pytest.raises(CheckpointError, match=wanted):
+            make_pipeline().load_lora_weights(state)
+
+    @pytest.mark.parametrize("told", ["[" * 100_000, "{", "[]"])
+    def test_what_it_says_of_itself(self, one: Path, tmp_path: Path, told: str) -> None:
+        file = tmp_path / one.name
+        save_file(read_safetensors(one), file, {adapters.METADATA: told})
+        with pytest.raises(CheckpointError, match="what it says of its adapter is no JSON"):
+            make_pipeline().load_lora_weights(file)
 
     def test_sums_that_are_not_finite(self, one: Path) -> None:
         pipe = make_pipeline()

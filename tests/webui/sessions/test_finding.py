@@ -68,6 +68,14 @@ def test_a_preset_brings_settings_and_leaves_words_and_seed(tmp_path: Path) -> N
     assert presets.read() == {}
 
 
+@pytest.mark.parametrize("damaged", ['"a": {"temperature": NaN}', '"\\ud800": {}', '"a": []'])
+def test_a_damaged_preset_is_in_no_others_way(tmp_path: Path, damaged: str) -> None:
+    presets = Presets(tmp_path / "presets.json")
+    presets.path.write_text("{" + damaged + ', "slow": {"steps": 30}}')
+    presets.save("mine", Settings())
+    assert list(presets.read()) == ["slow", "mine"]
+
+
 def test_presets_have_a_name_and_an_end(tmp_path: Path) -> None:
     presets = Presets(tmp_path / "presets.json")
     with pytest.raises(ValueError, match="no name"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ufc.cli.terminal import Terminal
 from ufc.io.inputs import InputFiles, input_digest
-from ufc.io.manifest import Manifest, save_picture
+from ufc.io.manifest import Manifest, place_inside, save_picture
 from ufc.io.png.metadata import rounded
 from ufc.pipeline import PipelineOutput, UFCPipeline
 from ufc.request import Result, Row
@@ -122,7 +122,7 @@ class BatchRunner:
         if self.with_metadata:
             result = self.result(row.picture, **scored)
             metadata = picture_metadata(self.loaded, row, out, i, hashes, result)
-        path = self.folder / row.picture.file_name
+        path = place_inside(self.folder, row.picture.file_name)
         save_picture(out.images[i], path, metadata, overwrite=self.overwrite)
         return self.line(
             row,

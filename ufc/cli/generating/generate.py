@@ -30,6 +30,7 @@ from ufc.io.manifest import (
     Manifest,
     manifest_parts,
     open_folder,
+    place_inside,
     read_folder,
     refuse_changed,
     refuse_existing,
@@ -150,7 +151,8 @@ def plan_in(
     """The pictures to generate, by all processes; a resumed run finds its random seeds again.
 
     Raises:
-        RequestError: names that meet, pictures that are there already, or no way to random seeds.
+        RequestError: names that meet or that links lead elsewhere, pictures that are there already,
+            or no way to random seeds.
     """
     seeds = first_seeds(old.values())
     if not ranks.alone:
@@ -158,8 +160,10 @@ def plan_in(
     suffix = f".{flags.format}" if flags.format else None
     groups = {name: line.get("group") for name, line in old.items()}
     pictures = plan(rows, suffix=suffix, known_seeds=seeds, groups=groups)
+    names = [one.picture.file_name for one in pictures]
+    for name in names:
+        place_inside(folder, name)
     if ranks.alone and not flags.overwrite:
-        names = (one.picture.file_name for one in pictures)
         refuse_existing(folder, (name for name in names if name not in old))
     return pictures
 

@@ -17,6 +17,7 @@ from estimators.metrics.probes.attributes import Judge, score
 from estimators.metrics.probes.reconstruction import judge_of
 from estimators.metrics.sets.picture_set import Listed, PictureSet
 from ufc.evaluation.generated_sets import Plan, generate_kept, pictures_of
+from ufc.io.validation import RequestError, check_text, shown
 from ufc.pipeline import UFCPipeline
 from ufc_base.data.names import DataError
 from ufc_base.formats.json_text import load_json
@@ -38,7 +39,11 @@ def read_phrasings(file: Path = PACKAGED) -> list[Record]:
         DataError: a line is no such object.
     """
     found: list[Record] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error.reason}, at byte {error.start})") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -47,8 +52,15 @@ def read_phrasings(file: Path = PACKAGED) -> list[Record]:
             raise DataError(f"{file}, line {number}: no JSON ({error!s:.200})") from error
         if not (isinstance(row, dict) and row.get("prompt") and row.get("type")):
             raise DataError(f"{file}, line {number}: wanted an object with prompt and type")
+        for name in ("prompt", *WANTED):
+            if row.get(name) is not None:
+                try:
+                    check_text(name, row[name])
+                except RequestError as error:
+                    raise DataError(f"{file}, line {number}: {error}") from None
         if str(row.get("lang", "en")) not in CAPTIONS:
-            raise DataError(f"{file}, line {number}: lang is {row['lang']!r}, wanted en or zh")
+            said = shown(row["lang"])
+            raise DataError(f"{file}, line {number}: lang is {said}, wanted en or zh")
         found.append(row)
     if not found:
         raise DataError(f"{file} has no phrasings")

@@ -317,8 +317,8 @@ else by name.
 The first tables have every parameter of diffusers' pipelines of masked-token models (aMUSEd: text
 to image, image to image, inpainting), as `python scripts/parity.py docs/diffusers.md` finds them in
 diffusers {version}. "Same" takes the values that it takes there, with the same meaning; defaults,
-codes and vectors of words are the model's own. {same} of the {apply} parameters that apply are the same;
-{none} do not apply. The last table has what pipelines are told beside being called.
+codes and vectors of words are the model's own. {same} of the {apply} parameters that apply are the
+same; {none} do not apply. The last table has what pipelines are told beside being called.
 """
 
 

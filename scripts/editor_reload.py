@@ -1,4 +1,4 @@
-"""How long the editor takes to open a session of many pictures: `python -m benchmarks.reload`.
+"""How long the editor takes to open a session of many pictures: `python scripts/editor_reload.py`.
 
 A picture of the bundled model is put into a session 500 times, each with a file, codes and details
 of its own, and into another session once; both are then opened in a headless Chromium, in turn.
@@ -17,7 +17,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from scripts.browser import Editor, missing, serving
+from browser import Editor, missing, serving
+
 from ufc.io.hub import DEFAULT_MODEL
 from ufc.requests.loading import ModelSettings
 from webui.sessions.state import Picture, Session, add
@@ -26,9 +27,7 @@ from webui.sessions.studio import Studio
 
 def main() -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.reload", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)

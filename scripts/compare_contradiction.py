@@ -46,6 +46,7 @@ from estimators.contradiction.training import (
     training_pairs,
 )
 from estimators.contradiction.trees import parse, units
+from estimators.contradiction.verdicts import contradictions
 from ufc.conditioning.text import normalise
 from ufc_base.data.datasets import batch_indices
 from ufc_base.training.loop import WeightAverage, learning_rate_scale
@@ -184,6 +185,19 @@ def rules(pairs: Sequence[Pair]) -> dict[str, float]:
     }
 
 
+def with_rules(pairs: Sequence[Pair], model: ContradictionModel) -> tuple[float, float]:
+    """Accuracy of a trained model's overall verdict, alone and behind the rules."""
+    prompts, captions = [p.prompt for p in pairs], [p.caption for p in pairs]
+    alone = model.probabilities(list(map(parse, prompts)), list(map(parse, captions)))
+    best = alone[:, OUTPUTS.index("overall")].argmax(1).tolist()
+    both = [found.overall.label for found in contradictions(prompts, captions, model)]
+    wanted = [pair.labels["overall"] for pair in pairs]
+    return (
+        statistics.fmean(LABELS[b] == w for b, w in zip(best, wanted, strict=True)),
+        statistics.fmean(b == w for b, w in zip(both, wanted, strict=True)),
+    )
+
+
 def commonest(pairs: Sequence[Pair]) -> float:
     """Accuracy of the commonest overall label."""
     labels = [pair.labels["overall"] for pair in pairs]
@@ -213,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-train-steps", type=int, default=1500)
     parser.add_argument("--pairs", type=int, default=40_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--model", help="a trained one, alone and behind the rules")
     parser.add_argument("--output", help="a JSON file for the figures of every seed")
     args = parser.parse_args(arguments)
     config = ContradictionTrainConfig(train_data_dir=args.train_data_dir)
@@ -224,6 +239,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, pairs in sets.items():
         results.setdefault("commonest label", {})[name] = [commonest(pairs.pairs)]
         results.setdefault("rules on trees", {})[name] = [rules(pairs.pairs)["overall"]]
+    if args.model:
+        trained = ContradictionModel.from_pretrained(args.model)
+        for name, pairs in sets.items():
+            alone, both = with_rules(pairs.pairs, trained)
+            results.setdefault(args.model, {})[name] = [alone]
+            results.setdefault(f"{args.model} behind the rules", {})[name] = [both]
     for seed in range(args.seeds):
         learning = Set(training_pairs(items, args.pairs, seed))
         for contender in CONTENDERS:

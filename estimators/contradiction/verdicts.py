@@ -113,12 +113,16 @@ def contradictions(
 
 
 def by_rule(asked: Node, shown: Node) -> dict[str, Label]:
-    """What the rules decide: each of `OUTPUTS` that is granted or contradicted, and what they
-    leave open too where the lexicon has every word."""
+    """What the rules decide of `OUTPUTS`: attributes that are granted or contradicted, and where
+    the lexicon has every word all of them. Overall, a contradiction is one whatever else is said;
+    all that is asked is granted only where all of it is known."""
     labels = judge(read(asked), read(shown))
-    known = all(node.unit is None or node.unit.role != "other" for tree in (asked, shown)
-                for node in tree.walk())  # fmt: skip
-    return {name: label for name, label in labels.items() if known or label != "neutral"}
+    units = [node.unit for tree in (asked, shown) for node in tree.walk()]
+    if not any(unit is not None and unit.role == "other" for unit in units):
+        return labels
+    overall = labels.pop("overall")
+    decided = {name: label for name, label in labels.items() if label != "neutral"}
+    return decided | ({"overall": overall} if overall == "contradiction" else {})
 
 
 def _verdicts(probabilities_A3: Tensor, decided: Mapping[str, Label]) -> Verdicts:

@@ -46,3 +46,7 @@ def test_unknown_words_are_the_networks() -> None:
     unknown = by_rule(parse("red handbag for my flurble"), parse("women's handbag"))
     assert known["colour"] == known["overall"] == "neutral"
     assert unknown == {"type": "entailment"}
+    granted = by_rule(parse("hairy purple flurbles handbag"), parse("purple handbag"))
+    assert "overall" not in granted and granted["colour"] == "entailment"
+    against = by_rule(parse("red handbag for my flurble"), parse("blue handbag"))
+    assert against["overall"] == against["colour"] == "contradiction"

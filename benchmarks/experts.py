@@ -236,6 +236,7 @@ def main() -> int:
         train_batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         lr_warmup_steps=20,
+        augmentations=1,
         estimator_weight=0.0,
         mixed_precision="no",
         streaming=False,

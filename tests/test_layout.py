@@ -1,6 +1,7 @@
 """The order of the rooms, and that importing does nothing but define things."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,29 @@ def test_no_folder_has_more_than_a_dozen_modules_of_its_own():
             if folder.is_dir():
                 modules = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
                 assert len(modules) <= 12, f"{folder}: {len(modules)} modules, make a room of some"
+
+
+def rows_of_the_map() -> dict[str, str]:
+    """What docs/architecture.md has in code type, room by room: a string of it all for each."""
+    rows: dict[str, str] = {}
+    room = ""
+    for line in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            room = ""
+        elif heading := re.match(r"\| \*\*`?([\w ]+)/?`?\*\*", line):
+            room = heading[1]
+        elif room in ROOMS:
+            rows[room] = rows.get(room, "") + " " + " ".join(re.findall(r"`([^`]+)`", line))
+    return rows
+
+
+def test_every_module_is_on_the_map() -> None:
+    """By its name or by its folder's, in the rows of its room in docs/architecture.md."""
+    rows = rows_of_the_map()
+    assert set(rows) == set(ROOMS)
+    for path in MODULES:
+        room, *folders = path.relative_to(ROOT).parent.parts
+        named = set(re.findall(r"\w+", rows[room]))
+        whole = set(re.findall(r"(\w+)/(?= |$)", rows[room]))  # folders named without a file
+        there = path.stem in named or path.stem == "__init__" or whole & set(folders)
+        assert there, f"{path.relative_to(ROOT)} has no row in docs/architecture.md"

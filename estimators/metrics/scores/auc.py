@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-DRAWS = 1000  # of the bootstrap
+from estimators.metrics.scores.bootstrap import RESAMPLES, interval
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AucInterval:
 
 
 def auc(right: ArrayLike, wrong: ArrayLike) -> float:
-    """Chance that a drawn ``right`` score exceeds a drawn ``wrong`` one, ties counting half: 0..1.
+    """Chance that a ``right`` score exceeds a ``wrong`` one, ties counting half: 0..1.
 
     0.5 is a coin, 1 a perfect ranking, 0 a perfect one upside down. Both are sequences of finite
     numbers, of any lengths from 1 on.
@@ -43,7 +43,7 @@ def auc(right: ArrayLike, wrong: ArrayLike) -> float:
 
 
 def auc_interval(
-    right: ArrayLike, wrong: ArrayLike, draws: int = DRAWS, seed: int = 0
+    right: ArrayLike, wrong: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
 ) -> AucInterval:
     """`auc` of pictures that are each scored rightly and wrongly (own and exchanged captions, say).
 
@@ -56,6 +56,5 @@ def auc_interval(
     if len(own) != len(other):
         raise ValueError(f"got {len(own)} right and {len(other)} wrong scores, wanted pairs")
     value = auc(own, other)
-    rows = np.random.default_rng(seed).integers(len(own), size=(draws, len(own)))
-    low, high = np.percentile([auc(own[row], other[row]) for row in rows], [2.5, 97.5])
-    return AucInterval(value, float(low), float(high))
+    low, high = interval(lambda row: auc(own[row], other[row]), len(own), resamples, seed)
+    return AucInterval(value, low, high)

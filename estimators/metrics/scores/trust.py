@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from estimators.metrics.scores.bootstrap import RESAMPLES, interval
+
 FloatArray = NDArray[np.float64]
 
 BINS = 10
@@ -69,7 +71,9 @@ class Gain:
     high: float
 
 
-def mean_gain(with_it: ArrayLike, without: ArrayLike, draws: int = 2000, seed: int = 0) -> Gain:
+def mean_gain(
+    with_it: ArrayLike, without: ArrayLike, resamples: int = 2 * RESAMPLES, seed: int = 0
+) -> Gain:
     """Mean of paired differences `with_it - without`, one pair a picture.
 
     Raises:
@@ -79,10 +83,8 @@ def mean_gain(with_it: ArrayLike, without: ArrayLike, draws: int = 2000, seed: i
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"got {len(a)} and {len(b)} values, wanted equal numbers of 2 or more")
     difference = a - b
-    rng = np.random.default_rng(seed)
-    means = difference[rng.integers(0, len(a), (draws, len(a)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Gain(float(difference.mean()), float(low), float(high))
+    low, high = interval(lambda row: float(difference[row].mean()), len(a), resamples, seed)
+    return Gain(float(difference.mean()), low, high)
 
 
 def _ranks(values: FloatArray) -> FloatArray:

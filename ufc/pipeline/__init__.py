@@ -7,7 +7,7 @@ generation  pictures of ready conditionings
 judging     who judges them beside the model's own scores, and what they have to reach
 adapting    low-rank adapters
 storage     loading and saving; `loading` says what is meant by diffusers' names
-callbacks   what is told of a step, and what comes of what is returned; `progress` is the bar
+callbacks   what is told of a step, what comes of what is returned, and the bar
 pipeline    the call
 memory_saving  what diffusers' pipelines are told to do with less memory, in this one's terms
 diffusers_pipeline  the same as a `DiffusionPipeline`

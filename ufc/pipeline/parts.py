@@ -16,7 +16,7 @@ from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.io.serialisation import checkpoint_defaults, model_index
 from ufc.model.forking import prepare_process
 from ufc.model.transformer import UFCTransformer
-from ufc.pipeline.progress import Progress
+from ufc.pipeline.callbacks import Progress
 from ufc.sampling.generation_config import DEFAULTS
 from ufc.sampling.guidance import alike_codes
 from ufc.sampling.stopping import Call, own_call

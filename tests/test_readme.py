@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from example_files import FOLDER as EXAMPLES
+from example_files import cells_of
 from readme_commands import blocks, commands
 
 import ufc.cli.main as cli
@@ -24,10 +25,7 @@ GUIDES = [
     for name in ("tasks", "tutorial-first-picture", "tutorial-own-look")
 ]
 NOTEBOOKS = "\n\n".join(
-    "".join(cell["source"])
-    for path in sorted((ROOT / "examples").glob("*.ipynb"))
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-    if cell["cell_type"] == "markdown"
+    source for path in sorted(EXAMPLES.glob("*.ipynb")) for source in cells_of(path, "markdown")
 )
 
 

@@ -16,22 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 import supply_chain
-from conftest import TINY_VQGAN, make_pipeline
+from conftest import make_pipeline
 from PIL import Image
 from toy_data import write_folder
+from toy_trainers import COMMANDS, toy_trainer
 from toy_training import model_config, tokenizer_config
 
-import estimators.contradiction.training as trees
-import ufc.training.contrastive_training as towers
-import vqgan.upscaling.trainer as upscaling
 from estimators.contradiction.model import ContradictionConfig, ContradictionModel, known_words
-from estimators.contradiction.training import ContradictionTrainConfig
 from ufc.captioning.known_tasks import KnownTasks
 from ufc.cli.main import main
 from ufc.pipeline import UFCPipeline
-from ufc.training.contrastive_training import ContrastiveTrainConfig
-from vqgan.model import VQGAN
-from vqgan.upscaling.config import UpscalerTrainConfig
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("ufc_base", "vqgan", "estimators", "ufc", "webui", "scripts", "benchmarks")
@@ -154,29 +148,14 @@ def test_commands_ask_nobody(
             assert main(further[command]) == 0
 
 
-@pytest.mark.parametrize("trainer", ["contrastive", "contradiction", "upscaler"])
+@pytest.mark.parametrize("command", COMMANDS[2:])
 def test_the_other_trainers_ask_nobody(
-    trainer: str, network: Network, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, network: Network, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    data = str(write_folder(tmp_path / "data", 8))
-    VQGAN(replace(TINY_VQGAN, resolution=8)).save_pretrained(tmp_path / "eight")
-    shared: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "max_train_steps": 2}
-    shared |= {"train_data_dir": data, "train_batch_size": 4}
+    kind = toy_trainer(command, write_folder(tmp_path / "data", 8), model)
     with closed(network):
-        if trainer == "contrastive":
-            sizes = {"image_width": 16, "text_width": 16, "text_depth": 1, "embedding": 8}
-            towers.main(ContrastiveTrainConfig(**shared, **sizes, model=str(model), frozen_steps=1))
-        elif trainer == "contradiction":
-            sizes = {"embedding": 4, "channels": 8, "hidden": 8, "pairs": 30}
-            trees.main(ContradictionTrainConfig(**shared, **sizes))
-        else:
-            sizes = {"width": 4, "depth": 1, "crop_pixels": 8}
-            config = UpscalerTrainConfig(
-                **shared, **sizes, tokenizer=str(tmp_path / "eight"), perceptual_net="none",
-                mixed_precision="no", device="cpu",
-            )  # fmt: skip
-            upscaling.main(config)
+        kind.main(replace(kind.config(tmp_path / "out"), max_train_steps=3))
 
 
 def test_the_server_asks_nobody(network: Network) -> None:

@@ -48,8 +48,17 @@ class ControlShares:
 
 
 @torch.no_grad()
-def control_shares(pipe: Judging, picture: Image.Image, given: Conditioning) -> ControlShares:
+def control_shares(
+    pipe: Judging,
+    picture: Image.Image,
+    given: Conditioning,
+    *,
+    codes_HW: torch.Tensor | None = None,
+) -> ControlShares:
     """What each of a picture's controls adds; see `ControlShares`.
+
+    The scores are of `codes_HW`, those that the picture was decoded from, where they are known;
+    otherwise it is encoded, which may give other codes than it was generated with.
 
     Kept blocks are no part of it: they are in the picture itself.
     """
@@ -57,7 +66,8 @@ def control_shares(pipe: Judging, picture: Image.Image, given: Conditioning) -> 
     (whole, *parts), _, _ = pipe.controls([given, *without.values()])
     if whole.empty:
         return ControlShares(None, ())
-    codes_HW = pipe.encode_reference(picture)
+    if codes_HW is None:
+        codes_HW = pipe.encode_reference(picture)
     rows, columns = codes_HW.shape
     codes_BT = codes_HW.flatten().repeat(1 + len(parts), 1).to(pipe.device)
     with pipe.at_work(pipe.transformer):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_pipeline
-from example_files import FOLDER, load_example, run_notebook
+from example_files import FOLDER, example_files, load_example, run_notebook
 from PIL import Image
 
 # What an example needs beyond what generating does, where it needs something.
@@ -19,8 +19,6 @@ NEEDS = {
     "ray_batch.py": ("ray",),
     "replicas.py": ("fastapi", "uvicorn", "prometheus_client", "httpx"),
 }
-ELSEWHERE = ("batch.sbatch",)  # run by test_batch.py
-FILES = sorted(path for path in FOLDER.iterdir() if path.is_file() and path.name not in ELSEWHERE)
 
 
 @contextmanager
@@ -32,7 +30,7 @@ def in_threads(ports: Sequence[int], flags: Sequence[str]) -> Iterator[list[str]
         yield [stack.enter_context(running(make_pipeline())).url for _ in ports]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", example_files(), ids=lambda file: file.name)
 def test_an_example_runs(
     file: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

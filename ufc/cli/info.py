@@ -11,6 +11,7 @@ import typer
 from ufc.cli.terminal import BAD_INPUT, DONE, FAILURE, Terminal
 from ufc.io.png.metadata import Metadata, read_metadata
 from ufc.io.validation import RequestError
+from ufc_base.arrays import ImageError
 from ufc_base.program import option, switch
 from ufc_base.visible_text import escaped_line
 
@@ -31,7 +32,8 @@ def info(
 ) -> int:
     """Show how pictures were made: request, recipe, scores and versions.
 
-    Every picture is looked at. Exit code 2 where one cannot be read, 1 where one says nothing.
+    Every picture is looked at. Exit code 2 where one cannot be read or checked, 1 where one says
+    nothing.
     """
     code = DONE
     compare = comparing(check, contradiction_model) if check else None
@@ -47,7 +49,10 @@ def info(
                 terminal.error(f"ufc: {picture}: holds no request")
                 code = max(code, FAILURE)
                 continue
-            found = compare(picture, metadata) if compare else {}
+            found, problems = compare(picture, metadata) if compare else ({}, [])
+            for problem in problems:
+                terminal.error(f"ufc: {problem}")
+                code = BAD_INPUT
             terminal.result(
                 "\n".join([_text(picture, metadata), *_checked(found)]),
                 _data(picture, metadata) | found,
@@ -55,28 +60,54 @@ def info(
     return code
 
 
-def comparing(model: str, compared_by: str) -> Callable[[str, Metadata], dict[str, Any]]:
-    """What looks at a picture: `check` where it has a prompt, `controls` where it has several."""
+def comparing(
+    model: str, compared_by: str
+) -> Callable[[str, Metadata], tuple[dict[str, Any], list[str]]]:
+    """What looks at a picture: `check` where it has a prompt, `controls` where it has several.
+
+    What it found comes with a line for each of the two that it could not do.
+    """
+    import torch
+
     from ufc.captioning.contradictions import compare_with_prompts, load_judge
+    from ufc.control_shares import control_shares
+    from ufc.io.embedded_tokens import carried_codes
     from ufc.pipeline import UFCPipeline
-    from ufc.requests.made_from import controls_of
-    from ufc_base.reading import load_image
+    from ufc.requests.made_from import asked_of, controls_of
+    from ufc_base.reading import load_image, load_original
 
     pipeline = UFCPipeline.from_pretrained(model)
     judge = load_judge(compared_by)
 
-    def compare(picture: str, metadata: Metadata) -> dict[str, Any]:
+    def check(picture: str, metadata: Metadata) -> dict[str, Any]:
+        prompt = asked_of(metadata).get("prompt")
+        if not isinstance(prompt, str) or not prompt:
+            return {}
+        (told,) = compare_with_prompts(pipeline, [prompt], [load_image(picture)], judge)
+        return {"check": told.to_json()}
+
+    def controls(picture: str, metadata: Metadata) -> dict[str, Any]:
+        try:
+            given = controls_of(picture, metadata)
+        except (RequestError, ImageError) as error:
+            return {"controls": None, "controls_unknown": str(error)}
+        codes = carried_codes(pipeline, load_original(picture), metadata.blocks)
+        grid = metadata.blocks.grid_size if metadata.blocks else ()
+        own = None if codes is None else torch.tensor(codes).view(grid)
+        found = control_shares(pipeline, load_image(picture), given, codes_HW=own)
+        told = found.to_json() | {"encoded_again": own is None}
+        return {"controls": told} if found.shares else {}
+
+    def compare(picture: str, metadata: Metadata) -> tuple[dict[str, Any], list[str]]:
         found: dict[str, Any] = {}
-        image = load_image(picture)
-        prompt = ((metadata.request or {}).get("request") or {}).get("prompt")
-        if isinstance(prompt, str) and prompt:
-            (told,) = compare_with_prompts(pipeline, [prompt], [image], judge)
-            found["check"] = told.to_json()
-        given = controls_of(picture, metadata)
-        if given is None:
-            return found | {"controls": None}
-        shares = pipeline.control_shares(image, conditioning=given)
-        return found | ({"controls": shares.to_json()} if shares.shares else {})
+        problems: list[str] = []
+        for look in (check, controls):
+            try:
+                found |= look(picture, metadata)
+            except ValueError as error:  # as a call for such a picture or controls would raise
+                said = str(error).removeprefix(f"{picture}: ")
+                problems.append(f"{picture}: {said}")
+        return found, list(dict.fromkeys(problems))  # an unreadable file is told once
 
     return compare
 
@@ -88,9 +119,10 @@ def _checked(found: dict[str, Any]) -> list[str]:
         lines += [f"check: {check['explanation'] or 'nothing contradicts it'}"]
     if controls := found.get("controls"):
         adds = ", ".join(f"{one['name']} {one['adds']:+.2f}" for one in controls["shares"])
-        lines += [f"compliance: {controls['compliance']:.2f}, of which {adds}"]
-    elif "controls" in found:
-        lines += ["compliance: the pictures it was made from are not where its manifest says"]
+        again = " as encoded again" if controls["encoded_again"] else ""
+        lines += [f"compliance{again}: {controls['compliance']:.2f}, of which {adds}"]
+    elif unknown := found.get("controls_unknown"):
+        lines += [f"compliance: what each control adds is not known: {unknown}"]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,41 +13,60 @@ from ufc.io.inputs import InputFiles
 from ufc.io.manifest import MANIFEST
 from ufc.io.png.metadata import Metadata
 from ufc.io.prompts_file import read_rows
-from ufc.io.validation import RequestError
+from ufc.io.validation import RequestError, listed
 from ufc.request import Request
-from ufc_base.arrays import ImageError
 
 
-def controls_of(picture: str, metadata: Metadata) -> Conditioning | None:
-    """What becomes tokens of a picture's request, its files opened.
-
-    A picture knows its input files by their contents alone; the manifest in its folder says where
-    they were. None where the picture says nothing, or files are not there or were changed.
-    """
+def asked_of(metadata: Metadata) -> Mapping[str, Any]:
+    """The request that a picture says it was made from; empty where it says none."""
     said = (metadata.request or {}).get("request")
-    if not isinstance(said, Mapping):
-        return None
-    words = {name: said[name] for name in (*CONTROLS, "expanded_prompt") if name in said}
-    try:
-        if not words.keys() & picture_kinds().keys():
-            return tokens_of(Request.from_json(words))
-        files, request = InputFiles(), listed_request(Path(picture))
-        if request is None or as_told(request, files) != {n: said.get(n) for n in CONTROLS}:
-            return None
-        return files.load(tokens_of(request))
-    except (RequestError, ImageError):
-        return None
+    return said if isinstance(said, Mapping) else {}
 
 
-def listed_request(picture: Path) -> Request | None:
-    """The request that the manifest beside a picture has for it, with paths as seen from here.
+def controls_of(picture: str, metadata: Metadata) -> Conditioning:
+    """What becomes tokens of a picture's request, its files opened; nothing where it says none.
+
+    A picture knows its input files by their contents alone; the manifest of its output folder says
+    where they were.
 
     Raises:
-        RequestError: there is no manifest, or it cannot be read.
+        RequestError: no manifest has the picture, or what it has is not what the picture says: a
+            file was changed, say.
+        ImageError: a file is not there any more, or cannot be read.
     """
-    rows = read_rows(picture.parent / MANIFEST)
-    own = (row.request for row in rows if row.result and row.result.file_name == picture.name)
-    return next(own, None)
+    said = asked_of(metadata)
+    words = {name: said[name] for name in (*CONTROLS, "expanded_prompt") if name in said}
+    if not words.keys() & picture_kinds().keys():
+        return tokens_of(Request.from_json(words))
+    files, request = InputFiles(), listed_request(picture)
+    told = as_told(request, files)
+    others = [name for name in CONTROLS if told[name] != said.get(name)]
+    if others:
+        raise RequestError(
+            f"{picture}: was made from other {listed(others)} than its {MANIFEST} leads to; a file "
+            "was changed, or the line is another run's"
+        )
+    return files.load(tokens_of(request))
+
+
+def listed_request(picture: str) -> Request:
+    """The request that a manifest has for a picture in its folder or below, with whole paths.
+
+    Raises:
+        RequestError: no manifest has one, or it cannot be read.
+    """
+    path = Path(os.path.abspath(picture))
+    for folder in path.parents:
+        if not (folder / MANIFEST).is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        for row in read_rows(folder / MANIFEST):
+            if row.result and row.result.file_name == name:
+                return row.request
+    raise RequestError(
+        f"{picture}: no {MANIFEST} in its folder or above it has this picture, so where the "
+        "pictures are that it was made from is not known"
+    )
 
 
 def as_told(request: Request, files: InputFiles) -> dict[str, Any]:

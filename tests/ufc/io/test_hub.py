@@ -7,6 +7,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from toy_hub import ToyHub
 
 from ufc.io.hub import bundled_models, manifest, resolve_model
 from ufc.pipeline import UFCPipeline
@@ -64,20 +65,7 @@ def test_a_hub_that_does_not_answer_is_one_clear_line(monkeypatch: pytest.Monkey
 def test_push_uploads_a_whole_model_folder(
     pipeline: UFCPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: dict[str, Any] = {}
-
-    class FakeApi:
-        def __init__(self, token: str | None = None) -> None:
-            calls["token"] = token
-
-        def create_repo(self, repo_id: str, **settings: Any) -> None:
-            calls["created"] = repo_id, settings
-
-        def upload_folder(self, repo_id: str, folder_path: str, **settings: Any) -> str:
-            calls["files"] = sorted(manifest(Path(folder_path)))
-            return f"https://example.org/{repo_id}"
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    hub = ToyHub(monkeypatch)
     assert pipeline.push_to_hub("me/model", private=True, token="t").endswith("me/model")
-    assert calls["created"] == ("me/model", {"private": True, "exist_ok": True})
-    assert {"transformer/model.safetensors", "README.md"} <= set(calls["files"])
+    assert (hub.token, hub.created) == ("t", [("me/model", True)])
+    assert {"transformer/model.safetensors", "README.md"} <= hub.files

@@ -229,13 +229,13 @@ def test_files_that_are_missing_are_said_and_left_out(page: AppTest, output: Pat
     for file in (session.pictures[0].file, session.references[0].file):
         (folder / file).rename(folder / f"{file}.away")
     page.run()
-    assert "2 files of this session are missing" in said(page)
+    assert "Files of this session missing on the disk: 2." in said(page)
     after = session_of(page, output)
     assert [picture.id for picture in after.shown] == ["0002"]
     assert after.current is None
     assert after.references == ()
     page.run()
-    assert "are missing" not in said(page)  # said once
+    assert "missing on the disk" not in said(page)  # said once
     (folder / f"{session.pictures[0].file}.away").rename(folder / session.pictures[0].file)
     page.run()
     assert len(session_of(page, output).shown) == 2

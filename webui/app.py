@@ -56,7 +56,8 @@ def main() -> None:
         LOG.exception("no page could be shown")
         st.error(say("part_failed"))
         return
-    guarded(fill_widgets_of, page)
+    if not guarded(fill_widgets_of, page):
+        return  # widgets that hold their own defaults would change the session
     guarded(header, page)
     # In the order of a narrow screen; page.css lays them side by side on a wide one.
     with st.container(key="desk"):

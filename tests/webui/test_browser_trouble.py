@@ -60,7 +60,7 @@ def test_a_missing_picture_is_said_and_left_out(editor: Editor, folder: Path) ->
     editor.generate()
     (path_of(editor, folder) / "pictures" / "0001.png").unlink()
     editor.tab(1)
-    says(editor, "1 files of this session are missing")
+    says(editor, "Files of this session missing on the disk: 1.")
     editor.tab(0)
     editor.wait(lambda: editor.pictures() == 1, "the history")
     assert is_whole(editor)
@@ -86,7 +86,7 @@ def test_a_deleted_session_is_said_and_the_page_goes_on(
 ) -> None:
     shutil.rmtree(path_of(editor, folder))
     DOINGS[doing](editor)
-    said = re.compile("That session is not here any more|files of this session are missing")
+    said = re.compile("That session is not here any more|Files of this session missing")
     editor.wait(lambda: said.search(editor.text()), "what is gone")
     editor.settle()
     assert is_whole(editor)

@@ -20,6 +20,7 @@ from ufc.conditioning.frame import Frame
 from ufc.io.validation import AllKeptError, NothingAskedError, RequestError
 from ufc_base.images import load_image, load_original
 from ufc_base.profiles import to_srgb
+from ufc_base.visible_text import OneLineError
 from webui.page.addresses import data_url, served
 from webui.page.choices import in_language
 from webui.page.markdown import plain
@@ -105,6 +106,7 @@ class Page:
         refused = st.session_state.pop("refused", False)
         if self.overtaken():
             self.tell(self.say("other_tab_refused" if refused else "other_tab"))
+        self.studio.tabs.seen(self.key)
         latest = self.studio.tabs.latest_of_others(self.key, self.tab)
         st.session_state["others_seen"] = latest
 
@@ -151,18 +153,18 @@ class Page:
         self.succeeds(act)
 
     def succeeds(self, act: Callable[[], object], file: str | None = None) -> bool:
-        """Whether something can be done; where it fails, and be it in a way that nobody thought
-        of, that is said."""
+        """Whether something can be done; where it fails, that is said: in the words of the error
+        where they were written for a person, and else in the log."""
         try:
             act()
             return True
         except BusyError:
             self.tell(self.say("busy"))
-        except (ValueError, OSError) as error:
+        except (RefusedError, OneLineError, OSError) as error:
             if file is None:
                 self.tell(self.reason(error))
             else:
-                name = re.sub(r"[^\w .-]", "_", file)[:60]
+                name = plain(re.sub(r"[^\w .-]", "_", file)[:60])
                 self.tell(self.say("refused", name=name, error=self.why(error)))
         except Exception as error:
             LOG.exception("what a visitor asked for failed")
@@ -268,8 +270,10 @@ def fill_widgets_of(page: Page) -> None:
 
 def read_widgets(page: Page) -> None:
     """Take over into the session what was changed in this window's widgets, and nothing else."""
+    seen = st.session_state.get("settings_seen")
+    if seen is None:
+        return  # they were never filled, and hold their own defaults
     held = page.session.settings
-    seen = st.session_state.get("settings_seen", held)
     filled = widget_values(seen)
     said: dict[str, Any] = {}
     for name, before in filled.items():
@@ -298,14 +302,16 @@ def said_by(settings: Settings, said: Mapping[str, Any]) -> Settings:
     return replace(settings, **changes)
 
 
-def guarded(draw: Callable[[Page], None], page: Page) -> None:
+def guarded(draw: Callable[[Page], None], page: Page) -> bool:
     """A part of the page; where it fails (a file may be deleted as it is read), a word in its
-    place, and the other parts as ever."""
+    place, and the other parts as ever. Returns whether it is there."""
     try:
         draw(page)
+        return True
     except Exception:
         LOG.exception("a part of the page failed")
         st.error(page.say("part_failed"))
+        return False
 
 
 @lru_cache(maxsize=16)

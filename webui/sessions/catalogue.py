@@ -6,16 +6,17 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from ufc_base.files import write_atomically
 from ufc_base.formats.json_text import load_json
 from webui.sessions import state
 from webui.sessions.state import Session
-from webui.sessions.store import SessionStore
+from webui.sessions.store import FOLDERS, SessionStore
 
 MOST_LETTERS_OF_A_NAME = 80
 LEFT_FOR = 86_400.0  # seconds that an empty session is left for its visitor
@@ -130,31 +131,64 @@ def delete_for_good(store: SessionStore, keys: Iterable[str]) -> None:
                 shutil.rmtree(store.folder / AWAY / key, ignore_errors=True)
 
 
-def sweep(store: SessionStore, older: float = LEFT_FOR) -> int:
+def sweep(
+    store: SessionStore,
+    begun: Session,
+    in_use: Callable[[str], bool] = lambda key: False,
+    older: float = LEFT_FOR,
+) -> int:
     """Remove the sessions that nobody put anything into and that were not changed for `older`
-    seconds: every visit begins one. Returns how many."""
+    seconds: every visit begins one. Returns how many.
+
+    Args:
+        begun: a session as it begins; one that differs in more than language and seed stays.
+        in_use: whether a session, by its id, is to stay though it is empty.
+    """
     before = time.time_ns() - round(older * 1e9)
     files = store.folder.glob("sessions/*/session.json")
     old = [path.parent.name for path in files if 0 < _changed(path) < before]
-    return sum(store.is_id(key) and _remove_empty(store, key, before) for key in old)
+    mine = [key for key in old if store.is_id(key) and not in_use(key)]
+    return sum(_remove_empty(store, key, begun, before) for key in mine)
 
 
-def _remove_empty(store: SessionStore, key: str, before: int) -> bool:
-    """Remove a session that is still empty and unchanged; whether it was."""
+def _remove_empty(store: SessionStore, key: str, begun: Session, before: int) -> bool:
+    """Remove a session that is still as it began and unchanged; whether it was."""
     with store.own(key):  # nobody changes it meanwhile
         folder = store.path(key)
         try:
-            alone = [path.name for path in folder.iterdir()] == ["session.json"]
-            if not alone or _changed(folder / "session.json") >= before:
+            if _changed(folder / "session.json") >= before:
                 return False
             session = Session.from_json(load_json((folder / "session.json").read_text("utf-8")))
-            if session.pictures or session.name or session.settings.prompt.strip():
+            lang, seed = begun.settings.lang, begun.settings.seed
+            settings = replace(session.settings, lang=lang, seed=seed)
+            if replace(session, settings=settings) != begun or not _remove_folder(folder):
                 return False
-            shutil.rmtree(folder)
         except (OSError, ValueError, TypeError, AttributeError):
             return False  # damaged, or of another: it is not ours to remove
         store.has(key)  # forgets it
         return True
+
+
+def _remove_folder(folder: Path) -> bool:
+    """Remove the folder of a session with no file but `session.json`; whether it had no other.
+
+    Pictures are written by threads that do not hold the session's lock: the folder goes only if it
+    is empty at that moment, or else the session is written back beside the file that came.
+    """
+    file = folder / "session.json"
+    if any(path != file and not path.is_dir() for path in folder.rglob("*")):
+        return False
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        for name in FOLDERS:
+            with suppress(FileNotFoundError):
+                (folder / name).rmdir()
+        folder.rmdir()
+    except OSError:
+        write_atomically(file, lambda stream: stream.write(kept))
+        return False
+    return True
 
 
 def _of_folder(folder: Path) -> list[Summary]:

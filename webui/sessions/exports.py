@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # Of the files in one archive: it is held in memory, here and by Streamlit, until it is fetched.
 MOST_BYTES = 512 * 1024 * 1024
+_ONE_AT_A_TIME = threading.Lock()  # archives that are made
 
 
 def sheet(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
@@ -42,7 +44,12 @@ def opened(path: Path) -> Image.Image:
 
 def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     """A zip of those of the pictures `that_fit`, of the files they were made from, and a manifest
-    that `ufc generate --prompts-file` generates again."""
+    that `ufc generate --prompts-file` generates again. Whoever asks for another meanwhile waits."""
+    with _ONE_AT_A_TIME:
+        return _archive(studio, key, pictures)
+
+
+def _archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
     stream = io.BytesIO()
     lines, files = [], set[str]()
     pictures = that_fit(studio, key, pictures)
@@ -61,14 +68,17 @@ def archive(studio: Studio, key: str, pictures: Sequence[Picture]) -> bytes:
 
 def that_fit(studio: Studio, key: str, pictures: Sequence[Picture]) -> tuple[Picture, ...]:
     """Those of the pictures that an archive has room for with the files they were made from, in
-    their order: the latest come first, and one that is too large makes room for those before."""
+    their order: the latest come first, and one that is too large makes room for those before.
+
+    On the contact sheet each is counted as about the size of its file.
+    """
     sizes = studio.store.sizes(key)
-    if sum(sizes.values()) <= MOST_BYTES:  # as nearly always, and nothing is to be counted
+    if 2 * sum(sizes.values()) <= MOST_BYTES:  # as nearly always, and nothing is to be counted
         return tuple(pictures)
     taken, found, left = set[str](), set[str](), MOST_BYTES
     for picture in sorted(pictures, key=lambda one: -int(one.id)):
         more = files_of(studio, key, picture) - taken
-        size = sum(sizes.get(name, 0) for name in more)
+        size = sum(sizes.get(name, 0) for name in (*more, picture.file))
         if size <= left:
             taken, left = taken | more, left - size
             found.add(picture.id)
@@ -78,19 +88,21 @@ def that_fit(studio: Studio, key: str, pictures: Sequence[Picture]) -> tuple[Pic
 def files_of(studio: Studio, key: str, picture: Picture) -> set[str]:
     """A picture's file, and those it was made from where it can be made again."""
     own = {picture.best}
-    return own | made_of(picture) if can_be_made_again(studio, key, picture) else own
+    return own | (made_of(picture) or set()) if can_be_made_again(studio, key, picture) else own
 
 
 def can_be_made_again(studio: Studio, key: str, picture: Picture) -> bool:
     """Whether a picture was generated from files that are all there."""
-    return picture.kind == "drawn" and all(
-        studio.store.has_file(key, name) for name in made_of(picture)
-    )
+    files = made_of(picture) if picture.kind == "drawn" else None
+    return files is not None and all(studio.store.has_file(key, name) for name in files)
 
 
-def made_of(picture: Picture) -> set[str]:
-    """The files that a picture's request names."""
-    named = Request.from_json(picture.request).conditioning.pictures
+def made_of(picture: Picture) -> set[str] | None:
+    """The files that a picture's request names; None where the request cannot be read."""
+    try:
+        named = Request.from_json(picture.request).conditioning.pictures
+    except (ValueError, TypeError, AttributeError):
+        return None  # damaged: anybody may write the file
     return {name for names in named.values() for name in names}
 
 

@@ -102,11 +102,8 @@ class Studio:
     def begin(self, lang: str = "en") -> str:
         """A new session with the model's own settings; returns its id.
 
-        Once a day those go first that were begun and left empty.
+        Once a day those go, beside all else, that were begun and left empty.
         """
-        if (now := time.monotonic()) - self._swept > LEFT_FOR:
-            self._swept = now
-            sweep(self.store)
         defaults = self.loaded.pipe.defaults
         settings = Settings(
             lang=lang,
@@ -117,7 +114,15 @@ class Studio:
             order=defaults["order"],
             candidates=defaults["num_candidates"],
         )
-        return self.store.create(Session(state.within(settings), self.codebook))
+        session = Session(state.within(settings), self.codebook)
+        if (now := time.monotonic()) - self._swept > LEFT_FOR:
+            self._swept = now
+            threading.Thread(target=self._sweep, args=(session,), name="sweep", daemon=True).start()
+        return self.store.create(session)
+
+    def _sweep(self, begun: Session) -> None:
+        """Remove the sessions that were left as they began, but for those that a window showed."""
+        sweep(self.store, begun, lambda key: self.tabs.seen_within(key, LEFT_FOR))
 
     def has(self, key: str) -> bool:
         """Whether there is such a session, and its codes are of this model."""

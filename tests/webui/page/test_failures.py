@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from page_helpers import (  # noqa: F401
 )  # fmt: skip
 from streamlit.testing.v1 import AppTest
 
+from ufc.io.validation import RequestError
+from ufc_base.images import ImageError
 from webui import app
 from webui.page import context, start
 from webui.page.canvas.telling import in_our_words
@@ -60,6 +63,59 @@ def test_what_fails_in_a_callback_is_said(
     assert strings("en")["failed_unknown"] in said(page)
     generate(page)
     assert len(session_of(page, output).pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (ValueError("shapes (3,) and (4,) differ"), False),
+        (RequestError("seed: wanted a number"), True),
+        (ImageError("no picture"), True),
+        (OSError("no space left"), True),
+    ],
+)
+def test_only_what_was_written_for_a_visitor_is_told(
+    page: AppTest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    known: bool,
+) -> None:
+    shown = Page(app.studio_of_this_server(), key_of(page))
+    told: list[str] = []
+    monkeypatch.setattr(Page, "tell", lambda self, message: told.append(message))
+    assert not shown.succeeds(failing(error))
+    words = speak("en")("failed", error=plain(str(error))) if known else None
+    assert told == [words or strings("en")["failed_unknown"]]
+    logged = [one for one in caplog.records if one.name == context.__name__]
+    assert bool(logged) is not known
+
+
+def test_the_name_of_a_file_that_is_refused_is_escaped(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Page(app.studio_of_this_server(), key_of(page))
+    told: list[str] = []
+    monkeypatch.setattr(Page, "tell", lambda self, message: told.append(message))
+    shown.attempt(failing(ImageError("no picture")), "__my_[cat](x).png")
+    assert told == [speak("en")("refused", name=plain("__my__cat__x_.png"), error="no picture")]
+
+
+def test_widgets_that_could_not_be_filled_change_nothing(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = app.studio_of_this_server()
+    key = studio.begin()
+    studio.store.update(key, lambda s: replace(s, settings=replace(s.settings, prompt="bag")))
+    before = studio.store.load(key)
+    with monkeypatch.context() as patched:
+        patched.setattr(context, "fill_widgets", failing(RuntimeError("broken")))
+        page = open_page(s=key)
+    assert strings("en")["part_failed"] in said(page)
+    assert not page.text_area
+    assert studio.store.load(key) == before
+    page.run()
+    assert page.text_area[0].value == "bag"
 
 
 def test_stopping_fails_aloud(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +215,7 @@ def test_refusals_are_in_the_pages_language(chinese: AppTest, output: Path) -> N
     page.button(key="extend").click().run()
     assert strings("zh")["extend_nothing"] in said(page)
     page.text_input(key="typed").set_value("lots").run()
-    assert "图块为 0 到 15" in said(page)
+    assert "图块编号为 0 到 15" in said(page)
     shown = Page(app.studio_of_this_server(), key_of(page))
     assert "已有 8 张参考图" in shown.why(RefusedError("references_full", most=8))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from webui.page import context
 from webui.page.canvas import board
 from webui.page.shelf import compare
 from webui.sessions import exports
+from webui.sessions.state import Picture
 from webui.strings import LANGUAGES, strings
 
 SIZES = (96, 64), (80, 100)  # of photographs; the model has 16 x 16
@@ -93,7 +95,10 @@ def test_full_pictures_are_fetched_from_the_server_once(
 
 @pytest.mark.parametrize(
     ("lang", "words"),
-    [("en", "the model works at 16 × 16; larger"), ("zh", "模型以 16 × 16 像素工作，更大的照片")],
+    [
+        ("en", "the model works at 16 × 16; larger"),
+        ("zh", "模型的工作尺寸为 16 × 16 像素，更大的照片"),
+    ],
 )
 def test_the_empty_canvas_says_the_size_before_anything_is_dropped(
     page: AppTest, monkeypatch: pytest.MonkeyPatch, lang: str, words: str
@@ -114,7 +119,29 @@ def test_a_zip_that_has_no_room_for_all_says_so_before(
     page.slider(key="setting_pictures").set_value(2)
     generate(page)
     last = next(output.rglob("pictures/0002.png"))
-    monkeypatch.setattr(exports, "MOST_BYTES", last.stat().st_size)
+    # In the archive, and about as much of the contact sheet.
+    monkeypatch.setattr(exports, "MOST_BYTES", 2 * last.stat().st_size)
+    del page.session_state["that_fit"]
     page.run()
     said_so = strings(lang)["history_zip_part"].format(most=0, count=1, all=2)
     assert said_so in said(page)
+
+
+def test_what_fits_into_a_zip_is_counted_for_other_pictures_only(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.text_area[0].set_value("bag")
+    page.slider(key="setting_steps").set_value(1)
+    generate(page)
+    counted: list[int] = []
+
+    def that_fit(studio: object, key: str, pictures: Sequence[Picture]) -> Sequence[Picture]:
+        counted.append(len(pictures))
+        return pictures
+
+    monkeypatch.setattr(exports, "that_fit", that_fit)
+    page.run()
+    assert counted == []
+    generate(page)
+    page.run()
+    assert counted == [2]

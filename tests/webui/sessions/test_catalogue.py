@@ -6,14 +6,17 @@ import os
 import shutil
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from ufc_base.files import write_atomically
 from webui.sessions import catalogue, state, thumbnails
-from webui.sessions.state import Picture, Session
+from webui.sessions.state import Picture, ReferenceItem, Session, View
 from webui.sessions.store import SessionStore
 from webui.sessions.thumbnails import thumbnail
 
@@ -124,36 +127,106 @@ def test_nothing_but_a_session_is_moved(store: SessionStore) -> None:
 def test_empty_sessions_go_after_a_day(store: SessionStore) -> None:
     old, new, named = store.create(Session()), store.create(Session()), store.create(session("bag"))
     typed = store.create(Session(settings=state.Settings(prompt="coat")))
-    with_presets, damaged = store.create(Session()), store.create(Session())
+    with_presets, damaged, seen = (store.create(Session()) for _ in range(3))
     store.path(with_presets, "presets.json").write_text("{}")
     store.path(damaged, "session.json").write_text("{")
-    for key in (old, named, typed, with_presets, damaged):
+    for key in (old, named, typed, with_presets, damaged, seen):
         os.utime(store.path(key, "session.json"), (at := time.time() - 90_000, at))
-    assert catalogue.sweep(store) == 1
+    assert catalogue.sweep(store, Session(), in_use=lambda key: key == seen) == 1
     left = {path.name for path in (store.folder / "sessions").iterdir()}
-    assert left == {new, named, typed, with_presets, damaged}
+    assert left == {new, named, typed, with_presets, damaged, seen}
     assert not store.has(old)
     with pytest.raises(KeyError):
         store.load(old)
 
 
-def test_a_session_that_changes_while_others_go_stays(store: SessionStore) -> None:
+def with_settings(**changes: Any) -> Session:
+    return Session(settings=state.Settings(**changes))
+
+
+@pytest.mark.parametrize(
+    ("left", "stays"),
+    [
+        (with_settings(prompt="coat"), True),
+        (with_settings(negative_prompt="blurred"), True),
+        (with_settings(controls={"pose": "standing"}), True),
+        (with_settings(sampling={"noise": 1.0}), True),
+        (with_settings(steps=30), True),
+        (Session(name="Bags"), True),
+        (Session(references=(ReferenceItem("references/a.png", "a.png"),)), True),
+        (Session(past=(View(marks=(1,)),)), True),
+        (Session(future=(View(marks=(1,)),)), True),
+        (Session(view=View(marks=(1,))), True),
+        (Session(pending=True), True),
+        (Session(codebook="of another"), True),
+        (with_settings(lang="zh", seed=7), False),
+    ],
+)
+def test_only_a_session_that_is_as_it_began_goes(
+    store: SessionStore, left: Session, stays: bool
+) -> None:
+    key = store.create(left)
+    os.utime(store.path(key, "session.json"), (1, 1))
+    assert catalogue.sweep(store, Session()) == (not stays)
+    assert store.has(key) is stays
+
+
+def test_empty_folders_go_with_their_session(store: SessionStore) -> None:
+    key = store.create(Session())
+    store.path(key, "pictures").mkdir()
+    os.utime(store.path(key, "session.json"), (1, 1))
+    assert catalogue.sweep(store, Session()) == 1
+    assert not store.path(key).exists()
+
+
+@pytest.mark.parametrize("name", ["presets.json", "pictures/0001.png"])
+def test_a_file_that_comes_while_its_session_goes_keeps_both(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    key = store.create(Session())
+    file = store.path(key, "session.json")
+    before = file.read_bytes()
+    os.utime(file, (1, 1))
+    unlink = Path.unlink
+
+    def late(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path == file:  # one who does not hold the lock
+            write_atomically(store.path(key, name), lambda stream: stream.write(b"late"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", late)
+        assert catalogue.sweep(store, Session()) == 0
+    assert store.read(key, name) == b"late"
+    assert file.read_bytes() == before
+    assert store.load(key) == Session()
+
+
+def test_a_session_that_changes_while_others_go_stays(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = store.create(Session())
     os.utime(store.path(key, "session.json"), (1, 1))
-    reached, go = threading.Event(), threading.Event()
+    reached, sweeping = threading.Event(), threading.Event()
 
     def typing(before: Session) -> Session:
         reached.set()
-        assert go.wait(10)
+        assert sweeping.wait(10)
         return replace(before, settings=replace(before.settings, prompt="coat"))
 
     visitor = threading.Thread(target=store.update, args=(key, typing))
     visitor.start()
     assert reached.wait(10)
     swept: list[int] = []
-    sweeper = threading.Thread(target=lambda: swept.append(catalogue.sweep(store)))
+    own = store.own
+
+    def own_or_wait(key: str) -> AbstractContextManager[Any]:
+        sweeping.set()  # old enough, and found to be so: only the lock keeps it
+        return own(key)
+
+    monkeypatch.setattr(store, "own", own_or_wait)
+    sweeper = threading.Thread(target=lambda: swept.append(catalogue.sweep(store, Session())))
     sweeper.start()
-    go.set()
     visitor.join(10)
     sweeper.join(10)
     assert swept == [0]

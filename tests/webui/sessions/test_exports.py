@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,11 +61,17 @@ def test_everything_is_in_a_zip_that_has_room(studio: Studio, key: str) -> None:
 def test_the_latest_come_first_with_what_they_were_made_from(
     studio: Studio, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload, _, last = pictures = studio.store.load(key).pictures
+    upload, edit, last = pictures = studio.store.load(key).pictures
+
+    def with_sheet(*some: Picture) -> int:
+        return size_of(studio, key, *some) * 2  # the contact sheet is about as large as they are
+
+    source = size_of(studio, key, upload)
     for room, fit in (
-        (size_of(studio, key, last), (last,)),
-        (size_of(studio, key, *pictures) - 1, (upload, last)),  # what is too large makes room
-        (size_of(studio, key, upload, last), (upload, last)),
+        (with_sheet(last), (last,)),
+        (with_sheet(*pictures) - 1, (edit, last)),
+        (with_sheet(edit, last) + source - 1, (upload, last)),  # what is too large makes room
+        (with_sheet(upload, last), (upload, last)),
     ):
         monkeypatch.setattr(exports, "MOST_BYTES", room)
         assert exports.that_fit(studio, key, pictures) == fit
@@ -72,6 +81,39 @@ def test_the_latest_come_first_with_what_they_were_made_from(
     monkeypatch.setattr(exports, "MOST_BYTES", 1)
     assert exports.that_fit(studio, key, pictures) == ()
     assert opened(exports.archive(studio, key, pictures)) == (set(), [])
+
+
+def test_a_picture_whose_request_is_damaged_is_taken_but_not_made_again(
+    studio: Studio, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, edit, last = studio.store.load(key).pictures
+    damaged = replace(edit, request={"image": 5, "no_such_setting": []})
+    assert not exports.can_be_made_again(studio, key, damaged)
+    names, rows = opened(exports.archive(studio, key, (upload, damaged, last)))
+    assert names == {upload.file, edit.file, last.file}
+    assert rows == ["again-0003.png"]
+    monkeypatch.setattr(exports, "MOST_BYTES", 1)
+    assert exports.that_fit(studio, key, (damaged,)) == ()
+
+
+def test_one_archive_is_made_at_a_time(
+    studio: Studio, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, most, now = studio.store.load(key).pictures, 0, 0
+
+    def sheet(*given: object) -> bytes:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        time.sleep(0.05)
+        now -= 1
+        return b""
+
+    monkeypatch.setattr(exports, "sheet", sheet)
+    with ThreadPoolExecutor(3) as pool:
+        made = [pool.submit(exports.archive, studio, key, pictures) for _ in range(3)]
+    assert len({one.result() for one in made}) >= 1
+    assert most == 1
 
 
 def test_a_contact_sheet_has_all_pictures(studio: Studio, key: str) -> None:

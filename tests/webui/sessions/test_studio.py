@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import os
 import threading
 import zipfile
 from dataclasses import replace
@@ -45,6 +47,24 @@ def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
+
+
+def test_what_was_left_as_it_began_goes_once_a_day_unless_a_window_shows_it(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, shown, typed = (studio.begin(lang) for lang in ("zh", "en", "en"))
+    change(studio, typed, negative_prompt="blurred")
+    for key in (left, shown, typed):
+        os.utime(studio.store.path(key, "session.json"), (1, 1))
+    studio.tabs.seen(shown)
+    studio.begin()
+    assert studio.has(left)  # less than a day after the last time
+    monkeypatch.setattr(studio, "_swept", -math.inf)
+    studio.begin()
+    for thread in threading.enumerate():
+        if thread.name == "sweep":
+            thread.join(10)
+    assert [studio.has(key) for key in (left, shown, typed)] == [False, True, True]
 
 
 def test_a_picture_is_drawn_kept_and_described(studio: Studio) -> None:

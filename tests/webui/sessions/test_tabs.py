@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webui.sessions.tabs import REMEMBERED, Tabs
+from webui.sessions.tabs import MOST_SEEN, REMEMBERED, Tabs
 
 
 def test_only_the_changes_of_others_count() -> None:
@@ -15,6 +15,16 @@ def test_only_the_changes_of_others_count() -> None:
     assert tabs.latest_of_others("b", "two") == 0
     tabs.changed("a", "one")
     assert tabs.latest_of_others("a", "two") > before
+
+
+def test_it_is_known_for_how_long_no_window_showed_a_session() -> None:
+    tabs = Tabs()
+    for number in range(MOST_SEEN + 1):
+        tabs.seen(str(number))
+    assert tabs.seen_within(str(MOST_SEEN), 60)
+    assert not tabs.seen_within(str(MOST_SEEN), 0)
+    assert not tabs.seen_within("0", 60)  # too many came after it
+    assert not tabs.seen_within("another", 60)
 
 
 def test_windows_that_were_closed_are_forgotten() -> None:

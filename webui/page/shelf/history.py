@@ -115,7 +115,7 @@ def deleted(page: Page) -> None:
 
 def to_take_home(page: Page, chosen: Pictures) -> None:
     """The pictures that were found, as files."""
-    say, fit = page.say, len(exports.that_fit(page.studio, page.key, chosen))
+    say, fit = page.say, that_fit(page, chosen)
     if fit < len(chosen):
         most = exports.MOST_BYTES >> 20
         st.caption(say("history_zip_part", most=most, count=fit, all=len(chosen)))
@@ -140,3 +140,13 @@ def to_take_home(page: Page, chosen: Pictures) -> None:
             icon=":material/grid_view:",
             on_click="ignore",
         )
+
+
+def that_fit(page: Page, chosen: Pictures) -> int:
+    """How many of the pictures a zip has room for: counted anew for other pictures only."""
+    asked = page.key, tuple(picture.id for picture in chosen)
+    known, fit = st.session_state.get("that_fit", (None, 0))
+    if known != asked:
+        fit = len(exports.that_fit(page.studio, page.key, chosen))
+        st.session_state["that_fit"] = asked, fit
+    return int(fit)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import io
 import numpy as np
 import parity
 import pytest
@@ -179,7 +179,7 @@ class TestMethods:
         pipe.clip = pipe.contrastive = object()  # type: ignore[assignment]
         shared = UFCPipeline.from_pipe(pipe)
         assert shared.clip is pipe.clip and shared.contrastive is pipe.contrastive
-        assert shared.progress_bar(total=1).desc == "bags: "
+        assert shared.progress_bar(total=1).desc.startswith("bags")
         assert shared.transformer is pipe.transformer and shared.tokenizer is pipe.tokenizer
         assert shared.low_mem and shared.name_or_path == "tiny"
         assert same_codes(shared("bag", seed=1), pipe("bag", seed=1))

@@ -38,12 +38,12 @@ def test_what_was_trained_and_a_card(
 ) -> None:
     hub, kind = ToyHub(monkeypatch), toy_trainer(command, data, model)
     config = replace(kind.config(tmp_path / "run"), push_to_hub=True, hub_private_repo=True)
-    kind.main(replace(config, hub_model_id="me/made"))
+    kind.main(replace(config, hub_model_id="me/made", hub_licence="mit"))
     assert hub.created == [("me/made", True)] * 2
     assert any(name.endswith("model.safetensors") for name in hub.files)
     assert not any("checkpoint" in name or "metrics" in name for name in hub.files)
     task, loaded_by = TASKS[command]
-    assert hub.metadata.pipeline_tag == task and hub.metadata.license == "apache-2.0"
+    assert hub.metadata.pipeline_tag == task and hub.metadata.license == "mit"
     assert hub.metadata.library_name == ("diffusers" if command == "train" else "ufc-bert")
     assert loaded_by in hub.card and "me/made" in hub.card and "# made\n" in hub.card
     assert "| steps, at most | 8 |" in hub.card and str(data) not in hub.card

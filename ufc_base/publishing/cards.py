@@ -37,7 +37,7 @@ def with_licence(text: str, licence: str) -> str:
     from huggingface_hub import ModelCard
 
     found = ModelCard(text, ignore_metadata_errors=True)
-    found.data.license = licence or None
+    found.data["license"] = licence or None
     return str(found)
 
 

@@ -29,7 +29,9 @@ class PipelineOutput:
             colours of its image: numbers in its colour profile, which PIL pictures carry.
         compliance: whether the picture obeys its controls, 0..1 (None where it had none).
         fidelity: whether it looks real, 0..1.
-        curves: scores after each step, as dicts of step, compliance, fidelity.
+        curves: scores after each step that was scored, the last one at least: dicts of `step`,
+            `compliance`, `fidelity`, and of further scores by name that were chosen by, where they
+            had something to judge.
         confidence: probability of each block's code when it was generated, (B, rows, columns).
         provenance: for each block, row-major: kept, step, candidate, confidence.
         codes: the grids themselves, (B, rows * columns) int64: enough to decode the picture again.

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from safetensors import SafetensorError
+
 _IN_WORDS = re.compile(r"\(os error ([0-9]{1,5})\)")  # of Rust's
 
 
@@ -26,14 +28,14 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
-    except Exception as error:
-        number = None if isinstance(error, ValueError) else _number_of(error)
+    except (RuntimeError, SafetensorError) as error:
+        number = _number_of(error)
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def _number_of(error: Exception) -> int | None:
+def _number_of(error: RuntimeError | SafetensorError) -> int | None:
     """The system's number of an error that hides it."""
     hidden, said = error.__context__, _IN_WORDS.search(str(error))
     if isinstance(hidden, OSError):

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from ufc_base.data.addresses import NamedSet, is_builder
 from ufc_base.data.records import MAX_UNREADABLE
+from ufc_base.publishing.cards import DEFAULT_LICENCE
 
 
 def setting(default: Any, help: str, least: int | None = None) -> Any:
@@ -103,6 +104,9 @@ class SharedSettings(DataSettings):
         None, "Where to, as user/name; the output folder's name in your namespace if left out."
     )
     hub_private_repo: bool = setting(False, "Make that repository a private one.")
+    hub_licence: str = setting(
+        DEFAULT_LICENCE, "Licence of the result, as the hub names it; empty says none."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

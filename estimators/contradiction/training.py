@@ -197,7 +197,8 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
     items = read_items(config, config.training_data, "train")
     examples = Examples(training_pairs(items, config.pairs, config.seed), config.seed)
     trainer = Trainer(config)
-    make_repository(config)
+    if engine.first:
+        make_repository(config)
     with Run(trainer, config, engine) as run:
         while (progress := run.progress(trainer.step, config.max_train_steps)) < 1:
             trees, labels_BA = examples.draw(config.train_batch_size, trainer.step)
@@ -205,11 +206,15 @@ def main(config: ContradictionTrainConfig) -> ContradictionModel:
             if run.due(config.checkpointing_steps):
                 run.save()
     model = finish(trainer)
-    model.save_pretrained(config.output_dir)
+    if engine.first:
+        model.save_pretrained(config.output_dir)
     if config.held_out_data:
         unseen = read_items(config, config.held_out_data, "validation")
         run.log.write(trainer.step, **report(model, unseen))
-    push_result(config, model.save_pretrained, lambda name: contradiction_card(name, kept(config)))
+    if engine.first:
+        push_result(
+            config, model.save_pretrained, lambda name: contradiction_card(name, kept(config))
+        )
     return model
 
 

@@ -129,7 +129,7 @@ def command_for(trainer: Trainer) -> Callable[..., int]:
         values = read_recipe(recipe, trainer.config) if recipe else {}
         values |= {name: typed(trainer.config, name, text) for name, text in said.items()}
         if checkpoint is not None:
-            if said.get("push_to_hub"):
+            if values.get("push_to_hub"):
                 raise RequestError(
                     "--push-to-hub goes with a training: upload what --export-from writes by "
                     "`hf upload`"

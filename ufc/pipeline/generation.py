@@ -34,7 +34,7 @@ from ufc.sampling.canvas import Canvas
 from ufc.sampling.generate import generate_tokens
 from ufc.sampling.generation_config import GenerationConfig
 from ufc.sampling.loop import Problem
-from ufc.sampling.selection.rerankers import Scorer, rerank
+from ufc.sampling.selection.rerankers import Scorer, judge_finished, rerank
 from ufc.sampling.stopping import running
 from ufc_base.computing.thread_pool import temporary_thread_pool
 
@@ -69,7 +69,7 @@ class Generation(Judging):
             watch.look()
         check_output_type(output_type)
         self.check_upscale(config.upscale)
-        self.check_scores(config, scorer)
+        self.check_scores(config, [one.prompt for one in given], scorer, scorer_weight)
         names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
         with running(self.calls) as call, ExitStack() as stack:
             told: list[list[str]] = [[] for _ in given]
@@ -82,13 +82,16 @@ class Generation(Judging):
             problem = self.problem(edits, frame, make_generators(seeds, generator), config)
             items, negatives, notices = self.controls(given)
             prompts = [one.prompt for one in given]
-            wanted = bar_of(config, prompts, items)
+            wanted = bar_of(config, items)
             rerankers = self.rerankers(prompts, config, scorer, scorer_weight)
             bar = None
             if show_progress:
                 free = int((~problem.locked_BT).any(0).sum())
                 total = free if sampler.rule.causal else sampler.steps
                 bar = stack.enter_context(self.progress_bar(total=total))
+
+            def decode(codes_MT: Tensor) -> Tensor:
+                return self.decode(codes_MT, frame.grid)
 
             def seen(codes_BT: Tensor, rows: Sequence[int] | None = None) -> list[Image.Image]:
                 """What a step has come to, of some pictures of the batch alone or of all."""
@@ -120,9 +123,8 @@ class Generation(Judging):
                     best_of=config.best_of,
                     bar=wanted,
                     apart=self.deterministic,
-                    rescore=lambda score: rerank(
-                        score, rerankers, lambda codes_MT: self.decode(codes_MT, frame.grid)
-                    ),
+                    rescore=lambda score: rerank(score, rerankers, decode),
+                    judge_finished=judge_finished(rerankers, decode),
                     on_step=on_step,
                 )
             codes_BT = refined.canvas.codes

@@ -43,23 +43,46 @@ class Judging(Coding):
         items, negatives, notices = map(list, zip(*tokens, strict=True))
         return items, negatives, notices
 
-    def check_scores(self, config: GenerationConfig, scorer: Scorer | None = None) -> None:
-        """Raise `RequestError` where scores are asked for that nobody here gives."""
+    def check_scores(
+        self,
+        config: GenerationConfig,
+        prompts: Sequence[str | None],
+        scorer: Scorer | None = None,
+        scorer_weight: float = 1.0,
+    ) -> None:
+        """Find scores that cannot be had of these prompts, before anything is generated.
+
+        Raises:
+            RequestError: nobody here gives them, judges of words are asked about pictures without,
+                or together the judges have more than all of compliance.
+        """
         least = least_scores(config)
-        known = (*self.transformer.config.estimators, "contrastive", "clip", "scorer")
-        unknown = [name for name in least if name not in known]
-        if unknown:
-            raise RequestError(
-                f"min_score: there is no score {unknown[0]!r}; wanted one of {listed(known)}"
-            )
         if self.clip is None and (config.clip_weight or "clip" in least):
             name = "clip_weight" if config.clip_weight else "min_score"
             raise RequestError(
                 f"{name}: no CLIP is here; give its weights by --clip-checkpoint, and its name by "
                 "--clip-model, or in Python as pipe.clip (estimators.metrics.clip_score)"
             )
-        if scorer is None and "scorer" in least:
-            raise RequestError("min_score: there is no scorer; it is an argument of the call")
+        judges = {"contrastive": True, "clip": self.clip, "scorer": scorer}
+        known = (
+            *self.transformer.config.estimators,
+            *(name for name, judge in judges.items() if judge is not None),
+        )
+        unknown = [name for name in least if name not in known]
+        if unknown:
+            raise RequestError(
+                f"min_score: there is no score {unknown[0]!r} here; wanted one of {listed(known)}"
+            )
+        worded = [name for name in OF_WORDS if name in least]
+        if worded and not all(normalise(prompt or "") for prompt in prompts):
+            raise RequestError(
+                f"min_score: {worded[0]} judges pictures by their words, and one has none; give "
+                "some, or leave it out"
+            )
+        weights = judge_weights(config, scorer, scorer_weight)
+        if sum(weights.values()) > 1 + 1e-9 and len([w for w in weights.values() if w]) > 1:
+            said = ", ".join(f"{name}_weight {weight:g}" for name, weight in weights.items())
+            raise RequestError(f"got {said}: together they are shares of one, wanted 1 at most")
 
     def rerankers(
         self,
@@ -71,16 +94,8 @@ class Judging(Coding):
         """Those that the settings ask for, on these prompts; see `check_scores`.
 
         The contrastive estimator is loaded once.
-
-        Raises:
-            RequestError: together they have more than all of compliance.
         """
-        weights = {"contrastive": config.contrastive_weight, "clip": config.clip_weight}
-        if scorer is not None:
-            weights["scorer"] = scorer_weight
-        if sum(weights.values()) > 1 + 1e-9 and len([w for w in weights.values() if w]) > 1:
-            said = ", ".join(f"{name}_weight {weight:g}" for name, weight in weights.items())
-            raise RequestError(f"got {said}: together they are shares of one, wanted 1 at most")
+        weights = judge_weights(config, scorer, scorer_weight)
         least, worded = least_scores(config), [bool(normalise(one or "")) for one in prompts]
         found = []
         if weights["contrastive"] or "contrastive" in least:
@@ -128,6 +143,14 @@ def clip_scorer(clip: ClipScorer) -> Scorer:
     ]
 
 
+def judge_weights(
+    config: GenerationConfig, scorer: Scorer | None, scorer_weight: float
+) -> dict[str, float]:
+    """The shares of compliance that judges have, by name."""
+    weights = {"contrastive": config.contrastive_weight, "clip": config.clip_weight}
+    return weights if scorer is None else weights | {"scorer": scorer_weight}
+
+
 def least_scores(config: GenerationConfig) -> dict[str, float]:
     """The scores that pictures have to reach, by name."""
     least = {} if config.min_score is None else read_min_score(config.min_score)
@@ -136,13 +159,11 @@ def least_scores(config: GenerationConfig) -> dict[str, float]:
     return least
 
 
-def bar_of(
-    config: GenerationConfig, prompts: Sequence[str | None], items: Sequence[ControlItem]
-) -> Bar | None:
+def bar_of(config: GenerationConfig, items: Sequence[ControlItem]) -> Bar | None:
     """The scores that pictures have to reach, if any.
 
     Raises:
-        RequestError: one of them has nothing that such a score could be of.
+        RequestError: one of them has nothing to comply with.
     """
     least = least_scores(config)
     if "compliance" in least and any(item.empty for item in items):
@@ -150,12 +171,6 @@ def bar_of(
             f"{named('compliance', config)}: a picture without words and references has nothing "
             "to comply with; give some, or leave it out"
         )
-    if not all(normalise(prompt or "") for prompt in prompts):
-        for name in least.keys() & set(OF_WORDS):
-            raise RequestError(
-                f"min_score: {name} judges pictures by their words, and one has none; give some, "
-                "or leave it out"
-            )
     return Bar(least, config.max_attempts) if least else None
 
 
@@ -174,7 +189,7 @@ def below_bar(
 
 
 def named(score: str, config: GenerationConfig) -> str:
-    """How a bar is said."""
-    if score == "compliance" and config.min_compliance is not None:
+    """The setting that a least score comes from: of two for compliance the higher one."""
+    if score == "compliance" and config.min_compliance == least_scores(config)[score]:
         return "min_compliance"
     return f"min_score {score}"

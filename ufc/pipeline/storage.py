@@ -124,7 +124,8 @@ class Storage(Placement):
         """Another pipeline with the components of one, which both then share.
 
         What is adapted or put into another precision is so in both; to move them, move each. The
-        default settings, the tasks and what `to` was told are taken over.
+        default settings, the tasks, judges that were loaded, the progress bar's settings and what
+        `to` was told are taken over.
 
         Args:
             pipeline: whose components they are.
@@ -150,6 +151,8 @@ class Storage(Placement):
         parts = pipeline.components | {name: one for name, one in given.items() if one is not None}
         made = cls(**parts, defaults=dict(pipeline.defaults), tasks=pipeline.tasks)
         made.name = pipeline.name
+        made.clip, made.contrastive = pipeline.clip, pipeline.contrastive
+        made.set_progress_bar_config(**pipeline._progress_bar_config)
         precision = pipeline.precision if wanted is None else precision_name(wanted)
         if made.transformer is pipeline.transformer:
             pipeline.to(dtype=precision)

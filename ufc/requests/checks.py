@@ -39,7 +39,7 @@ def check_rows(rows: Sequence[Row], pipe: UFCPipeline, files: InputFiles) -> lis
             request.check_controls()
             check_order(settings.order, pipe)
             pipe.check_upscale(settings.upscale)
-            pipe.check_scores(settings)
+            pipe.check_scores(settings, [request.expanded_prompt or request.prompt])
             frame = pipe.frames.choose(None, *size)
             if named := request.conditioning.pictures:
                 case = str(named), str(edit_of(request)), size

@@ -5,6 +5,7 @@ Shapes: B images, T cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,7 +62,8 @@ class Canvas:
 class Refined:
     """The finished canvas of every image, and how it came about.
 
-    A curve has a point a scored step: `step` and the scores by name.
+    A curve has a point a scored step: `step` and the scores by name, without those of judges who
+    have nothing to judge there.
     """
 
     canvas: Canvas
@@ -88,5 +90,6 @@ def total_score(scores: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 
 
 def curve_point(step: int, canvas: Canvas, image: int) -> dict[str, float]:
+    """What is known of an image after a step; NaN, which stands for no score, is left out."""
     scores = {name: float(value[image]) for name, value in canvas.scores.items()}
-    return {"step": step, **scores}
+    return {"step": step} | {name: one for name, one in scores.items() if not math.isnan(one)}

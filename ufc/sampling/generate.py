@@ -18,7 +18,7 @@ from ufc.sampling.canvas import Refined, Scores
 from ufc.sampling.config import SamplerConfig
 from ufc.sampling.guidance import make_predict, make_prefix, make_score
 from ufc.sampling.loop import OnStep, Predict, Problem, Score
-from ufc.sampling.selection.attempts import Bar, refine_until
+from ufc.sampling.selection.attempts import Bar, judged, refine_until
 from ufc.sampling.selection.best_of import refine_best_of
 
 
@@ -35,6 +35,7 @@ def generate_tokens(
     bar: Bar | None = None,
     apart: bool = False,
     rescore: Callable[[Score], Score] | None = None,
+    judge_finished: Score | None = None,
     on_step: OnStep | None = None,
 ) -> Refined:
     """Fill the free cells of `problem` under the conditioning of each image.
@@ -47,6 +48,7 @@ def generate_tokens(
         bar: an image is generated again until it reaches this; see `refine_until`.
         apart: give every image forward passes of its own; see `ufc.sampling.apart`.
         rescore: turns the model's own scores into those that are chosen by.
+        judge_finished: further scores, of finished canvases alone: a `bar` may ask for them.
         on_step: see `loop.refine`.
 
     Raises:
@@ -68,6 +70,7 @@ def generate_tokens(
         )
     if rescore is not None:
         score = one_by_one(rescore(score)) if apart else rescore(score)
+    judge = one_by_one(judge_finished) if apart and judge_finished else judge_finished
 
     def attempt(
         predict: Predict, score: Score, problem: Problem, on_step: OnStep | None
@@ -75,8 +78,9 @@ def generate_tokens(
         return refine_best_of(predict, score, problem, config, on_step, best_of)
 
     if bar is None:
-        return attempt(predict, score, problem, on_step)
-    return refine_until(attempt, predict, score, problem, bar, on_step, config.time_budget)
+        images = torch.arange(len(problem.codes_BT))
+        return judged(attempt(predict, score, problem, on_step), judge, images)
+    return refine_until(attempt, predict, score, problem, bar, on_step, config.time_budget, judge)
 
 
 def ask_model(

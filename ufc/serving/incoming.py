@@ -17,6 +17,7 @@ from ufc.conditioning.sequence import MAX_REFERENCES
 from ufc.io.batch_plan import plan, with_model_defaults
 from ufc.io.validation import RequestError
 from ufc.pipeline import UFCPipeline
+from ufc.pipeline.judging import least_scores
 from ufc.request import Request, Row
 from ufc.requests.checks import check_rows, opened
 from ufc.requests.loading import Loaded
@@ -66,6 +67,7 @@ def prepare(body: ImageRequest, loaded: Loaded, settings: ServerSettings) -> Wan
     check_size(body, pipe)
     row = with_model_defaults(Row(Request(**controls, **given), ""), pipe.defaults)
     row.request.check_controls()
+    check_clip(row.request, pipe)
     check_limits(row.request, pipe, settings)
     (row,) = check_rows([row], pipe, uploads)
     check_extended(row.request, uploads, pipe, settings)
@@ -95,6 +97,14 @@ def settings_of(body: ImageRequest) -> dict[str, Any]:
     if body.sides and given.keys() & {"height", "width"}:
         raise RequestError("size: got height or width too; give one of them")
     return given | body.sides | {COUNT: body.n}
+
+
+def check_clip(request: Request, pipe: UFCPipeline) -> None:
+    """Raise `RequestError` where CLIP is to judge and was not loaded: no client can do that."""
+    config = request.settings
+    if pipe.clip is None and (config.clip_weight or "clip" in least_scores(config)):
+        name = "clip_weight" if config.clip_weight else "min_score"
+        raise RequestError(f"{name}: this server has no CLIP; leave it out, or ask for contrastive")
 
 
 def check_size(body: ImageRequest, pipe: UFCPipeline) -> None:

@@ -253,17 +253,20 @@ def main(config: ContrastiveTrainConfig) -> ContrastiveEstimator:
     if not samples.captioned:
         raise no_captions(config, samples.fields)
     trainer, minibatches, text = start(config, samples)
-    make_repository(config)
+    if engine.first:
+        make_repository(config)
     with Run(trainer, config, engine) as run:
         first_stage(trainer, minibatches, run)
         second_stage(trainer, minibatches, run)
     estimator = finish(trainer, minibatches, text)
-    estimator.save_pretrained(config.output_dir)
+    if engine.first:
+        estimator.save_pretrained(config.output_dir)
     if config.held_out_data:
         run.log.write(trainer.step, **recall_report(estimator, open_validation_set(config)))
-    push_result(
-        config, estimator.save_pretrained, lambda name: contrastive_card(name, kept(config))
-    )
+    if engine.first:
+        push_result(
+            config, estimator.save_pretrained, lambda name: contrastive_card(name, kept(config))
+        )
     return estimator
 
 

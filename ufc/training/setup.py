@@ -237,11 +237,13 @@ def write_tasks(config: TrainConfig, records: Sequence[dict[str, Any]]) -> None:
 
 
 def tasks_of_run(config: TrainConfig, folder: Path) -> KnownTasks:
-    """What a run kept in `folder` teaches beside images, over what its base knows."""
+    """What a run kept in `folder` teaches beside images, over what its base knows and shows."""
     base = known_tasks(resolve_model(config.init_from)) if config.init_from else KnownTasks()
     own = parse_tasks(read_json(folder / TASKS)) if (folder / TASKS).is_file() else KnownTasks()
     return KnownTasks(
-        {**base.instructions, **own.instructions}, {**base.closed_sets, **own.closed_sets}
+        {**base.instructions, **own.instructions},
+        {**base.closed_sets, **own.closed_sets},
+        base.domain,
     )
 
 

@@ -32,6 +32,15 @@ def card(
     return f"---\n{data.to_yaml()}\n---\n{text}"
 
 
+def with_licence(text: str, licence: str) -> str:
+    """The text of a card with another licence in its metadata; none where it is empty."""
+    from huggingface_hub import ModelCard
+
+    found = ModelCard(text, ignore_metadata_errors=True)
+    found.data["license"] = licence or None
+    return str(found)
+
+
 def complete(path: Path, wanted: Mapping[str, str]) -> None:
     """Add to a card's metadata what it lacks; its text, and what it says already, stay.
 

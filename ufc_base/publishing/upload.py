@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ufc_base.files import write_text
+from ufc_base.publishing.cards import with_licence
 
 if TYPE_CHECKING:
     from ufc_base.settings import SharedSettings
@@ -87,7 +88,7 @@ def push_result(
     """Upload what a run has made, if it is to be pushed, with a card and without checkpoints.
 
     Args:
-        settings: the run's.
+        settings: the run's; its licence is the card's.
         write: writes what was made into a folder.
         card: the text of the card, given the repository's name.
 
@@ -99,5 +100,6 @@ def push_result(
     name = repository_of(settings)
     with TemporaryDirectory() as folder:
         write(Path(folder))
-        write_text(Path(folder) / "README.md", card(name))
+        text = with_licence(card(name), settings.hub_licence)
+        write_text(Path(folder) / "README.md", text)
         upload(folder, name, settings.hub_private_repo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -178,7 +179,11 @@ class TestMethods:
     def test_another_pipeline_of_the_same_components(self) -> None:
         pipe = make_pipeline().to(low_mem=True)
         pipe.defaults["num_inference_steps"] = 3
+        pipe.set_progress_bar_config(desc="bags", disable=False, file=io.StringIO())
+        pipe.clip = pipe.contrastive = object()  # type: ignore[assignment]
         shared = UFCPipeline.from_pipe(pipe)
+        assert shared.clip is pipe.clip and shared.contrastive is pipe.contrastive
+        assert shared.progress_bar(total=1).desc.startswith("bags")
         assert shared.transformer is pipe.transformer and shared.tokenizer is pipe.tokenizer
         assert shared.low_mem and shared.name_or_path == "tiny"
         assert same_codes(shared("bag", seed=1), pipe("bag", seed=1))

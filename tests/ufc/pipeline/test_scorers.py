@@ -92,8 +92,11 @@ def test_pictures_are_generated_until_they_reach_a_score() -> None:
 def test_scores_that_nobody_gives_are_refused_before_anything_is_generated() -> None:
     pipe = make_pipeline()
     for settings, message in (
-        ({"min_score": "taste=0.5"}, "no score 'taste'; wanted one of compliance, fidelity"),
-        ({"min_score": "scorer=0.5"}, "there is no scorer"),
+        (
+            {"min_score": "taste=0.5"},
+            "no score 'taste' here; wanted one of compliance, fidelity, contrastive$",
+        ),
+        ({"min_score": "scorer=0.5"}, "no score 'scorer' here"),
         ({"min_score": "clip=0.5"}, "min_score: no CLIP is here; .*--clip-checkpoint"),
         ({"clip_weight": 0.5}, "clip_weight: no CLIP is here"),
         ({"scorer": redness, "contrastive_weight": 0.5}, "wanted 1 at most"),
@@ -103,6 +106,63 @@ def test_scores_that_nobody_gives_are_refused_before_anything_is_generated() -> 
             pipe("red bag", **settings, **STEPS)
     with pytest.raises(RequestError, match="contrastive judges pictures by their words"):
         pipe(reference_images=[Image.new("RGB", (16, 16))], min_score="contrastive=0.5", **STEPS)
+
+
+def test_judges_are_refused_before_a_command_generates(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_torchvision()
+    monkeypatch.chdir(tmp_path)
+    name, checkpoint = small_clip(tmp_path)
+    fixed = ["generate", "--model", str(model), "--prompts-file", "p.jsonl", "--output-dir", "out"]
+    fixed += ["--clip-model", name, "--clip-checkpoint", str(checkpoint)]
+    Image.new("RGB", (16, 16)).save("bag.png")
+    words, none = '{"prompt": "red bag"}\n', '{"reference_images": ["bag.png"]}\n'
+    for lines, flags, message in (
+        (words, ["--contrastive-weight", ".6", "--clip-weight", ".6"], "wanted 1 at most"),
+        (words + none, ["--min-score", "clip=0.1"], "clip judges pictures"),
+        (words, ["--min-score", "scorer=0.1"], "fidelity, contrastive, clip"),
+    ):
+        Path("p.jsonl").write_text(lines)
+        assert main([*fixed, *flags]) == 2
+        assert message in capsys.readouterr().err
+        assert not Path("out").exists()
+
+
+def test_judges_who_choose_nothing_see_finished_pictures_alone() -> None:
+    pipe, asked = make_pipeline(), list[int]()
+
+    def scorer(pictures: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        asked.append(len(pictures))
+        return redness(pictures, prompts)
+
+    told = {"scorer": scorer, "scorer_weight": 0.0, "num_candidates": 3, **STEPS}
+    out = pipe(["red bag", "bag"], **told)
+    assert asked == [2]
+    assert out.scores["scorer"] == pytest.approx(redness(out.images, ["", ""]), abs=1e-6)
+    assert "scorer" not in out.curves[0][-1]
+    again = make_pipeline().to(deterministic=True)(["red bag", "bag"], **told)
+    assert asked == [2, 1, 1] and len(again.scores["scorer"]) == 2
+
+
+def test_curves_have_no_score_where_there_are_no_words() -> None:
+    pipe = make_pipeline()
+    pipe.contrastive = ContrastiveEstimator(tiny_model(pipe.text.size), pipe.text)
+    out = pipe(
+        ["red bag", None], contrastive_weight=0.5, num_candidates=2,
+        reference_images=[[], [Image.new("RGB", (16, 16))]], **STEPS,
+    )  # fmt: skip
+    assert ["contrastive" in curve[0] for curve in out.curves] == [True, False]
+    assert out.scores["contrastive"][1] is None
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [("0.99", "min_score compliance 0.99"), ("0.1", "min_compliance 0.98")]
+)
+def test_the_higher_of_two_bars_is_named(other: str, named: str) -> None:
+    asked = {"min_compliance": 0.98, "min_score": f"compliance={other}", "max_attempts": 1}
+    out = make_pipeline()("red bag", **asked, **STEPS)
+    assert f"{named} was wanted" in out.notices[0][-1]
 
 
 @pytest.mark.parametrize("value", ["tea", "clip", "clip=", "clip=2", "clip=nan", "a=.1,a=.2", 0.5])

@@ -115,6 +115,14 @@ def prepared(**body: Any) -> Any:
     return prepare(json_body().model_validate(body), loaded(make_pipeline()), ServerSettings())
 
 
+@pytest.mark.parametrize("body", [{"clip_weight": 0.5}, {"min_score": "clip=0.5"}])
+def test_a_server_without_clip_says_so(body: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=f"^{next(iter(body))}: this server has no CLIP"):
+        prepared(prompt="bag", **body)
+    with pytest.raises(RequestError, match=r"wanted one of compliance, fidelity, contrastive$"):
+        prepared(prompt="bag", min_score="scorer=0.5")
+
+
 def test_no_file_of_the_server_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "aaaa"  # a name that is base64 too
     path.write_bytes(png(picture(1)))

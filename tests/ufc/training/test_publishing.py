@@ -15,6 +15,7 @@ from toy_trainers import COMMANDS, toy_trainer
 from ufc.cli.main import main as cli
 from ufc_base.publishing.upload import HubError
 from ufc_base.training.metrics_log import MetricsLog
+from ufc_base.training.processes import Engine
 from ufc_base.training.trackers import Trackers
 
 TASKS = {
@@ -37,12 +38,12 @@ def test_what_was_trained_and_a_card(
 ) -> None:
     hub, kind = ToyHub(monkeypatch), toy_trainer(command, data, model)
     config = replace(kind.config(tmp_path / "run"), push_to_hub=True, hub_private_repo=True)
-    kind.main(replace(config, hub_model_id="me/made"))
+    kind.main(replace(config, hub_model_id="me/made", hub_licence="mit"))
     assert hub.created == [("me/made", True)] * 2
     assert any(name.endswith("model.safetensors") for name in hub.files)
     assert not any("checkpoint" in name or "metrics" in name for name in hub.files)
     task, loaded_by = TASKS[command]
-    assert hub.metadata.pipeline_tag == task and hub.metadata.license == "apache-2.0"
+    assert hub.metadata.pipeline_tag == task and hub.metadata.license == "mit"
     assert hub.metadata.library_name == ("diffusers" if command == "train" else "ufc-bert")
     assert loaded_by in hub.card and "me/made" in hub.card and "# made\n" in hub.card
     assert "| steps, at most | 8 |" in hub.card and str(data) not in hub.card
@@ -63,6 +64,21 @@ def test_a_hub_that_refuses_is_told_before_the_first_step(
 def test_an_export_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(["train-upscaler", "--export-from", str(tmp_path), "--push-to-hub"]) == 2
     assert "--push-to-hub goes with a training" in capsys.readouterr().err
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("push_to_hub: true\n")
+    asked = ["train-upscaler", "--export-from", str(tmp_path), "--config", str(recipe)]
+    assert cli(asked) == 2
+    assert "--push-to-hub goes with a training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train-contrastive", "train-contradiction"])
+def test_one_process_of_several_pushes(
+    command: str, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, kind = ToyHub(monkeypatch), toy_trainer(command, data, model)
+    monkeypatch.setattr(Engine, "first", property(lambda _: False))
+    kind.main(replace(kind.config(tmp_path / "run"), push_to_hub=True))
+    assert hub.created == []
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_tokenizer, tiny_transformer
+from conftest import make_pipeline, tiny_tokenizer, tiny_transformer
 from toy_data import write_folder
 from toy_training import model_config
 
+from ufc.captioning.known_tasks import KnownTasks
 from ufc.captioning.text_target import with_end, without_end
 from ufc.conditioning.text import TextTokenizer
 from ufc.tasks.families import make_plan
@@ -19,6 +20,7 @@ from ufc.tasks.grammar import parse
 from ufc.tasks.mixture import read_mixture
 from ufc.training.conditioning_dropout import ControlOdds
 from ufc.training.objectives.grounded_blocks import block_iou, grounded_blocks
+from ufc.training.setup import tasks_of_run
 from ufc.training.tasks.collages import Collages, foreground, grounding_sample
 from ufc.training.tasks.mixture import autoregressive_share, control_odds
 from ufc.training.tasks.words import words_sample
@@ -188,3 +190,13 @@ def test_a_mixture_with_autoregressive_images_is_resumed_as_it_was(
     train(replace(config, max_train_steps=2, resume_from_checkpoint="latest"))
     said = capsys.readouterr().err
     assert "max_train_steps 1 -> 2" in said and "autoregressive_share" not in said
+
+
+def test_the_domain_of_the_base_stays(tmp_path: Path) -> None:
+    base = make_pipeline()
+    base.tasks = KnownTasks(domain={"en": ["bag"]})
+    base.save_pretrained(tmp_path / "base")
+    config = model_config(
+        tmp_path, tmp_path / "base" / "tokenizer", tmp_path, init_from=str(tmp_path / "base")
+    )
+    assert tasks_of_run(config, tmp_path).domain == {"en": ["bag"]}

@@ -7,7 +7,14 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from ufc_base.publishing.cards import base_model, card, complete, public_name, training_section
+from ufc_base.publishing.cards import (
+    base_model,
+    card,
+    complete,
+    public_name,
+    training_section,
+    with_licence,
+)
 
 ROOT = Path(__file__).parents[3]
 BUNDLED = sorted((ROOT / "weights").glob("*/README.md"))
@@ -34,6 +41,14 @@ def test_metadata_come_first() -> None:
         "tags": ["a"],
     }  # fmt: skip
     assert text.endswith("---\n\n# bags\n")
+
+
+def test_another_licence_or_none() -> None:
+    text = card("\n# bags\n", task="image-to-image", tags=["a"])
+    other = with_licence(text, "mit")
+    assert other == text.replace("apache-2.0", "mit")
+    assert with_licence(other, "") == text.replace("license: apache-2.0\n", "")
+    assert with_licence(text, "apache-2.0") == text
 
 
 def test_what_is_empty_counts_as_missing(tmp_path: Path) -> None:

@@ -38,12 +38,14 @@ def refine_until(
     bar: Bar,
     on_step: OnStep | None = None,
     time_budget: float | None = None,
+    judge: Score | None = None,
 ) -> Refined:
     """Every image's first attempt that reaches the bar, or the one that comes nearest to it.
 
     An image goes on with its own generator, so it does not depend on what others need. `on_step`
     sees all images at every step and ends the attempts too by returning True; and so does the end
-    of `time_budget`, seconds that all attempts have together.
+    of `time_budget`, seconds that all attempts have together. `judge` adds scores to what each
+    attempt comes to.
     """
     started, ended = time.monotonic(), False
 
@@ -62,7 +64,11 @@ def refine_until(
 
         return watch
 
-    kept = attempt(predict, score, problem, watched(lambda c: c, lambda c: c.codes))
+    kept = judged(
+        attempt(predict, score, problem, watched(lambda c: c, lambda c: c.codes)),
+        judge,
+        torch.arange(len(problem.codes_BT)),
+    )
     for _ in range(bar.attempts - 1):
         short_S = (bar.margin(kept.canvas.scores) < 0).nonzero().squeeze(1)
         if ended or late() or not len(short_S):
@@ -86,6 +92,7 @@ def refine_until(
                 lambda c, of=rows_S: c.codes[of],  # type: ignore[misc]
             ),
         )
+        again = judged(again, judge, short_S)
         before, now = (bar.margin(r.canvas.scores) for r in (kept, again))
         for at in (now > before[short_S]).nonzero().squeeze(1).tolist():
             row = int(short_S[at])
@@ -94,6 +101,16 @@ def refine_until(
             )
             kept.steps[row], kept.curves[row] = again.steps[at], again.curves[at]
     return kept
+
+
+def judged(refined: Refined, judge: Score | None, owner_B: Tensor) -> Refined:
+    """What was refined, of the images `owner_B`, with the scores of a further judge."""
+    if judge is not None:
+        canvas = refined.canvas
+        scores = judge(canvas.codes, owner_B.to(canvas.codes.device))
+        images = torch.arange(len(canvas.codes))
+        canvas.set_scores(images, {name: value.float().cpu() for name, value in scores.items()})
+    return refined
 
 
 def with_rows(canvas: Canvas, rows_S: Tensor, other: Canvas) -> Canvas:

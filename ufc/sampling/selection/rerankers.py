@@ -27,9 +27,10 @@ class Reranker:
 
     Attributes:
         name: of its score.
-        weight: its share of the compliance that is chosen by, 0..1; at 0 its score is only told.
+        weight: its share of the compliance that is chosen by, 0..1; at 0 it chooses nothing, and
+            scores finished canvases alone.
         score: pixels (M, 3, H, W) in -1..1 and their owners (M,), both on the CPU, to 0..1, (M,).
-        heard_B: the images that it can judge; others keep the model's own compliance.
+        can_judge_B: the images that it can judge; others keep the model's own compliance.
 
     Raises:
         ValueError: another weight.
@@ -38,7 +39,7 @@ class Reranker:
     name: str
     weight: float
     score: Callable[[Tensor, Tensor], Tensor]
-    heard_B: Tensor
+    can_judge_B: Tensor
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
@@ -50,24 +51,46 @@ def rerank(
 ) -> Score:
     """A score with the rerankers' shares in its compliance, and with their own scores by name.
 
-    `decode` makes pixels (M, 3, H, W) of codes (M, T): judges look at pictures. What a judge cannot
-    judge has NaN for its score.
+    Those of weight 0 are left to `judge_finished`. `decode` makes pixels (M, 3, H, W) of codes
+    (M, T): judges look at pictures. What a judge cannot judge has NaN for its score.
     """
-    if not rerankers:
+    choosing = [judge for judge in rerankers if judge.weight]
+    if not choosing:
         return score
 
     def joined(codes_MT: Tensor, owner_M: Tensor) -> Scores:
         scores = score(codes_MT, owner_M)
-        own_M, owners, pixels = scores["compliance"], owner_M.cpu(), decode(codes_MT)
-        blended_M, told = own_M, Scores()
-        for judge in rerankers:
-            heard_M = judge.heard_B[owners].to(own_M.device)
-            found_M = judge.score(pixels, owners).to(own_M)
-            told[judge.name] = found_M.masked_fill(~heard_M, torch.nan)
-            blended_M = blended_M + judge.weight * torch.where(heard_M, found_M - own_M, 0.0)
-        return scores | {"compliance": blended_M} | told
+        own_M, own_scores = scores["compliance"], scores_of(choosing, decode(codes_MT), owner_M)
+        blended_M = own_M
+        for judge in choosing:
+            found_M = own_scores[judge.name].to(own_M)
+            more_M = torch.where(found_M.isnan(), 0.0, found_M - own_M)
+            blended_M = blended_M + judge.weight * more_M
+        return scores | {"compliance": blended_M} | own_scores
 
     return joined
+
+
+def judge_finished(
+    rerankers: Sequence[Reranker], decode: Callable[[Tensor], Tensor]
+) -> Score | None:
+    """The scores by those of weight 0, who choose nothing; None where all choose."""
+    telling = [judge for judge in rerankers if not judge.weight]
+    if not telling:
+        return None
+    return lambda codes_MT, owner_M: scores_of(telling, decode(codes_MT), owner_M)
+
+
+def scores_of(rerankers: Sequence[Reranker], pixels_MCHW: Tensor, owner_M: Tensor) -> Scores:
+    """Their scores by name, (M,) each on the CPU; NaN for what one cannot judge."""
+    owners = owner_M.cpu()
+    return {
+        judge.name: judge.score(pixels_MCHW, owners)
+        .float()
+        .cpu()
+        .masked_fill(~judge.can_judge_B[owners], torch.nan)
+        for judge in rerankers
+    }
 
 
 def make_reranker(
@@ -75,19 +98,19 @@ def make_reranker(
     scorer: Scorer,
     prompts: Sequence[str | None],
     weight: float,
-    heard: Sequence[bool] | None = None,
+    can_judge: Sequence[bool] | None = None,
 ) -> Reranker:
     """Any scorer of pictures as a reranker; it is given "" for an image without words.
 
-    `heard` says which images it can judge; all if left out.
+    `can_judge` says which images it can judge; all if left out.
     """
 
     def score(pixels_MCHW: Tensor, owner_M: Tensor) -> Tensor:
         pictures, texts = to_pil(pixels_MCHW), [prompts[row] or "" for row in owner_M.tolist()]
         return checked(name, scorer(pictures, texts), len(pictures))
 
-    heard_B = torch.tensor([True] * len(prompts) if heard is None else list(heard))
-    return Reranker(name, weight, score, heard_B)
+    can_judge_B = torch.tensor([True] * len(prompts) if can_judge is None else list(can_judge))
+    return Reranker(name, weight, score, can_judge_B)
 
 
 def checked(name: str, found: Any, count: int) -> Tensor:

@@ -83,9 +83,10 @@ def pixels(folder: Path) -> dict[str, bytes]:
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
-    """A manifest's lines, without what differs from run to run."""
+    """A manifest's lines, without what differs from run to run (a job's tasks share threads)."""
     rows = read_manifest(folder / "manifest.jsonl").values()
-    return [{k: v for k, v in row.items() if k not in ("seconds", "group")} for row in rows]
+    differs = ("seconds", "group", "backend")
+    return [{k: v for k, v in row.items() if k not in differs} for row in rows]
 
 
 def assert_as_one_process(out: Path, arguments: list[str], alone: Path) -> None:

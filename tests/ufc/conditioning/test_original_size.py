@@ -162,8 +162,11 @@ def test_the_command_turns_once_and_keeps_the_profile(ufc, tmp_path: Path, suffi
     assert np.array_equal(np.asarray(load_image(Path("again") / row["file_name"])), edited)
 
 
-def test_what_it_needs(pipeline: UFCPipeline) -> None:
-    with pytest.raises(RequestError, match="mask_image or preserve_blocks"):
-        pipeline("bag", image=photograph(60, 60), original_size=True)
-    out = pipeline("bag", original_size=True, seed=0)  # nothing to come back to
+def test_without_a_part_half_of_it_is_changed_at_its_own_size(pipeline: UFCPipeline) -> None:
+    out = pipeline("bag", image=photograph(60, 60), original_size=True, seed=0)
+    assert out.images[0].size == (60, 60)
+
+
+def test_without_a_photograph_there_is_nothing_to_come_back_to(pipeline: UFCPipeline) -> None:
+    out = pipeline("bag", original_size=True, seed=0)
     assert torch.equal(out.codes, pipeline("bag", seed=0).codes)

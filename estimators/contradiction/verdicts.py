@@ -122,7 +122,9 @@ def by_rule(asked: Node, shown: Node) -> dict[str, Label]:
         return labels
     overall = labels.pop("overall")
     decided = {name: label for name, label in labels.items() if label != "neutral"}
-    return decided | ({"overall": overall} if overall == "contradiction" else {})
+    if overall == "contradiction":
+        decided["overall"] = overall
+    return decided
 
 
 def _verdicts(probabilities_A3: Tensor, decided: Mapping[str, Label]) -> Verdicts:

@@ -121,7 +121,7 @@ def by_rule(asked: Node, shown: Node) -> dict[str, Label]:
     if not any(unit is not None and unit.role == "other" for unit in units):
         return labels
     overall = labels.pop("overall")
-    decided = {name: label for name, label in labels.items() if label != "neutral"}
+    decided: dict[str, Label] = {n: label for n, label in labels.items() if label != "neutral"}
     if overall == "contradiction":
         decided["overall"] = overall
     return decided

@@ -144,22 +144,19 @@ def test_steps_in_the_settings_and_on_the_shelf_have_their_own_help(editor: Edit
         editor.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         ActionChains(editor.driver).move_to_element(element).perform()
 
-    def shown(selector: str) -> str:
-        """A panel that was just opened may move on under the mouse."""
-        point_at(selector)
-        time.sleep(0.5)
-        return "".join(tip.text for tip in editor.all(tips))
-
-    def help_of(slider: str) -> str:
-        said = editor.wait(lambda: shown(f"{slider} [data-testid=stTooltipIcon]"), "the help")
+    def says(slider: str, words: str) -> bool:
+        """Point at its help, from elsewhere; a panel just opened may move on under the mouse."""
         point_at("h1")
-        editor.wait(lambda: not editor.all(tips), "the help to go")
-        return str(said)
+        editor.wait(lambda: not editor.all(tips), "the help before it to go")
+        point_at(f"{slider} [data-testid=stTooltipIcon]")
+        time.sleep(0.5)
+        return "".join(tip.text for tip in editor.all(tips)) == words
 
+    own, other = strings("en")["steps_help"], strings("en")["steps_scrub_help"]
     editor.unfold("panel_settings")
-    assert help_of(".st-key-setting_steps") == strings("en")["steps_help"]
+    editor.wait(lambda: says(".st-key-setting_steps", own), own)
     editor.tab(1)
-    assert help_of("[class*=st-key-scrub_]") == strings("en")["steps_scrub_help"]
+    editor.wait(lambda: says("[class*=st-key-scrub_]", other), other)
 
 
 def test_the_page_says_its_language_and_has_one_title(editor: Editor) -> None:

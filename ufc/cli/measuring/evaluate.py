@@ -273,8 +273,42 @@ def ablation(flags: AblationFlags) -> int:
 
 def words(flags: ModelFlags) -> int:
     """Carry out `ufc evaluate words`."""
-    from estimators.metrics.sets.picture_set import open_set
     from ufc.evaluation.language.words import words_report, words_table
+
+    def report(pipeline: Any, real: Any, training: Any, measuring: Any, say: Any, fit: str) -> Any:
+        return words_report(pipeline, real, training, measuring, say, fit, flags.seed)
+
+    return of_a_describing_model(flags, "words", report, words_table)
+
+
+def verdicts(flags: VerdictFlags) -> int:
+    """Carry out `ufc evaluate verdicts`."""
+    from ufc.captioning.contradictions import load_judge
+    from ufc.evaluation.language.verdicts import verdicts_report, verdicts_table
+
+    judge = load_judge(flags.contradiction_model)
+
+    def report(pipeline: Any, real: Any, training: Any, measuring: Any, say: Any, fit: str) -> Any:
+        return verdicts_report(
+            pipeline, real, training, measuring, judge, say,
+            fit=fit, seed=flags.seed, folder=cache_folder(flags),
+        )  # fmt: skip
+
+    return of_a_describing_model(flags, "verdicts", report, verdicts_table)
+
+
+def of_a_describing_model(
+    flags: ModelFlags,
+    form: str,
+    report: Callable[..., dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> int:
+    """Measure what a model says of held-out pictures.
+
+    `report` gets the model, held-out and training pictures, how features are measured, where to
+    tell how far it is, and how pictures get the model's shape.
+    """
+    from estimators.metrics.sets.picture_set import open_set
     from ufc.io.hub import DEFAULT_MODEL
     from ufc.pipeline import UFCPipeline
 
@@ -282,48 +316,17 @@ def words(flags: ModelFlags) -> int:
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
         fit = flags.fit or pipeline.tokenizer.config.fit
-        found = words_report(
+        found = report(
             pipeline,
             open_set(real, flags.limit, reading_of(flags)),
             open_set(training, reading=reading_of(flags)),
             measuring_of(flags, terminal, None, fit),
             terminal.notice,
             fit,
-            flags.seed,
         )
         if flags.output_dir:
-            write_json(Path(flags.output_dir) / "words.json", found)
-        terminal.result(words_table(found), found)
-    return DONE
-
-
-def verdicts(flags: VerdictFlags) -> int:
-    """Carry out `ufc evaluate verdicts`."""
-    from estimators.metrics.sets.picture_set import open_set
-    from ufc.captioning.contradictions import load_judge
-    from ufc.evaluation.language.verdicts import verdicts_report, verdicts_table
-    from ufc.io.hub import DEFAULT_MODEL
-    from ufc.pipeline import UFCPipeline
-
-    real, training = probed_sets(flags)
-    with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
-        model = load_judge(flags.contradiction_model)
-        pipeline = UFCPipeline.from_pretrained(flags.model or DEFAULT_MODEL, device=flags.device)
-        fit = flags.fit or pipeline.tokenizer.config.fit
-        found = verdicts_report(
-            pipeline,
-            open_set(real, flags.limit, reading_of(flags)),
-            open_set(training, reading=reading_of(flags)),
-            measuring_of(flags, terminal, None, fit),
-            model,
-            terminal.notice,
-            fit=fit,
-            seed=flags.seed,
-            folder=cache_folder(flags),
-        )
-        if flags.output_dir:
-            write_json(Path(flags.output_dir) / "verdicts.json", found)
-        terminal.result(verdicts_table(found), found)
+            write_json(Path(flags.output_dir) / f"{form}.json", found)
+        terminal.result(table(found), found)
     return DONE
 
 

@@ -52,7 +52,10 @@ def trained(main: Callable[[Any], object], config: Any) -> object:
 
 
 def run_state(folder: Path) -> Any:
-    """The model, the checkpoints' numbers, and every line of the log but for speed."""
+    """The model, the last checkpoint's number, and every line of the log but for speed.
+
+    A run that is asked to stop writes a checkpoint where it stops, which the whole one has not.
+    """
     run = folder / "run"
     files = {
         path.relative_to(run).as_posix(): path.read_bytes() for path in sorted(run.rglob("model.*"))
@@ -60,7 +63,7 @@ def run_state(folder: Path) -> Any:
     lines = (run / "metrics.jsonl").read_text().splitlines()
     rows = [{k: v for k, v in json.loads(line).items() if k not in SPEED} for line in lines]
     previews = sorted(path.name for path in run.glob("*.png"))
-    return files, rows, Checkpoints(run).numbers(), previews
+    return files, rows, Checkpoints(run).numbers()[-1:], previews
 
 
 def jobs(models: Models) -> dict[str, Job]:

@@ -1,9 +1,9 @@
-"""What batching of requests gains: `python -m benchmarks.serving`.
+"""What serving many at once gains: `python -m benchmarks.serving`.
 
-Starts `ufc serve` twice, with and without batching, and asks both for pictures from 1, 8 and 32
-clients at once, in turns. `--soak SECONDS` keeps 8 clients at it for so long instead, and tells
-errors and memory. Only on an idle machine are times worth anything; on a busy one the seconds that
-processors work for a picture still are.
+Starts `ufc serve` one picture at a time, in batches one after the other, and as it comes, and asks
+all for pictures from 1, 8 and 32 clients at once, in turns. `--soak SECONDS` keeps 8 clients at it
+for so long instead, and tells errors and memory. Only on an idle machine are times worth anything;
+on a busy one the seconds that processors work for a picture still are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ from ufc.benchmark import machine
 from ufc.io.hub import DEFAULT_MODEL
 
 CLIENTS = (1, 8, 32)
+WAYS = {
+    "one at a time": "--max-batch 1 --batches-at-once 1",
+    "batches in turn": "--batches-at-once 1",
+    "as it comes": "",
+}
 PROMPTS = ("women's red handbag", "men's navy blue striped t-shirt", "女士粉色上衣", "black heels")
 
 
@@ -62,7 +67,9 @@ def main() -> int:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--requests", type=int, default=64, help="of each measurement, at least")
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is told")
-    parser.add_argument("--max-batch", type=int, default=8)
+    parser.add_argument(
+        "--flags", action="append", default=[], help="measure one more, with these flags of its own"
+    )
     parser.add_argument("--best-of", type=int, default=None, help="as the model says otherwise")
     parser.add_argument("--soak", type=float, default=None, metavar="SECONDS")
     parser.add_argument("--output", type=Path, default=None)
@@ -70,14 +77,14 @@ def main() -> int:
     flags = ["--model", options.model, "--dtype", options.dtype]
     body = {} if options.best_of is None else {"best_of": options.best_of}
     if options.soak is not None:
-        with serving([*flags, "--max-batch", str(options.max_batch)]) as server:
+        with serving(flags) as server:
             return soak(server, options.soak, body)
     rows = []
-    with (
-        serving([*flags, "--max-batch", "1"]) as alone,
-        serving([*flags, "--max-batch", str(options.max_batch)]) as together,
-    ):
-        servers = {"one at a time": alone, f"batches up to {options.max_batch}": together}
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(serving([*flags, *own.split()]))
+            for name, own in (WAYS | {own: own for own in options.flags}).items()
+        }
         for clients in CLIENTS:
             found = measure(servers, clients, options.requests, options.rounds, body)
             base = found[0]["pictures_per_second"]

@@ -160,7 +160,8 @@ def built_for(
 def refuse_sizes(config: Any, **most: int) -> None:
     """Raise `ValueError` for numbers of a config dataclass that no model has.
 
-    `most` has the limits by name, for lists those of their lengths; other numbers have 2^24.
+    None is negative. `most` has the limits by name, for lists those of their lengths; other numbers
+    have 2^24.
     """
     for field in fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -173,8 +174,10 @@ def refuse_sizes(config: Any, **most: int) -> None:
         for one in value if isinstance(value, tuple | list) else (value,):
             if isinstance(one, float) and not math.isfinite(one):
                 raise ValueError(f"{name} is {one}, wanted a finite number")
-            if isinstance(one, int) and abs(one) > limit:
+            if isinstance(one, int) and one > limit:
                 raise ValueError(f"{name} is {float(min(one, 10**300)):g}, wanted {limit} at most")
+            if isinstance(one, int) and one < 0:
+                raise ValueError(f"{name} is {float(max(one, -(10**300))):g}, wanted 0 at least")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from ufc_base.training.processes import has_bf16
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("auto", *DTYPES, "int8")
+PACKING = threading.Lock()  # the library that weights are packed for is one setting of the process
 
 
 def pick_precision(name: str, device: torch.device, compiled: bool = False) -> str:
@@ -76,7 +78,7 @@ def pack(weight: Tensor, bias: Tensor | None, seven_bits: bool) -> PackedLinear:
     """Round a weight (out, in) for the library that multiplies it here."""
     scales = weight.abs().amax(1).clamp_min(1e-12) / 127
     zeros = torch.zeros(len(scales), dtype=torch.int64)
-    with warnings.catch_warnings(), engine(None if seven_bits else "onednn"):
+    with PACKING, warnings.catch_warnings(), engine(None if seven_bits else "onednn"):
         warnings.simplefilter("ignore")  # torch's plans to move these types elsewhere
         rounded = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
         return PackedLinear(torch.ops.quantized.linear_prepack(rounded, bias), seven_bits)

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import anyio.to_thread
+import torch
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import Request
 
@@ -31,6 +32,7 @@ from ufc.serving.batching import (
     Job,
     Preview,
     QueueFullError,
+    batches_at_once,
 )
 from ufc.serving.bodies import ImageRequest
 from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, failed, too_slow
@@ -58,11 +60,15 @@ class Service:
             settings.max_queue,
             settings.batch_wait,
             settings.max_canvases,
+            at_once=settings.batches_at_once or batches_at_once(loaded.pipe),
         )
         self.metrics.watch(self.batcher)
         # A thread cannot be ended from outside: of a request that is given up it works on, and
         # keeps its place until it is done.
-        self.opening = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ufc-opening")
+        # A thread's first operation would take over what a generating thread has set for itself.
+        self.opening = ThreadPoolExecutor(
+            AT_ONCE, "ufc-opening", torch.set_num_threads, (torch.get_num_threads(),)
+        )
 
     def start(self) -> None:
         """Begin to generate."""

@@ -24,6 +24,15 @@ class ServerSettings:
         option("Requests a minute from one key, or one address (no limit).", ACCESS, min=1),
     ] = None
     max_batch: Annotated[int, option("Pictures generated together (8).", BATCHING, min=1)] = 8
+    batches_at_once: Annotated[
+        int | None,
+        option(
+            "Batches generated at the same time, which share the processors (a CPU: as many as it "
+            "has processors, 4 at most; otherwise, and with --deterministic or --compile: 1).",
+            BATCHING,
+            min=1,
+        ),
+    ] = None
     batch_wait: Annotated[
         float,
         option(

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import torch
 from conftest import make_pipeline
 
 openai = pytest.importorskip("openai")
@@ -18,6 +19,7 @@ from toy_server import Running, get, picture_of, running, sent, until  # noqa: E
 from ufc.pipeline import UFCPipeline  # noqa: E402
 from ufc.pipeline_output import PipelineOutput  # noqa: E402
 from ufc.serving import service  # noqa: E402
+from ufc.serving.batching import Batcher, batches_at_once  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
 LONG = 1_000  # steps that nobody waits for
@@ -53,6 +55,11 @@ def gated() -> Gated:
     return Gated(make_pipeline().to("cpu", "fp32"))
 
 
+def in_turn(**more: Any) -> ServerSettings:
+    """One batch after the other, so that their order is known."""
+    return ServerSettings(batches_at_once=1, **more)
+
+
 def client(server: Running) -> Any:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
 
@@ -68,7 +75,7 @@ def given_up(server: Running, why: str) -> float:
 
 
 def test_equal_settings_share_a_forward_pass(gated: Gated) -> None:
-    with running(gated, ServerSettings(max_batch=4)) as server, ThreadPoolExecutor(8) as pool:
+    with running(gated, in_turn(max_batch=4)) as server, ThreadPoolExecutor(8) as pool:
         batcher = server.service.batcher
         first = pool.submit(ask, server)
         until(lambda: gated.calls == [1])
@@ -89,7 +96,7 @@ def test_equal_settings_share_a_forward_pass(gated: Gated) -> None:
 
 def test_a_default_that_is_said_is_no_other_setting(gated: Gated) -> None:
     said = {"num_inference_steps": 2, "guidance_scale": gated.pipe.defaults["guidance_scale"]}
-    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn()) as server, ThreadPoolExecutor(4) as pool:
         asked: list[Future[Any]] = [pool.submit(ask, server)]
         until(lambda: gated.calls == [1])
         asked.append(pool.submit(ask, server, 2))
@@ -103,7 +110,7 @@ def test_a_default_that_is_said_is_no_other_setting(gated: Gated) -> None:
 
 def test_canvases_bound_what_is_generated_together(gated: Gated) -> None:
     """A picture with candidates is as many pictures; one alone is generated at all events."""
-    with running(gated, ServerSettings(max_canvases=4)) as server, ThreadPoolExecutor(9) as pool:
+    with running(gated, in_turn(max_canvases=4)) as server, ThreadPoolExecutor(9) as pool:
         more = {"num_candidates": 2, "num_inference_steps": 2}
         generate, batcher = client(server).images.generate, server.service.batcher
         asked = [pool.submit(ask, server)]
@@ -128,7 +135,7 @@ def test_previews_are_of_those_alone_who_asked(
         return decode(codes, *more)
 
     monkeypatch.setattr(gated.pipe, "decode", counted)
-    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn()) as server, ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, server)
         until(lambda: gated.calls == [1])
         others = [pool.submit(ask, server, seed, 4) for seed in (2, 3)]
@@ -162,7 +169,7 @@ def test_a_place_is_taken_until_its_thread_ends(
 
     monkeypatch.setattr(service, "prepare", slow)
     gated.gate.set()
-    with running(gated, ServerSettings(request_timeout=0.2)) as server:
+    with running(gated, in_turn(request_timeout=0.2)) as server:
 
         def out_of_time() -> bool:
             with pytest.raises(openai.InternalServerError) as caught:
@@ -178,7 +185,7 @@ def test_a_place_is_taken_until_its_thread_ends(
 
 def test_one_bad_picture_fails_alone(gated: Gated) -> None:
     gated.bad = 13
-    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn()) as server, ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, server)
         until(lambda: gated.calls == [1])
         bad, good = pool.submit(ask, server, 13), pool.submit(ask, server, 14)
@@ -192,7 +199,7 @@ def test_one_bad_picture_fails_alone(gated: Gated) -> None:
 
 
 def test_a_full_queue_refuses(gated: Gated) -> None:
-    with running(gated, ServerSettings(max_queue=2)) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn(max_queue=2)) as server, ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(ask, server)]
         until(lambda: gated.calls == [1])
         waiting.append(pool.submit(ask, server, n=2))
@@ -206,7 +213,7 @@ def test_a_full_queue_refuses(gated: Gated) -> None:
 
 
 def test_time_is_out_in_the_queue_and_at_work(gated: Gated) -> None:
-    settings = ServerSettings(request_timeout=0.3, max_steps=LONG)
+    settings = in_turn(request_timeout=0.3, max_steps=LONG)
     with running(gated, settings) as server:
         with pytest.raises(openai.InternalServerError) as caught:
             ask(server)
@@ -223,7 +230,7 @@ def test_time_is_out_in_the_queue_and_at_work(gated: Gated) -> None:
 
 
 def test_a_stream_tells_that_its_time_is_out(gated: Gated) -> None:
-    with running(gated, ServerSettings(request_timeout=0.2)) as server:
+    with running(gated, in_turn(request_timeout=0.2)) as server:
         with pytest.raises(openai.APIError, match=r"longer than the 0\.2 s"):
             list(client(server).images.generate(prompt="bag", stream=True))
         gated.gate.set()
@@ -231,7 +238,7 @@ def test_a_stream_tells_that_its_time_is_out(gated: Gated) -> None:
 
 def test_generating_stops_when_the_client_goes_away(gated: Gated) -> None:
     gated.gate.set()
-    with running(gated, ServerSettings(max_steps=LONG)) as server:
+    with running(gated, in_turn(max_steps=LONG)) as server:
         connection = sent(server, prompt="bag", num_inference_steps=LONG)
         until(lambda: gated.calls == [1])
         connection.close()
@@ -242,7 +249,7 @@ def test_generating_stops_when_the_client_goes_away(gated: Gated) -> None:
 
 def test_a_stream_stops_when_its_reader_goes_away(gated: Gated) -> None:
     gated.gate.set()
-    with running(gated, ServerSettings(max_steps=LONG)) as server:
+    with running(gated, in_turn(max_steps=LONG)) as server:
         stream = client(server).images.generate(
             prompt="bag", stream=True, partial_images=16, extra_body={"num_inference_steps": LONG}
         )
@@ -254,7 +261,7 @@ def test_a_stream_stops_when_its_reader_goes_away(gated: Gated) -> None:
 
 
 def test_who_leaves_ends_nobody_elses(gated: Gated) -> None:
-    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn()) as server, ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, server)
         until(lambda: gated.calls == [1])
         stays = pool.submit(ask, server, 2)
@@ -268,8 +275,58 @@ def test_who_leaves_ends_nobody_elses(gated: Gated) -> None:
     assert gated.calls == [1, 1]
 
 
+def test_batches_at_once_share_what_waits(gated: Gated) -> None:
+    """Two workers: the first picture is one's, those that wait then go to both alike."""
+    settings = ServerSettings(batches_at_once=2, max_batch=4)
+    with running(gated, settings) as server, ThreadPoolExecutor(8) as pool:
+        batcher = server.service.batcher
+        asked = [pool.submit(ask, server, 1)]
+        until(lambda: gated.calls == [1])
+        asked.append(pool.submit(ask, server, 2))
+        until(lambda: gated.calls == [1, 1] and batcher.running == 2)
+        asked += [pool.submit(ask, server, seed) for seed in range(3, 9)]
+        until(lambda: batcher.waiting == 6)
+        gated.gate.set()
+        found = [one.result().data[0] for one in asked]
+    assert sum(gated.calls) == 8 and max(gated.calls) <= 4 and batcher.running == 0
+    for seed, one in enumerate(found, 1):
+        expected = gated.pipe("bag", seed=seed, num_inference_steps=2).images[0]
+        assert picture_of(one.b64_json).tobytes() == expected.tobytes()
+
+
+def test_batches_at_once_share_the_processors(gated: Gated) -> None:
+    """A thread has them all while it is alone; nobody else's number of threads changes."""
+    before, seen = torch.get_num_threads(), list[int]()
+    batcher = Batcher(gated, at_once=2, _processors=6)  # type: ignore[arg-type]
+
+    def worker(busy: int) -> None:
+        batcher._busy = busy
+        batcher._take_share()
+        seen.append(torch.get_num_threads())
+
+    for busy in (1, 2):
+        thread = threading.Thread(target=worker, args=(busy,))
+        thread.start()
+        thread.join()
+    gated.pipe.deterministic = True
+    thread = threading.Thread(target=worker, args=(1,))
+    thread.start()
+    thread.join()
+    assert seen == [6, 3, 3] and torch.get_num_threads() == before
+
+
+def test_how_many_batches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are processors, one where company must not change a picture."""
+    pipe = make_pipeline().to("cpu", "fp32")
+    for processors, want in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda one=processors: one)
+        assert batches_at_once(pipe) == want
+    pipe.to(deterministic=True)
+    assert batches_at_once(pipe) == 1
+
+
 def test_who_waits_is_told_when_the_server_stops(gated: Gated) -> None:
-    with running(gated) as server, ThreadPoolExecutor(4) as pool:
+    with running(gated, in_turn()) as server, ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, server)
         until(lambda: gated.calls == [1])
         second = pool.submit(ask, server, 2)

@@ -22,7 +22,7 @@ README, CHINESE = (
 )
 GUIDES = [
     (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("tasks", "tutorial-first-picture", "tutorial-own-look")
+    for name in ("tasks", "controls", "own-model", "tutorial-first-picture", "tutorial-own-look")
 ]
 NOTEBOOKS = "\n\n".join(
     source for path in sorted(EXAMPLES.glob("*.ipynb")) for source in cells_of(path, "markdown")

@@ -155,8 +155,8 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
             clip_weight: the same share of CLIP, which is `pipe.clip`: what
-                `estimators.metrics.clip_score.load_english` or `load_chinese` gives. Its score is
-                2.5 times the cosine, 1 at most.
+                `estimators.metrics.clip_score.load_english` or `load_chinese` gives; it is
+                taken to the pipeline's device. Its score is 2.5 times the cosine, 1 at most.
             feather: width in pixels of a blended band outside the kept pixels.
             original_size: an edit comes back at its image's own size (PIL only): the model works on
                 the part around what changes, and no other pixel is touched. `codes` and the rest

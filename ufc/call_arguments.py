@@ -69,12 +69,13 @@ def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     return controls, settings
 
 
-def with_strength(settings: Mapping[str, Any], controls: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with a strength for images of which nothing says what is to be changed."""
-    alone = "image" in controls and not controls.keys() & set(OF_AN_EDIT)
-    if not alone or settings.get("strength") is not None:
-        return dict(settings)
-    return dict(settings) | {"strength": STRENGTH}
+def with_strength(config: GenerationConfig, given: Sequence[Conditioning]) -> GenerationConfig:
+    """The settings with a strength, where there are images and none says what is to be changed."""
+    images = [one for one in given if one.image is not None]
+    edited = any(getattr(one, name) is not None for one in images for name in OF_AN_EDIT)
+    if config.strength is not None or edited or not images:
+        return config
+    return config.model_copy(update={"strength": STRENGTH})
 
 
 def refuse_pair(temperature: Any) -> None:

@@ -21,7 +21,6 @@ from ufc.call_arguments import (
     refuse_pair,
     sort_arguments,
     spread_seeds,
-    with_strength,
 )
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.expansion import ExpandPrompt
@@ -206,7 +205,6 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             {name: value for name, value in given.items() if name not in NO_SETTINGS}
         )
         refuse_pair(temperature)
-        settings = with_strength(settings, controls)
         if latents is not None:
             controls |= latent_controls(latents, controls, self.transformer.config.codes)
             if latents.ndim == 3 and height is None and width is None:

@@ -35,7 +35,7 @@ from ufc.sampling.seeds import count_up, random_seed
 from ufc_base.images import ImageError, load_image, load_mask, load_original
 
 NAMED = ("conditioning", "reference_weights")  # of a call's controls, and no fields themselves
-STRENGTH = 0.5  # of an image that is all of a call, as of diffusers' image to image
+STRENGTH = 0.5  # of an image that is changed all over, as of diffusers' image to image
 
 
 def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -180,7 +180,7 @@ def prepare_edit(
 ) -> tuple[Frame, EditCanvas]:
     """The size of one picture, and what is kept in it; see `prepare_edits`."""
     image, mask, blocks, codes = one.image, one.mask_image, one.preserve_blocks, one.codes
-    photograph, partly = None, config.strength is not None and config.strength < 1
+    photograph, partly = None, of_strength(config) < 1
     if image is not None and mask is blocks is one.outpaint is None and config.strength is not None:
         blocks = ()  # all of it is changed, as far as the strength says
     if partly and one.outpaint is not None:

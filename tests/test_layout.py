@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each imports only from those before it.
 ROOMS = ("ufc_base", "vqgan", "estimators", "ufc", "webui")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-# What drawing must do without: the extras of pyproject.toml, by the names they are imported under.
+# What generating must do without: the extras of pyproject.toml, by the names they are imported by.
 EXTRAS = (
     "accelerate",
     "cn_clip",

@@ -35,7 +35,7 @@ from ufc.sampling.seeds import count_up, random_seed
 from ufc_base.images import ImageError, load_image, load_mask, load_original
 
 NAMED = ("conditioning", "reference_weights")  # of a call's controls, and no fields themselves
-STRENGTH = 0.5  # of an image that is all of a call, as of diffusers' image to image
+STRENGTH = 0.5  # of an image that is changed all over, as of diffusers' image to image
 
 
 def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -69,12 +69,13 @@ def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     return controls, settings
 
 
-def with_strength(settings: Mapping[str, Any], controls: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with a strength for images of which nothing says what is to be changed."""
-    alone = "image" in controls and not controls.keys() & set(OF_AN_EDIT)
-    if not alone or settings.get("strength") is not None:
-        return dict(settings)
-    return dict(settings) | {"strength": STRENGTH}
+def with_strength(config: GenerationConfig, given: Sequence[Conditioning]) -> GenerationConfig:
+    """The settings with a strength, where there are images and none says what is to be changed."""
+    images = [one for one in given if one.image is not None]
+    edited = any(getattr(one, name) is not None for one in images for name in OF_AN_EDIT)
+    if config.strength is not None or edited or not images:
+        return config
+    return config.model_copy(update={"strength": STRENGTH})
 
 
 def refuse_pair(temperature: Any) -> None:
@@ -179,7 +180,7 @@ def prepare_edit(
 ) -> tuple[Frame, EditCanvas]:
     """The size of one picture, and what is kept in it; see `prepare_edits`."""
     image, mask, blocks, codes = one.image, one.mask_image, one.preserve_blocks, one.codes
-    photograph, partly = None, config.strength is not None and config.strength < 1
+    photograph, partly = None, of_strength(config) < 1
     if image is not None and mask is blocks is one.outpaint is None and config.strength is not None:
         blocks = ()  # all of it is changed, as far as the strength says
     if partly and one.outpaint is not None:

@@ -48,7 +48,7 @@ class Shot:
 
 
 def take(pipeline: UFCPipeline, folder: Path, name: str, caption: str, **controls: object) -> Shot:
-    """Draw one picture and write it."""
+    """Generate one picture and write it."""
     out: PipelineOutput = pipeline(**controls)  # type: ignore[arg-type]
     out.images[0].save(folder / f"{name}.png")
     return Shot(

@@ -47,6 +47,7 @@ class Options:
         contrastive: opens the estimator that ranks captions.
         perceptual: LPIPS; None loads it.
         clip_model, clip_checkpoint: open_clip's for English captions, Chinese-CLIP's for `text_zh`.
+        device: where CLIP works: auto, cpu or cuda.
     """
 
     caption_column: str = "text"
@@ -54,6 +55,7 @@ class Options:
     perceptual: Perceptual | None = None
     clip_model: str | None = None
     clip_checkpoint: str | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from estimators.metrics.base import MeasuredSet, Metric, Need, Options, register_metric
 from ufc_base.extras import UnavailableError, how_to_install
+from ufc_base.training.processes import pick_device
 from vqgan.perceptual import import_torchvision
 
 ENGLISH, CHINESE = "ViT-B-32", "ViT-B-16"
@@ -36,7 +37,8 @@ class ClipScore(Metric):
     def load(self, options: Options) -> ClipScorer:
         load = load_chinese if options.caption_column == "text_zh" else load_english
         named = {} if options.clip_model is None else {"model": options.clip_model}
-        return load(**named, checkpoint=options.clip_checkpoint)
+        device = pick_device(options.device)
+        return load(**named, checkpoint=options.clip_checkpoint).to(device)
 
     def measure(self, given: MeasuredSet, judge: ClipScorer) -> dict[str, Any]:
         assert given.captions is not None
@@ -50,18 +52,24 @@ class ClipScore(Metric):
 
 @dataclass(frozen=True)
 class ClipScorer:
-    """A CLIP behind two functions.
+    """A CLIP with what turns pictures and texts into its inputs; it works where it is.
 
     Attributes:
         name: model and checkpoint, for reports.
+        network: has `encode_image` and `encode_text`, batches to embeddings of any length.
         images: one picture to the tensor that the network wants.
-        encode_images, encode_texts: batches to embeddings, of any length.
+        tokenize: texts to their ids, (B, T).
     """
 
     name: str
+    network: nn.Module
     images: Callable[[Image.Image], Tensor]
-    encode_images: Callable[[Tensor], Tensor]
-    encode_texts: Callable[[Sequence[str]], Tensor]
+    tokenize: Callable[[Sequence[str]], Tensor]
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network to a device."""
+        self.network.to(device)
+        return self
 
     @torch.inference_mode()
     def scores(self, pictures: Iterable[Image.Image], texts: Sequence[str]) -> list[float]:
@@ -70,6 +78,8 @@ class ClipScorer:
         Raises:
             ValueError: different numbers of pictures and texts.
         """
+        network: Any = self.network
+        device = next(network.parameters()).device
         found: list[float] = []
         stream = iter(pictures)
         while batch := list(islice(stream, BATCH)):
@@ -77,8 +87,8 @@ class ClipScorer:
             if len(own) < len(batch):
                 raise ValueError(f"got more pictures than the {len(texts)} texts, wanted as many")
             pixels = torch.stack([self.images(picture) for picture in batch])
-            a = F.normalize(self.encode_images(pixels).float(), dim=-1)
-            b = F.normalize(self.encode_texts(own).float(), dim=-1)
+            a = F.normalize(network.encode_image(pixels.to(device)).float(), dim=-1)
+            b = F.normalize(network.encode_text(self.tokenize(own).to(device)).float(), dim=-1)
             found += (100 * (a * b).sum(-1).clamp_min(0)).tolist()
         if len(found) < len(texts):
             raise ValueError(f"got {len(found)} pictures for {len(texts)} texts, wanted as many")
@@ -102,12 +112,12 @@ def load_english(model: str = ENGLISH, checkpoint: str | None = None) -> ClipSco
         tokenize = open_clip.get_tokenizer(model)
     except Exception as error:  # the library raises many unrelated types
         raise ValueError(_no_weights("English", model, checkpoint, error)) from error
-    network.eval()
+    network.eval().requires_grad_(False)
     return ClipScorer(
         f"open_clip {model} {checkpoint or ''}".strip(),
+        network,
         images,
-        network.encode_image,
-        lambda texts: network.encode_text(tokenize(list(texts))),
+        lambda texts: tokenize(list(texts)),
     )
 
 
@@ -136,12 +146,12 @@ def load_chinese(model: str = CHINESE, checkpoint: str | None = None) -> ClipSco
             )
     except Exception as error:  # the library raises many unrelated types
         raise ValueError(_no_weights("Chinese", model, checkpoint, error)) from error
-    network.eval()
+    network.eval().requires_grad_(False)
     return ClipScorer(
         f"cn_clip {model} {checkpoint or ''}".strip(),
+        network,
         images,
-        network.encode_image,
-        lambda texts: network.encode_text(clip.tokenize(list(texts), context_length=52)),
+        lambda texts: clip.tokenize(list(texts), context_length=52),
     )
 
 

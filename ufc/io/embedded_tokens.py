@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from ufc.io.png.block_record import BlockRecord, Origin, rounded_confidence
-from ufc.pipeline import UFCPipeline
 from ufc_base.profiles import foreign_profile
 from vqgan.upscaling.model import SCALE
+
+if TYPE_CHECKING:
+    from ufc.pipeline import UFCPipeline
 
 
 def block_record(

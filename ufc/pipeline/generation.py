@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ufc.call_arguments import make_generators, of_strength, prepare_edits, sampler_config
+from ufc.call_arguments import (
+    make_generators,
+    of_strength,
+    prepare_edits,
+    sampler_config,
+    with_strength,
+)
 from ufc.conditioning.conditioning import OF_AN_IMAGE, Conditioning
 from ufc.conditioning.edits.strength import stay_by_strength
 from ufc.conditioning.encoding import known_codes
@@ -68,6 +74,7 @@ class Generation(Judging):
         for watch in self.watches:
             watch.look()
         check_output_type(output_type)
+        config = with_strength(config, given)
         self.check_upscale(config.upscale)
         self.check_scores(config, [one.prompt for one in given], scorer, scorer_weight)
         names = tensor_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)

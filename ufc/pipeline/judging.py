@@ -106,7 +106,7 @@ class Judging(Coding):
             )
         if weights["clip"] or "clip" in least:
             assert self.clip is not None
-            judge = clip_scorer(self.clip)
+            judge = clip_scorer(self.clip.to(self.device))
             found.append(make_reranker("clip", judge, prompts, weights["clip"], worded))
         if scorer is not None:
             found.append(make_reranker("scorer", scorer, prompts, scorer_weight))

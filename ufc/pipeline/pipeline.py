@@ -21,7 +21,6 @@ from ufc.call_arguments import (
     refuse_pair,
     sort_arguments,
     spread_seeds,
-    with_strength,
 )
 from ufc.conditioning.conditioning import Conditioning
 from ufc.conditioning.expansion import ExpandPrompt
@@ -155,8 +154,8 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             contrastive_weight: share of the bundled contrastive estimator in the compliance that
                 candidates are chosen by, 0..1; a reranker that was not trained with the model.
             clip_weight: the same share of CLIP, which is `pipe.clip`: what
-                `estimators.metrics.clip_score.load_english` or `load_chinese` gives. Its score is
-                2.5 times the cosine, 1 at most.
+                `estimators.metrics.clip_score.load_english` or `load_chinese` gives; it is
+                taken to the pipeline's device. Its score is 2.5 times the cosine, 1 at most.
             feather: width in pixels of a blended band outside the kept pixels.
             original_size: an edit comes back at its image's own size (PIL only): the model works on
                 the part around what changes, and no other pixel is touched. `codes` and the rest
@@ -206,7 +205,6 @@ class UFCPipeline(Storage, Adapting, MemorySaving, Generation):
             {name: value for name, value in given.items() if name not in NO_SETTINGS}
         )
         refuse_pair(temperature)
-        settings = with_strength(settings, controls)
         if latents is not None:
             controls |= latent_controls(latents, controls, self.transformer.config.codes)
             if latents.ndim == 3 and height is None and width is None:

@@ -39,8 +39,8 @@ def controls_of(picture: str, metadata: Metadata) -> Conditioning:
     if not words.keys() & picture_kinds().keys():
         return tokens_of(Request.from_json(words))
     files, request = InputFiles(), listed_request(picture)
-    told = as_told(request, files)
-    others = [name for name in CONTROLS if told[name] != said.get(name)]
+    recorded = recorded_controls(request, files)
+    others = [name for name in CONTROLS if recorded[name] != said.get(name)]
     if others:
         raise RequestError(
             f"{picture}: was made from other {listed(others)} than its {MANIFEST} leads to; a file "
@@ -69,16 +69,16 @@ def listed_request(picture: str) -> Request:
     )
 
 
-def as_told(request: Request, files: InputFiles) -> dict[str, Any]:
-    """A request's controls as a picture's file has them: pictures by their sha256.
+def recorded_controls(request: Request, files: InputFiles) -> dict[str, Any]:
+    """A request's controls as a picture's file records them: pictures by their sha256.
 
     Raises:
         ImageError: a file that cannot be read.
     """
     pictures = request.conditioning.pictures.items()
     hashes = files.hashes({name: paths for name, paths in pictures if name in CONTROLS})
-    told = request.to_json(lambda path: {"sha256": hashes.get(path)})
-    return {name: told.get(name) for name in CONTROLS}
+    record = request.to_json(lambda path: {"sha256": hashes.get(path)})
+    return {name: record.get(name) for name in CONTROLS}
 
 
 def tokens_of(request: Request) -> Conditioning:

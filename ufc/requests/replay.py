@@ -1,4 +1,4 @@
-"""What drew a manifest, and what of it this machine has."""
+"""What a manifest was generated with, and what of it this machine has."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def have_here(
 
 
 def differences(result: Result, now: Mapping[str, Any]) -> dict[str, Any]:
-    """What drew a picture that is not so now, by name; what it does not say is not told."""
+    """By name what a picture says it was generated with, where that is not so now."""
     then = {**(result.backend or {}), **(result.versions or {})}
     return {name: was for name, was in then.items() if name in now and now[name] != was}

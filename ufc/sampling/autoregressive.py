@@ -103,9 +103,8 @@ def make_causal_predict(
 
     Keys and values of the cells so far are kept, so a call runs only what stands between its cell
     and the last call's; a call for an earlier cell, for other owners, or after codes that have
-    changed since, begins anew. Both
-    branches of guidance are one batch. Where several cells are asked for, `together` predicts
-    them, as masked ones.
+    changed since, begins anew. Both branches of guidance are one batch. Where several cells are
+    asked for, `together` predicts them, as masked ones.
     """
     guided = negative is not None and guidance_scale != 1
     images = len(prefix.lengths)

@@ -95,7 +95,7 @@ class GenerationConfig(BaseModel):
     )
 
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Picture i uses seed + i; drawn at random otherwise."
+        None, ge=0, le=MAX_SEED, description="Picture i uses seed + i; random where none is given."
     )
     height: int | None = Field(
         None,

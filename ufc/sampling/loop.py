@@ -1,8 +1,7 @@
 """Progressive generation: predict, score, re-mask, and again.
 
 One loop serves every order of filling (`ufc.sampling.orders`) but those that bring their own
-(`Order.loop`). It knows neither transformer nor
-estimators; it asks two functions:
+(`Order.loop`). It knows neither transformer nor estimators; it asks two functions:
 
   predict(codes_MT, owner_M, ask_MT) -> logits (cells asked for, V), row-major; or of several
                                         codebooks `token_sampling.Cells`

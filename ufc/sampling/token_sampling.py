@@ -122,7 +122,7 @@ def sample_codes(
     cells = as_cells(prediction)
     confidences: list[Tensor] = []
 
-    def tell(k: int, logits_NV: Tensor) -> Tensor:
+    def choose(k: int, logits_NV: Tensor) -> Tensor:
         nonlocal uniform_N
         probabilities = logits_NV.float().softmax(-1)
         if temperature == 0:
@@ -137,7 +137,7 @@ def sample_codes(
         confidences.append(confidence_in(sampled, probabilities, own))
         return sampled
 
-    return tell_codes(cells, tell), reduce(torch.mul, confidences)
+    return choose_codes(cells, choose), reduce(torch.mul, confidences)
 
 
 def invert(p_NV: Tensor, uniform_N: Tensor, last: bool) -> tuple[Tensor, Tensor]:
@@ -157,13 +157,16 @@ def invert(p_NV: Tensor, uniform_N: Tensor, last: bool) -> tuple[Tensor, Tensor]
     return codes.squeeze(-1), within.squeeze(-1).clamp(0, 1)
 
 
-def tell_codes(cells: Cells, tell: Callable[[int, Tensor], Tensor]) -> Tensor:
-    """Joint codes (N,) of cells: `tell` is given k and logits, and says the k-th codes, 0..V-1."""
-    told: list[Tensor] = []
+def choose_codes(cells: Cells, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """Joint codes (N,) of cells, codebook by codebook: `choose` returns the k-th ones, 0..V-1.
+
+    It is given k, and logits (N, V) after the codes that it has chosen before.
+    """
+    chosen: list[Tensor] = []
     for k in range(cells.codebooks):
-        logits_NV = cells.after(torch.stack(told, dim=1)) if told else cells.first
-        told.append(tell(k, logits_NV).to(logits_NV.device) + k * cells.size)
-    return join_codes(torch.stack(told, dim=1), cells.size)
+        logits_NV = cells.after(torch.stack(chosen, dim=1)) if chosen else cells.first
+        chosen.append(choose(k, logits_NV).to(logits_NV.device) + k * cells.size)
+    return join_codes(torch.stack(chosen, dim=1), cells.size)
 
 
 def logits_along(cells: Cells, codes_NK: Tensor) -> Iterator[Tensor]:
@@ -172,14 +175,14 @@ def logits_along(cells: Cells, codes_NK: Tensor) -> Iterator[Tensor]:
         yield cells.after(codes_NK[:, :k]) if k else cells.first
 
 
-def draw_codes(prediction: Prediction, generator: torch.Generator) -> Tensor:
-    """A code for each cell by chance from a CPU generator, (N,) int64."""
+def multinomial_codes(prediction: Prediction, generator: torch.Generator) -> Tensor:
+    """A code for each cell, sampled at temperature 1 from a CPU generator, (N,) int64."""
 
-    def tell(k: int, logits_NV: Tensor) -> Tensor:
+    def choose(k: int, logits_NV: Tensor) -> Tensor:
         probabilities = logits_NV.detach().float().softmax(-1).cpu()
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
-    return tell_codes(as_cells(prediction), tell)
+    return choose_codes(as_cells(prediction), choose)
 
 
 def confidence_of(prediction: Prediction, codes_N: Tensor, alike: Alike | None = None) -> Tensor:

@@ -136,7 +136,7 @@ class Minibatches:
     def pictures(self, indices: list[int], step: int) -> Tensor:
         """Pixels (B, 3, H, W), half of them mirrored, half of them softened.
 
-        Drawn pictures are softer than photographs; a judge of both must not mind.
+        Generated pictures are softer than photographs; a judge of both must not mind.
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         x = self.pixels.batch(indices)

@@ -1,7 +1,7 @@
-"""Pictures the model drew while it was trained: what fidelity has to tell from real ones.
+"""Pictures the model generated while it was trained: what fidelity has to tell from real ones.
 
-Drawing one costs as much as many training steps, so each is kept for a while and shown again.
-They are drawn as for a user (both orders, guidance, all steps), and some are taken from the
+Generating one costs as much as many training steps, so each is kept for a while and shown again.
+They are generated as for a user (both orders, guidance, all steps), and some are taken from the
 middle of a refinement, since those are the canvases that the estimators choose among.
 """
 
@@ -24,7 +24,7 @@ from ufc.training.codes.cache import dtype_of
 
 
 class ReplayBuffer:
-    """The latest `capacity` drawn canvases (T,) with the controls they were drawn under."""
+    """The latest `capacity` generated canvases (T,) with the controls of each."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity

@@ -54,7 +54,7 @@ class Engine:
         if sharding not in SHARDINGS:
             raise ValueError(f"sharding is {sharding!r}; choose one of {', '.join(SHARDINGS)}")
         device_here = pick_device(device)
-        self.mixed_precision = pick_precision(mixed_precision, device_here)
+        self.mixed_precision = pick_mixed_precision(mixed_precision, device_here)
         self.device, self.ranks = join(device_here)
         self.blocks, self.partial = blocks, partial
         fsdp = sharding == "fsdp" or os.environ.get("ACCELERATE_USE_FSDP") == "true"
@@ -265,7 +265,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_precision(name: str, device: torch.device) -> str:
+def pick_mixed_precision(name: str, device: torch.device) -> str:
     """`bf16` or `no`; `auto` is bf16 where the device multiplies it itself.
 
     Raises:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from test_ablation import distance
+from toy_clip import small_clip
 from toy_contrastive import tiny_model
 from toy_data import write_folder
 
 import ufc.cli.main as cli
+from estimators.metrics.clip_score import ClipScorer
 from estimators.metrics.sets.picture_set import RECIPE, open_set
 from ufc.contrastive_scorer import ContrastiveEstimator
 from ufc.evaluation.controls import kept_half, reference_figures, subsets
@@ -22,6 +24,7 @@ from ufc.evaluation.report import to_html
 from ufc.pipeline import UFCPipeline
 from ufc.sampling.generation_config import REQUEST_SETTINGS
 from ufc_base.data.datasets import DataError
+from vqgan.perceptual import import_torchvision
 
 EXTRACTOR = "toy_extractor:tiny_extractor"
 
@@ -102,6 +105,18 @@ def test_what_generate_wrote_is_read_by_its_manifest(
     assert found.recipe["seed"] == "1 to 2"
     with pytest.raises(DataError, match="--caption-column"):
         open_set("drawn").captions("nothing")
+
+
+def test_clip_works_on_the_device_of_the_command(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_torchvision()
+    name, checkpoint = small_clip(place)
+    asked: list[str] = []
+    monkeypatch.setattr(ClipScorer, "to", lambda self, device: asked.append(str(device)) or self)
+    chosen = ["--clip-model", name, "--clip-checkpoint", str(checkpoint), "--device", "cpu:0"]
+    assert evaluate("data", "--clip-score", *chosen, "--quiet") == 0
+    assert asked == ["cpu:0"]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_auto_asks_the_processor(
     monkeypatch.setenv("UFC_CPU_VNNI", vnni)
     assert pick_precision("auto", CPU) == chosen
     assert pick_precision("auto", CPU, compiled=True) == compiled
-    of_training = ufc_base.training.processes.pick_precision("auto", CPU)
+    of_training = ufc_base.training.processes.pick_mixed_precision("auto", CPU)
     assert of_training == ("bf16" if bf16 == "1" else "no")
     features = processor_features()
     assert ("bf16" in features, "vnni" in features) == (bf16 == "1", vnni == "1")

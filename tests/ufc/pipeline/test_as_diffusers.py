@@ -259,9 +259,13 @@ class TestStrength:
         alone = pipeline("bag", base, **given)
         assert alone.steps == [4]
         assert torch.equal(alone.codes, pipeline("bag", base, strength=0.5, **given).codes)
+        whole = Conditioning(prompt="bag", image=base)
+        assert torch.equal(alone.codes, pipeline(conditioning=whole, **given).codes)
         masked = pipeline("bag", base, FREE, **given)
         assert masked.steps == [8]
         assert torch.equal(masked.codes, pipeline("bag", base, FREE, strength=1.0, **given).codes)
+        edit = Conditioning(prompt="bag", image=base, mask_image=FREE)
+        assert torch.equal(masked.codes, pipeline(conditioning=edit, **given).codes)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -269,10 +273,6 @@ class TestStrength:
             ({"strength": 0.5}, "strength: needs the image"),
             ({"strength": 1.5, "image": picture()}, "wanted 0 to 1"),
             ({"image": [picture(), picture()], "mask_image": [FREE, None]}, "needs either mask_im"),
-            (
-                {"prompt": None, "conditioning": Conditioning(image=picture())},
-                "needs either mask_image",
-            ),
             ({"image": picture(), "outpaint": [0, 1, 0, 1], "strength": 0.5}, "leave the strength"),
         ],
     )

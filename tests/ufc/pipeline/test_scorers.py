@@ -200,6 +200,16 @@ def test_clip_chooses(tmp_path: Path) -> None:
     assert cosine >= pipe.clip.scores(alone.images, ["red bag"])[0] / 100
 
 
+def test_clip_is_taken_to_the_pipelines_device(tmp_path: Path) -> None:
+    import_torchvision()
+    name, checkpoint = small_clip(tmp_path)
+    pipe = make_pipeline()
+    pipe.clip = load_english(name, str(checkpoint))
+    pipe.device = torch.device("meta")  # no memory is needed there
+    pipe.rerankers(["red bag"], GenerationConfig(clip_weight=0.5))
+    assert {one.device.type for one in pipe.clip.network.parameters()} == {"meta"}
+
+
 def test_clip_from_the_command_line(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

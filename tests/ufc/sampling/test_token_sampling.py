@@ -9,7 +9,7 @@ from toy_books import CODES, SIZE, books_transformer
 from ufc.model.code_head import CodeStates
 from ufc.sampling.token_sampling import (
     confidence_of,
-    draw_codes,
+    multinomial_codes,
     sample_codes,
     together,
 )
@@ -88,7 +88,7 @@ def test_confidence_is_the_product_of_what_looks_alike_in_each_codebook() -> Non
 def test_codes_drawn_from_a_generator_follow_the_joint_distribution() -> None:
     count = 20_000
     states = states_of(count)
-    codes = draw_codes(states, torch.Generator().manual_seed(0))
+    codes = multinomial_codes(states, torch.Generator().manual_seed(0))
     expected = count * joint_probabilities(states).flatten()
     found = torch.bincount(codes, minlength=CODES)
     common = expected > 5

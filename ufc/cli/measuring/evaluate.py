@@ -87,6 +87,7 @@ def pictures(flags: PictureFlags) -> int:
         lambda: ContrastiveEstimator.from_pretrained(flags.contrastive),
         clip_model=flags.clip_model,
         clip_checkpoint=flags.clip_checkpoint,
+        device=flags.device,
     )
     with Terminal(quiet=flags.quiet, as_json=flags.json) as terminal:
         measuring = measuring_of(flags, terminal, flags.size, logits="logits" in needs_of(metrics))

@@ -83,7 +83,7 @@ class JudgeFlags:
     ] = None
     num_workers: Annotated[int, option("Threads that resize pictures (0).", JUDGES, min=0)] = 0
     device: Annotated[
-        str, option("Where extractor and model run: auto, cpu or cuda (cpu).", JUDGES)
+        str, option("Where extractor, CLIP and model run: auto, cpu or cuda (cpu).", JUDGES)
     ] = "cpu"
     cache_dir: Annotated[
         str | None,

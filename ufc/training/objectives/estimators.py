@@ -14,7 +14,7 @@ from estimators.registry import find_estimators
 from ufc.conditioning.sequence import ControlItem
 from ufc.model.transformer import UFCConfig, UFCTransformer
 from ufc.sampling.guidance import alike_codes, make_prefix
-from ufc.sampling.token_sampling import Prediction, draw_codes
+from ufc.sampling.token_sampling import Prediction, multinomial_codes
 from ufc.training.batches import TrainBatch
 from ufc.training.config import TrainConfig
 from ufc.training.masks import random_box, random_ratio_mask
@@ -170,9 +170,9 @@ def alike(one: ControlItem, two: ControlItem) -> bool:
 
 
 def one_shot_fill(batch: TrainBatch, prediction: Prediction, generator: torch.Generator) -> Tensor:
-    """The step's targets with the masked cells drawn from the model's own logits, (B, T)."""
+    """The step's targets with the masked cells sampled from the model's own logits, (B, T)."""
     filled = batch.codes_BT.clone()
-    filled[batch.masks_BT] = draw_codes(prediction, generator).to(filled.device)
+    filled[batch.masks_BT] = multinomial_codes(prediction, generator).to(filled.device)
     return filled
 
 

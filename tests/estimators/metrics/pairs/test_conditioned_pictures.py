@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from toy_clip import small_clip
 
 from estimators.metrics import clip_score as clip
+from estimators.metrics.base import Options
 from estimators.metrics.lpips_diversity import caption_diversity, spread
 from estimators.metrics.pairs.preservation import exact_rate, seam_ratio
 from estimators.metrics.pairs.similarity import cosine_to, lpips_of_pairs, ssim
@@ -135,6 +137,44 @@ def test_clip_score_of_english_is_open_clips_cosine(tmp_path: Path) -> None:
     assert found[0] == pytest.approx(100 * max(0.0, float((a * b).sum())), abs=1e-3)
     with pytest.raises(ValueError, match="wanted as many"):
         scorer.scores(pictures, ["one"])
+
+
+class OfOneDirection(torch.nn.Module):
+    """Stands for a CLIP: every embedding is the same. Notes where its inputs are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen: list[str] = []
+
+    def encode_image(self, inputs: Tensor) -> Tensor:
+        self.seen.append(inputs.device.type)
+        return torch.ones(len(inputs), 4)
+
+    encode_text = encode_image
+
+
+def test_clip_works_where_it_is_moved_to() -> None:
+    network = OfOneDirection()
+    scorer = clip.ClipScorer(
+        "one", network, lambda _: torch.zeros(3, 8, 8), lambda texts: torch.zeros(len(texts), 5)
+    )
+    assert scorer.scores([plain(0)], ["a"]) == pytest.approx([100])
+    assert scorer.to("meta").scores([plain(0)], ["a"]) == pytest.approx([100])
+    assert network.seen == ["cpu", "cpu", "meta", "meta"]
+
+
+def test_the_metrics_clip_is_on_the_device_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_torchvision()
+    name, checkpoint = small_clip(tmp_path)
+    options = Options(clip_model=name, clip_checkpoint=str(checkpoint), device="meta")
+    judge = clip.ClipScore().load(options)
+    assert {one.device.type for one in judge.network.parameters()} == {"meta"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="no CUDA device here"):
+        clip.ClipScore().load(replace(options, device="cuda"))
 
 
 def test_missing_clip_weights_have_one_remedy(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 from ufc.io.hub import DEFAULT_MODEL
 from ufc.requests.loading import ModelSettings
 from webui.sessions.exports import enlarged
+from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 
 SHOWN = 960  # pixels across
@@ -97,17 +98,25 @@ def write(film: Film) -> None:
 def earlier_sessions(folder: Path) -> Path:
     """Sessions to be found on the start page; the last picture, enlarged, is the photograph."""
     studio = Studio(folder / "out", ModelSettings(DEFAULT_MODEL))
-    for words in EARLIER:
-        key = studio.begin()
-        asked = replace(studio.store.load(key).settings, prompt=words, seed=1)
-        studio.store.update(key, lambda session, asked=asked: replace(session, settings=asked))
-        studio.generate(key)
-        studio.worker.wait(key)
+    key = [a_session(studio, words) for words in EARLIER][-1]
     picture = studio.store.load(key).pictures[0]
     path = folder / "photograph.jpg"
     with Image.open(io.BytesIO(enlarged(studio, key, picture))) as image:
         image.convert("RGB").save(path, quality=95)  # a JPEG: with nothing but its pixels
     return path
+
+
+def a_session(studio: Studio, words: str) -> str:
+    """A session with a picture; returns its id."""
+    key = studio.begin()
+
+    def ask(session: Session) -> Session:
+        return replace(session, settings=replace(session.settings, prompt=words, seed=1))
+
+    studio.store.update(key, ask)
+    studio.generate(key)
+    studio.worker.wait(key)
+    return key
 
 
 def walk(editor: Editor, photograph: Path) -> Film:

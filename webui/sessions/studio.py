@@ -54,7 +54,7 @@ class Studio:
         self._model = model
         self._loaded: Loaded | None = None
         self._loading = threading.Lock()
-        self._under_way: set[str] = set()  # sessions that say so, of what this process does
+        self._under_way: set[str] = set()  # sessions whose `pending` is of this process
         self._last_asked: dict[str, tuple[float, object]] = {}
         self._swept = -math.inf  # when, by the monotonic clock
 

@@ -14,7 +14,9 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+from ufc.cli.flags import DType
 from ufc.requests.loading import ModelSettings
 from webui.sessions.generating.worker import Ticket
 from webui.sessions.state import Session
@@ -25,11 +27,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default=None)
+    parser.add_argument("--dtype", default="auto", choices=get_args(DType))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--visitors", type=int, default=20)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(Path(folder), ModelSettings(arguments.model))
+        studio = Studio(Path(folder), ModelSettings(arguments.model, dtype=arguments.dtype))
         started = time.monotonic()
         steps = studio.loaded.pipe.defaults["num_inference_steps"]
         print(f"loading the model: {time.monotonic() - started:.2f} s")

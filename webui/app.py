@@ -31,6 +31,7 @@ from webui.strings import LANGUAGES, speak
 
 LOG = logging.getLogger(__name__)
 NEW = "new"  # in the place of a session in the address
+SEEN_EVERY = 3600.0  # seconds; well below what sessions that nobody looks at are left for
 SWITCH_EVERY = 0.0005  # seconds; Python's own is 0.005
 DESK = ("words", "easel", "panels", "shelf")
 STYLE = Path(__file__).with_name("page") / "page.css"
@@ -72,6 +73,12 @@ def main() -> None:
         guarded(easel, page)
     with right:
         guarded(shelf, page)
+    keep_known(page)
+
+
+def keep_known(page: Page) -> None:
+    """Say that a window shows the session for as long as it does, also while nobody touches it."""
+    st.fragment(lambda: page.studio.tabs.seen(page.key), run_every=SEEN_EVERY)()
 
 
 def studio_of_this_server() -> Studio:

@@ -9,6 +9,7 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -53,7 +54,7 @@ class Studio:
         self._model = model
         self._loaded: Loaded | None = None
         self._loading = threading.Lock()
-        self._submitted: set[str] = set()  # sessions that something was queued for in this process
+        self._under_way: set[str] = set()  # sessions whose `pending` is of this process
         self._last_asked: dict[str, tuple[float, object]] = {}
         self._swept = -math.inf  # when, by the monotonic clock
 
@@ -233,17 +234,27 @@ class Studio:
             try:
                 (now or self._job_on_what_is_there(key, session)).run(ticket)
             finally:
-                with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-                    self.store.update(key, lambda s: replace(s, pending=ticket.followed()))
+                self._write_pending(key, ticket.followed)
 
         def queued(session: Session) -> Session:
             # Under the session's lock: one that ends meanwhile sees that another follows.
             steps, weight = self.most_steps(session, request), pictures_a_step(request)
             self.worker.submit(key, steps, run, request.prompt or "", weight)
+            self._under_way.add(key)
             return replace(session, pending=True)
 
-        self._submitted.add(key)
         self.store.update(key, queued)
+
+    def _write_pending(self, key: str, pending: Callable[[], bool]) -> None:
+        """Write down whether something of a session is still under way, where it is still there."""
+        with suppress(OSError):  # it goes on saying so
+            try:
+                with self.store.own(key):
+                    after = self.store.update(key, lambda s: replace(s, pending=pending()))
+                    if not after.pending:
+                        self._under_way.discard(key)
+            except KeyError:
+                self._under_way.discard(key)
 
     def _job(self, key: str, session: Session, request: Request, repair: int = 0) -> GenerationJob:
         kind = PhotographJob if request.original_size else GenerationJob
@@ -261,29 +272,31 @@ class Studio:
         """Whether the session asks for what it asked for a moment ago."""
         session, at = self.store.load(key), time.monotonic()
         asked = replace(session.settings, seed=0), session.view.marks, session.references
-        before, what = self._last_asked.get(key, (-DOUBLE_CLICK, None))
+        for other, (then, _) in list(self._last_asked.items()):
+            if at - then >= DOUBLE_CLICK:
+                self._last_asked.pop(other, None)
+        _, before = self._last_asked.get(key, (at, None))
         self._last_asked[key] = at, asked
-        return at - before < DOUBLE_CLICK and asked == what
+        return asked == before
 
     def stop(self, key: str, number: int | None = None) -> None:
         """End the first drawing, or the one of a number, after the step at hand, or take it out of
         the queue."""
         self.worker.stop(key, number)
-        with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-            self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
+        self._write_pending(key, lambda: self.worker.active(key))
 
     def stop_all(self, key: str) -> None:
         """End the drawing at work after its step, and take out of the queue what waits."""
         self.worker.stop_all(key)
-        with suppress(KeyError, OSError):  # its folder was deleted meanwhile
-            self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
+        self._write_pending(key, lambda: self.worker.active(key))
 
     def cut_off(self, key: str) -> bool:
         """Whether a server that ended left a generation of a session undone: said once."""
-        if key in self._submitted or not self.store.load(key).pending:
-            return False
-        self.store.update(key, lambda s: replace(s, pending=self.worker.active(key)))
-        return True
+        with self.store.own(key):
+            if key in self._under_way or not self.store.load(key).pending:
+                return False
+            self.store.update(key, lambda s: replace(s, pending=False))
+            return True
 
     def leave_out_missing(self, key: str) -> int:
         """Leave out what files of a session are missing, and take in what came back; how many are

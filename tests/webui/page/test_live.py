@@ -13,10 +13,12 @@ pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
 import streamlit
 
+from webui.app import keep_known
 from webui.page.canvas import live as module
 from webui.page.canvas.live import around, live
 from webui.page.context import Page, fill_widgets, read_widgets
 from webui.sessions import state
+from webui.sessions.catalogue import LEFT_FOR
 from webui.sessions.generating.worker import Progress
 from webui.sessions.state import Session, Settings, View
 from webui.sessions.store import SessionStore
@@ -116,3 +118,19 @@ def test_widgets_do_not_pass_for_what_they_do_not_show(page: Page, window: dict[
     window["setting_prompt"] = "red coat"  # typed meanwhile
     read_widgets(page)
     assert page.session.settings.prompt == "red coat"
+
+
+def test_a_window_keeps_its_session_known_while_it_is_open(
+    page: Page, window: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def fragment(show: Any, run_every: float) -> Any:
+        asked.append(run_every)
+        return show
+
+    monkeypatch.setattr(streamlit, "fragment", fragment)
+    assert not page.studio.tabs.seen_within(page.key, LEFT_FOR)
+    keep_known(page)
+    assert page.studio.tabs.seen_within(page.key, LEFT_FOR)
+    assert 2 * asked[0] < LEFT_FOR  # one that fails does no harm

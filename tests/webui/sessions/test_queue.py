@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from conftest import make_pipeline
 from studio_helpers import LONG, begin, change, mark
 
 from ufc.requests.loading import ModelSettings
+from webui.sessions import studio as module
+from webui.sessions.generating import worker
 from webui.sessions.generating.generation import GenerationJob
 from webui.sessions.generating.worker import MOST_QUEUED, BusyError, Ticket
 from webui.sessions.studio import Studio
@@ -94,3 +97,32 @@ def test_the_seed_stays_where_there_is_no_room(
         studio.stop(key)
     go.set()
     studio.worker.wait(key, LONG)
+
+
+def test_nothing_is_kept_of_sessions_whose_pictures_are_done(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "DOUBLE_CLICK", 0.0)
+    keys = [begin(studio) for _ in range(5)]
+    for key in keys:
+        studio.generate(key)
+        studio.worker.wait(key, LONG)
+        assert len(studio.worker.finished(key)) == 1
+    assert not studio._under_way
+    assert [*studio._last_asked] == keys[-1:]
+    assert {*studio.worker._said} == {*keys[-3:]}  # until the next is queued
+    assert not any(studio.cut_off(key) for key in keys)
+
+
+def test_nothing_is_kept_of_a_session_that_is_deleted_meanwhile(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, go = begin(studio), threading.Event()
+    monkeypatch.setattr(GenerationJob, "run", lambda job, ticket: go.wait(LONG) and None)
+    studio.generate(key)
+    shutil.rmtree(studio.store.path(key))
+    studio.store.has(key)  # forgets it
+    go.set()
+    studio.worker.wait(key, LONG)
+    assert not studio._under_way

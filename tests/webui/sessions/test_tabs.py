@@ -31,4 +31,16 @@ def test_windows_that_were_closed_are_forgotten() -> None:
     tabs = Tabs()
     for number in range(3 * REMEMBERED):
         tabs.changed("a", str(number))
-    assert len(tabs._changes["a"]) == REMEMBERED
+    assert len(tabs._known["a"].changes) == REMEMBERED
+
+
+def test_sessions_that_no_window_shows_any_more_are_forgotten() -> None:
+    tabs = Tabs()
+    tabs.changed("open", "one")
+    for number in range(2 * MOST_SEEN):
+        tabs.changed(str(number), "one")
+        if number % 1000 == 0:
+            tabs.seen("open")
+    assert len(tabs._known) == MOST_SEEN
+    assert tabs.latest_of_others("open", "two") == 1
+    assert tabs.latest_of_others("0", "two") == 0

@@ -162,6 +162,8 @@ class Worker:
             over = [ticket for ticket in self._tickets if not ticket.progress.active]
             for old in over[:-REMEMBERED]:
                 self._tickets.remove(old)
+            of = {ticket.key for ticket in self._tickets}
+            self._said = {k: said for k, said in self._said.items() if k in of}
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="ufc-draw", daemon=True)
                 self._thread.start()

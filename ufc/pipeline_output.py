@@ -44,6 +44,8 @@ class PipelineOutput:
         scores: those beside compliance and fidelity by name (None where there was nothing to
             judge): `contrastive`, `clip`, `scorer` where they were asked for, and those of further
             estimators of the model.
+        decoded: what the codes alone show, (B, 3, H, W) in -1..1 on the CPU: before kept pixels are
+            put in, and of the size that the model generates.
     """
 
     images: Any
@@ -59,6 +61,7 @@ class PipelineOutput:
     notices: list[list[str]]
     prompts: list[str | None] = field(default_factory=list)
     scores: dict[str, list[float | None]] = field(default_factory=dict)
+    decoded: Tensor | None = field(default=None, repr=False)
 
     def __getitem__(self, key: int | slice | str) -> Any:
         """A field by its name, or by its place: `output[0]` are the images."""

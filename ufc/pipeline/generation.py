@@ -154,6 +154,7 @@ class Generation(Judging):
                 for row, (first, then) in enumerate(zip(told, notices, strict=True))
             ],
             prompts=prompts,
+            decoded=pixels_BCHW,
             **measured(refined, items, edits, frame.grid),
         )
 

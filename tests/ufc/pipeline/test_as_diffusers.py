@@ -245,6 +245,7 @@ class TestStrength:
         mask.paste(0, (0, 0, 16, 8))
         own = pipeline.encode([base])[0].flatten()
         out = pipeline("bag", base, mask, strength=0.5, num_inference_steps=4, seed=1)
+        assert torch.equal(out.decoded, pipeline.decode(out.codes))  # nothing put back in it
         assert np.array_equal(np.asarray(out.images[0])[:8], np.asarray(base)[:8])
         states = [
             "kept" if block["kept"] else "stayed" if block["step"] is None else "new"

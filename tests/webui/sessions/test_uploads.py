@@ -54,6 +54,16 @@ def test_an_upload_is_edited_from_its_own_pixels(studio: Studio) -> None:
     assert details["confidence"][0] is None
 
 
+def test_what_was_decoded_once_is_checked(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = begin(studio)
+    uploads.upload(studio, key, png(OWN))
+    mark(studio, key, 5, 6)
+    again = lambda *_: pytest.fail("the picture was decoded again")  # noqa: E731
+    monkeypatch.setattr(studio.loaded.pipe, "decode_pil", again)
+    audit = studio.store.read_details(key, draw(studio, key).id)["audit"]
+    assert audit["changed"] == [] and audit["hard_to_code"]  # noise is hard to code
+
+
 def test_a_picture_of_ours_brings_its_request_and_its_codes(studio: Studio) -> None:
     key = begin(studio, seed=9)
     first = draw(studio, key)

@@ -22,6 +22,7 @@ from ufc.pipeline.coding import Shortened
 from ufc.request import Request, Result
 from ufc.requests.loading import Loaded
 from ufc.token_confidence import Assessment, assess, block_errors, differing_blocks, weakest
+from ufc_base.images import to_pil
 from ufc_base.profiles import to_srgb
 from webui.drawing.blocks import border, invert, to_mask
 from webui.drawing.origins import to_origins
@@ -197,7 +198,7 @@ class GenerationJob:
             "confidence": confidence,
             "curves": out.curves[index],
             "audit": self.audit(out, index, origin),
-            "notices": [as_told(notice) for notice in out.notices[index]],
+            "notices": [recorded_notice(notice) for notice in out.notices[index]],
         }
 
     def audit(self, out: PipelineOutput, index: int, origin: list[Any]) -> dict[str, Any]:
@@ -215,7 +216,8 @@ class GenerationJob:
         if base.size != image.size:
             base = frame.fit(base)
         changed = set(differing_blocks(base, image, self.grid)) & set(kept)
-        shown = pipe.decode_pil(out.codes[index : index + 1], self.grid)[0]
+        assert out.decoded is not None
+        shown = to_pil(out.decoded[index : index + 1])[0]
         errors = block_errors(to_srgb(frame.fit(base)), shown, self.grid)
         own = {block for block in kept if "step" not in origin[block]}
         beside = set(border(set(range(cells(self.grid))) - set(kept), self.grid)) & own
@@ -276,7 +278,7 @@ def kept_digest(image: Image.Image, kept: tuple[int, ...], grid: Grid) -> str:
     return hashlib.sha256(np.asarray(image.convert("RGB"))[inside].tobytes()).hexdigest()[:12]
 
 
-def as_told(notice: str) -> str | dict[str, Any]:
+def recorded_notice(notice: str) -> str | dict[str, Any]:
     """A notice as it is written down; where the page has words for it, its facts."""
     if not isinstance(notice, Shortened):
         return notice

@@ -13,6 +13,7 @@ pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 
 import streamlit
 
+from webui.page.canvas import easel
 from webui.page.canvas import live as module
 from webui.page.canvas.live import around, live
 from webui.page.context import Page, fill_widgets, read_widgets
@@ -116,3 +117,25 @@ def test_widgets_do_not_pass_for_what_they_do_not_show(page: Page, window: dict[
     window["setting_prompt"] = "red coat"  # typed meanwhile
     read_widgets(page)
     assert page.session.settings.prompt == "red coat"
+
+
+@pytest.mark.parametrize(
+    ("began", "seconds"),
+    [
+        (AT_WORK, easel.LOOK_EVERY),
+        (Progress(3), easel.LOOK_EVERY),
+        (Progress(3, ahead=2), easel.LOOK_BEHIND),
+    ],
+)
+def test_who_waits_behind_others_looks_less_often(
+    page: Page, monkeypatch: pytest.MonkeyPatch, began: Progress, seconds: float
+) -> None:
+    every: list[float] = []
+
+    def fragment(look: object, run_every: float) -> object:
+        every.append(run_every)
+        return lambda: None
+
+    monkeypatch.setattr(streamlit, "fragment", fragment)
+    easel.easel(replace(page, began=began))
+    assert every == [seconds]

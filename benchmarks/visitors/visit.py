@@ -98,8 +98,11 @@ async def own_session(url: str) -> str:
 
 
 async def enter(window: Window, words: str) -> str:
-    """Wait for the page and write the words; gives the query of the session's address."""
-    await window.until(lambda: "canvas" in window.shown, "the page")
+    """Wait for the page, and for what is under way there, and write the words; gives the query of
+    the session's address."""
+    await window.until(
+        lambda: "canvas" in window.shown and "stop" not in window.shown, "a page at rest"
+    )
     await window.write("setting_prompt", words)
     return window.query
 

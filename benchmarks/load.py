@@ -1,14 +1,14 @@
 """Editor, server and a batch at once on one machine: `python -m benchmarks.load --minutes 10`.
 
-Three processes generate with one model for so long: sessions of the editor, each of which asks,
-marks, edits and stops; `ufc serve` with 8 clients and one that hangs up on it; and `ufc generate`
-over a file of prompts. Said of each are pictures, errors, answers that belong to another request,
-how memory grew after the first minute, and the rate of pictures in the last quarter over that in
-the second. Exit code 1 where there is an error or a mix-up, where memory grew by more than 5 %,
-where a process ended too soon to tell, or where the server is still at work for those who hung up;
-2 where --minutes are too few.
+Three processes generate with one model for so long: `ufc app` with visitors, each of whom writes,
+generates, marks, edits and stops in a session of their own; `ufc serve` with 8 clients and one that
+hangs up on it; and `ufc generate` over a file of prompts. Said of each are pictures, errors,
+answers that belong to another request, how memory grew after the first minute, and the rate of
+pictures in the last quarter over that in the second. Exit code 1 where there is an error or a
+mix-up, where memory grew by more than 5 %, where a process ended too soon to tell, or where the
+server is still at work for those who hung up; 2 where --minutes are too few.
 
-The editor's sessions are those behind the page (`webui.sessions.studio`), without Streamlit.
+The visitors speak to the page as the browser's part of Streamlit does (`benchmarks.visitors`).
 """
 
 from __future__ import annotations
@@ -16,25 +16,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from benchmarks.serving import PROMPTS, Server, load, serving
+from benchmarks.serving import PROMPTS, Server, free_port, load, serving, wait_for
+from benchmarks.visitors.visit import Tally, rounds, visit
 from ufc.io.hub import DEFAULT_MODEL
-from ufc.requests.loading import ModelSettings
-from webui.sessions import state
-from webui.sessions.studio import Studio
 
 FIRST = 60.0  # seconds after which memory is looked at for the first time
 EVERY = 5.0  # seconds between two looks
@@ -44,6 +41,8 @@ CLIENTS = 8
 PATIENCE = 0.3  # seconds until the hasty client hangs up
 RESTS = 5.0  # seconds that it then waits
 AT_REST = 30.0  # seconds in which a server that nobody asks any more has nothing to do
+ERROR_IN_LOG = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(.*)$", re.M)
+MOST_TOLD = 10  # kinds of errors and mix-ups
 
 
 @dataclass
@@ -89,26 +88,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--sessions", type=int, default=20, help="of the editor")
+    parser.add_argument("--sessions", type=int, default=20, help="visitors of the editor")
     parser.add_argument("--prompts", type=int, default=2000, help="of the batch, at most")
     parser.add_argument(
         "--only-batch", action="store_true", help="the batch alone, to its end, however long"
     )
-    parser.add_argument("--only-editor", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.minutes < LEAST_MINUTES and not options.only_editor:
+    if options.minutes < LEAST_MINUTES:
         parser.error(
             f"--minutes: got {options.minutes:g}, wanted {LEAST_MINUTES:g} or more: in less, "
             "growth of memory cannot be told from how it is taken up at first"
         )
-    seconds = 60 * options.minutes
-    if options.only_editor:
-        print(json.dumps(edit(options.only_editor, options.model, options.sessions, seconds)))
-        return 0
     with tempfile.TemporaryDirectory() as scratch:
         if options.only_batch:
             return to_its_end(Path(scratch), options)
-        return together(Path(scratch), options, seconds)
+        return together(Path(scratch), options, 60 * options.minutes)
 
 
 def to_its_end(folder: Path, options: argparse.Namespace) -> int:
@@ -129,13 +123,10 @@ def to_its_end(folder: Path, options: argparse.Namespace) -> int:
 
 def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
     """All three at once; 1 where something is wrong."""
-    own = [sys.executable, "-m", "benchmarks.load", "--only-editor", str(folder / "editor")]
-    own += ["--model", options.model, "--minutes", str(seconds / 60)]
-    own += ["--sessions", str(options.sessions)]
     with (
         serving(["--model", options.model]) as server,
         batch(folder, options.model, options.prompts) as run,
-        subprocess.Popen(own, stdout=subprocess.PIPE, text=True) as editor,
+        editing(folder / "editor", options.model) as editor,
     ):
         watched = [
             Watched("editor", editor.pid, lambda: files(folder / "editor", "pictures/*.png")),
@@ -151,20 +142,31 @@ def together(folder: Path, options: argparse.Namespace, seconds: float) -> int:
         ]
         for thread in threads:
             thread.start()
-        times, failed = asyncio.run(load(server.url, CLIENTS, None, {}, until))
-        over.set()
+
+        async def all_ask() -> tuple[Tally, list[float], int]:
+            visits = asyncio.create_task(
+                edit(editor.url, folder / "editor", options.sessions, until)
+            )
+            times, failed = await load(server.url, CLIENTS, None, {}, until)
+            over.set()
+            return await visits, times, failed
+
+        tally, times, failed = asyncio.run(all_ask())
         for thread in threads:
             thread.join()
         rests = at_rest(server.url)
-        told = json.loads(editor.communicate()[0] or "{}")
+    log = log_of(folder / "editor").read_text(encoding="utf-8", errors="replace")
+    tally.wrong.update(f"in its log: {error}" for error in ERROR_IN_LOG.findall(log))
     found = batch_result(folder / "batch")
-    print(f"editor: {told}")
+    print(f"editor: {told_of_visits(tally)}")
     print(f"server: {len(times)} answers, {failed} failed; {len(hung_up)} hung up, then "
           f"{'at rest' if rests else 'still at work'}")  # fmt: skip
     print(f"batch: {found}")
     for one in watched:
         print(told_of(one))
-    wrong = told.get("wrong", 1) + failed + found["wrong"] + (not rests)
+    for what, often in tally.wrong.most_common(MOST_TOLD):
+        print(f"editor: {often} times: {what}")
+    wrong = tally.wrong.total() + failed + found["wrong"] + (not rests)
     return int(bool(wrong) or not all(map(steady, watched)))
 
 
@@ -260,58 +262,47 @@ def batch_result(folder: Path) -> dict[str, int]:
     return {"pictures": len(begun), "wrong": wrong}
 
 
-def edit(folder: Path, model: str, sessions: int, seconds: float) -> dict[str, float]:
-    """Sessions of the editor, each in a thread that asks, marks, edits and sometimes stops."""
-    studio = Studio(folder, ModelSettings(model))
-    counts: Counter[str] = Counter(pictures=0, stopped=0, wrong=0)
-    stops: list[float] = []  # seconds until what was stopped is over
-    until = time.monotonic() + seconds
-    threads = [
-        threading.Thread(target=visit, args=(studio, number, until, counts, stops))
-        for number in range(sessions)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return {**counts, "seconds_to_stop": round(middle(stops), 2) if stops else 0.0}
+@contextmanager
+def editing(folder: Path, model: str) -> Iterator[Server]:
+    """`ufc app` in a process of its own, which keeps its sessions in a folder."""
+    port = free_port()
+    command = [sys.executable, "-m", "ufc", "app", "--no-browser", "--port", str(port)]
+    command += ["--model", model, "--output-dir", str(folder)]
+    with log_of(folder).open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, process, "/_stcore/health")
+            yield Server(url, process.pid)
+        finally:
+            process.terminate()
+            process.wait(40)
 
 
-def visit(
-    studio: Studio, number: int, until: float, counts: Counter[str], seconds: list[float]
-) -> None:
-    """One session until a time."""
-    rng = random.Random(number)
-    key = studio.begin()
-    words = PROMPTS[number % len(PROMPTS)]
-    studio.store.update(
-        key, lambda s: replace(s, settings=replace(s.settings, prompt=words, seed=number))
+def log_of(folder: Path) -> Path:
+    """What the editor of a folder prints."""
+    return folder.with_suffix(".log")
+
+
+async def edit(url: str, folder: Path, sessions: int, until: float) -> Tally:
+    """So many visitors of the editor until a time."""
+    tally = Tally()
+    await asyncio.gather(
+        *(visit(url, folder, number, rounds(number, until), tally) for number in range(sessions))
     )
-    while time.monotonic() < until:
-        before = len(studio.store.load(key).pictures)
-        frame = studio.frame(studio.store.load(key))
-        some = tuple(rng.sample(range(frame.cells), rng.choice((0, 8, 40)))) if before else ()
-        studio.store.update(key, lambda s, some=some: state.mark(s, some))  # type: ignore[misc]
-        studio.generate(key)
-        stops = rng.random() < 0.1
-        if stops:
-            time.sleep(rng.random())
-            stopped = time.monotonic()
-            studio.stop(key)
-        progress = studio.worker.wait(key)
-        if stops:
-            seconds.append(time.monotonic() - stopped)
-        session = studio.store.load(key)
-        if progress is None or progress.error:
-            counts["wrong"] += 1
-        elif len(session.pictures) == before and stops:
-            counts["stopped"] += 1
-        else:
-            picture = session.pictures[-1]
-            mine = picture.request.get("prompt") == words and len(session.pictures) == before + 1
-            edited = not some or picture.kept == tuple(sorted({*range(frame.cells)} - {*some}))
-            counts["pictures"] += 1
-            counts["wrong"] += not (mine and edited)
+    return tally
+
+
+def told_of_visits(tally: Tally) -> dict[str, float]:
+    """What came of the visitors, as figures."""
+    return {
+        "pictures": tally.pictures,
+        "stopped": tally.stopped,
+        "wrong": tally.wrong.total(),
+        "seconds_to_stop": round(middle(tally.seconds_to_stop), 2)
+        if tally.seconds_to_stop
+        else 0.0,
+    }
 
 
 def middle(values: Sequence[float]) -> float:

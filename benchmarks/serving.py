@@ -203,12 +203,14 @@ def serving(flags: Sequence[str]) -> Iterator[Server]:
         process.wait(40)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+def wait_for(
+    url: str, process: subprocess.Popen[bytes], path: str = "/health", seconds: float = 120.0
+) -> None:
     """Returns when the server answers; `RuntimeError` where it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         try:
-            if httpx.get(f"{url}/health").status_code == 200:
+            if httpx.get(f"{url}{path}").status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

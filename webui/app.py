@@ -135,9 +135,9 @@ def open_studio(
 def leave_room_for_drawing() -> None:
     """Keep the threads that serve pages from holding up the one that generates.
 
-    Streamlit collects garbage after every run of a page, and torch alone is a million objects to
-    look through: what is there once the model is loaded stays, and is looked through no more. And
-    torch lets go of the interpreter at every operation: it is to get it back soon.
+    Torch alone is a million objects for a collection of garbage to look through: what is there once
+    the model is loaded stays, and is looked through no more. And torch lets go of the interpreter
+    at every operation: it is to get it back soon.
     """
     gc.collect()
     gc.freeze()

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("streamlit", reason="the editor's extra is not installed")
+
 from benchmarks import load
 from benchmarks.load import EVERY, Watched, steady
 

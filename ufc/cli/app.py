@@ -168,6 +168,9 @@ def server_flags(host: str, port: int, browser: bool) -> list[str]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        # Each look at a drawing under way is a run of the page: twenty visitors would have Python
+        # look through everything, which it does by itself now and then, more than it draws.
+        "runner.postScriptGC": False,
         **{f"theme.{name}": value for name, value in THEME.items()},
     }
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}"

@@ -53,6 +53,7 @@ def test_it_listens_to_this_machine_alone_and_tells_nobody(
         "--server.address=127.0.0.1",
         f"--server.port={port}",
         "--server.fileWatcherType=none",
+        "--runner.postScriptGC=false",
         "--browser.gatherUsageStats=false",
         "--server.maxUploadSize=32",
     ):

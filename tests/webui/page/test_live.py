@@ -14,6 +14,7 @@ pytest.importorskip("streamlit", reason="the editor's extra is not installed")
 import streamlit
 
 from webui.app import keep_known
+from webui.page.canvas import easel
 from webui.page.canvas import live as module
 from webui.page.canvas.live import around, live
 from webui.page.context import Page, fill_widgets, read_widgets
@@ -134,3 +135,25 @@ def test_a_window_keeps_its_session_known_while_it_is_open(
     keep_known(page)
     assert page.studio.tabs.seen_within(page.key, LEFT_FOR)
     assert 2 * asked[0] < LEFT_FOR  # one that fails does no harm
+
+
+@pytest.mark.parametrize(
+    ("began", "seconds"),
+    [
+        (AT_WORK, easel.LOOK_EVERY),
+        (Progress(3), easel.LOOK_EVERY),
+        (Progress(3, ahead=2), easel.LOOK_BEHIND),
+    ],
+)
+def test_who_waits_behind_others_looks_less_often(
+    page: Page, monkeypatch: pytest.MonkeyPatch, began: Progress, seconds: float
+) -> None:
+    every: list[float] = []
+
+    def fragment(look: object, run_every: float) -> object:
+        every.append(run_every)
+        return lambda: None
+
+    monkeypatch.setattr(streamlit, "fragment", fragment)
+    easel.easel(replace(page, began=began))
+    assert every == [seconds]

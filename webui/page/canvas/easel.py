@@ -24,15 +24,17 @@ from webui.sessions.generating.film import png_bytes
 from webui.sessions.state import Picture
 
 LOOK_EVERY = 0.3  # seconds between two looks at a drawing under way
+LOOK_BEHIND = 1.0  # the same while others' come first: every look takes time from what is drawn
 
 
 def easel(page: Page) -> None:
     """The middle of the page."""
     # Set anew, or Streamlit forgets it while a drawing hides its widget.
     st.session_state["weakest"] = st.session_state.get("weakest") or page.grid[1]
-    if page.running:
+    if page.began is not None:
         look = partial(live, drawn=around(page))
-        st.fragment(lambda: guarded(look, page), run_every=LOOK_EVERY)()
+        seconds = LOOK_BEHIND if page.began.ahead else LOOK_EVERY
+        st.fragment(lambda: guarded(look, page), run_every=seconds)()
     else:
         with st.container():  # as deep as in a fragment, so that the canvas stays the same element
             still(page)

@@ -29,6 +29,7 @@ from ufc.serving.incoming import Wanted
 LOG = logging.getLogger(__name__)
 HELD_PIXELS = 2**28  # of pictures that wait, about 800 MB
 MOST_AT_ONCE = 4  # batches, unless told; the interpreter works for one of them at a time
+LARGE, SMALL = 8, 2  # pictures of a batch that is alone, and of one of several
 
 
 class QueueFullError(Exception):
@@ -289,16 +290,17 @@ class Batcher:
             torch.set_num_threads(max(1, self._processors // batches))
 
 
-def batches_at_once(pipe: UFCPipeline) -> int:
-    """How many batches a pipeline generates best at the same time.
+def usual_batches(pipe: UFCPipeline, at_once: int | None, most: int | None) -> tuple[int, int]:
+    """How many batches a pipeline generates at the same time, and of how many pictures at most.
 
-    One on an accelerator, which a batch fills; where pictures have to come out the same in any
-    company, since they change with the threads that work on them; and where the transformer is
-    compiled, which is done for one thread.
+    Where it is not said: one batch at a time on an accelerator, which it fills; where pictures have
+    to come out the same in any company, since they change with the threads that work on them; and
+    where the transformer is compiled, which is done for one thread. Several on a CPU, and small
+    ones: what large ones compute with does not fit into its caches.
     """
-    if pipe.device.type != "cpu" or pipe.deterministic or pipe.compiled:
-        return 1
-    return min(torch.get_num_threads(), MOST_AT_ONCE)
+    alone = pipe.device.type != "cpu" or pipe.deterministic or pipe.compiled
+    at_once = at_once or (1 if alone else min(torch.get_num_threads(), MOST_AT_ONCE))
+    return at_once, most or (LARGE if at_once == 1 else SMALL)
 
 
 def tell(unit: Unit, event: Event) -> None:

@@ -32,7 +32,7 @@ from ufc.serving.batching import (
     Job,
     Preview,
     QueueFullError,
-    batches_at_once,
+    usual_batches,
 )
 from ufc.serving.bodies import ImageRequest
 from ufc.serving.errors import CLIENT_LEFT, ApiError, AsciiJSON, bad_input, failed, too_slow
@@ -54,13 +54,14 @@ class Service:
         self.name = name
         self.settings = settings
         self.metrics = Metrics()
+        at_once, most = usual_batches(loaded.pipe, settings.batches_at_once, settings.max_batch)
         self.batcher = Batcher(
             loaded.pipe,
-            settings.max_batch,
+            most,
             settings.max_queue,
             settings.batch_wait,
             settings.max_canvases,
-            at_once=settings.batches_at_once or batches_at_once(loaded.pipe),
+            at_once=at_once,
         )
         self.metrics.watch(self.batcher)
         # A thread cannot be ended from outside: of a request that is given up it works on, and

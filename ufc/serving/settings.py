@@ -23,7 +23,14 @@ class ServerSettings:
         int | None,
         option("Requests a minute from one key, or one address (no limit).", ACCESS, min=1),
     ] = None
-    max_batch: Annotated[int, option("Pictures generated together (8).", BATCHING, min=1)] = 8
+    max_batch: Annotated[
+        int | None,
+        option(
+            "Pictures of a batch (2 where several are generated at the same time, else 8).",
+            BATCHING,
+            min=1,
+        ),
+    ] = None
     batches_at_once: Annotated[
         int | None,
         option(

@@ -19,7 +19,7 @@ from toy_server import Running, get, picture_of, running, sent, until  # noqa: E
 from ufc.pipeline import UFCPipeline  # noqa: E402
 from ufc.pipeline_output import PipelineOutput  # noqa: E402
 from ufc.serving import service  # noqa: E402
-from ufc.serving.batching import Batcher, batches_at_once  # noqa: E402
+from ufc.serving.batching import Batcher, usual_batches  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
 LONG = 1_000  # steps that nobody waits for
@@ -316,13 +316,14 @@ def test_batches_at_once_share_the_processors(gated: Gated) -> None:
 
 
 def test_how_many_batches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there are processors, one where company must not change a picture."""
+    """Small ones, as many as there are processors; one where company must not change a picture."""
     pipe = make_pipeline().to("cpu", "fp32")
-    for processors, want in ((1, 1), (2, 2), (64, 4)):
+    for processors, want in ((1, (1, 8)), (2, (2, 2)), (64, (4, 2))):
         monkeypatch.setattr(torch, "get_num_threads", lambda one=processors: one)
-        assert batches_at_once(pipe) == want
+        assert usual_batches(pipe, None, None) == want
+    assert usual_batches(pipe, 1, None) == (1, 8) and usual_batches(pipe, 3, 5) == (3, 5)
     pipe.to(deterministic=True)
-    assert batches_at_once(pipe) == 1
+    assert usual_batches(pipe, None, None) == (1, 8)
 
 
 def test_who_waits_is_told_when_the_server_stops(gated: Gated) -> None:

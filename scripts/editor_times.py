@@ -1,9 +1,9 @@
 """How long a visitor of the editor waits for a picture: `python scripts/editor_times.py`.
 
-`ufc app` in a headless Chromium, 1440 pixels wide: once for warming up and then five times,
-Generate is clicked, and said are seconds from the click until the canvas shows the first preview,
-until it shows the finished picture, and what the model took of that: medians. Clicks and pictures
-are timed by the page's own clock, a picture in the frame that it is painted in.
+In `ufc app`, in a headless Chromium 1440 pixels wide, Generate is clicked once to warm up and then
+five times; printed are the medians of the seconds from the click until the canvas shows the first
+preview, until it shows the finished picture, and of what the model took of that. Clicks and
+pictures are timed by the page's own clock, a picture in the frame that it is painted in.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     if lacking := missing():
-        print(f"times: {lacking}", file=sys.stderr)
+        print(f"error: {lacking}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "sessions"

@@ -70,9 +70,13 @@ def sort_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 
 def with_strength(config: GenerationConfig, given: Sequence[Conditioning]) -> GenerationConfig:
-    """The settings with a strength, where there are images and none says what is to be changed."""
+    """The settings with a strength, where there are images and nothing says what is to be changed.
+
+    Codes without an image say it by themselves. One strength is for all pictures of a call.
+    """
     images = [one for one in given if one.image is not None]
-    edited = any(getattr(one, name) is not None for one in images for name in OF_AN_EDIT)
+    edited = len(images) < sum(one.image is not None or one.codes is not None for one in given)
+    edited |= any(getattr(one, name) is not None for one in images for name in OF_AN_EDIT)
     if config.strength is not None or edited or not images:
         return config
     return config.model_copy(update={"strength": STRENGTH})

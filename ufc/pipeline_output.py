@@ -45,7 +45,8 @@ class PipelineOutput:
             judge): `contrastive`, `clip`, `scorer` where they were asked for, and those of further
             estimators of the model.
         decoded: what the codes alone show, (B, 3, H, W) in -1..1 on the CPU: before kept pixels are
-            put in, and of the size that the model generates.
+            put in, and of the size that the model generates; of an edit at its image's own size the
+            part that the model works on.
     """
 
     images: Any

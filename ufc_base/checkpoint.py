@@ -176,7 +176,7 @@ def refuse_sizes(config: Any, **most: int) -> None:
                 raise ValueError(f"{name} is {one}, wanted a finite number")
             if isinstance(one, int) and one > limit:
                 raise ValueError(f"{name} is {float(min(one, 10**300)):g}, wanted {limit} at most")
-            if isinstance(one, int) and one < 0:
+            if isinstance(one, int | float) and one < 0:
                 raise ValueError(f"{name} is {float(max(one, -(10**300))):g}, wanted 0 at least")
 
 

@@ -3,7 +3,8 @@
 A matrix product of another shape adds up in another order. In fp32 what comes of that is far below
 what changes a code, in bf16 and fp16 it is not, and int8 rounds by the range of all that is
 multiplied together. So where a picture has to be the same in whatever company, its canvases
-(candidates, the best of N, the branches of guidance) are run together and those of no other image.
+(candidates, the N pictures of best of N, the branches of guidance) are run together and those of no
+other image.
 
 One image's canvases stand together, as everywhere.
 """

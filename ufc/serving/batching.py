@@ -3,8 +3,8 @@
 What waits longest goes first, and takes along whatever has equal settings and size. Nothing else
 of its company changes a picture: as much as its precision promises that at all (`--deterministic`).
 
-On a CPU two batches at once, each on half of the processors, are faster than one after the other on
-all: a picture's operations are too small to be shared out well.
+On a CPU several small batches at once, each on its share of torch's threads, are faster than large
+ones in turn on all: a picture's operations are too small to be shared out well.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Batcher:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _workers: list[threading.Thread] = field(default_factory=list)
     _busy: int = 0
-    _processors: int = field(default_factory=torch.get_num_threads)
+    _threads: int = field(default_factory=torch.get_num_threads)
 
     @property
     def waiting(self) -> int:
@@ -134,13 +134,14 @@ class Batcher:
     @property
     def healthy(self) -> bool:
         """Whether what is submitted will be worked off."""
-        return not self.closed and any(worker.is_alive() for worker in self._workers)
+        alive = [worker.is_alive() for worker in self._workers]
+        return not self.closed and bool(alive) and all(alive)
 
     def start(self) -> None:
         """Begin to work."""
-        names = [f"ufc-serve-{number}" for number in range(self.at_once)]
         self._workers = [
-            threading.Thread(target=self._work, name=name, daemon=True) for name in names
+            threading.Thread(target=self._work, name=f"ufc-serve-{number}", daemon=True)
+            for number in range(self.at_once)
         ]
         for worker in self._workers:
             worker.start()
@@ -200,11 +201,11 @@ class Batcher:
         """The next batch, taken out of the queue; None when closed."""
         with self._changed:
             while True:
-                idle = not self._queue
+                empty = not self._queue
                 self._changed.wait_for(lambda: self._queue or self.closed)
-                if idle and self.wait > 0:
+                if empty and not self._busy and self.wait > 0:
                     self._changed.wait_for(
-                        lambda: self.closed or len(self._company()) >= self._room(), self.wait
+                        lambda: self.closed or len(self._alike()) >= self._room(), self.wait
                     )
                 if self.closed:
                     return None
@@ -216,14 +217,17 @@ class Batcher:
             self._busy += 1
             return batch
 
-    def _company(self) -> list[Unit]:
-        """The first of the queue, and those that may be generated together with it."""
+    def _alike(self) -> list[Unit]:
+        """The first of the queue, and all with its settings."""
         if not self._queue:
             return []
         key = self._queue[0].job.wanted.company
-        same = [unit for unit in self._queue if unit.job.wanted.company == key]
-        free = self.at_once - self._busy  # workers; each takes its share of what waits
-        return same[: min(self._room(), -(-len(same) // free))]
+        return [unit for unit in self._queue if unit.job.wanted.company == key]
+
+    def _company(self) -> list[Unit]:
+        """Those that a worker takes: its share of what waits, among the workers that are free."""
+        alike, free = self._alike(), self.at_once - self._busy
+        return alike[: min(self._room(), -(-len(alike) // free))]
 
     def _room(self) -> int:
         """Pictures that may be generated together with the first of the queue, itself included.
@@ -280,14 +284,20 @@ class Batcher:
         )
 
     def _take_share(self) -> None:
-        """Give the calling thread its share of the processors.
+        """Give the calling worker its share of torch's threads; the setting is each thread's own.
 
         It is that of the batches there are, or of those there may be where their number must not
-        change a picture. Torch's setting is each thread's own.
+        change a picture.
         """
         if self.at_once > 1:
             batches = self.at_once if self.pipe.deterministic else self._busy
-            torch.set_num_threads(max(1, self._processors // batches))
+            number = self._workers.index(threading.current_thread())
+            torch.set_num_threads(share(self._threads, batches, number))
+
+
+def share(threads: int, batches: int, number: int) -> int:
+    """How many threads batch `number` of so many has; together they have all, and each has one."""
+    return max(1, (threads + number % batches) // batches)
 
 
 def usual_batches(pipe: UFCPipeline, at_once: int | None, most: int | None) -> tuple[int, int]:
@@ -295,9 +305,17 @@ def usual_batches(pipe: UFCPipeline, at_once: int | None, most: int | None) -> t
 
     Where it is not said: one batch at a time on an accelerator, which it fills; where pictures have
     to come out the same in any company, since they change with the threads that work on them; and
-    where the transformer is compiled, which is done for one thread. Several on a CPU, and small
-    ones: what large ones compute with does not fit into its caches.
+    where the transformer is compiled, which is done for one number of threads. Several on a CPU,
+    and small ones: what large ones compute with does not fit into its caches.
+
+    Raises:
+        ValueError: several batches of a compiled transformer.
     """
+    if pipe.compiled and (at_once or 1) > 1:
+        raise ValueError(
+            f"got --compile and --batches-at-once {at_once}: what is compiled is so for one number "
+            "of threads; leave one of them out"
+        )
     alone = pipe.device.type != "cpu" or pipe.deterministic or pipe.compiled
     at_once = at_once or (1 if alone else min(torch.get_num_threads(), MOST_AT_ONCE))
     return at_once, most or (LARGE if at_once == 1 else SMALL)

@@ -65,8 +65,8 @@ class Service:
         )
         self.metrics.watch(self.batcher)
         # A thread cannot be ended from outside: of a request that is given up it works on, and
-        # keeps its place until it is done.
-        # A thread's first operation would take over what a generating thread has set for itself.
+        # keeps its place until it is done. Each sets its number of torch's threads: at its first
+        # operation it would take over what a worker has set for itself.
         self.opening = ThreadPoolExecutor(
             AT_ONCE, "ufc-opening", torch.set_num_threads, (torch.get_num_threads(),)
         )

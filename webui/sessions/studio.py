@@ -247,7 +247,7 @@ class Studio:
 
     def _write_pending(self, key: str, pending: Callable[[], bool]) -> None:
         """Write down whether something of a session is still under way, where it is still there."""
-        with suppress(OSError):  # it goes on saying so
+        with suppress(OSError):  # the file then goes on saying that something is under way
             try:
                 with self.store.own(key):
                     after = self.store.update(key, lambda s: replace(s, pending=pending()))
@@ -275,20 +275,25 @@ class Studio:
         for other, (then, _) in list(self._last_asked.items()):
             if at - then >= DOUBLE_CLICK:
                 self._last_asked.pop(other, None)
-        _, before = self._last_asked.get(key, (at, None))
+        before = self._last_asked.get(key)
         self._last_asked[key] = at, asked
-        return asked == before
+        return before is not None and asked == before[1]
 
     def stop(self, key: str, number: int | None = None) -> None:
         """End the first drawing, or the one of a number, after the step at hand, or take it out of
         the queue."""
         self.worker.stop(key, number)
-        self._write_pending(key, lambda: self.worker.active(key))
+        self._write_pending(key, lambda: self._still_under_way(key))
 
     def stop_all(self, key: str) -> None:
         """End the drawing at work after its step, and take out of the queue what waits."""
         self.worker.stop_all(key)
-        self._write_pending(key, lambda: self.worker.active(key))
+        self._write_pending(key, lambda: self._still_under_way(key))
+
+    def _still_under_way(self, key: str) -> bool:
+        """Whether a session has something at work or waiting whose end is not written down yet; to
+        be asked under the session's lock."""
+        return key in self._under_way and self.worker.active(key)
 
     def cut_off(self, key: str) -> bool:
         """Whether a server that ended left a generation of a session undone: said once."""

@@ -267,6 +267,9 @@ class TestStrength:
         assert torch.equal(masked.codes, pipeline("bag", base, FREE, strength=1.0, **given).codes)
         edit = Conditioning(prompt="bag", image=base, mask_image=FREE)
         assert torch.equal(masked.codes, pipeline(conditioning=edit, **given).codes)
+        coded = Conditioning(codes=tuple(alone.codes[0].tolist()), preserve_blocks=(0, 1))
+        with pytest.raises(ValueError, match="needs either mask_im"):  # not half of that one too
+            pipeline(conditioning=[whole, coded], **given)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -19,7 +19,7 @@ from toy_server import Running, get, picture_of, running, sent, until  # noqa: E
 from ufc.pipeline import UFCPipeline  # noqa: E402
 from ufc.pipeline_output import PipelineOutput  # noqa: E402
 from ufc.serving import service  # noqa: E402
-from ufc.serving.batching import Batcher, usual_batches  # noqa: E402
+from ufc.serving.batching import Batcher, share, usual_batches  # noqa: E402
 from ufc.serving.settings import ServerSettings  # noqa: E402
 
 LONG = 1_000  # steps that nobody waits for
@@ -295,24 +295,35 @@ def test_batches_at_once_share_what_waits(gated: Gated) -> None:
 
 
 def test_batches_at_once_share_the_processors(gated: Gated) -> None:
-    """A thread has them all while it is alone; nobody else's number of threads changes."""
+    """A worker has all while it is alone; nobody else's number of threads changes."""
     before, seen = torch.get_num_threads(), list[int]()
-    batcher = Batcher(gated, at_once=2, _processors=6)  # type: ignore[arg-type]
+    batcher = Batcher(gated, at_once=2, _threads=6)  # type: ignore[arg-type]
 
-    def worker(busy: int) -> None:
-        batcher._busy = busy
+    def worker() -> None:
         batcher._take_share()
         seen.append(torch.get_num_threads())
 
-    for busy in (1, 2):
-        thread = threading.Thread(target=worker, args=(busy,))
-        thread.start()
-        thread.join()
-    gated.pipe.deterministic = True
-    thread = threading.Thread(target=worker, args=(1,))
-    thread.start()
-    thread.join()
+    for deterministic, busy in ((False, 1), (False, 2), (True, 1)):
+        gated.pipe.deterministic, batcher._busy = deterministic, busy
+        batcher._workers = [threading.Thread(target=worker)]
+        batcher._workers[0].start()
+        batcher._workers[0].join()
     assert seen == [6, 3, 3] and torch.get_num_threads() == before
+    assert [share(7, 3, number) for number in range(3)] == [2, 2, 3]
+    assert [share(2, 4, number) for number in range(4)] == [1, 1, 1, 1]
+
+
+def test_a_picture_that_comes_beside_another_waits_for_no_company(gated: Gated) -> None:
+    settings = ServerSettings(batches_at_once=2, batch_wait=60)
+    with running(gated, settings) as server, ThreadPoolExecutor(2) as pool:
+        server.service.batcher.wait = 0  # for the first
+        asked = [pool.submit(ask, server, 1)]
+        until(lambda: gated.calls == [1])
+        server.service.batcher.wait = 60
+        asked.append(pool.submit(ask, server, 2))
+        until(lambda: gated.calls == [1, 1], 30)
+        gated.gate.set()
+        assert all(one.result().data for one in asked)
 
 
 def test_how_many_batches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +335,9 @@ def test_how_many_batches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usual_batches(pipe, 1, None) == (1, 8) and usual_batches(pipe, 3, 5) == (3, 5)
     pipe.to(deterministic=True)
     assert usual_batches(pipe, None, None) == (1, 8)
+    pipe.compiled = True
+    with pytest.raises(ValueError, match="one number of threads; leave one of them out"):
+        usual_batches(pipe, 2, None)
 
 
 def test_who_waits_is_told_when_the_server_stops(gated: Gated) -> None:

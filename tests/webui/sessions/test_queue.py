@@ -115,6 +115,19 @@ def test_nothing_is_kept_of_sessions_whose_pictures_are_done(
     assert not any(studio.cut_off(key) for key in keys)
 
 
+def test_stopping_what_has_just_ended_leaves_nothing_under_way(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is written down shortly before the worker is done with it."""
+    key = begin(studio)
+    studio.generate(key)
+    studio.worker.wait(key, LONG)
+    monkeypatch.setattr(studio.worker, "active", lambda key: True)
+    studio.stop(key)
+    studio.stop_all(key)
+    assert not studio.store.load(key).pending and not studio.cut_off(key)
+
+
 def test_nothing_is_kept_of_a_session_that_is_deleted_meanwhile(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

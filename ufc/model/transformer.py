@@ -102,11 +102,8 @@ class UFCConfig:
                 f"{self.experts} experts do not make {self.prototypes} prototypes of one size: "
                 "give a multiple of prototypes as experts"
             )
-        if self.capacity_factor <= 0 or self.balance_weight < 0:
-            raise ValueError(
-                f"capacity_factor is {self.capacity_factor} and balance_weight "
-                f"{self.balance_weight}, wanted more than 0 and 0 or more"
-            )
+        if self.capacity_factor <= 0:
+            raise ValueError(f"capacity_factor is {self.capacity_factor}, wanted more than 0")
 
     @property
     def grid_size(self) -> tuple[int, int]:

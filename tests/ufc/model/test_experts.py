@@ -200,7 +200,7 @@ def test_a_saved_model_comes_back_and_an_old_config_is_dense(tmp_path) -> None: 
         ({"experts": 4, "prototypes": 3}, "4 experts do not make 3 prototypes"),
         ({"experts": 0}, "0 experts"),
         ({"capacity_factor": 0.0}, "capacity_factor is 0.0"),
-        ({"balance_weight": -1.0}, "balance_weight -1.0"),
+        ({"balance_weight": -1.0}, "balance_weight is -1, wanted 0 at least"),
     ],
 )
 def test_sizes_that_make_no_experts_are_refused(changes: dict[str, object], words: str) -> None:

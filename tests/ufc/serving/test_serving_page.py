@@ -40,7 +40,7 @@ def test_python_runs(
 def test_flags_and_fields_exist() -> None:
     flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z-]+)", PAGE)}
     # docker's, everybody's, the benchmark's, the example's
-    others = {"target", "profile", "help", "soak", "requests", "rounds", "replicas"}
+    others = {"target", "profile", "help", "soak", "requests", "rounds", "flags", "replicas"}
     assert flags - others <= set(ServeFlags.__dataclass_fields__)
     rows = re.findall(r"^\| (`[^|]*) \|", PAGE.partition("## Edit")[0], re.MULTILINE)
     fields = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}

@@ -51,7 +51,7 @@ def main() -> int:
             code = run(folder, "-m", *words, *shlex.split(SHORT.get(words[1], "")))
             if code:
                 return code
-            keep_some_picture(folder)
+            keep(folder)
         return max(run(folder, "-c", code) for code in blocks(text, "python"))
 
 
@@ -76,7 +76,8 @@ def prepare(folder: Path, text: str) -> None:
     hole.save(folder / "hole.png")
     prompts, *_ = blocks(text, "json")
     (folder / "prompts.jsonl").write_text(prompts, encoding="utf-8")
-    for name, count in (("DATA", 16), ("my-pictures", 40), ("real-pictures", 40)):
+    sets = {"DATA": 16, "my-pictures": 40, "real-pictures": 40, "held-out": 16, "training": 24}
+    for name, count in sets.items():
         write_data(folder / name, count)
 
 
@@ -101,11 +102,14 @@ def box(colour: str, number: int = 0) -> Image.Image:
     return image
 
 
-def keep_some_picture(folder: Path) -> None:
-    """The README asks about `out/some-picture.png`: any picture that was made."""
+def keep(folder: Path) -> None:
+    """Put what was made where the README names it: any picture as `out/some-picture.png`, the
+    tokenizer as `my-tokenizer`."""
     made = sorted(folder.glob("out/*-*.png"))
     if made:
         shutil.copyfile(made[0], folder / "out" / "some-picture.png")
+    if (folder / "runs" / "tokenizer" / "model.safetensors").is_file():
+        shutil.copytree(folder / "runs/tokenizer", folder / "my-tokenizer", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.serving import PROMPTS, Server, free_port, load, serving, wait_for
+from benchmarks.serving import PROMPTS, Server, free_port, load, serving, started
 from benchmarks.visitors.visit import Tally, rounds, visit
 from ufc.io.hub import DEFAULT_MODEL
 
@@ -268,15 +268,11 @@ def editing(folder: Path, model: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "ufc", "app", "--no-browser", "--port", str(port)]
     command += ["--model", model, "--output-dir", str(folder)]
-    with log_of(folder).open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(url, process, "/_stcore/health")
-            yield Server(url, process.pid)
-        finally:
-            process.terminate()
-            process.wait(40)
+    with (
+        log_of(folder).open("wb") as log,
+        started(port, command, "/_stcore/health", log) as editor,
+    ):
+        yield editor
 
 
 def log_of(folder: Path) -> Path:

@@ -18,10 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -193,27 +193,35 @@ def serving(flags: Sequence[str]) -> Iterator[Server]:
     """`ufc serve` in a process of its own."""
     port = free_port()
     command = [sys.executable, "-m", "ufc", "serve", "--quiet", "--port", str(port), *flags]
-    process = subprocess.Popen(command, env=os.environ | {"UFC_API_KEYS": ""})
+    with started(port, command, "/health") as server:
+        yield server
+
+
+@contextmanager
+def started(
+    port: int, command: Sequence[str], health: str, log: IO[bytes] | None = None
+) -> Iterator[Server]:
+    """A program that serves a port of this machine, from when it answers at `health`; what it
+    prints goes to `log`, if there is one."""
+    environment = os.environ | {"UFC_API_KEYS": ""}
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(url, process)
+        wait_for(f"{url}{health}", process)
         yield Server(url, process.pid)
     finally:
         process.terminate()
         process.wait(40)
 
 
-def wait_for(
-    url: str, process: subprocess.Popen[bytes], path: str = "/health", seconds: float = 120.0
-) -> None:
-    """Returns when the server answers; `RuntimeError` where it does not."""
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+    """Returns when the server answers there; `RuntimeError` where it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{url}{path}").status_code == 200:
+        with suppress(httpx.TransportError):
+            if httpx.get(url).status_code == 200:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise RuntimeError("the server did not start")
 
 

@@ -2,7 +2,8 @@
 
 A picture of the bundled model is put into a session 500 times, each with a file, codes and details
 of its own, and into another session once; both are then opened in a headless Chromium, in turn.
-Said are seconds from asking for the address until the canvas and the history are there: medians.
+Printed are the medians of the seconds from asking for the address until the canvas and the history
+are there.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     if lacking := missing():
-        print(f"reload: {lacking}", file=sys.stderr)
+        print(f"error: {lacking}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "sessions"
@@ -49,13 +50,23 @@ def main() -> int:
     return 0
 
 
+def a_session(studio: Studio, words: str) -> str:
+    """A session with a picture; returns its id."""
+    key = studio.begin()
+
+    def ask(session: Session) -> Session:
+        return replace(session, settings=replace(session.settings, prompt=words, seed=1))
+
+    studio.store.update(key, ask)
+    studio.generate(key)
+    studio.worker.wait(key)
+    return key
+
+
 def sessions(folder: Path, model: str, count: int) -> tuple[str, str]:
     """A session of one picture and one of `count`."""
     studio = Studio(folder, ModelSettings(model))
-    few = studio.begin()
-    studio.store.update(few, lambda s: replace(s, settings=replace(s.settings, prompt="red bag")))
-    studio.generate(few)
-    studio.worker.wait(few)
+    few = a_session(studio, "red bag")
     many = studio.begin()
     (picture,) = studio.store.load(few).pictures
     copies = [copied(studio, few, many, picture, number) for number in range(1, count + 1)]

@@ -12,17 +12,17 @@ import io
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from browser import PATIENCE, Editor
+from editor_reload import a_session
 from editor_screenshots import DOCS, choose, rest, visiting
 from PIL import Image
 
 from ufc.io.hub import DEFAULT_MODEL
 from ufc.requests.loading import ModelSettings
 from webui.sessions.exports import enlarged
-from webui.sessions.state import Session
 from webui.sessions.studio import Studio
 
 SHOWN = 960  # pixels across
@@ -104,19 +104,6 @@ def earlier_sessions(folder: Path) -> Path:
     with Image.open(io.BytesIO(enlarged(studio, key, picture))) as image:
         image.convert("RGB").save(path, quality=95)  # a JPEG: with nothing but its pixels
     return path
-
-
-def a_session(studio: Studio, words: str) -> str:
-    """A session with a picture; returns its id."""
-    key = studio.begin()
-
-    def ask(session: Session) -> Session:
-        return replace(session, settings=replace(session.settings, prompt=words, seed=1))
-
-    studio.store.update(key, ask)
-    studio.generate(key)
-    studio.worker.wait(key)
-    return key
 
 
 def walk(editor: Editor, photograph: Path) -> Film:

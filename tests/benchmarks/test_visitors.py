@@ -24,7 +24,7 @@ from benchmarks.visitors.window import FaultError, Window
 from webui.page.context import enlarge
 
 SLOW = {"width": 256, "depth": 12, "heads": 4, "feed_forward": 512}  # so that there is time to stop
-TODO = [Round(), Round(marks=4), Round(stop=0.0)]
+ROUNDS = [Round(), Round(marks=4), Round(stop=0.0)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def two(url: str, folder: Path) -> Tally:
     tally = Tally()
-    await asyncio.gather(*(visit(url, folder, number, TODO, tally) for number in range(2)))
+    await asyncio.gather(*(visit(url, folder, number, ROUNDS, tally) for number in range(2)))
     return tally
 
 
@@ -47,7 +47,7 @@ def test_two_visitors_draw_edit_and_stop_and_keep_apart(folder: Path) -> None:
     assert not tally.wrong
     assert not ERROR_IN_LOG.findall(log_of(folder / "out").read_text(encoding="utf-8"))
     assert len(tally.seconds_to_stop) == 2
-    assert tally.pictures + tally.stopped == 2 * len(TODO)
+    assert tally.pictures + tally.stopped == 2 * len(ROUNDS)
     found = {}
     for path in (folder / "out" / "sessions").glob("*/session.json"):
         session = json.loads(path.read_text(encoding="utf-8"))
